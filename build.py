@@ -1,0 +1,68 @@
+"""Builds the native engine: the cffi builder and the project's build backend in one file.
+
+Installers import this file as the PEP 517 backend (``build-backend = "build"`` in
+pyproject.toml). ``python -m build`` in this folder would run this file by mistake, because the
+current folder comes first on the path; it steps aside then and runs the real program.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+
+
+def declarations() -> str:
+    """What Python may call: the text of the two headers between their marks. Of a stream's state
+    Python knows the size alone."""
+    headers = [ROOT / "native" / name for name in ("cpu.h", "core.h")]
+    marked = re.compile(r"/\* \[python\] \*/(.*)/\* \[end\] \*/", re.DOTALL)
+    texts = [marked.findall(header.read_text(encoding="ascii"))[0] for header in headers]
+    return "".join(texts) + "struct seal { ...; };"
+
+
+def make_ffibuilder():
+    """The cffi builder; its sources and flags are the same for every machine, since each kernel
+    names its instruction set itself."""
+    from cffi import FFI
+
+    builder = FFI()
+    builder.cdef(declarations())
+    builder.set_source(
+        "cmstream._native",
+        '#include "core.h"',
+        sources=_files("*.c"),
+        depends=[*_files("*.h"), "build.py"],
+        include_dirs=["native"],
+        extra_compile_args=["-O3", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra"],
+        py_limited_api=LIMITED_API,
+    )
+    return builder
+
+
+def _files(pattern: str) -> list[str]:
+    return sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "native").rglob(pattern))
+
+
+# The limited API of free-threaded builds isn't there yet: they get a wheel of their own.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+if __name__ == "__main__":
+    sys.path = [folder for folder in sys.path if Path(folder or ".").resolve() != ROOT.resolve()]
+    runpy.run_module("build", run_name="__main__", alter_sys=True)
+elif __name__ == "build":
+    import setuptools
+
+    _setup = setuptools.setup
+
+    def _setup_with_engine(**keywords: object) -> object:
+        options = {"bdist_wheel": {"py_limited_api": "cp310"}} if LIMITED_API else {}
+        keywords = {"cffi_modules": ["build.py:make_ffibuilder"], "options": options} | keywords
+        return _setup(**keywords)
+
+    setuptools.setup = _setup_with_engine
+    from setuptools.build_meta import *  # noqa: F403

@@ -1,0 +1,44 @@
+/* AES-CBC encryption: the table of kernels, best row first. */
+#ifndef CMSTREAM_AES_H
+#define CMSTREAM_AES_H
+
+#include "common.h"
+
+enum { AES_BLOCK = 16, AES_MAX_KEY = 32 };
+
+/* An expanded key in FIPS 197's own octet order, the same for every kernel. Secret: wipe it. */
+struct aes_key {
+    uint8_t round[15][AES_BLOCK];
+    unsigned rounds; /* 10 or 14 */
+};
+
+/* One message's place in a kernel. A kernel moves `in`, `out` and `chain` on as it works. */
+struct lane {
+    const uint8_t *in;
+    uint8_t *out; /* may be `in` itself */
+    const struct aes_key *key;
+    uint8_t chain[AES_BLOCK]; /* the IV, then the last ciphertext block */
+};
+
+struct aes_kernel {
+    const char *name;
+    uint32_t needs; /* enum cpu_feature, all of them */
+    unsigned lanes; /* the most that one call takes */
+    void (*expand)(struct aes_key *key, const uint8_t *octets, size_t len);
+    /* Encrypts `blocks` blocks of each of the first `count` lanes (1 to `lanes`), whose keys all
+     * have the same number of rounds. Any alignment. */
+    void (*cbc)(struct lane *const lane[], unsigned count, size_t blocks);
+};
+
+/* The row to use for one message now: the best of those that cpu_features() allows. */
+const struct aes_kernel *aes_kernel(void);
+
+/* Row `index` of those that this build has and this machine allows, best first; NULL past the
+ * last. The last is always the portable one. */
+const struct aes_kernel *aes_kernel_at(unsigned index);
+
+/* Whether the row gives the known answers of NIST SP 800-38A F.2.1 and F.2.5 (key expansion
+ * included). */
+bool aes_known_answer(const struct aes_kernel *kernel);
+
+#endif

@@ -1,0 +1,25 @@
+/* The rows of base64.c that need an instruction set, and what they share. */
+#ifndef CMSTREAM_BASE64_ROWS_H
+#define CMSTREAM_BASE64_ROWS_H
+
+#include "base64.h"
+
+/* RFC 4648 section 4. What is encoded is public, so tables may be indexed by it. */
+extern const uint8_t base64_alphabet[64];
+
+enum { BASE64_COLUMNS = 64 };
+
+static inline void base64_end_line(uint8_t *line)
+{
+    memcpy(line + BASE64_COLUMNS, "\r\n", 2);
+}
+
+#if defined(__x86_64__)
+void base64_lines_avx512vbmi(const uint8_t *in, size_t lines, uint8_t *out);
+void base64_lines_avx2(const uint8_t *in, size_t lines, uint8_t *out);
+void base64_lines_ssse3(const uint8_t *in, size_t lines, uint8_t *out);
+#elif defined(__aarch64__)
+void base64_lines_neon(const uint8_t *in, size_t lines, uint8_t *out);
+#endif
+
+#endif

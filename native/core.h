@@ -1,0 +1,110 @@
+/* What Python may call. Everything between the two marks is read by build.py. */
+#ifndef CMSTREAM_CORE_H
+#define CMSTREAM_CORE_H
+
+#include "base64.h"
+#include "canon.h"
+#include "cbc.h"
+#include "cpu.h"
+#include "der.h"
+
+/* [python] */
+/* A content-encryption key with its IV. Secret: it stays in here, and key_wipe forgets it. */
+struct content_key {
+    uint8_t key[32];
+    uint8_t iv[16];
+    unsigned key_len; /* 16 or 32 */
+};
+
+/* Both from the operating system's generator. 0, or -1 if that failed. */
+int key_fresh(struct content_key *key, unsigned key_len);
+void key_wipe(struct content_key *key);
+
+enum seal_flag {
+    SEAL_BASE64 = 1, /* lines of base64 instead of octets */
+    SEAL_CANON = 2,  /* a bare LF of the content becomes CRLF */
+    SEAL_STRICT = 4, /* a bare LF of the content is an error */
+    SEAL_OPEN = 8,   /* size unknown: indefinite lengths and segments */
+};
+
+enum seal_error {
+    SEAL_NO_ROOM = -1,  /* the capacity is less than what may come */
+    SEAL_TOO_MUCH = -2, /* more content than was promised */
+    SEAL_TOO_LITTLE = -3,
+    SEAL_BARE_LF = -4,
+    SEAL_STATE = -5, /* not begun, finished, or failed before */
+    SEAL_TOO_LARGE = -6, /* a length beyond 2^63 */
+};
+
+/* What is known before the first octet of content. Nothing of it is kept by the stream. */
+struct seal_plan {
+    const uint8_t *before; /* text in front, given out as it stands */
+    size_t before_len;
+    const uint8_t *infos; /* the encoded RecipientInfos, without the SET's tag and length */
+    size_t infos_len;
+    size_t after_len;     /* text that seal_finish will put at the end */
+    uint64_t content_len; /* octets of content after canonicalisation, unless SEAL_OPEN */
+    unsigned version;     /* CMSVersion of the EnvelopedData */
+    unsigned flags;       /* enum seal_flag */
+};
+
+/* One message on its way: content in, its EnvelopedData out. The caller owns it; it may be used by
+ * one thread at a time. Any error but SEAL_NO_ROOM is for good: what came before stays incomplete. */
+struct seal;
+
+/* All octets that the whole message comes to; of an open one, only what seal_begin writes. */
+int64_t seal_total(const struct seal_plan *plan);
+
+/* Each gives the number of octets written to `out`, or an enum seal_error. seal_begin writes what
+ * stands in front of the content; seal_finish the last block, all that was held back, and the text
+ * `after`; both it and seal_abort wipe every secret. */
+int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
+                   uint8_t *out, size_t cap);
+int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *out, size_t cap);
+int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, uint8_t *out,
+                    size_t cap);
+void seal_abort(struct seal *seal);
+
+/* The most that seal_update may write for `len` octets, and the most that seal_finish may write
+ * before its text; UINT64_MAX where that is beyond 2^63. */
+uint64_t seal_update_bound(const struct seal *seal, size_t len);
+uint64_t seal_finish_bound(const struct seal *seal);
+
+size_t canon_count(const uint8_t *in, size_t len, uint8_t *last);
+
+/* The kernels that this build has and this machine allows, best first: NULL past the last. */
+const char *aes_name(unsigned index);
+const char *base64_name(unsigned index);
+/* Whether row `index` gives its known answers. */
+bool aes_check(unsigned index);
+bool base64_check(unsigned index);
+
+/* Bare pieces, for measuring and for tests: whole blocks of CBC, whole lines of base64. */
+void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out);
+void base64_bare(const uint8_t *in, size_t lines, uint8_t *out);
+/* [end] */
+
+enum {
+    SEAL_STEP = 4 << 10,     /* input taken at a time: it and what it becomes stay in the cache */
+    SEAL_SEGMENT = 16 << 10, /* ciphertext in one OCTET STRING segment */
+};
+
+struct seal {
+    /* Secret. */
+    struct cbc cbc;
+    uint8_t text[2 * SEAL_STEP]; /* content made canonical */
+
+    /* Not secret. */
+    uint8_t run[SEAL_SEGMENT]; /* ciphertext on its way to base64 or into a segment */
+    size_t run_len;
+    struct base64 base64;
+    struct frame frame;
+    uint8_t *out;      /* where the next octet goes, within one call */
+    uint64_t left;     /* content still to come */
+    uint64_t promised; /* output still to come, without the text at the end */
+    unsigned flags;
+    uint8_t last; /* the last octet of the content so far */
+    uint8_t state;
+};
+
+#endif

@@ -1,0 +1,97 @@
+#include "cpu.h"
+
+static uint32_t allowed = ~UINT32_C(0);
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+
+enum {
+    XCR0_YMM = 0x06, /* xmm and the upper half of ymm */
+    XCR0_ZMM = 0xe6, /* opmask, the upper half of zmm, zmm16 to 31 */
+};
+
+static uint32_t kept_registers(void)
+{
+    uint32_t low, high;
+    __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static uint32_t vector_features(uint32_t kept)
+{
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL;
+    uint32_t a, b, c, d, found = 0;
+
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (kept & XCR0_YMM) != XCR0_YMM)
+        return 0;
+    if (b & bit_AVX2)
+        found |= CPU_AVX2;
+    if ((b & bit_AVX2) && (c & bit_VAES))
+        found |= CPU_VAES256;
+    if ((kept & XCR0_ZMM) == XCR0_ZMM && (b & avx512) == avx512 && (c & bit_AVX512VBMI)) {
+        found |= CPU_AVX512;
+        if (c & bit_VAES)
+            found |= CPU_VAES512;
+    }
+    return found;
+}
+
+static uint32_t probe(void)
+{
+    const uint32_t aesni = bit_AES | bit_SSSE3 | bit_SSE4_1;
+    uint32_t a, b, c, d, found = 0;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d))
+        return 0;
+    if ((c & aesni) == aesni)
+        found |= CPU_AESNI;
+    if ((c & bit_OSXSAVE) && (c & bit_AVX))
+        found |= vector_features(kept_registers());
+    return found;
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+#include <sys/auxv.h>
+
+enum { HWCAP_HAS_AES = 1 << 3 };
+
+static uint32_t probe(void)
+{
+    return CPU_NEON | (getauxval(AT_HWCAP) & HWCAP_HAS_AES ? CPU_ARMAES : 0);
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+static uint32_t probe(void)
+{
+    return CPU_NEON | CPU_ARMAES; /* every Apple processor of this architecture has both */
+}
+
+#else
+
+static uint32_t probe(void)
+{
+    return 0;
+}
+
+#endif
+
+uint32_t cpu_features(void)
+{
+    /* The same value whoever writes it: no lock is needed. */
+    static uint32_t found;
+    static bool probed;
+
+    if (!probed) {
+        found = probe();
+        probed = true;
+    }
+    return found & allowed;
+}
+
+void cpu_restrict(uint32_t mask)
+{
+    allowed = mask;
+}
