@@ -1,0 +1,73 @@
+"""S/MIME encryption as fast as the processor: certificates and mail in, CMS EnvelopedData out.
+
+>>> import cmstream
+>>> to = cmstream.load_recipients(open("alice.pem", "rb").read())     # doctest: +SKIP
+>>> sealed = cmstream.encrypt_message(message, to)                    # doctest: +SKIP
+
+Two nouns: a *message* is mail (RFC 5322) and becomes an S/MIME message; *content* is any octets
+and becomes CMS. Each verb comes in four shapes: one shot (:func:`encrypt_message`,
+:func:`encrypt`), push (:func:`encryptor`, :class:`EncryptWriter`), pull (:class:`EncryptReader`)
+and chunks (:func:`encrypt_iter`).
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+
+from ._core import kernels
+from .certificates import (
+    CertificateFile,
+    Problem,
+    Recipient,
+    SetAside,
+    load_recipients,
+    read_certificates,
+)
+from .cms import Recipients
+from .encrypt import Encryptor, encrypt, encrypt_message, encryptor
+from .errors import (
+    AlreadyFinalized,
+    CertificateError,
+    CmstreamError,
+    ConcurrentUseError,
+    MessageError,
+    PrivateKeyIgnored,
+    RecipientError,
+    RecipientWarning,
+    SizeMismatchError,
+)
+from .policy import DEFAULT, Policy
+from .recognise import is_encrypted
+from .streams import EncryptReader, EncryptWriter, encrypt_iter
+
+__version__ = _version("cmstream")
+
+__all__ = [
+    "DEFAULT",
+    "AlreadyFinalized",
+    "CertificateError",
+    "CertificateFile",
+    "CmstreamError",
+    "ConcurrentUseError",
+    "EncryptReader",
+    "EncryptWriter",
+    "Encryptor",
+    "MessageError",
+    "Policy",
+    "PrivateKeyIgnored",
+    "Problem",
+    "Recipient",
+    "RecipientError",
+    "RecipientWarning",
+    "Recipients",
+    "SetAside",
+    "SizeMismatchError",
+    "encrypt",
+    "encrypt_iter",
+    "encrypt_message",
+    "encryptor",
+    "is_encrypted",
+    "kernels",
+    "load_recipients",
+    "read_certificates",
+]

@@ -1,0 +1,317 @@
+"""The command: mail in, mail out; one line for each error, exit codes from sysexits(3)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import io
+import itertools
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, get_args
+
+from . import __version__, kernels, policy, show
+from .certificates import read_certificates
+from .cms import Recipients
+from .encrypt import Form, encryptor
+from .errors import CmstreamError, RecipientWarning
+from .output import output
+from .progress import with_progress
+from .streams import CHUNK, encrypt_iter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .certificates import CertificateFile, Recipient
+
+HELD = 16 << 20
+"""Octets of a pipe that are held in memory, so that their number is known and DER can be
+written; a longer input is streamed with indefinite lengths."""
+
+_DESCRIPTION = "Encrypts mail and files to S/MIME certificates."
+
+_ENCRYPT_EXAMPLES = """\
+examples:
+  cmstream encrypt -r alice.pem message.eml > sealed.eml
+  cmstream encrypt -r alice.pem -r bob.pem < message.eml > sealed.eml
+  cmstream encrypt --binary -r alice.pem --form pem -o scan.pem scan.tiff
+
+A message that is encrypted already passes unchanged (--already-encrypted). The output appears
+only when it is complete. Exit codes: 64 usage, 65 bad certificate or message, 66 no such input,
+73 the output can't be created, 75 try again.
+"""
+
+_CERT_EXAMPLES = """\
+examples:
+  cmstream cert show alice.pem
+  cmstream cert export alice.pfx -o alice.pem
+  PFX_PASSWORD=… cmstream cert export alice.pfx --password-env PFX_PASSWORD -o alice.pem
+"""
+
+
+class Failure(Exception):  # noqa: N818 - an ending, not always an error
+    """Ends the command with a line and a code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(os.EX_USAGE, f"cmstream: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit code; no exception leaves it but SystemExit."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except Failure as failure:
+        return _fail(failure.code, str(failure))
+    except CmstreamError as error:
+        return _fail(os.EX_DATAERR, f"{error} [{error.code}]")
+    except BrokenPipeError:
+        return _fail(os.EX_TEMPFAIL, "whoever read the output has gone away")
+    except OSError as error:
+        return _fail(*_os_failure(error))
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted")
+    except Exception as error:  # noqa: BLE001 - a mail server must be told to try again
+        return _fail(os.EX_TEMPFAIL, f"unexpected {type(error).__name__}: nothing was sealed")
+    return os.EX_OK
+
+
+def _fail(code: int, message: str) -> int:
+    # What is still buffered must not follow, or the output would look complete.
+    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    print(f"cmstream: {message}", file=sys.stderr)
+    return code
+
+
+def _os_failure(error: OSError) -> tuple[int, str]:
+    name = f"{error.filename}: " if error.filename else ""
+    text = f"{name}{error.strerror or error}"
+    if error.errno in {errno.ENOENT, errno.EISDIR, errno.EACCES, errno.ENOTDIR, errno.EPERM}:
+        return os.EX_CANTCREAT, f"can't write: {text}"
+    return os.EX_TEMPFAIL, text
+
+
+# --- the arguments ---------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="cmstream", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_encrypt(commands)
+    _add_cert(commands)
+    return parser
+
+
+def _version() -> str:
+    rows = (
+        f"{what}: {names[0]} in use; this machine has {', '.join(names)}"
+        for what, names in kernels().items()
+    )
+    return f"cmstream {__version__}; CMSTREAM_CPU=NAME lowers the kernels; " + "; ".join(rows)
+
+
+def _subcommand(commands: Any, name: str, text: str, examples: str, run: Any) -> Any:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_encrypt(commands: Any) -> None:
+    text = "encrypt a mail, or with --binary any file"
+    parser = _subcommand(commands, "encrypt", text, _ENCRYPT_EXAMPLES, _encrypt)
+    add = parser.add_argument
+    add("-r", "--recipient", action="append", required=True, metavar="CERT",
+        help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
+    add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
+    add("--cipher", choices=get_args(policy.Cipher), default=policy.DEFAULT.cipher)
+    add("--key-transport", choices=get_args(policy.KeyTransport), default="pkcs1v15")
+    add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial")
+    add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted), default="pass")
+    add("--refuse", action="append", default=[], choices=sorted(policy.PROBLEMS), metavar="CODE",
+        help="refuse a certificate with this problem, such as expired")  # fmt: skip
+    add("--binary", action="store_true", help="the input is no mail: any octets")
+    add("--form", choices=["der", "pem", "smime"], help="of the output, with --binary; default der")
+    _add_password(add)
+    add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
+
+
+def _add_cert(commands: Any) -> None:
+    text = "look at certificate files, and take certificates out of them"
+    parser = _subcommand(commands, "cert", text, _CERT_EXAMPLES, None)
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+
+    shown = _subcommand(actions, "show", "what is in a certificate file", _CERT_EXAMPLES, _show)
+    shown.add_argument("--json", action="store_true", help="for programs")
+    _add_password(shown.add_argument)
+    shown.add_argument("file", metavar="FILE")
+
+    text = "take the public certificates out of a PFX or another file"
+    export = _subcommand(actions, "export", text, _CERT_EXAMPLES, _export)
+    export.add_argument("-o", "--output", required=True, metavar="OUT")
+    export.add_argument("--form", choices=["pem", "der"], default="pem")
+    _add_password(export.add_argument)
+    export.add_argument("file", metavar="PFX")
+
+
+def _add_password(add: Any) -> None:
+    add("--password-file", metavar="FILE", help="its first line is the PFX's password")
+    add("--password-env", metavar="NAME", help="the environment variable with the password")
+
+
+# --- certificates ----------------------------------------------------------------------------
+
+
+def _read(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None
+
+
+def _password(options: argparse.Namespace) -> str | bytes | None:
+    if options.password_file:
+        return _read(options.password_file).partition(b"\n")[0].rstrip(b"\r")
+    if options.password_env:
+        if options.password_env not in os.environ:
+            raise Failure(os.EX_USAGE, f"{options.password_env} isn't in the environment")
+        return os.environ[options.password_env]
+    return None
+
+
+def _certificates(name: str, options: argparse.Namespace) -> CertificateFile:
+    """What is in the file; asks for the password of a PFX if there is somebody to ask."""
+    data, password = _read(name), _password(options)
+    try:
+        try:
+            return read_certificates(data, password=password)
+        except CmstreamError as error:
+            if error.code != "password-needed" or not sys.stdin.isatty():
+                raise
+        return read_certificates(data, password=_ask(name))
+    except CmstreamError as error:
+        raise Failure(os.EX_DATAERR, f"{name}: {error} [{error.code}]") from None
+
+
+def _ask(name: str) -> str:
+    from getpass import getpass  # noqa: PLC0415 - slow to import, seldom wanted
+
+    return getpass(f"Password of {name}: ")
+
+
+def _report(name: str, file: CertificateFile) -> None:
+    if file.private_key_ignored:
+        _warn(f"{name}: the private key in it was ignored; only the certificate is needed")
+    for aside in file.set_aside:
+        _warn(f"{name}: set aside {aside.subject}: {aside.reason}")
+
+
+def _warn(text: str) -> None:
+    print(f"cmstream: warning: {text}", file=sys.stderr)
+
+
+def _show(options: argparse.Namespace) -> None:
+    file = _certificates(options.file, options)
+    print(show.as_json(file) if options.json else show.as_text(file))
+
+
+def _export(options: argparse.Namespace) -> None:
+    file = _certificates(options.file, options)
+    if options.form == "der" and len(file.recipients) != 1:
+        raise Failure(
+            os.EX_DATAERR, f"{options.file}: DER holds one certificate, and here are "
+            f"{len(file.recipients)}: use --form pem"
+        )  # fmt: skip
+    _report(options.file, file)
+    with output(options.output) as out:
+        for recipient in file.recipients:
+            out.write(recipient.der if options.form == "der" else recipient.pem)
+
+
+# --- encryption ------------------------------------------------------------------------------
+
+
+def _encrypt(options: argparse.Namespace) -> None:
+    if options.form and not options.binary:
+        raise Failure(os.EX_USAGE, "--form goes with --binary: a message becomes a message")
+    form: Form = (options.form or "der") if options.binary else "message"
+    if form == "der" and options.output == "-" and sys.stdout.isatty():
+        raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")
+    chosen = policy.Policy(
+        cipher=options.cipher,
+        key_transport=options.key_transport,
+        recipient_id=options.recipient_id,
+        already_encrypted=options.already_encrypted,
+        refuse=frozenset(options.refuse),
+    )
+    to = _recipients(options, chosen)
+    with _input(options.input) as source, output(options.output) as out:
+        for piece in _sealed(source, to, form, chosen):
+            out.write(piece)
+
+
+def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipients:
+    found: list[Recipient] = []
+    for name in options.recipient:
+        file = _certificates(name, options)
+        _report(name, file)
+        found += file.recipients
+    to = Recipients(found)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RecipientWarning)
+        to.check(chosen)
+    for warning in caught:
+        _warn(str(warning.message))
+    return to
+
+
+def _input(name: str) -> BinaryIO:
+    if name == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None
+
+
+def _sealed(source: BinaryIO, to: Recipients, form: Form, chosen: policy.Policy) -> Iterable[bytes]:
+    """The pieces of the sealed input: in DER if it is seekable or short, else in BER."""
+    if not source.seekable():
+        start = source.read(HELD)
+        if len(start) == HELD:
+            rest = iter(lambda: source.read(CHUNK), b"")
+            return _streamed(itertools.chain([start], rest), to, form, chosen)
+        source = io.BytesIO(start)
+    here = source.tell()
+    total = source.seek(0, io.SEEK_END) - here
+    source.seek(here)
+    chunks = encrypt_iter(source, to, form=form, policy=chosen)
+    # What comes out is longer than what goes in by a third in base64.
+    return with_progress(chunks, total if form == "der" else total * 66 // 48)
+
+
+def _streamed(
+    chunks: Iterable[bytes], to: Recipients, form: Form, chosen: policy.Policy
+) -> Iterator[bytes]:
+    context = encryptor(to, form=form, policy=chosen)
+    for chunk in with_progress(chunks, None):
+        yield context.update(chunk)
+    yield context.finalize()

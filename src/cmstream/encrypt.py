@@ -1,0 +1,397 @@
+"""Encryption in every shape: one shot, push, and the pull and file shapes of streams.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from . import _core, mime
+from .certificates import Recipient
+from .cms import Recipients, as_recipients
+from .errors import AlreadyFinalized, ConcurrentUseError, MessageError
+from .policy import DEFAULT, Policy
+from .recognise import encrypted_inside
+
+if TYPE_CHECKING:
+    from ._core import Buffer, LineEnds
+
+To = Recipients | Recipient | Iterable[Recipient]
+Form = Literal["der", "pem", "smime", "message"]
+
+_KEY_LEN = {"aes256-cbc": 32, "aes128-cbc": 16}
+
+
+class _Layout(NamedTuple):
+    base64: bool
+    before: bytes = b""
+    after: bytes = b""
+
+
+_LAYOUTS = {
+    "der": _Layout(base64=False),
+    "pem": _Layout(True, b"-----BEGIN CMS-----\r\n", b"-----END CMS-----\r\n"),
+    "smime": _Layout(True, mime.ENTITY_HEADER),
+}
+
+
+def _layout(form: str) -> _Layout:
+    if form not in _LAYOUTS:
+        raise ValueError(f"form={form!r}: choose one of {', '.join(_LAYOUTS)}, message")
+    return _LAYOUTS[form]
+
+
+def _seal(
+    to: Recipients,
+    policy: Policy,
+    layout: _Layout,
+    size: int | None,
+    line_ends: LineEnds = "as-is",
+) -> _core.Seal:
+    """A stream into C with a fresh key, which is wrapped for every recipient."""
+    seal = _core.Seal(_KEY_LEN[policy.cipher])
+    infos, version = to.wrap(seal.key(), policy)
+    seal.plan(
+        infos=infos,
+        version=version,
+        size=size,
+        before=layout.before,
+        after=layout.after,
+        base64=layout.base64,
+        line_ends=line_ends,
+    )
+    return seal
+
+
+def _whole(seal: _core.Seal, *parts: Buffer) -> bytes:
+    """All of a message of known size, written where it stays."""
+    assert seal.total is not None  # noqa: S101 - the callers give the size
+
+    def fill(out: memoryview) -> int:
+        count = 0
+        for part in parts:
+            count += seal.update_into(part, out, count)
+        return count + seal.finish_into(out, count)
+
+    return _core.filled(seal.total, fill)
+
+
+class Encryptor:
+    """Content in, CMS out, piece by piece; made by :func:`encryptor`.
+
+    It does no I/O. After any exception but that of a buffer too small the stream has failed and
+    refuses everything; what it gave out until then is incomplete and can't be mistaken for a
+    whole message. One thread at a time: a second one gets :class:`ConcurrentUseError`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed = False
+
+    def update(self, data: Buffer) -> bytes:
+        """Takes ``len(data)`` octets of any bytes-like object and gives what comes of them, which
+        may be nothing. Raises SizeMismatchError for more than ``size=`` promised, MessageError
+        for a message that can't be sealed, AlreadyFinalized."""
+        return _core.filled(self.bound(len(data)), lambda out: self.update_into(data, out))
+
+    def update_into(self, data: Buffer, buffer: Buffer) -> int:
+        """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of octets
+        written. Raises ValueError when it is too small, without any harm: ``bound(len(data))``
+        octets always suffice."""
+        return self._guarded(lambda: self._update_into(memoryview(data).cast("B"), buffer))
+
+    def finalize(self) -> bytes:
+        """Gives the end of the message. Raises SizeMismatchError for less content than ``size=``
+        promised, AlreadyFinalized."""
+        return _core.filled(self.bound(0), self.finalize_into)
+
+    def finalize_into(self, buffer: Buffer) -> int:
+        """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` octets."""
+        return self._guarded(lambda: self._finalize_into(buffer))
+
+    def bound(self, n: int) -> int:
+        """The most octets that ``n`` octets of input and :meth:`finalize` together can give now."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Ends the stream without an end of message and wipes its keys."""
+        with self._entered():
+            self._failed = True
+            self._abort()
+
+    def _guarded(self, work: Callable[[], int]) -> int:
+        with self._entered():
+            if self._failed:
+                raise AlreadyFinalized("this stream was finalized, aborted, or failed before")
+            try:
+                return work()
+            except ValueError:  # a wrong call: the stream is as it was
+                raise
+            except BaseException:
+                self._failed = True
+                self._abort()
+                raise
+
+    def _entered(self) -> _Entered:
+        return _Entered(self._lock)
+
+    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+        raise NotImplementedError
+
+    def _finalize_into(self, buffer: Buffer) -> int:
+        raise NotImplementedError
+
+    def _abort(self) -> None:
+        raise NotImplementedError
+
+
+class _Entered:
+    """The lock of a stream, taken without waiting: every call into C drops the GIL."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise ConcurrentUseError(
+                "another thread is in this stream: give each thread a stream of its own"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class _ContentEncryptor(Encryptor):
+    def __init__(self, seal: _core.Seal) -> None:
+        super().__init__()
+        self._seal = seal
+
+    def bound(self, n: int) -> int:
+        return self._seal.bound(n)
+
+    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+        return self._seal.update_into(data, buffer)
+
+    def _finalize_into(self, buffer: Buffer) -> int:
+        count = self._seal.finish_into(buffer)
+        self._failed = True
+        return count
+
+    def _abort(self) -> None:
+        self._seal.abort()
+
+
+class _MessageEncryptor(Encryptor):
+    """RFC 5322 in, S/MIME out: holds the header block and a little of the body back until it is
+    clear what they are, then is a stream into C, or lets everything pass."""
+
+    def __init__(
+        self, to: Recipients, policy: Policy, size: int | None, line_feeds: int | None
+    ) -> None:
+        super().__init__()
+        self._to, self._policy = to, policy
+        self._room = (128 << 10) + 2 * to.room(policy)
+        self._size, self._line_feeds = size, line_feeds
+        self._held = bytearray()
+        self._scanned = 0
+        self._body: int | None = None
+        self._seal: _core.Seal | None = None
+        self._passes = False
+        self._taken = 0
+
+    def bound(self, n: int) -> int:
+        if self._seal is not None:
+            return self._seal.bound(n + len(self._held))
+        if self._passes:
+            return n + len(self._held)
+        # What is held may be header, which goes outside with CRLF for every LF, or body, every
+        # octet of which may be a bare LF, in base64.
+        return self._room + 6 * (n + len(self._held))
+
+    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+        if len(buffer) < self.bound(len(data)):
+            raise ValueError("the buffer is too small: bound(len(data)) octets always suffice")
+        self._count(len(data))
+        while self._seal is None and not self._passes and len(data):
+            part, data = data[: mime.PEEK_LIMIT], data[mime.PEEK_LIMIT :]
+            self._held += part
+            self._look(final=False)
+        count = self._give_held(buffer)
+        return count + self._give(data, buffer, count)
+
+    def _finalize_into(self, buffer: Buffer) -> int:
+        if len(buffer) < self.bound(0):
+            raise ValueError("the buffer is too small: bound(0) octets always suffice")
+        self._look(final=True)
+        count = self._give_held(buffer)
+        if self._seal is not None:
+            count += self._seal.finish_into(buffer, count)
+        elif self._size is not None and self._taken < self._size:
+            raise _core.size_mismatch("less")
+        self._failed = True
+        return count
+
+    def _count(self, more: int) -> None:
+        self._taken += more
+        if self._size is not None and self._taken > self._size:
+            raise _core.size_mismatch("more")
+
+    def _look(self, *, final: bool) -> None:
+        """Decides as soon as the header block and enough of the body are there."""
+        if self._seal is not None or self._passes:
+            return
+        if self._body is None:
+            self._body, self._scanned = mime.header_end(self._held, self._scanned, final=final)
+        if self._body is None or not (final or len(self._held) - self._body >= mime.PEEK_LIMIT):
+            return
+        head, body = bytes(self._held[: self._body]), bytes(self._held[self._body :])
+        if _passes(head, body, self._policy, complete=final):
+            self._passes = True
+            return
+        body_size = None if self._size is None else self._size - len(head)
+        seal, inside = _message_seal(head, body_size, self._line_feeds, self._to, self._policy)
+        self._held[: self._body] = inside
+        self._seal = seal
+
+    def _give_held(self, buffer: Buffer) -> int:
+        if not self._held or (self._seal is None and not self._passes):
+            return 0
+        count = self._give(memoryview(bytes(self._held)), buffer, 0)
+        self._held.clear()
+        return count
+
+    def _give(self, data: memoryview, buffer: Buffer, start: int) -> int:
+        if self._seal is not None:
+            return self._seal.update_into(data, buffer, start)
+        if self._passes:
+            memoryview(buffer).cast("B")[start : start + len(data)] = data
+            return len(data)
+        return 0
+
+    def _abort(self) -> None:
+        if self._seal is not None:
+            self._seal.abort()
+
+
+def _passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
+    """Whether the message goes out as it came, because it is encrypted already."""
+    if policy.already_encrypted == "encrypt" or not encrypted_inside(head, body, complete=complete):
+        return False
+    if policy.already_encrypted == "refuse":
+        raise MessageError(
+            "already-encrypted",
+            "the message is encrypted already, and the policy refuses such a message: "
+            "already_encrypted='pass' lets it through, 'encrypt' encrypts it again",
+        )
+    return True
+
+
+def _message_seal(
+    head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
+) -> tuple[_core.Seal, bytes]:
+    """The stream for a message with this header block, and what goes into it first.
+
+    ``line_feeds``: how many bare ones the body has; None: not counted."""
+    framing = mime.frame(head)
+    line_ends: LineEnds = "as-is"
+    size = None
+    if body_size is not None:
+        size = len(framing.inside) + body_size
+    if framing.canonical:
+        size = size and size + (line_feeds or 0)
+        counted = body_size is None or line_feeds is not None
+        line_ends = "canonical" if counted else "strict"
+        if line_feeds == 0:
+            line_ends = "as-is"
+    layout = _Layout(base64=True, before=framing.outside)
+    return _seal(to, policy, layout, size, line_ends), framing.inside
+
+
+def encryptor(
+    to: To,
+    *,
+    size: int | None = None,
+    form: Form = "der",
+    policy: Policy = DEFAULT,
+    line_feeds: int | None = None,
+) -> Encryptor:
+    """A push stream that encrypts to everybody in ``to``.
+
+    ``form``: ``"der"``, ``"pem"`` (RFC 7468), ``"smime"`` (any content as an S/MIME entity) or
+    ``"message"`` (RFC 5322 in, S/MIME message out; see :func:`encrypt_message`). ``size``: how
+    many octets will be written in all, a message's header block included; the output is then
+    definite-length DER. Without it the output is BER with indefinite lengths (RFC 5652 section
+    5.1 allows both).
+
+    A message's canonical length depends on its bare line feeds. ``line_feeds`` says how many its
+    body has; without it a sized message must have CRLF line ends in its body (the header block's
+    are free), and a bare LF is a ``size-mismatch``.
+
+    A message stream holds back the header block (``header-too-large`` over 4 MiB) and 8 KiB of
+    body; what isn't proved encrypted by then is sealed.
+
+    Raises RecipientError (``no-recipients``, ``unusable-recipient``), ValueError for a form or
+    size that can't be.
+    """
+    if size is not None and size < 0:
+        raise ValueError(f"size={size}: must not be negative")
+    prepared = as_recipients(to)
+    if form == "message":
+        return _MessageEncryptor(prepared, policy, size, line_feeds)
+    return _ContentEncryptor(_seal(prepared, policy, _layout(form), size))
+
+
+def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der") -> bytes:
+    """Encrypts ``content`` to everybody in ``to`` as CMS EnvelopedData (RFC 5652 section 6).
+
+    ``content``: any contiguous bytes-like object of any length. ``form`` as in
+    :func:`encryptor`. Raises RecipientError; MessageError for ``form="message"``.
+
+    EnvelopedData keeps a content secret; it doesn't prove where it comes from or that nobody
+    changed it (RFC 8551 section 6). Sign first where that matters.
+    """
+    view = memoryview(content).cast("B")
+    prepared = as_recipients(to)
+    if form == "message":
+        return _encrypt_message(view, prepared, policy)
+    return _whole(_seal(prepared, policy, _layout(form), len(view)), view)
+
+
+def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
+    """Encrypts an RFC 5322 message and gives an S/MIME message (RFC 8551 section 3.3).
+
+    The fields that describe the message stay outside, in their order and octet for octet but for
+    line ends, which become CRLF throughout. The ``Content-*`` fields and the body become the
+    inner entity; bare line feeds become CRLF unless the transfer encoding is ``binary``. A
+    message without Content-Type gets none inside either: RFC 2045 section 5.2 reads it as plain
+    text in US-ASCII, outside and inside alike. The outside then says ``MIME-Version: 1.0`` once.
+
+    A message that is encrypted already (:func:`is_encrypted`) passes octet for octet, is
+    encrypted again or refused, as the policy says. One that is only signed is encrypted.
+
+    Raises RecipientError; MessageError ``already-encrypted``, ``header-too-large``. The plaintext
+    is never given back in the place of a sealed message.
+    """
+    return _encrypt_message(memoryview(message).cast("B"), as_recipients(to), policy)
+
+
+def _encrypt_message(view: memoryview, to: Recipients, policy: Policy) -> bytes:
+    to.check(policy)
+    head = _head_of(view)
+    body = view[len(head) :]
+    if _passes(head, body, policy, complete=True):
+        return bytes(view)
+    line_feeds, _ = _core.count_bare_line_feeds(body)
+    seal, inside = _message_seal(head, len(body), line_feeds, to, policy)
+    return _whole(seal, inside, body)
+
+
+def _head_of(message: memoryview) -> bytes:
+    """The header block, found without a copy of the body."""
+    room = 8 << 10
+    while True:
+        start = bytes(message[:room])
+        end, _ = mime.header_end(start, 0, final=room >= len(message))
+        if end is not None:
+            return start[:end]
+        room *= 4

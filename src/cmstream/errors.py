@@ -1,0 +1,76 @@
+"""The exceptions and warnings: one root, a code in each, a sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class CmstreamError(Exception):
+    """The root of everything that can be wrong with an input; never raised itself.
+
+    ``code`` is one of the documented short names (``"expired"``, ``"truncated"``, …), the same
+    in exceptions, in :class:`~cmstream.Problem` and in JSON. ``str(error)`` is one sentence that
+    names the culprit and the remedy, and never holds a key, a password or plaintext.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CertificateError(CmstreamError):
+    """A file that should hold certificates doesn't, or holds none that can be used.
+
+    Codes: ``empty``, ``not-a-certificate``, ``private-key-only``, ``public-key-only``, ``csr``,
+    ``crl``, ``openpgp-key``, ``truncated``, ``trailing-data``, ``wrong-password``,
+    ``password-needed``, ``corrupt``, ``unsupported-key``, ``unsupported-cipher``.
+    """
+
+
+class RecipientError(CmstreamError):
+    """There is nobody to encrypt to, or somebody who can't be encrypted to.
+
+    Codes: ``no-recipients``, ``unusable-recipient``. ``fingerprint`` is the SHA-256 of the
+    certificate at fault in lower-case hex, or None; ``problems`` are the codes of what is wrong
+    with it.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        fingerprint: str | None = None,
+        problems: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(code, message)
+        self.fingerprint = fingerprint
+        self.problems = problems
+
+
+class MessageError(CmstreamError):
+    """A message that can't be sealed as it is.
+
+    Codes: ``already-encrypted``, ``malformed-message``, ``header-too-large``.
+    """
+
+
+class SizeMismatchError(CmstreamError):
+    """The octets written aren't as many as ``size=`` promised, or a body that was promised in
+    canonical form has a bare line feed. Code: ``size-mismatch``."""
+
+
+class AlreadyFinalized(ValueError):
+    """The stream was finalized, aborted, or failed before: it takes nothing more."""
+
+
+class ConcurrentUseError(RuntimeError):
+    """Two threads entered one stream at the same time. Give each thread a stream of its own, or
+    put a lock around this one."""
+
+
+class PrivateKeyIgnored(UserWarning):
+    """A private key came along with a certificate. It was not kept; whoever sent the file should
+    know that only the certificate is needed, and that a key that has travelled is no secret."""
+
+
+class RecipientWarning(UserWarning):
+    """A certificate is used although something is wrong with it, because the policy allows it."""

@@ -1,0 +1,148 @@
+"""Which header fields of a message stay outside, which go in with the body.
+
+Works on octets with a few compiled expressions: the header block of a message is cut in some
+microseconds, and a hostile one in time that grows with its length alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cmstream.errors import MessageError
+
+HEADER_LIMIT = 4 << 20
+"""The most octets of a header block, its blank line included."""
+
+PEEK_LIMIT = 8 << 10
+"""How many octets of the body a stream looks at to recognise an encrypted message."""
+
+ENTITY_HEADER = (
+    b"MIME-Version: 1.0\r\n"
+    b'Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"\r\n'
+    b"Content-Transfer-Encoding: base64\r\n"
+    b'Content-Disposition: attachment; filename="smime.p7m"\r\n'
+    b"\r\n"
+)
+"""The header of an S/MIME entity (RFC 8551 section 3.3), blank line included."""
+
+# A field's name has no more octets than a line may have (RFC 5322 section 2.1.1): that bounds
+# what must be looked at again when a line comes in pieces.
+_NAME = rb"[!-9;-~]{1,998}[ \t]{0,998}"
+_FIRST_LINE = re.compile(_NAME + rb":|>?From ")
+_NO_FIELD = re.compile(rb"\n(?![ \t]|" + _NAME + rb":)")
+_UNDECIDED = re.compile(rb"(?:" + _NAME + rb"|\r)?\Z")
+_BLANK = re.compile(rb"\r?\n")
+
+_MIME_FIELD = re.compile(rb"\n(?:(content-)[!-9;-~]*|mime-version)[ \t]*:", re.IGNORECASE)
+_FIELD_END = re.compile(rb"\n(?![ \t])")
+_TRANSFER_ENCODING = re.compile(
+    rb"\ncontent-transfer-encoding[ \t]*:(?:[ \t\r\n]+|\([^()]*\)){0,20}\"?([^\s;(\"]*)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """A header block, cut in two.
+
+    ``outside``: what stands in the clear before the base64 lines, its blank line included.
+    ``inside``: the header of the inner entity, blank line included, to be encrypted in front of
+    the body. ``canonical``: whether the body's bare line feeds must become CRLF (RFC 8551
+    section 3.1.1); False only where the message's own Content-Transfer-Encoding is ``binary``.
+    """
+
+    outside: bytes
+    inside: bytes
+    canonical: bool
+
+
+def header_end(
+    buffer: bytes | bytearray | memoryview, start: int, *, final: bool
+) -> tuple[int | None, int]:
+    """Find where the body begins in ``buffer``, the message so far.
+
+    ``start`` is 0 the first time, then what the last call gave as second value: nothing is
+    searched twice. ``final``: nothing more will come. Gives the offset of the body's first
+    octet, or None while more octets are needed, and the offset to go on from.
+
+    The blank line ends the header block and belongs to it. So does the first line that is
+    neither a field nor a continuation (RFC 5322 section 2.2), but that one is body, like all
+    behind it: nothing is lost, and what isn't a field is sealed. An mbox ``From `` line, also a
+    quoted one, may stand on top. A line of white space alone continues the field above it; a
+    carriage return alone is no line end.
+
+    Raises :class:`MessageError` (``header-too-large``) past :data:`HEADER_LIMIT`.
+    """
+    end, resume = _first_no_field(buffer, start, final=final)
+    if (resume if end is None else end) > HEADER_LIMIT:
+        raise MessageError(
+            "header-too-large",
+            f"the message's header block is longer than {HEADER_LIMIT} octets: "
+            "check that this is a mail, or encrypt it as binary content",
+        )
+    return end, resume
+
+
+def _first_no_field(
+    buffer: bytes | bytearray | memoryview, start: int, *, final: bool
+) -> tuple[int | None, int]:
+    line = 0
+    if start or _FIRST_LINE.match(buffer):
+        found = _NO_FIELD.search(buffer, start)
+        if found is None:
+            return (len(buffer) if final else None), len(buffer)
+        line = found.end()
+    if not final and _UNDECIDED.match(buffer, line):
+        return None, max(line - 1, 0)
+    blank = _BLANK.match(buffer, line)
+    end = blank.end() if blank else line
+    return end, end
+
+
+def frame(head: bytes) -> Framing:
+    """Cut a header block, as :func:`header_end` finds it, into what stays outside and what goes
+    inside.
+
+    Outside stay all fields but ``Content-*`` and ``MIME-Version``, in their order and octet for
+    octet; only line ends become CRLF. The S/MIME entity's own fields follow
+    (:data:`ENTITY_HEADER`). Inside go the ``Content-*`` fields. No inner Content-Type is made
+    up: an entity without one is US-ASCII text by RFC 2045 section 5.2, and a guess at another
+    charset could make it unreadable.
+    """
+    text = _lines(head)
+    outside, inside, kept = [], [], 1
+    for name in _MIME_FIELD.finditer(text):
+        begin, end = name.start() + 1, _field_end(text, name.end())
+        outside.append(text[kept:begin])
+        kept = end
+        if name[1]:
+            inside.append(text[begin:end])
+    outside += text[kept:], ENTITY_HEADER
+    inside.append(b"\r\n")
+    own = b"".join(inside)
+    binary = b"binary" in own.lower() and transfer_encoding(own) == b"binary"
+    return Framing(b"".join(outside), own, not binary)
+
+
+def transfer_encoding(head: bytes) -> bytes:
+    """What the first Content-Transfer-Encoding of a header block says (RFC 2045 section 6), in
+    lower case; ``7bit`` if there is none."""
+    found = _TRANSFER_ENCODING.search(b"\n" + head)
+    return found[1].lower() if found else b"7bit"
+
+
+def _lines(head: bytes) -> bytes:
+    """The header block with CRLF line ends, a line feed in front of its first line so that all
+    lines begin alike, and without its blank line."""
+    if head.count(b"\n") != head.count(b"\r\n"):
+        head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    text = b"\n" + head
+    if text.endswith(b"\n\r\n"):
+        return text[:-2]
+    return text if text.endswith(b"\n") else text + b"\r\n"
+
+
+def _field_end(text: bytes, start: int) -> int:
+    found = _FIELD_END.search(text, start)
+    return found.end() if found else len(text)

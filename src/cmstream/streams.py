@@ -1,0 +1,226 @@
+"""The file shapes of encryption: a writer, a reader, and an iterator around the push stream."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+
+from . import _core, mime
+from .encrypt import Encryptor, Form, To, encryptor
+from .errors import AlreadyFinalized
+from .policy import DEFAULT, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from ._core import Buffer
+
+CHUNK = 256 << 10
+"""Octets taken from a source at a time: few calls, and all of it stays in the cache."""
+
+
+class Sink(Protocol):
+    """Anything with ``write``, such as a binary file."""
+
+    def write(self, data: memoryview, /) -> Any: ...
+
+
+class EncryptWriter:
+    """A writable stream: what is written comes out encrypted in ``sink``.
+
+    Use it in a ``with`` block. When the block ends well the message is finished; an exception in
+    it aborts, and no end of message is ever written. The sink is not closed. ``size``, ``form``
+    and ``policy`` as in :func:`~cmstream.encryptor`, whose exceptions are raised here too.
+    """
+
+    # Not an io.RawIOBase: its close() on collection would finish a broken message.
+
+    def __init__(
+        self,
+        sink: Sink,
+        to: To,
+        *,
+        size: int | None = None,
+        form: Form = "der",
+        policy: Policy = DEFAULT,
+    ) -> None:
+        self._sink = sink
+        self._encryptor = encryptor(to, size=size, form=form, policy=policy)
+        self._buffer = bytearray()
+        self._closed = False
+
+    def write(self, data: Buffer) -> int:
+        """Encrypts ``data`` and gives its length in octets."""
+        self._check()
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), CHUNK):
+            part = view[start : start + CHUNK]
+            self._give(self._encryptor.update_into(part, self._room(len(part))))
+        return len(view)
+
+    def close(self) -> None:
+        """Finishes the message. Does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        self._give(self._encryptor.finalize_into(self._room(0)))
+
+    def abort(self) -> None:
+        """Gives the message up: no end is written, the keys are wiped."""
+        if not self._closed:
+            self._closed = True
+            self._encryptor.abort()
+
+    def writable(self) -> bool:
+        """True: it is for writing."""
+        return True
+
+    def __enter__(self) -> EncryptWriter:  # noqa: PYI034 - Self is not in Python 3.10
+        self._check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise AlreadyFinalized("this writer was closed or aborted")
+
+    def _room(self, count: int) -> bytearray:
+        need = self._encryptor.bound(count)
+        if len(self._buffer) < need:
+            self._buffer = bytearray(need)
+        return self._buffer
+
+    def _give(self, count: int) -> None:
+        """A raw file may take less than it is given."""
+        view = memoryview(self._buffer)[:count]
+        while view:
+            taken = self._sink.write(view)
+            view = view[taken:] if isinstance(taken, int) else view[:0]
+
+
+def encrypt_iter(
+    source: BinaryIO | Iterable[Buffer],
+    to: To,
+    *,
+    size: int | None = None,
+    form: Form = "der",
+    policy: Policy = DEFAULT,
+) -> Iterator[bytes]:
+    """Encrypts a binary file, or an iterable of bytes-like chunks, and gives the pieces.
+
+    A seekable file is measured first, from where it stands, so that the output is
+    definite-length DER; so it is with ``size``. Constant memory. Raises as
+    :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes meanwhile. The
+    message is whole only when the iterator has ended by itself.
+    """
+    context = _encryptor_for(source, to, size, form, policy)
+    return _pieces(context, source)
+
+
+class EncryptReader(io.RawIOBase):
+    """A readable raw binary file that gives ``source`` encrypted; arguments as in
+    :func:`encrypt_iter`. Closing it doesn't close the source."""
+
+    def __init__(
+        self,
+        source: BinaryIO | Iterable[Buffer],
+        to: To,
+        *,
+        size: int | None = None,
+        form: Form = "der",
+        policy: Policy = DEFAULT,
+    ) -> None:
+        super().__init__()
+        self._context = _encryptor_for(source, to, size, form, policy)
+        self._pieces = _pieces(self._context, source)
+        self._piece = memoryview(b"")
+
+    def readable(self) -> bool:
+        """True: it is for reading."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills ``buffer`` with the next octets, at least one unless it is the end. Raises
+        ValueError once it is closed."""
+        if self.closed:
+            raise ValueError("this reader is closed")
+        out = memoryview(buffer).cast("B")
+        while out and not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._piece = memoryview(piece)
+        count = min(len(out), len(self._piece))
+        out[:count], self._piece = self._piece[:count], self._piece[count:]
+        return count
+
+    def close(self) -> None:
+        """Wipes the keys of a message that wasn't read to its end."""
+        if not self.closed:
+            self._context.abort()
+        super().close()
+
+
+def _pieces(context: Encryptor, source: BinaryIO | Iterable[Buffer]) -> Iterator[bytes]:
+    for chunk in _chunks(source):
+        if piece := context.update(chunk):
+            yield piece
+    yield context.finalize()
+
+
+def _chunks(source: BinaryIO | Iterable[Buffer]) -> Iterator[Buffer]:
+    if not hasattr(source, "read"):
+        yield from source
+        return
+    while chunk := cast("BinaryIO", source).read(CHUNK):
+        yield chunk
+
+
+def _encryptor_for(
+    source: BinaryIO | Iterable[Buffer], to: To, size: int | None, form: Form, policy: Policy
+) -> Encryptor:
+    line_feeds = None
+    if size is None and _seekable(source):
+        size, line_feeds = _survey(cast("BinaryIO", source), form)
+    return encryptor(to, size=size, form=form, policy=policy, line_feeds=line_feeds)
+
+
+def _seekable(source: object) -> bool:
+    seekable = getattr(source, "seekable", None)
+    return bool(seekable and seekable())
+
+
+def _survey(source: BinaryIO, form: Form) -> tuple[int, int | None]:
+    """How many octets the file has from here on and, of a message, how many bare line feeds."""
+    start = source.tell()
+    if form == "message":
+        size, line_feeds = _count(source)
+    else:
+        size, line_feeds = source.seek(0, io.SEEK_END) - start, None
+    source.seek(start)
+    return size, line_feeds
+
+
+def _count(source: BinaryIO) -> tuple[int, int]:
+    size = line_feeds = last = scanned = 0
+    head: bytearray | None = bytearray()
+    for chunk in _chunks(source):
+        body: Buffer = chunk
+        size += len(chunk)
+        if head is not None:
+            head += chunk
+            end, scanned = mime.header_end(head, scanned, final=False)
+            if end is None:
+                continue
+            body, head = bytes(head[end:]), None
+        found, last = _core.count_bare_line_feeds(body, last)
+        line_feeds += found
+    return size, line_feeds
