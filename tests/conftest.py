@@ -1,0 +1,47 @@
+"""What several tests share: people to encrypt to, and a look at every kernel."""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+from typing import NamedTuple
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+import cmstream
+from authorities import rsa_identity
+from cmstream import _core
+
+
+class Person(NamedTuple):
+    key: object
+    recipient: cmstream.Recipient
+
+
+def person(bits: int = 2048, **options) -> Person:
+    key, certificate = rsa_identity(bits, **options)
+    (recipient,) = cmstream.load_recipients(certificate.public_bytes(Encoding.DER))
+    return Person(key, recipient)
+
+
+@pytest.fixture(scope="session")
+def alice() -> Person:
+    return person()
+
+
+@pytest.fixture(scope="session")
+def bob() -> Person:
+    return person(number=1, emails=("bob@example.org",), common_name="Bob")
+
+
+# Every level at which another kernel comes in, the portable one first.
+LEVELS = sorted(set(chain(*_core.kernels().values())), key=_core.LEVELS.__getitem__)
+
+
+@pytest.fixture(params=LEVELS)
+def level(request):
+    """Runs the test once for every level of the CPU's features, the portable one first."""
+    _core.restrict_cpu(request.param)
+    yield request.param
+    _core.restrict_cpu(os.environ.get("CMSTREAM_CPU"))

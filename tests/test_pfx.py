@@ -1,0 +1,257 @@
+"""PKCS #12: whose certificates come out, passwords, and files that lie."""
+
+from __future__ import annotations
+
+import base64
+import warnings
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from authorities import authority, element, rsa_identity
+from cmstream import pfx
+from cmstream.certificates import load_recipients, read_certificates
+from cmstream.errors import CertificateError, PrivateKeyIgnored
+
+ALICE_KEY, ALICE = rsa_identity()
+_, BOB = rsa_identity(emails=("bob@example.org",), common_name="Bob", number=1)
+CA = authority()[1]
+PASSWORD = "correct horse"
+
+DATA = bytes.fromhex("06092a864886f70d010701")
+ENCRYPTED = bytes.fromhex("06092a864886f70d010706")
+KEY_BAG, SHROUDED, CERTIFICATE = (bytes.fromhex(f"060b2a864886f70d010c0a010{n}") for n in (1, 2, 3))
+X509 = bytes.fromhex("060a2a864886f70d01091601")
+KEY_ID = bytes.fromhex("06092a864886f70d010915")
+PBE_3DES = bytes.fromhex("060a2a864886f70d010c0103")
+PBES2, PBKDF2 = (bytes.fromhex(f"06092a864886f70d01050{n}") for n in ("d", "c"))
+AES256 = bytes.fromhex("060960864801650304012a")
+SHA1 = bytes.fromhex("06052b0e03021a")
+
+
+def encryption(password=PASSWORD.encode(), rounds=2000, cipher="PBESv2SHA256AndAES256CBC"):
+    return (
+        serialization.PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(rounds)
+        .key_cert_algorithm(getattr(pkcs12.PBES, cipher))
+        .hmac_hash(hashes.SHA256())
+        .build(password)
+    )
+
+
+def make(key=ALICE_KEY, cert=ALICE, others=None, **options):
+    return pkcs12.serialize_key_and_certificates(b"a", key, cert, others, encryption(**options))
+
+
+def bag(kind, value, key_id=None):
+    attribute = element(0x30, KEY_ID, element(0x31, element(0x04, key_id or b"")))
+    return element(0x30, kind, element(0xA0, value), element(0x31, attribute) if key_id else b"")
+
+
+def cert_bag(cert, key_id=None):
+    octets = element(0x04, cert.public_bytes(Encoding.DER))
+    return bag(CERTIFICATE, element(0x30, X509, element(0xA0, octets)), key_id)
+
+
+def key_bag(key_id=None, algorithm=None):
+    algorithm = algorithm or element(0x30, PBE_3DES, parameters(2000))
+    return bag(SHROUDED, element(0x30, algorithm, element(0x04, b"sealed")), key_id)
+
+
+def parameters(rounds):
+    octets = rounds.to_bytes(5, "big", signed=True).lstrip(b"\0")
+    return element(0x30, element(0x04, b"salt"), element(0x02, octets or b"\0"))
+
+
+def clear(*bags, kind=DATA, mac=b"", indefinite=False):
+    """A file whose contents stand in the clear."""
+
+    def wrap(content):
+        octets = element(0x04, content)
+        if indefinite:
+            octets = element(0x24, octets[:0] + element(0x04, content), indefinite=True)
+        return element(0xA0, octets, indefinite=indefinite)
+
+    safe = element(0x30, element(0x30, *bags))
+    contents = element(0x30, element(0x30, DATA, wrap(element(0x30, *bags))))
+    assert safe
+    return element(
+        0x30,
+        element(0x02, b"\x03"),
+        element(0x30, kind, wrap(contents), indefinite=indefinite),
+        mac,
+        indefinite=indefinite,
+    )
+
+
+def subjects(data, password=PASSWORD):
+    return [one.subject for one in read_certificates(data, password=password).recipients]
+
+
+def refusal(data, password=PASSWORD):
+    with pytest.raises(CertificateError) as caught:
+        load_recipients(data, password=password)
+    assert PASSWORD not in str(caught.value)
+    return caught.value.code
+
+
+def test_the_certificate_of_the_key_comes_out_and_the_key_is_ignored():
+    found = read_certificates(make(others=[CA, BOB]), password=PASSWORD)
+    assert [one.subject for one in found.recipients] == ["CN=Alice"]
+    assert found.recipients[0].der == ALICE.public_bytes(Encoding.DER)
+    assert found.private_key_ignored
+    reasons = {one.subject: one.reason for one in found.set_aside}
+    assert "authority" in reasons["CN=Test CA"]
+    assert "no private key" in reasons["CN=Bob"]
+
+
+def test_the_warning_points_at_the_caller():
+    with pytest.warns(PrivateKeyIgnored) as caught:
+        load_recipients(make(), password=PASSWORD)
+    assert [one.filename for one in caught] == [__file__]
+
+
+def test_without_a_key_every_end_entity_comes_out():
+    data = make(key=None, cert=None, others=[CA, ALICE, BOB])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = load_recipients(data, password=PASSWORD)
+    assert {one.subject for one in found} == {"CN=Alice", "CN=Bob"}
+
+
+def test_a_key_alone_is_named():
+    assert refusal(make(cert=None)) == "private-key-only"
+
+
+@pytest.mark.parametrize("password", ["", "pässwörd", "key🔑ring", "x" * 300])
+@pytest.mark.parametrize("kind", ["PBESv2SHA256AndAES256CBC", "PBESv1SHA1And3KeyTripleDESCBC"])
+def test_passwords_as_text_and_octets(password, kind):
+    if not password:
+        pytest.skip("the library writes no file with the empty password")
+    data = make(password=password.encode(), cipher=kind)
+    assert subjects(data, password) == ["CN=Alice"]
+    assert subjects(data, password.encode()) == ["CN=Alice"]
+
+
+def test_old_files_took_utf8_for_latin_1():
+    data = make(password="Grüße".encode().decode("latin-1").encode())
+    assert subjects(data, "Grüße") == ["CN=Alice"]
+    assert refusal(data, "Gruesse") == "wrong-password"
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        (None, "password-needed"),
+        ("", "wrong-password"),
+        ("wrong", "wrong-password"),
+        (b"\xff\0", "wrong-password"),
+        ("\ud800", "wrong-password"),
+    ],
+)
+def test_a_wrong_password_is_named(password, code):
+    assert refusal(make(), password) == code
+
+
+def test_a_cut_file_is_truncated():
+    data = make()
+    assert {refusal(data[:cut]) for cut in (1, 3, 400, len(data) - 1)} == {"truncated"}
+
+
+def test_octets_after_the_file_do_no_harm():
+    assert subjects(make() + b"\0\0") == ["CN=Alice"]
+
+
+@pytest.mark.parametrize("label", ["PKCS12", "PFX"])
+def test_armour(label):
+    body = base64.encodebytes(make()).decode()
+    text = f"Hello\n-----BEGIN {label}-----\n{body}-----END {label}-----\n".encode()
+    assert subjects(text) == ["CN=Alice"]
+    assert read_certificates(text, password=PASSWORD).private_key_ignored
+
+
+@pytest.mark.parametrize("indefinite", [True, False])
+@pytest.mark.parametrize("password", [None, PASSWORD])
+def test_what_stands_in_the_clear_needs_no_password(indefinite, password):
+    data = clear(
+        cert_bag(CA), cert_bag(ALICE, b"1"), cert_bag(BOB), key_bag(b"1"), indefinite=indefinite
+    )
+    assert subjects(data, password) == ["CN=Alice"]
+    assert read_certificates(data).private_key_ignored
+
+
+def test_several_keys_have_several_certificates():
+    data = clear(cert_bag(ALICE, b"1"), cert_bag(BOB, b"2"), key_bag(b"1"), key_bag(b"2"))
+    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+
+
+def test_keys_without_an_id_leave_all_end_entities():
+    data = clear(cert_bag(CA), cert_bag(ALICE), cert_bag(BOB), key_bag())
+    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+
+
+def test_a_broken_stranger_does_not_spoil_the_file():
+    broken = bag(
+        CERTIFICATE, element(0x30, X509, element(0xA0, element(0x04, element(0x30, b"\x05\0"))))
+    )
+    found = read_certificates(clear(cert_bag(ALICE, b"1"), key_bag(b"1"), broken))
+    assert [one.subject for one in found.recipients] == ["CN=Alice"]
+    assert "can't be read" in found.set_aside[0].reason
+
+
+def pbes2(kdf=PBKDF2, cipher=AES256, rounds=2000):
+    scheme = element(0x30, element(0x30, kdf, parameters(rounds)), element(0x30, cipher))
+    return element(0x30, PBES2, scheme)
+
+
+UNKNOWN = element(0x06, b"\x2a\x03\x04")
+TOO_MANY = pfx.MAX_ITERATIONS + 1
+UNSUPPORTED = {
+    "scheme": clear(key_bag(algorithm=element(0x30, UNKNOWN))),
+    "derivation": clear(key_bag(algorithm=pbes2(kdf=UNKNOWN))),
+    "cipher": clear(key_bag(algorithm=pbes2(cipher=UNKNOWN))),
+    "iterations": clear(key_bag(algorithm=pbes2(rounds=TOO_MANY))),
+    "sum of iterations": clear(*[key_bag(algorithm=pbes2(rounds=TOO_MANY // 3))] * 4),
+    "public key mode": clear(kind=UNKNOWN),
+}
+
+
+def mac(digest=SHA1, rounds=1):
+    info = element(0x30, element(0x30, digest), element(0x04, b"\0" * 20))
+    count = rounds.to_bytes(5, "big").lstrip(b"\0")
+    return element(0x30, info, element(0x04, b"salt"), element(0x02, count))
+
+
+UNSUPPORTED["MAC"] = clear(mac=mac(UNKNOWN))
+UNSUPPORTED["iterations of the MAC"] = clear(mac=mac(rounds=TOO_MANY))
+
+
+@pytest.mark.parametrize("data", UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_what_is_not_supported_is_named(data):
+    assert refusal(data) == "unsupported-cipher"
+
+
+@pytest.mark.parametrize("rounds", [0, -5])
+def test_iterations_below_one_are_corrupt(rounds):
+    assert refusal(clear(key_bag(algorithm=pbes2(rounds=rounds)))) == "corrupt"
+
+
+def test_a_wrong_mac_is_not_passed_over():
+    assert refusal(clear(cert_bag(ALICE), mac=mac())) == "wrong-password"
+
+
+FILES = [make(others=[CA]), clear(cert_bag(ALICE, b"1"), key_bag(b"1"), indefinite=True)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(FILES), st.integers(0, 3000), st.binary(max_size=4), st.integers(0, 4))
+def test_only_its_own_error_comes_out_of_damaged_files(data, where, new, dropped):
+    where %= len(data)
+    damaged = data[:where] + new + data[where + dropped :]
+    try:
+        read_certificates(damaged, password=PASSWORD)
+    except CertificateError as error:
+        assert str(error)

@@ -1,0 +1,147 @@
+"""The file shapes: writer, reader, iterator."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+import pytest
+
+import cmstream
+from opening import dearmour, open_cms, open_message
+
+DATA = bytes(range(256)) * 3000
+MESSAGE = b"Subject: x\r\n\r\n" + b"some text\n" * 50_000
+
+
+class Unseekable(io.RawIOBase):
+    """What a pipe looks like."""
+
+    def __init__(self, data):
+        self._file = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        return self._file.readinto(buffer)
+
+
+class Reluctant:
+    """A raw sink that takes a little at a time."""
+
+    def __init__(self):
+        self.taken = bytearray()
+
+    def write(self, data):
+        part = bytes(data[:1000])
+        self.taken += part
+        return len(part)
+
+
+@pytest.mark.parametrize("size", [None, len(DATA)])
+def test_writer(alice, size):
+    sink = io.BytesIO()
+    with cmstream.EncryptWriter(sink, alice.recipient, size=size) as out:
+        shutil.copyfileobj(io.BytesIO(DATA), out, 10_000)
+    assert not sink.closed
+    assert open_cms(sink.getvalue(), alice.key).content == DATA
+
+
+def test_writer_to_a_sink_that_takes_a_little_at_a_time(alice):
+    sink = Reluctant()
+    with cmstream.EncryptWriter(sink, [alice.recipient], form="pem") as out:
+        assert out.write(DATA) == len(DATA)
+    assert open_cms(dearmour(bytes(sink.taken)), alice.key).content == DATA
+
+
+def test_an_exception_in_the_block_leaves_no_end(alice):
+    sink = io.BytesIO()
+    with (
+        pytest.raises(RuntimeError, match="upload"),
+        cmstream.EncryptWriter(sink, alice.recipient) as out,
+    ):
+        out.write(DATA)
+        raise RuntimeError("upload broke")
+    with pytest.raises(cmstream.AlreadyFinalized):
+        out.write(b"more")
+    out.close()
+    with pytest.raises(Exception):  # noqa: B017 - whatever the parser says of it
+        open_cms(sink.getvalue(), alice.key)
+
+
+def test_a_writer_that_is_dropped_writes_no_end(alice):
+    sink = io.BytesIO()
+    out = cmstream.EncryptWriter(sink, alice.recipient, size=len(DATA))
+    out.write(DATA)
+    before = sink.getvalue()
+    del out
+    assert sink.getvalue() == before
+
+
+def test_a_failing_sink_fails_the_stream(alice):
+    class Full:
+        def write(self, _):
+            raise OSError("disk full")
+
+    out = cmstream.EncryptWriter(Full(), alice.recipient)
+    with pytest.raises(OSError, match="full"):
+        out.write(DATA)
+
+
+@pytest.mark.parametrize("read", [1000, 1 << 20, -1])
+def test_reader(alice, read):
+    reader = cmstream.EncryptReader(io.BytesIO(DATA), alice.recipient)
+    sealed = b"".join(iter(lambda: reader.read(read), b""))
+    assert sealed[1] != 0x80
+    assert open_cms(sealed, alice.key).content == DATA
+    reader.close()
+
+
+def test_reader_of_a_pipe_and_of_chunks(alice):
+    for source in (Unseekable(DATA), [DATA[:7], DATA[7:]]):
+        sealed = cmstream.EncryptReader(source, alice.recipient).read()
+        assert sealed[1] == 0x80
+        assert open_cms(sealed, alice.key).content == DATA
+
+
+def test_a_reader_starts_where_its_source_stands(alice):
+    source = io.BytesIO(DATA)
+    source.seek(1000)
+    sealed = b"".join(cmstream.encrypt_iter(source, alice.recipient))
+    assert open_cms(sealed, alice.key).content == DATA[1000:]
+
+
+@pytest.mark.parametrize("make", [io.BytesIO, Unseekable, lambda data: [data]])
+def test_a_message_through_the_iterator(alice, make):
+    sealed = b"".join(cmstream.encrypt_iter(make(MESSAGE), alice.recipient, form="message"))
+    assert open_message(sealed, alice.key)[1] == b"\r\n" + b"some text\r\n" * 50_000
+    assert (dearmour(sealed)[1] == 0x80) is not (make is io.BytesIO)
+
+
+def test_messages_of_every_length_are_measured_rightly(alice):
+    for head in (b"", b"A: 1\n\n", b"A: 1", b"A: 1\r\n\r", b"text\n"):
+        for body in (b"", b"\n", b"\r\n", b"x\ny"):
+            message = head + body
+            pulled = b"".join(
+                cmstream.encrypt_iter(io.BytesIO(message), alice.recipient, form="message")
+            )
+            whole = cmstream.encrypt_message(message, alice.recipient)
+            assert open_message(pulled, alice.key) == open_message(whole, alice.key)
+
+
+def test_a_file_that_grows_meanwhile_is_an_error(alice):
+    source = io.BytesIO(DATA)
+    pieces = cmstream.encrypt_iter(source, alice.recipient)
+    source.seek(0, io.SEEK_END)
+    source.write(b"more")
+    source.seek(0)
+    with pytest.raises(cmstream.SizeMismatchError):
+        list(pieces)
+
+
+def test_closing_a_reader_before_its_end_wipes_its_keys(alice):
+    with cmstream.EncryptReader(io.BytesIO(DATA), alice.recipient) as reader:
+        reader.read(10)
+    with pytest.raises(ValueError, match="closed"):
+        reader.read(10)
