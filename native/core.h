@@ -65,6 +65,21 @@ int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, u
                     size_t cap);
 void seal_abort(struct seal *seal);
 
+/* A message in one call: seal_begin, seal_update of `head` and of `body`, seal_finish. */
+struct seal_parts {
+    const uint8_t *head;
+    size_t head_len;
+    const uint8_t *body;
+    size_t body_len;
+    const uint8_t *after;
+};
+int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
+                   const struct seal_parts *parts, uint8_t *out, size_t cap);
+
+/* Asks the system for large pages below a large buffer that nobody has touched yet: a hint, which
+ * saves most of the page faults that would take as long as the encryption itself. */
+void expect_large(uint8_t *fresh, size_t len);
+
 /* The most that seal_update may write for `len` octets, and the most that seal_finish may write
  * before its text; UINT64_MAX where that is beyond 2^63. */
 uint64_t seal_update_bound(const struct seal *seal, size_t len);

@@ -1,5 +1,6 @@
 #include "core.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 #if defined(__APPLE__)
 #include <sys/random.h>
@@ -9,8 +10,14 @@ enum seal_state { SEAL_NEW = 0, SEAL_BODY, SEAL_DONE, SEAL_FAILED };
 
 int key_fresh(struct content_key *key, unsigned key_len)
 {
+    uint8_t fresh[sizeof key->key + sizeof key->iv];
+    int error = getentropy(fresh, sizeof fresh);
+
     key->key_len = key_len;
-    return getentropy(key->key, sizeof key->key) || getentropy(key->iv, sizeof key->iv) ? -1 : 0;
+    memcpy(key->key, fresh, sizeof key->key);
+    memcpy(key->iv, fresh + sizeof key->key, sizeof key->iv);
+    wipe(fresh, sizeof fresh);
+    return error;
 }
 
 void key_wipe(struct content_key *key)
@@ -213,9 +220,10 @@ int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *o
     if (cap < seal_update_bound(seal, len))
         return SEAL_NO_ROOM;
 
+    const bool looks = seal->flags & (SEAL_CANON | SEAL_STRICT);
     seal->out = out;
     while (len) {
-        size_t part = least(len, SEAL_STEP);
+        size_t part = looks ? least(len, SEAL_STEP) : len;
         int error = step(seal, in, part);
         if (error)
             return fail(seal, error);
@@ -260,6 +268,39 @@ void seal_abort(struct seal *seal)
     if (seal->flags & SEAL_CANON)
         wipe(seal->text, sizeof seal->text);
     seal->state = SEAL_DONE;
+}
+
+int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
+                   const struct seal_parts *parts, uint8_t *out, size_t cap)
+{
+    int64_t written = seal_begin(seal, plan, key, out, cap);
+    int64_t count = written;
+
+    if (count >= 0)
+        written += count = seal_update(seal, parts->head, parts->head_len, out + written,
+                                       cap - (size_t)written);
+    if (count >= 0)
+        written += count = seal_update(seal, parts->body, parts->body_len, out + written,
+                                       cap - (size_t)written);
+    if (count >= 0)
+        written += count = seal_finish(seal, parts->after, plan->after_len, out + written,
+                                       cap - (size_t)written);
+    return count < 0 ? count : written;
+}
+
+void expect_large(uint8_t *fresh, size_t len)
+{
+#if defined(MADV_HUGEPAGE)
+    enum { PAGE = 4096 };
+    uintptr_t start = ((uintptr_t)fresh + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t end = ((uintptr_t)fresh + len) & ~(uintptr_t)(PAGE - 1);
+
+    if (start < end)
+        (void)madvise((uint8_t *)start, end - start, MADV_HUGEPAGE);
+#else
+    (void)fresh;
+    (void)len;
+#endif
 }
 
 /* --- kernels by number ------------------------------------------------------------------------ */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import warnings
 
@@ -27,6 +28,8 @@ from authorities import (
     rsa_identity,
     rsa_key,
 )
+from cmstream import keys, tlv
+from cmstream import x509 as x509_reader
 from cmstream.certificates import Problem, load_recipients, read_certificates
 from cmstream.errors import CertificateError, PrivateKeyIgnored
 
@@ -130,9 +133,8 @@ def test_trust_settings_after_a_certificate_are_cut_off():
 
 
 def pem(label, der):
-    import base64
-
-    return f"-----BEGIN {label}-----\n{base64.encodebytes(der).decode()}-----END {label}-----\n".encode()
+    body = base64.encodebytes(der).decode()
+    return f"-----BEGIN {label}-----\n{body}-----END {label}-----\n".encode()
 
 
 def test_pem_keeps_the_order_of_the_file():
@@ -294,9 +296,8 @@ def test_keys_that_only_sign_are_refused_alone_and_set_aside_in_company(kind):
 
 
 def test_dsa_is_refused():
-    assert refusal(certificate(dsa.generate_private_key(1024)).public_bytes(Encoding.DER)) == (
-        "unsupported-key"
-    )
+    key = dsa.generate_private_key(1024)  # noqa: S505
+    assert refusal(certificate(key).public_bytes(Encoding.DER)) == "unsupported-key"
 
 
 def patched(old, new, der=DER):
@@ -313,6 +314,52 @@ def test_a_key_marked_for_oaep_is_taken_and_tells():
     (found,) = load_recipients(patched(RSA_OID, RSA_OID.replace(b"\x01\x05\0", b"\x07\x05\0")))
     assert (found.key, found.oaep_only) == ("RSA-2048", True)
     assert found.public_key.key_size == 2048
+
+
+def rsa_info(modulus, exponent=65537):
+    numbers = [
+        element(0x02, n.to_bytes(n.bit_length() // 8 + 1, "big", signed=True))
+        for n in (modulus, exponent)
+    ]
+    key = element(0x30, *numbers)
+    return tlv.read_only(element(0x30, RSA_OID, element(0x03, b"\0", key)))
+
+
+@pytest.mark.parametrize(
+    ("modulus", "exponent", "code"),
+    [
+        (2**1023 - 1, 3, "unsupported-key"),
+        (2**16384 + 1, 3, "unsupported-key"),
+        (2**2048 - 1, 2, "unsupported-key"),
+        (2**2048 - 1, -3, "corrupt"),
+        (-(2**2048), 3, "corrupt"),
+    ],
+    ids=["short", "long", "even exponent", "negative exponent", "negative"],
+)
+def test_rsa_numbers_that_are_no_use_are_refused(modulus, exponent, code):
+    with pytest.raises(CertificateError) as caught:
+        keys.load(rsa_info(modulus, exponent), "CN=Alice")
+    assert caught.value.code == code
+
+
+def test_rsa_of_1024_bits_is_the_least():
+    assert keys.load(rsa_info(2**1024 - 1), "CN=Alice")[0] == "RSA-1024"
+
+
+def test_a_serial_number_has_a_limit():
+    serial = element(0x02, b"\x7f" * (x509_reader.MAX_SERIAL_OCTETS + 1))
+    with pytest.raises(tlv.TlvError, match="serial"):
+        x509_reader.parse(element(0x30, element(0x30, serial), element(0x30), element(0x03)))
+
+
+def test_a_long_name_leaves_repr_short():
+    subject = x509.Name(
+        [
+            x509.NameAttribute(oid, "A" * 64)
+            for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+        ]
+    )
+    assert len(repr(load(certificate(rsa_key(), emails=(), subject=subject)))) < 110
 
 
 def test_a_key_marked_for_pss_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 import warnings
 
 import pytest
@@ -32,7 +33,7 @@ AES256 = bytes.fromhex("060960864801650304012a")
 SHA1 = bytes.fromhex("06052b0e03021a")
 
 
-def encryption(password=PASSWORD.encode(), rounds=2000, cipher="PBESv2SHA256AndAES256CBC"):
+def encryption(password=b"correct horse", rounds=2000, cipher="PBESv2SHA256AndAES256CBC"):
     return (
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(rounds)
@@ -72,12 +73,10 @@ def clear(*bags, kind=DATA, mac=b"", indefinite=False):
     def wrap(content):
         octets = element(0x04, content)
         if indefinite:
-            octets = element(0x24, octets[:0] + element(0x04, content), indefinite=True)
+            octets = element(0x24, octets, indefinite=True)
         return element(0xA0, octets, indefinite=indefinite)
 
-    safe = element(0x30, element(0x30, *bags))
     contents = element(0x30, element(0x30, DATA, wrap(element(0x30, *bags))))
-    assert safe
     return element(
         0x30,
         element(0x02, b"\x03"),
@@ -126,14 +125,26 @@ def test_a_key_alone_is_named():
     assert refusal(make(cert=None)) == "private-key-only"
 
 
-@pytest.mark.parametrize("password", ["", "pässwörd", "key🔑ring", "x" * 300])
+@pytest.mark.parametrize("password", ["pässwörd", "key🔑ring", "x" * 300])
 @pytest.mark.parametrize("kind", ["PBESv2SHA256AndAES256CBC", "PBESv1SHA1And3KeyTripleDESCBC"])
 def test_passwords_as_text_and_octets(password, kind):
-    if not password:
-        pytest.skip("the library writes no file with the empty password")
     data = make(password=password.encode(), cipher=kind)
     assert subjects(data, password) == ["CN=Alice"]
     assert subjects(data, password.encode()) == ["CN=Alice"]
+
+
+@pytest.mark.parametrize("password", [None, "", b""])
+def test_the_empty_password_is_tried_when_none_is_given(tmp_path, password):
+    source, target = tmp_path / "alice.pem", tmp_path / "alice.p12"
+    source.write_bytes(ALICE.public_bytes(Encoding.PEM))
+    command = ["openssl", "pkcs12", "-export", "-nokeys", "-passout", "pass:", "-in", source]
+    subprocess.run([*command, "-out", target], check=True)
+    assert subjects(target.read_bytes(), password) == ["CN=Alice"]
+
+
+def test_octets_that_are_not_utf8_are_latin_1():
+    data = make(password="Grüße".encode(), cipher="PBESv1SHA1And3KeyTripleDESCBC")
+    assert subjects(data, "Grüße".encode("latin-1")) == ["CN=Alice"]
 
 
 def test_old_files_took_utf8_for_latin_1():
@@ -148,7 +159,8 @@ def test_old_files_took_utf8_for_latin_1():
         (None, "password-needed"),
         ("", "wrong-password"),
         ("wrong", "wrong-password"),
-        (b"\xff\0", "wrong-password"),
+        (b"\xff\xfe", "wrong-password"),
+        ("correct horse\0", "wrong-password"),
         ("\ud800", "wrong-password"),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_message_through_the_iterator(alice, make):
 
 
 def test_messages_of_every_length_are_measured_rightly(alice):
-    for head in (b"", b"A: 1\n\n", b"A: 1", b"A: 1\r\n\r", b"text\n"):
+    for head in (b"", b"A: 1\n\n", b"A: 1", b"A: 1\r\n\r", b"text\n", b"A: 1\ntext\n"):
         for body in (b"", b"\n", b"\r\n", b"x\ny"):
             message = head + body
             pulled = b"".join(

@@ -29,62 +29,81 @@ void base64_lines_avx512vbmi(const uint8_t *in, size_t lines, uint8_t *out)
     }
 }
 
-/* The narrower rows take a line as four parts of twelve octets, each within a load of sixteen at
- * octet 0, 12, 20, 32: the part leads in the first two loads and trails in the last two, so that
- * none leaves the line. Multiplying moves the characters' bits apart; what to add to six bits to
- * make them a character depends on their range alone. */
-#define LEADING FOUR_GROUPS(0)
-#define TRAILING FOUR_GROUPS(4)
-#define RANGES                                                                                  \
-    'a' - 26, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52,  \
-        '0' - 52, '0' - 52, '+' - 62, '/' - 63, 'A', 0, 0
+/* The narrower rows take a line as four parts of twelve octets, each by a load of sixteen: at octet
+ * 0 and 12 the part leads in its load, at 20 and 32 it trails, so that no load leaves the line. */
+#define TWICE(list) {list, list}
+static const int8_t leading[32] = TWICE(FOUR_GROUPS(0));
+static const int8_t trailing[32] = TWICE(FOUR_GROUPS(4));
 
-static const int8_t leading[32] = {LEADING, LEADING}, trailing[32] = {TRAILING, TRAILING};
-static const int8_t ranges[32] = {RANGES, RANGES};
+/* What makes a character of six bits: one addend for each range of the alphabet. The ranges are
+ * numbered 0 for a to z, 1 to 10 for the digits, 11 and 12 for + and /, 13 for A to Z. */
+#define DIGIT '0' - 52
+#define ADDENDS                                                                                   \
+    'a' - 26, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, '+' - 62,     \
+        '/' - 63, 'A', 0, 0
+static const int8_t addends[32] = TWICE(ADDENDS);
 
-__attribute__((target("avx2")))
-static inline __m256i characters_avx2(__m256i x)
+/* Two masks and two multiplications move the six bits of each character into an octet. */
+enum { EVEN = 0x0fc0fc00, EVEN_SHIFT = 0x04000040, ODD = 0x003f03f0, ODD_SHIFT = 0x01000010 };
+
+#define AVX2 __attribute__((target("avx2")))
+
+AVX2 static inline __m256i load_avx2(const void *octets)
 {
-    __m256i even = _mm256_mulhi_epu16(x & _mm256_set1_epi32(0x0fc0fc00), _mm256_set1_epi32(0x04000040));
-    __m256i odd = _mm256_mullo_epi16(x & _mm256_set1_epi32(0x003f03f0), _mm256_set1_epi32(0x01000010));
+    return _mm256_loadu_si256(octets);
+}
+
+AVX2 static inline __m256i characters_avx2(__m256i groups)
+{
+    __m256i even = _mm256_mulhi_epu16(groups & _mm256_set1_epi32(EVEN),
+                                      _mm256_set1_epi32(EVEN_SHIFT));
+    __m256i odd = _mm256_mullo_epi16(groups & _mm256_set1_epi32(ODD),
+                                     _mm256_set1_epi32(ODD_SHIFT));
     __m256i six = even | odd;
     __m256i upper = _mm256_cmpgt_epi8(_mm256_set1_epi8(26), six) & _mm256_set1_epi8(13);
     __m256i range = _mm256_subs_epu8(six, _mm256_set1_epi8(51)) | upper;
-    return _mm256_add_epi8(six, _mm256_shuffle_epi8(_mm256_loadu_si256((const void *)ranges), range));
+    return _mm256_add_epi8(six, _mm256_shuffle_epi8(load_avx2(addends), range));
 }
 
-__attribute__((target("avx2")))
-void base64_lines_avx2(const uint8_t *in, size_t lines, uint8_t *out)
+AVX2 void base64_lines_avx2(const uint8_t *in, size_t lines, uint8_t *out)
 {
-    const __m256i first = _mm256_loadu_si256((const void *)leading);
-    const __m256i second = _mm256_loadu_si256((const void *)trailing);
+    const __m256i first = load_avx2(leading), second = load_avx2(trailing);
 
     for (; lines--; in += BASE64_LINE_IN, out += BASE64_LINE_OUT) {
-        __m256i a = _mm256_loadu2_m128i((const void *)(in + 12), (const void *)in);
-        __m256i b = _mm256_loadu2_m128i((const void *)(in + 32), (const void *)(in + 20));
-        a = characters_avx2(_mm256_shuffle_epi8(a, first));
-        b = characters_avx2(_mm256_shuffle_epi8(b, second));
-        _mm256_storeu_si256((void *)out, a);
-        _mm256_storeu_si256((void *)(out + 32), b);
+        __m256i x = _mm256_loadu2_m128i((const void *)(in + 12), (const void *)in);
+        __m256i y = _mm256_loadu2_m128i((const void *)(in + 32), (const void *)(in + 20));
+        x = characters_avx2(_mm256_shuffle_epi8(x, first));
+        y = characters_avx2(_mm256_shuffle_epi8(y, second));
+        _mm256_storeu_si256((void *)out, x);
+        _mm256_storeu_si256((void *)(out + 32), y);
         base64_end_line(out);
     }
 }
 
-__attribute__((target("ssse3")))
-static inline void part_ssse3(const uint8_t *in, const int8_t *order, uint8_t *out)
+#define SSSE3 __attribute__((target("ssse3")))
+
+SSSE3 static inline __m128i load_ssse3(const void *octets)
 {
-    __m128i x = _mm_shuffle_epi8(_mm_loadu_si128((const void *)in), _mm_loadu_si128((const void *)order));
-    __m128i even = _mm_mulhi_epu16(x & _mm_set1_epi32(0x0fc0fc00), _mm_set1_epi32(0x04000040));
-    __m128i odd = _mm_mullo_epi16(x & _mm_set1_epi32(0x003f03f0), _mm_set1_epi32(0x01000010));
+    return _mm_loadu_si128(octets);
+}
+
+SSSE3 static inline __m128i characters_ssse3(__m128i groups)
+{
+    __m128i even = _mm_mulhi_epu16(groups & _mm_set1_epi32(EVEN), _mm_set1_epi32(EVEN_SHIFT));
+    __m128i odd = _mm_mullo_epi16(groups & _mm_set1_epi32(ODD), _mm_set1_epi32(ODD_SHIFT));
     __m128i six = even | odd;
     __m128i upper = _mm_cmpgt_epi8(_mm_set1_epi8(26), six) & _mm_set1_epi8(13);
     __m128i range = _mm_subs_epu8(six, _mm_set1_epi8(51)) | upper;
-    x = _mm_add_epi8(six, _mm_shuffle_epi8(_mm_loadu_si128((const void *)ranges), range));
-    _mm_storeu_si128((void *)out, x);
+    return _mm_add_epi8(six, _mm_shuffle_epi8(load_ssse3(addends), range));
 }
 
-__attribute__((target("ssse3")))
-void base64_lines_ssse3(const uint8_t *in, size_t lines, uint8_t *out)
+SSSE3 static inline void part_ssse3(const uint8_t *in, const int8_t *order, uint8_t *out)
+{
+    __m128i groups = _mm_shuffle_epi8(load_ssse3(in), load_ssse3(order));
+    _mm_storeu_si128((void *)out, characters_ssse3(groups));
+}
+
+SSSE3 void base64_lines_ssse3(const uint8_t *in, size_t lines, uint8_t *out)
 {
     for (; lines--; in += BASE64_LINE_IN, out += BASE64_LINE_OUT) {
         part_ssse3(in, leading, out);

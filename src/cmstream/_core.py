@@ -73,6 +73,10 @@ def check_kernels() -> None:
                 )
 
 
+_LARGE = 4 << 20
+"""Octets from which on a fresh buffer is worth a system call that asks for large pages."""
+
+
 def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     """How many line feeds in ``data`` have no carriage return before them, and its last octet;
     ``last`` is the octet that stood before it."""
@@ -86,6 +90,9 @@ def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     hands out its own, so that nothing is copied."""
     store = io.BytesIO(bytes(size))
     with store.getbuffer() as view:
+        if size >= _LARGE:
+            with ffi.from_buffer("uint8_t[]", view, require_writable=True) as room:
+                lib.expect_large(room, size)
         count = fill(view)
     store.truncate(count)
     return store.getvalue()
@@ -132,16 +139,16 @@ class Seal:
         self._after = after
         self._plan = ffi.new(
             "struct seal_plan *",
-            {
-                "before": self._texts[0],
-                "before_len": len(before),
-                "infos": self._texts[1],
-                "infos_len": len(infos),
-                "after_len": len(after),
-                "content_len": size or 0,
-                "version": version,
-                "flags": flags | _LINE_ENDS[line_ends],
-            },
+            (
+                self._texts[0],
+                len(before),
+                self._texts[1],
+                len(infos),
+                len(after),
+                size or 0,
+                version,
+                flags | _LINE_ENDS[line_ends],
+            ),
         )
         total = self._checked(lib.seal_total(self._plan))
         self.total = None if size is None else total
@@ -189,6 +196,23 @@ class Seal:
         with ffi.from_buffer("uint8_t[]", out, require_writable=True) as room:
             count = function(self._seal, *arguments, room + start, len(room) - start)
         return self._checked(count)
+
+    def whole(self, head: Buffer, body: Buffer) -> bytes:
+        """All of a message of known size, whose content is ``head`` and then ``body``."""
+        assert self.total is not None  # noqa: S101 - the callers gave the size
+        parts = [ffi.from_buffer("uint8_t[]", part) for part in (head, body, self._after)]
+        lengths = len(head), len(body)
+        given = ffi.new(
+            "struct seal_parts *", (parts[0], lengths[0], parts[1], lengths[1], parts[2])
+        )
+
+        def fill(out: memoryview) -> int:
+            return self._call(lib.seal_whole, out, 0, self._plan, self._key, given)
+
+        sealed = filled(self.total, fill)
+        lib.key_wipe(self._key)
+        self._closed = True
+        return sealed
 
     def abort(self) -> None:
         """Wipes the keys; the stream takes nothing more."""

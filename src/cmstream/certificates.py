@@ -125,7 +125,7 @@ class Recipient:
 
     def __repr__(self) -> str:
         who = self.emails[0] if self.emails else self.subject
-        return f"<Recipient {who!r} {self.key} {self.fingerprint[:16]}>"
+        return f"<Recipient {who[:60]!r} {self.key} {self.fingerprint[:16]}>"
 
 
 @dataclass(frozen=True)

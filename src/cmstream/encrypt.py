@@ -63,19 +63,6 @@ def _seal(
     return seal
 
 
-def _whole(seal: _core.Seal, *parts: Buffer) -> bytes:
-    """All of a message of known size, written where it stays."""
-    assert seal.total is not None  # noqa: S101 - the callers give the size
-
-    def fill(out: memoryview) -> int:
-        count = 0
-        for part in parts:
-            count += seal.update_into(part, out, count)
-        return count + seal.finish_into(out, count)
-
-    return _core.filled(seal.total, fill)
-
-
 class Encryptor:
     """Content in, CMS out, piece by piece; made by :func:`encryptor`.
 
@@ -354,7 +341,7 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
     prepared = as_recipients(to)
     if form == "message":
         return _encrypt_message(view, prepared, policy)
-    return _whole(_seal(prepared, policy, _layout(form), len(view)), view)
+    return _seal(prepared, policy, _layout(form), len(view)).whole(b"", view)
 
 
 def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
@@ -376,14 +363,13 @@ def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> byt
 
 
 def _encrypt_message(view: memoryview, to: Recipients, policy: Policy) -> bytes:
-    to.check(policy)
     head = _head_of(view)
     body = view[len(head) :]
     if _passes(head, body, policy, complete=True):
         return bytes(view)
     line_feeds, _ = _core.count_bare_line_feeds(body)
     seal, inside = _message_seal(head, len(body), line_feeds, to, policy)
-    return _whole(seal, inside, body)
+    return seal.whole(inside, body)
 
 
 def _head_of(message: memoryview) -> bytes:

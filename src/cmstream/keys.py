@@ -87,7 +87,9 @@ def _rsa(octets: bytes, subject: str) -> rsa.RSAPublicKey:
     fields = tlv.read_only(octets).fields()
     modulus, exponent = (fields.take(tlv.INTEGER).integer() for _ in range(2))
     fields.done()
-    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS or modulus < 0:
+    if modulus <= 0 or exponent <= 0:
+        raise TlvError("an RSA number below 1")
+    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
         raise _refused(subject, f"RSA of {modulus.bit_length()} bits isn't from 1024 to 16384")
     try:
         return rsa.RSAPublicNumbers(exponent, modulus).public_key()

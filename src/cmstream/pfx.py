@@ -111,7 +111,8 @@ def _load(data: bytes, password: str | bytes | None) -> pkcs12.PKCS12KeyAndCerti
         if not isinstance(found, ValueError):
             return found
         errors.append(found)
-    raise _closed(password, errors[0]) from errors[0]
+    error = errors[0] if errors else ValueError("a password with NUL")
+    raise _closed(password, error) from error
 
 
 def _attempt(data: bytes, password: bytes | None) -> pkcs12.PKCS12KeyAndCertificates | ValueError:
@@ -128,17 +129,28 @@ def _attempt(data: bytes, password: bytes | None) -> pkcs12.PKCS12KeyAndCertific
 
 
 def _candidates(password: str | bytes | None) -> Iterator[bytes | None]:
+    """What to try, in UTF-8, since the library takes nothing else."""
     if password is None:
         yield None
         yield b""
-    elif isinstance(password, bytes):
-        yield password
-    else:
-        octets = password.encode("utf-8", "surrogatepass")
+        return
+    octets = password.encode("utf-8", "replace") if isinstance(password, str) else password
+    if b"\0" in octets:
+        # Nobody can have typed it, and the library breaks down over it.
+        return
+    if _is_utf8(octets):
         yield octets
-        if not password.isascii():
-            # OpenSSL before 1.1 took UTF-8 for Latin-1, and its files are still about.
-            yield octets.decode("latin-1").encode()
+    if not octets.isascii():
+        # OpenSSL before 1.1 took all octets for Latin-1, and its files are still about.
+        yield octets.decode("latin-1").encode()
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _closed(password: str | bytes | None, error: ValueError) -> CertificateError:

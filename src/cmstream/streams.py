@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from . import _core, mime
@@ -212,12 +213,12 @@ def _survey(source: BinaryIO, form: Form) -> tuple[int, int | None]:
 def _count(source: BinaryIO) -> tuple[int, int]:
     size = line_feeds = last = scanned = 0
     head: bytearray | None = bytearray()
-    for chunk in _chunks(source):
+    for chunk in itertools.chain(_chunks(source), [b""]):
         body: Buffer = chunk
         size += len(chunk)
         if head is not None:
             head += chunk
-            end, scanned = mime.header_end(head, scanned, final=False)
+            end, scanned = mime.header_end(head, scanned, final=not chunk)
             if end is None:
                 continue
             body, head = bytes(head[end:]), None
