@@ -157,7 +157,7 @@ static void encrypt(planes q, const planes *key, unsigned rounds)
     add_key(q, key[rounds]);
 }
 
-/* --- CBC, a lane in each block ------------------------------------------------------------------ */
+/* --- CBC, a lane in each block ---------------------------------------------------------------- */
 
 static void slice_keys(planes *key, struct lane *const lane[], unsigned count)
 {
@@ -204,7 +204,7 @@ static void cbc(struct lane *const lane[], unsigned count, size_t blocks)
     wipe(key, sizeof key);
 }
 
-/* --- key expansion (FIPS 197 section 5.2) --------------------------------------------------------- */
+/* --- key expansion (FIPS 197 section 5.2) ------------------------------------------------------- */
 
 static void substitute_word(uint8_t word[4])
 {

@@ -49,7 +49,8 @@ struct seal_plan {
 };
 
 /* One message on its way: content in, its EnvelopedData out. The caller owns it; it may be used by
- * one thread at a time. Any error but SEAL_NO_ROOM is for good: what came before stays incomplete. */
+ * one thread at a time. Any error but SEAL_NO_ROOM is for good: what came before stays
+ * incomplete. */
 struct seal;
 
 /* All octets that the whole message comes to; of an open one, only what seal_begin writes. */

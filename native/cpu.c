@@ -80,13 +80,13 @@ static uint32_t probe(void)
 
 uint32_t cpu_features(void)
 {
-    /* The same value whoever writes it: no lock is needed. */
+    /* The same value whoever writes it, so that no lock is needed, but one order. */
     static uint32_t found;
     static bool probed;
 
-    if (!probed) {
+    if (!__atomic_load_n(&probed, __ATOMIC_ACQUIRE)) {
         found = probe();
-        probed = true;
+        __atomic_store_n(&probed, true, __ATOMIC_RELEASE);
     }
     return found & allowed;
 }

@@ -197,8 +197,8 @@ int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, const struct
     seal->left = plan->content_len;
     seal->frame = frame_of(plan, key);
     seal->promised = plan->before_len + encoded_total(plan, &seal->frame);
-    if (cap < seal->promised
-        && cap < plan->before_len + emit_bound(seal, plan->infos_len + DER_HEAD_MAX + DER_CONTENT_MAX))
+    uint64_t head = plan->infos_len + DER_HEAD_MAX + DER_CONTENT_MAX;
+    if (cap < seal->promised && cap < plan->before_len + emit_bound(seal, head))
         return SEAL_NO_ROOM;
 
     cbc_begin(&seal->cbc, key->key, key->key_len, key->iv);
@@ -325,7 +325,8 @@ bool aes_check(unsigned index)
 /* Every value of an octet and of a group of six bits, and the place of each in a line. */
 bool base64_check(unsigned index)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "abcdefghijklmnopqrstuvwxyz0123456789+/";
     uint8_t in[4 * BASE64_LINE_IN], out[4 * BASE64_LINE_OUT];
 
     for (unsigned i = 0; i < sizeof in; i++)

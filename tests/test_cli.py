@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from authorities import rsa_identity
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     load_pem_private_key,
     pkcs12,
 )
+
+from authorities import rsa_identity
 from opening import dearmour, open_cms, open_message
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -32,6 +33,7 @@ def run(*arguments, given=None, code=0, **options):
         input=given,
         stdin=None if given is not None else subprocess.DEVNULL,
         capture_output=True,
+        check=False,
         timeout=60,
         **options,
     )

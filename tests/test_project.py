@@ -7,8 +7,9 @@ import inspect
 import statistics
 from pathlib import Path
 
-import cmstream
 import pytest
+
+import cmstream
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "cmstream").glob("*.py"))
@@ -32,7 +33,9 @@ FLOORS = [
 
 def imports(path):
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("cms")):
+        if isinstance(node, ast.ImportFrom) and (
+            node.level or (node.module or "").startswith("cms")
+        ):
             module = (node.module or "").removeprefix("cmstream").lstrip(".")
             names = [module] if module else [alias.name for alias in node.names]
             yield from (n if (path.parent / f"{n}.py").exists() else "__init__" for n in names)

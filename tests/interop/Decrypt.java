@@ -1,0 +1,44 @@
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyStore;
+import java.security.PrivateKey;
+import java.security.Security;
+import java.util.List;
+import org.bouncycastle.cms.CMSEnvelopedDataParser;
+import org.bouncycastle.cms.RecipientInformation;
+import org.bouncycastle.cms.jcajce.JceKeyTransEnvelopedRecipient;
+import org.bouncycastle.jce.provider.BouncyCastleProvider;
+
+/** Decrypts DER or BER files with Bouncy Castle's streaming parser. The argument names a file of
+ * lines "PFX INPUT OUTPUT"; each PFX has the password "secret" and one key. */
+public final class Decrypt {
+    private static PrivateKey key(String pfx) throws Exception {
+        KeyStore store = KeyStore.getInstance("PKCS12", "BC");
+        try (InputStream in = Files.newInputStream(Path.of(pfx))) {
+            store.load(in, "secret".toCharArray());
+        }
+        return (PrivateKey) store.getKey(store.aliases().nextElement(), "secret".toCharArray());
+    }
+
+    private static void decrypt(PrivateKey key, Path input, Path output) throws Exception {
+        try (InputStream in = Files.newInputStream(input);
+                OutputStream out = Files.newOutputStream(output)) {
+            CMSEnvelopedDataParser parser = new CMSEnvelopedDataParser(in);
+            RecipientInformation one = parser.getRecipientInfos().getRecipients().iterator().next();
+            var recipient = new JceKeyTransEnvelopedRecipient(key).setProvider("BC");
+            one.getContentStream(recipient).getContentStream().transferTo(out);
+        }
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Security.addProvider(new BouncyCastleProvider());
+        List<String> cases = Files.readAllLines(Path.of(arguments[0]));
+        for (String line : cases) {
+            String[] words = line.split(" ");
+            decrypt(key(words[0]), Path.of(words[1]), Path.of(words[2]));
+        }
+        System.out.println(cases.size() + " decrypted");
+    }
+}

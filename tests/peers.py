@@ -1,0 +1,179 @@
+"""Other people's software, each behind one function: sealed octets in, plaintext out, None where
+the peer refuses. A missing peer skips the test, but in CI it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+from cryptography.hazmat.primitives.serialization.pkcs7 import pkcs7_decrypt_der
+from cryptography.x509 import load_der_x509_certificate
+
+JARS = [
+    Path("/usr/share/java") / f"{name}.jar" for name in ("bcmail", "bcpkix", "bcutil", "bcprov")
+]
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            report = pytest.fail if os.environ.get("CI") else pytest.skip
+            report(f"{program} is not installed")
+
+
+def run(*command, **options):
+    return subprocess.run([str(c) for c in command], capture_output=True, check=False, **options)
+
+
+def must(*command, **options):
+    done = run(*command, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+class Peer:
+    """Knows people by their keys and certificates; ``folder`` is the peer's own."""
+
+    programs: tuple[str, ...] = ()
+
+    def __init__(self, folder):
+        need(*self.programs)
+        self.folder = folder
+
+    def file(self, name, octets):
+        path = self.folder / name
+        path.write_bytes(octets)
+        return path
+
+    def pfx(self, person):
+        path = self.folder / f"{person.recipient.fingerprint[:12]}.pfx"
+        if not path.exists():
+            certificate = load_der_x509_certificate(person.recipient.der)
+            name = person.recipient.fingerprint[:12].encode()
+            old = (
+                PrivateFormat.PKCS12.encryption_builder()
+                .kdf_rounds(2048)
+                .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+                .build(b"secret")
+            )
+            octets = pkcs12.serialize_key_and_certificates(name, person.key, certificate, None, old)
+            path.write_bytes(octets)
+        return path
+
+
+class OpenSSL(Peer):
+    programs = ("openssl",)
+
+    def version(self):
+        return must("openssl", "version").stdout.decode().split(" (")[0].strip()
+
+    def open(self, sealed, person, form="DER", command="cms"):
+        key = self.file(
+            "key.pem",
+            person.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        )
+        certificate = self.file("certificate.pem", person.recipient.pem)
+        source, out = self.file("sealed", sealed), self.folder / "out"
+        out.unlink(missing_ok=True)
+        done = run("openssl", command, "-decrypt", "-inform", form, "-in", source, "-inkey", key,
+                   "-recip", certificate, "-out", out)  # fmt: skip
+        return out.read_bytes() if done.returncode == 0 else None
+
+
+class Gpgsm(Peer):
+    programs = ("gpgsm", "gpg-agent")
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.home = folder / "home"
+        self.home.mkdir(mode=0o700)
+        settings = "disable-crl-checks\nbatch\nno-tty\n"
+        (self.home / "gpgsm.conf").write_text(settings)
+        (self.home / "gpg-agent.conf").write_text("allow-loopback-pinentry\n")
+        self.known = set()
+
+    def version(self):
+        return must("gpgsm", "--version").stdout.decode().splitlines()[0]
+
+    def gpgsm(self, *arguments, **options):
+        return run("gpgsm", "--homedir", self.home, "--pinentry-mode", "loopback",
+                   "--passphrase-fd", "0", *arguments, **options)  # fmt: skip
+
+    def open(self, sealed, person):
+        if person.recipient.fingerprint not in self.known:
+            done = self.gpgsm("--import", self.pfx(person), input=b"secret\n")
+            assert b"secret keys read: 1" in done.stderr, done.stderr
+            self.known.add(person.recipient.fingerprint)
+        source, out = self.file("sealed", sealed), self.folder / "out"
+        out.unlink(missing_ok=True)
+        # It ends with 2 when it doesn't know a recipient's certificate, even after it decrypted.
+        self.gpgsm("--output", out, "--decrypt", source, input=b"secret\n")
+        return out.read_bytes() if out.exists() else None
+
+    def close(self):
+        run("gpgconf", "--homedir", self.home, "--kill", "all")
+
+
+class Nss(Peer):
+    programs = ("cmsutil", "certutil", "pk12util")
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.home = f"sql:{folder}"
+        self.password = self.file("password", b"")
+        must("certutil", "-N", "-d", self.home, "--empty-password")
+        self.known = set()
+
+    def version(self):
+        listed = run("dpkg-query", "-W", "-f", "NSS ${Version}", "libnss3-tools")
+        return listed.stdout.decode()
+
+    def open(self, sealed, person):
+        if person.recipient.fingerprint not in self.known:
+            must("pk12util", "-i", self.pfx(person), "-d", self.home, "-W", "secret", "-K", "")
+            self.known.add(person.recipient.fingerprint)
+        source, out = self.file("sealed", sealed), self.folder / "out"
+        done = run("cmsutil", "-D", "-d", self.home, "-i", source, "-o", out)
+        return out.read_bytes() if done.returncode == 0 else None
+
+
+class BouncyCastle(Peer):
+    programs = ("javac", "java")
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        if not all(jar.exists() for jar in JARS):
+            report = pytest.fail if os.environ.get("CI") else pytest.skip
+            report("Bouncy Castle's libbcmail-java is not installed")
+        self.path = ":".join([*map(str, JARS), str(folder)])
+        source = Path(__file__).parent / "interop" / "Decrypt.java"
+        must("javac", "-cp", self.path, "-d", folder, source)
+
+    def open_all(self, cases):
+        """Opens many at once: starting Java takes longer than they do."""
+        lines, outs = [], []
+        for number, (sealed, person) in enumerate(cases):
+            source = self.file(f"sealed{number}", sealed)
+            outs.append(self.folder / f"out{number}")
+            lines.append(f"{self.pfx(person)} {source} {outs[-1]}\n")
+        listing = self.file("cases", "".join(lines).encode())
+        must("java", "-cp", self.path, "Decrypt", listing)
+        return [out.read_bytes() for out in outs]
+
+
+class Pyca(Peer):
+    def open(self, sealed, person):
+        certificate = load_der_x509_certificate(person.recipient.der)
+        try:
+            return pkcs7_decrypt_der(sealed, certificate, person.key, [])
+        except ValueError:
+            return None
