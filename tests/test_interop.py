@@ -88,8 +88,8 @@ def test_other_policies(peer, alice, policy, blind):
     """gpgsm 2.2 reads neither; NSS 3.87 no OAEP; `cryptography` 50 neither."""
     for sealed in both_lengths(b"text", alice.recipient, policy):
         if isinstance(peer, blind):
-            assert peer.open(sealed, alice) in (None, b"text")
-        elif not isinstance(peer, Pyca):
+            assert peer.open(sealed, alice) is None
+        else:
             assert peer.open(sealed, alice) == b"text"
 
 
