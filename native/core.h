@@ -67,15 +67,9 @@ int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, u
 void seal_abort(struct seal *seal);
 
 /* A message in one call: seal_begin, seal_update of `head` and of `body`, seal_finish. */
-struct seal_parts {
-    const uint8_t *head;
-    size_t head_len;
-    const uint8_t *body;
-    size_t body_len;
-    const uint8_t *after;
-};
 int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
-                   const struct seal_parts *parts, uint8_t *out, size_t cap);
+                   const uint8_t *head, size_t head_len, const uint8_t *body, size_t body_len,
+                   const uint8_t *after, uint8_t *out, size_t cap);
 
 /* Asks the system for large pages below a large buffer that nobody has touched yet: a hint, which
  * saves most of the page faults that would take as long as the encryption itself. */

@@ -271,19 +271,18 @@ void seal_abort(struct seal *seal)
 }
 
 int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
-                   const struct seal_parts *parts, uint8_t *out, size_t cap)
+                   const uint8_t *head, size_t head_len, const uint8_t *body, size_t body_len,
+                   const uint8_t *after, uint8_t *out, size_t cap)
 {
     int64_t written = seal_begin(seal, plan, key, out, cap);
     int64_t count = written;
 
     if (count >= 0)
-        written += count = seal_update(seal, parts->head, parts->head_len, out + written,
-                                       cap - (size_t)written);
+        written += count = seal_update(seal, head, head_len, out + written, cap - (size_t)written);
     if (count >= 0)
-        written += count = seal_update(seal, parts->body, parts->body_len, out + written,
-                                       cap - (size_t)written);
+        written += count = seal_update(seal, body, body_len, out + written, cap - (size_t)written);
     if (count >= 0)
-        written += count = seal_finish(seal, parts->after, plan->after_len, out + written,
+        written += count = seal_finish(seal, after, plan->after_len, out + written,
                                        cap - (size_t)written);
     return count < 0 ? count : written;
 }

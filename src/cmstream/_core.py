@@ -197,17 +197,14 @@ class Seal:
             count = function(self._seal, *arguments, room + start, len(room) - start)
         return self._checked(count)
 
-    def whole(self, head: Buffer, body: Buffer) -> bytes:
+    def whole(self, head: bytes, body: Buffer) -> bytes:
         """All of a message of known size, whose content is ``head`` and then ``body``."""
         assert self.total is not None  # noqa: S101 - the callers gave the size
-        parts = [ffi.from_buffer("uint8_t[]", part) for part in (head, body, self._after)]
-        lengths = len(head), len(body)
-        given = ffi.new(
-            "struct seal_parts *", (parts[0], lengths[0], parts[1], lengths[1], parts[2])
-        )
+        source = ffi.from_buffer("uint8_t[]", body)
+        parts = head, len(head), source, len(source), self._after
 
         def fill(out: memoryview) -> int:
-            return self._call(lib.seal_whole, out, 0, self._plan, self._key, given)
+            return self._call(lib.seal_whole, out, 0, self._plan, self._key, *parts)
 
         sealed = filled(self.total, fill)
         lib.key_wipe(self._key)

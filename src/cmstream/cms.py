@@ -75,27 +75,30 @@ class Recipients:
         """Raises RecipientError ``unusable-recipient`` if the policy refuses one of them now, or
         one can't be encrypted to at all. Problems that the policy warns of are warned of here,
         once for each policy."""
-        if policy not in self._prepared:
+        self._templates(policy)
+
+    def wrap(self, content_key: bytes, policy: Policy = DEFAULT) -> tuple[bytes, int]:
+        """The encoded RecipientInfos, sorted as DER sorts a SET OF, without the SET's own tag and
+        length; and the CMSVersion of the EnvelopedData around them (RFC 5652 section 6.1)."""
+        templates = self._templates(policy)
+        infos = sorted([template.fill(content_key) for template in templates])
+        return b"".join(infos), 2 if any([template.version for template in templates]) else 0
+
+    def room(self, policy: Policy = DEFAULT) -> int:
+        """How many octets :meth:`wrap` will give."""
+        templates = self._templates(policy)
+        return sum(len(t.prefix) + (t.key.key_size + 7) // 8 for t in templates)
+
+    def _templates(self, policy: Policy) -> tuple[_Template, ...]:
+        templates = self._prepared.get(policy)
+        if templates is None:
             templates = tuple(_template(r, policy) for r in self._recipients)
             self._warn(policy)
             self._prepared[policy] = templates
         if policy.refuse:
             for recipient in self._recipients:
                 _refuse(recipient, policy)
-
-    def wrap(self, content_key: bytes, policy: Policy = DEFAULT) -> tuple[bytes, int]:
-        """The encoded RecipientInfos, sorted as DER sorts a SET OF, without the SET's own tag and
-        length; and the CMSVersion of the EnvelopedData around them (RFC 5652 section 6.1)."""
-        self.check(policy)
-        templates = self._prepared[policy]
-        infos = sorted(template.fill(content_key) for template in templates)
-        return b"".join(infos), 2 if any(template.version for template in templates) else 0
-
-    def room(self, policy: Policy = DEFAULT) -> int:
-        """How many octets :meth:`wrap` will give."""
-        self.check(policy)
-        templates = self._prepared[policy]
-        return sum(len(t.prefix) + (t.key.key_size + 7) // 8 for t in templates)
+        return templates
 
     def _warn(self, policy: Policy) -> None:
         for recipient in self._recipients:

@@ -7,7 +7,7 @@ microseconds, and a hostile one in time that grows with its length alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cmstream.errors import MessageError
 
@@ -42,8 +42,7 @@ _TRANSFER_ENCODING = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Framing:
+class Framing(NamedTuple):
     """A header block, cut in two.
 
     ``outside``: what stands in the clear before the base64 lines, its blank line included.
