@@ -1,6 +1,6 @@
 """Measures one message at a time against the bare CBC chain and the peers, interleaved in one run.
 
-    python bench/compare.py [--rounds N] [--json FILE]
+python bench/compare.py [--rounds N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import samples
-
 import cmstream
+import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable

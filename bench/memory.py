@@ -1,6 +1,6 @@
 """Streams gigabytes through an EncryptWriter and watches the resident memory.
 
-    python bench/memory.py [--gib 4]
+python bench/memory.py [--gib 4]
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import argparse
 import resource
 import sys
 
-import samples
-
 import cmstream
+import samples
 
 LIMIT = 48 << 20
 HEAD = b"Subject: large\r\nContent-Type: application/octet-stream\r\n\r\n"
@@ -36,9 +35,7 @@ def stream(gib: float, *, sized: bool) -> int:
     blocks = int(gib * (1 << 30)) // len(LINE_BLOCK)
     size = len(HEAD) + blocks * len(LINE_BLOCK) if sized else None
     early = 0
-    with cmstream.EncryptWriter(
-        Nowhere(), samples.recipients(), form="message", size=size
-    ) as out:
+    with cmstream.EncryptWriter(Nowhere(), samples.recipients(), form="message", size=size) as out:
         out.write(HEAD)
         for number in range(blocks):
             out.write(LINE_BLOCK)

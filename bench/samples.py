@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import libcrypto
-from cmstream import _core
-from cmstream._native import ffi, lib
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509 import load_der_x509_certificate
 
 import cmstream
+import libcrypto
+from cmstream import _core
+from cmstream._native import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +22,12 @@ CHUNK = 256 << 10
 
 
 def message(size: int) -> bytes:
-    """A mail of ``size`` octets, an attachment in base64, with CRLF line ends."""
+    """A mail of ``size`` octets, plain text with CRLF line ends."""
     head = (
         b"From: Bob <bob@example.net>\r\nTo: Alice <alice@example.org>\r\nSubject: scan\r\n"
         b"Date: Mon, 23 Nov 2026 10:30:07 +0100\r\nMessage-ID: <1@example.net>\r\n"
-        b"MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\n"
-        b"Content-Transfer-Encoding: base64\r\n\r\n"
+        b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n"
+        b"Content-Transfer-Encoding: 7bit\r\n\r\n"
     )
     line = b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0\r\n"
     return (head + line * (size // len(line) + 1))[: size - 2] + b"\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 import samples
 
 SIZES = {"4KiB": 4 << 10, "1MiB": 1 << 20, "25MiB": 25 << 20}

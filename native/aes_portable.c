@@ -204,7 +204,7 @@ static void cbc(struct lane *const lane[], unsigned count, size_t blocks)
     wipe(key, sizeof key);
 }
 
-/* --- key expansion (FIPS 197 section 5.2) ------------------------------------------------------- */
+/* --- key expansion (FIPS 197 section 5.2) ------------------------------------------------------ */
 
 static void substitute_word(uint8_t word[4])
 {

@@ -9,16 +9,12 @@
 #include "der.h"
 
 /* [python] */
-/* A content-encryption key with its IV. Secret: it stays in here, and key_wipe forgets it. */
+/* A content-encryption key with its IV. Secret. */
 struct content_key {
     uint8_t key[32];
     uint8_t iv[16];
     unsigned key_len; /* 16 or 32 */
 };
-
-/* Both from the operating system's generator. 0, or -1 if that failed. */
-int key_fresh(struct content_key *key, unsigned key_len);
-void key_wipe(struct content_key *key);
 
 enum seal_flag {
     SEAL_BASE64 = 1, /* lines of base64 instead of octets */
@@ -53,23 +49,29 @@ struct seal_plan {
  * incomplete. */
 struct seal;
 
+/* Makes a stream of memory that may hold anything, with a fresh key of 16 or 32 octets and an IV
+ * from the operating system's generator. 0, or -1 if that gave nothing. */
+int seal_init(struct seal *seal, unsigned key_len);
+
+/* Where the stream keeps its key until seal_begin expands it, and wipes it. */
+struct content_key *seal_key(struct seal *seal);
+
 /* All octets that the whole message comes to; of an open one, only what seal_begin writes. */
 int64_t seal_total(const struct seal_plan *plan);
 
 /* Each gives the number of octets written to `out`, or an enum seal_error. seal_begin writes what
  * stands in front of the content; seal_finish the last block, all that was held back, and the text
  * `after`; both it and seal_abort wipe every secret. */
-int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
-                   uint8_t *out, size_t cap);
+int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, uint8_t *out, size_t cap);
 int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *out, size_t cap);
 int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, uint8_t *out,
                     size_t cap);
 void seal_abort(struct seal *seal);
 
 /* A message in one call: seal_begin, seal_update of `head` and of `body`, seal_finish. */
-int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
-                   const uint8_t *head, size_t head_len, const uint8_t *body, size_t body_len,
-                   const uint8_t *after, uint8_t *out, size_t cap);
+int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const uint8_t *head,
+                   size_t head_len, const uint8_t *body, size_t body_len, const uint8_t *after,
+                   uint8_t *out, size_t cap);
 
 /* Asks the system for large pages below a large buffer that nobody has touched yet: a hint, which
  * saves most of the page faults that would take as long as the encryption itself. */
@@ -101,6 +103,7 @@ enum {
 
 struct seal {
     /* Secret. */
+    struct content_key key;
     struct cbc cbc;
     uint8_t text[2 * SEAL_STEP]; /* content made canonical */
 

@@ -8,8 +8,9 @@
 
 enum seal_state { SEAL_NEW = 0, SEAL_BODY, SEAL_DONE, SEAL_FAILED };
 
-int key_fresh(struct content_key *key, unsigned key_len)
+int seal_init(struct seal *seal, unsigned key_len)
 {
+    struct content_key *key = &seal->key;
     uint8_t fresh[sizeof key->key + sizeof key->iv];
     int error = getentropy(fresh, sizeof fresh);
 
@@ -17,12 +18,17 @@ int key_fresh(struct content_key *key, unsigned key_len)
     memcpy(key->key, fresh, sizeof key->key);
     memcpy(key->iv, fresh + sizeof key->key, sizeof key->iv);
     wipe(fresh, sizeof fresh);
+    seal->run_len = 0;
+    seal->base64.fill = 0;
+    seal->flags = 0;
+    seal->last = 0;
+    seal->state = SEAL_NEW;
     return error;
 }
 
-void key_wipe(struct content_key *key)
+struct content_key *seal_key(struct seal *seal)
 {
-    wipe(key, sizeof *key);
+    return &seal->key;
 }
 
 /* --- how much comes out ---------------------------------------------------------------------- */
@@ -184,9 +190,9 @@ static int64_t written(struct seal *seal, const uint8_t *start)
 
 /* --- what Python calls ------------------------------------------------------------------------ */
 
-int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
-                   uint8_t *out, size_t cap)
+int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, uint8_t *out, size_t cap)
 {
+    struct content_key *key = &seal->key;
     uint8_t header[DER_CONTENT_MAX];
 
     if (seal->state != SEAL_NEW)
@@ -209,6 +215,7 @@ int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, const struct
     emit(seal, header, frame_head(&seal->frame, header));
     emit(seal, plan->infos, plan->infos_len);
     emit(seal, header, frame_content(&seal->frame, header));
+    wipe(key, sizeof *key);
     seal->state = SEAL_BODY;
     return written(seal, out);
 }
@@ -264,17 +271,18 @@ int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, u
 
 void seal_abort(struct seal *seal)
 {
+    wipe(&seal->key, sizeof seal->key);
     wipe(&seal->cbc, sizeof seal->cbc);
     if (seal->flags & SEAL_CANON)
         wipe(seal->text, sizeof seal->text);
     seal->state = SEAL_DONE;
 }
 
-int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const struct content_key *key,
-                   const uint8_t *head, size_t head_len, const uint8_t *body, size_t body_len,
-                   const uint8_t *after, uint8_t *out, size_t cap)
+int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const uint8_t *head,
+                   size_t head_len, const uint8_t *body, size_t body_len, const uint8_t *after,
+                   uint8_t *out, size_t cap)
 {
-    int64_t written = seal_begin(seal, plan, key, out, cap);
+    int64_t written = seal_begin(seal, plan, out, cap);
     int64_t count = written;
 
     if (count >= 0)

@@ -98,6 +98,10 @@ def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     return store.getvalue()
 
 
+# A stream's state is mostly buffers, and clearing them costs more than filling a small message.
+_allocate = ffi.new_allocator(should_clear_after_alloc=False)
+
+
 class Seal:
     """One message on its way through C: canonicalisation, AES-CBC, frame, base64.
 
@@ -106,11 +110,13 @@ class Seal:
     """
 
     def __init__(self, key_len: int) -> None:
-        self._key = ffi.gc(ffi.new("struct content_key *"), lib.key_wipe)
-        self._seal = ffi.gc(ffi.new("struct seal *"), lib.seal_abort)
+        seal = _allocate("struct seal *")
+        failed = lib.seal_init(seal, key_len)
+        self._seal = ffi.gc(seal, lib.seal_abort)
+        self._key = lib.seal_key(seal)
         self._begun = self._closed = False
         self.total: int | None = None
-        if lib.key_fresh(self._key, key_len):
+        if failed:
             raise OSError("the operating system's random generator gave nothing")
 
     def key(self) -> bytes:
@@ -165,13 +171,12 @@ class Seal:
 
     def _begin_into(self, out: Buffer, start: int, more: int) -> int:
         """Writes what stands in front of the content, if it wasn't written yet and ``more``
-        octets will find room behind it, and forgets the key but for its schedule."""
+        octets will find room behind it."""
         if self._begun:
             return 0
         if len(out) - start < self.bound(more):
             self._fail(lib.SEAL_NO_ROOM)
-        count = self._call(lib.seal_begin, out, start, self._plan, self._key)
-        lib.key_wipe(self._key)
+        count = self._call(lib.seal_begin, out, start, self._plan)
         self._begun = True
         return count
 
@@ -204,17 +209,15 @@ class Seal:
         parts = head, len(head), source, len(source), self._after
 
         def fill(out: memoryview) -> int:
-            return self._call(lib.seal_whole, out, 0, self._plan, self._key, *parts)
+            return self._call(lib.seal_whole, out, 0, self._plan, *parts)
 
         sealed = filled(self.total, fill)
-        lib.key_wipe(self._key)
         self._closed = True
         return sealed
 
     def abort(self) -> None:
         """Wipes the keys; the stream takes nothing more."""
         lib.seal_abort(self._seal)
-        lib.key_wipe(self._key)
         self._closed = True
 
     def _checked(self, count: int) -> int:
