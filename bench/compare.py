@@ -49,7 +49,7 @@ def report(label: str, times: dict[str, list[float]]) -> dict[str, dict[str, flo
     peers = [value for name, value in medians.items() if name.startswith("OpenSSL")]
     best, pyca = min(peers, default=0.0), medians["cryptography SMIME"]
     print(f"\n{label:32}{'median µs':>11}{'min':>11}{'spread':>8}{'of chain':>10}"
-          f"{'× OpenSSL':>11}{'× pyca':>9}")  # fmt: skip
+          f"{'x OpenSSL':>11}{'x pyca':>9}")  # fmt: skip
     rows = {}
     for name, median in medians.items():
         low, high = min(times[name]), max(times[name])

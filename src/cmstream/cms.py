@@ -82,7 +82,7 @@ class Recipients:
         length; and the CMSVersion of the EnvelopedData around them (RFC 5652 section 6.1)."""
         templates = self._templates(policy)
         infos = sorted([template.fill(content_key) for template in templates])
-        return b"".join(infos), 2 if any([template.version for template in templates]) else 0
+        return b"".join(infos), 2 if any(template.version for template in templates) else 0
 
     def room(self, policy: Policy = DEFAULT) -> int:
         """How many octets :meth:`wrap` will give."""
