@@ -78,7 +78,7 @@ int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const uint8_
 void expect_large(uint8_t *fresh, size_t len);
 
 /* The most that seal_update may write for `len` octets, and the most that seal_finish may write
- * before its text; UINT64_MAX where that is beyond 2^63. */
+ * before its text; UINT64_MAX where no memory is that large. */
 uint64_t seal_update_bound(const struct seal *seal, size_t len);
 uint64_t seal_finish_bound(const struct seal *seal);
 

@@ -77,13 +77,6 @@ static uint64_t enveloped_len(const struct frame *frame)
     return 3 + with_header(frame->infos_len) + with_header(content_info_len(frame));
 }
 
-bool frame_fits(const struct frame *frame)
-{
-    const uint64_t limit = INT64_MAX - 1024; /* room for every header around the two */
-    return frame->infos_len < limit
-           && (frame->open || frame->cipher_len < limit - frame->infos_len);
-}
-
 static void put_nested(struct writer *writer, const struct frame *frame, unsigned tag, uint64_t len)
 {
     if (!frame->open) {

@@ -21,9 +21,6 @@ struct frame {
     bool open;           /* indefinite lengths, encryptedContent in segments */
 };
 
-/* Whether every length of the frame can be told in 63 bits. */
-bool frame_fits(const struct frame *frame);
-
 /* Each writes to `out`, or only measures when that is NULL, and gives the number of octets:
  * all before the RecipientInfos; all between them and the ciphertext; what stands before `len`
  * octets of ciphertext in an open frame; the ends of contents of an open frame (of a closed one:

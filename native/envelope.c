@@ -33,7 +33,8 @@ struct content_key *seal_key(struct seal *seal)
 
 /* --- how much comes out ---------------------------------------------------------------------- */
 
-static const uint64_t too_large = (uint64_t)INT64_MAX / 4; /* base64 fits into what is above */
+/* What stands around the content is in memory, and so far below this. */
+static const uint64_t around = UINT64_C(1) << 50;
 
 static uint64_t ciphertext_len(uint64_t content_len)
 {
@@ -52,10 +53,15 @@ static struct frame frame_of(const struct seal_plan *plan, const struct content_
     };
 }
 
+/* Whether all that comes out can be counted in 63 bits. */
 static bool plan_fits(const struct seal_plan *plan)
 {
-    return plan->content_len < too_large && plan->infos_len < too_large
-           && plan->before_len < too_large && plan->after_len < too_large;
+    uint64_t limit = INT64_MAX - around;
+
+    if (plan->flags & SEAL_BASE64)
+        limit = INT64_MAX / BASE64_LINE_OUT * BASE64_LINE_IN - around;
+    return plan->content_len < limit && plan->infos_len < around / 8
+           && plan->before_len < around / 8 && plan->after_len < around / 8;
 }
 
 static uint64_t encoded_total(const struct seal_plan *plan, const struct frame *frame)
@@ -89,7 +95,7 @@ static uint64_t emit_bound(const struct seal *seal, uint64_t len)
 
 uint64_t seal_update_bound(const struct seal *seal, size_t len)
 {
-    if (len > too_large / 2)
+    if (len > around)
         return UINT64_MAX;
     uint64_t content = seal->flags & SEAL_CANON ? 2 * (uint64_t)len : len;
     uint64_t cipher = content + AES_BLOCK + seal->run_len;

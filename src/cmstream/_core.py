@@ -230,7 +230,7 @@ class Seal:
             raise ValueError("the buffer is too small: bound(len(data)) octets always suffice")
         self.abort()
         if error == lib.SEAL_TOO_LARGE:
-            raise ValueError("size: no message can be longer than 2**61 octets")
+            raise ValueError("size: the sealed message would be longer than 2**63 octets")
         if error == lib.SEAL_BARE_LF:
             raise SizeMismatchError(
                 "size-mismatch",

@@ -320,8 +320,8 @@ def encryptor(
     Raises RecipientError (``no-recipients``, ``unusable-recipient``), ValueError for a form or
     size that can't be.
     """
-    if size is not None and size < 0:
-        raise ValueError(f"size={size}: must not be negative")
+    if size is not None and not 0 <= size < 1 << 63:
+        raise ValueError(f"size={size}: must be from 0 to 2**63 - 1")
     prepared = as_recipients(to)
     if form == "message":
         return _MessageEncryptor(prepared, policy, size, line_feeds)
