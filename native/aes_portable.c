@@ -1,58 +1,78 @@
-/* AES without tables and without branches on secrets, for every machine: 64 octets, four blocks of
- * four messages, lie in eight words, one for each bit of an octet. Bit 16 b + i of a word belongs
- * to octet i of block b, which is row i % 4 of column i / 4. */
+/* AES without tables and without branches on secrets, for every machine: 64 octets, one block of
+ * each of four messages, lie in eight words, one for each bit of an octet. Bit 16 r + 4 c + b of a
+ * word belongs to row r and column c of block b, so that a turn of the word by 16 bits steps from
+ * row to row.
+ *
+ * ShiftRows is never done, but accounted for, after Adomnicai and Peyrin, "Fixslicing AES-like
+ * Ciphers" (2021): after k of them left out, row r stands k r columns from where it should, which
+ * MixColumns and the round keys allow for; four make none. */
 #include "aes_rows.h"
 
-enum { LANES = 4, PLANES = 8 };
+enum { LANES = 4, PLANES = 8, MAX_ROUNDS = 14 };
 
 typedef uint64_t planes[PLANES];
 
+#define EACH8(x) (UINT64_C(0x0101010101010101) * (x))
 #define EACH16(x) (UINT64_C(0x0001000100010001) * (x))
+
+/* Out of line, planes would have to go through memory. */
+#define INLINE __attribute__((always_inline)) static inline
 
 /* --- octets to planes and back ---------------------------------------------------------------- */
 
-/* Swaps the bits of *a under `mask` shifted by `shift` with those of *b under `mask`. */
-static inline void swap_bits(uint64_t *a, uint64_t *b, uint64_t mask, unsigned shift)
+/* Columns 0 and 1 of a block go to word `block`, columns 2 and 3 to word `block` + 4. */
+INLINE void gather(planes q, unsigned block, const uint8_t *octets)
 {
-    uint64_t change = ((*a >> shift) ^ *b) & mask;
-    *b ^= change;
-    *a ^= change << shift;
+    q[block] = aes_load(octets, 8);
+    q[block + 4] = aes_load(octets + 8, 8);
 }
 
-/* Makes bit i of word j bit j of word i, in every octet of the words: its own inverse. */
-static inline void transpose(planes q)
+INLINE void scatter(const planes q, unsigned block, uint8_t *octets)
 {
-    for (unsigned i = 0; i < PLANES; i += 2)
-        swap_bits(&q[i], &q[i + 1], UINT64_C(0x5555555555555555), 1);
-    for (unsigned i = 0; i < PLANES; i += 4) {
-        swap_bits(&q[i], &q[i + 2], UINT64_C(0x3333333333333333), 2);
-        swap_bits(&q[i + 1], &q[i + 3], UINT64_C(0x3333333333333333), 2);
-    }
-    for (unsigned i = 0; i < PLANES / 2; i++)
-        swap_bits(&q[i], &q[i + 4], UINT64_C(0x0f0f0f0f0f0f0f0f), 4);
+    aes_store(octets, 8, q[block]);
+    aes_store(octets + 8, 8, q[block + 4]);
 }
 
-/* Octets j and j + 8 of every block go to word j, so that after the transposition they stand where
- * this file's first comment says. */
-static inline void gather(planes q, unsigned block, const uint8_t *octets)
+/* Of each two words `distance` apart, the bits of the first under `mask << shift` change places
+ * with those of the second under `mask`: one digit of a word's number with one of a bit's. */
+INLINE void exchange(planes q, unsigned distance, unsigned shift, uint64_t mask)
 {
-    for (unsigned j = 0; j < PLANES; j++)
-        q[j] |= (uint64_t)octets[j] << (16 * block) | (uint64_t)octets[j + 8] << (16 * block + 8);
+    for (unsigned i = 0; i < PLANES; i++)
+        if (!(i & distance)) {
+            uint64_t change = ((q[i] >> shift) ^ q[i + distance]) & mask;
+            q[i] ^= change << shift;
+            q[i + distance] ^= change;
+        }
 }
 
-static inline void scatter(const planes q, unsigned block, uint8_t *octets)
+/* What was gathered becomes planes: the first three exchanges move each octet to its row and
+ * column, the others each bit to its plane. */
+INLINE void slice(planes q)
 {
-    for (unsigned j = 0; j < PLANES; j++) {
-        octets[j] = (uint8_t)(q[j] >> (16 * block));
-        octets[j + 8] = (uint8_t)(q[j] >> (16 * block + 8));
-    }
+    exchange(q, 4, 8, EACH16(0x00ff));
+    exchange(q, 4, 16, UINT64_C(0x0000ffff0000ffff));
+    exchange(q, 4, 32, UINT64_C(0x00000000ffffffff));
+    exchange(q, 4, 4, EACH8(0x0f));
+    exchange(q, 2, 2, EACH8(0x33));
+    exchange(q, 1, 1, EACH8(0x55));
+}
+
+INLINE void unslice(planes q)
+{
+    exchange(q, 1, 1, EACH8(0x55));
+    exchange(q, 2, 2, EACH8(0x33));
+    exchange(q, 4, 4, EACH8(0x0f));
+    exchange(q, 4, 32, UINT64_C(0x00000000ffffffff));
+    exchange(q, 4, 16, UINT64_C(0x0000ffff0000ffff));
+    exchange(q, 4, 8, EACH16(0x00ff));
 }
 
 /* --- the round -------------------------------------------------------------------------------- */
 
-/* SubBytes by the circuit of Boyar and Peralta ("A depth-16 circuit for the AES S-box", 2011, and
- * its forerunner of 115 gates): linear, inversion in GF(2^4) towers, linear. */
-static inline void substitute(planes q)
+/* SubBytes in 115 gates, by the circuit of Boyar and Peralta, "A New Combinational Logic
+ * Minimization Technique with Applications to Cryptology" (2010), whose names are kept: a linear
+ * layer, inversion in GF(2^4), a linear layer. */
+INLINE void substitute(planes q)
 {
     const uint64_t u0 = q[7], u1 = q[6], u2 = q[5], u3 = q[4];
     const uint64_t u4 = q[3], u5 = q[2], u6 = q[1], u7 = q[0];
@@ -100,76 +120,103 @@ static inline void substitute(planes q)
     q[0] = ~(t48 ^ t60);
 }
 
-/* Row r of each block turns by r columns. */
-static inline void shift_rows(planes q)
+/* Turns the columns of each row, `columns` (0 to 3) of them. */
+INLINE uint64_t turn_columns(uint64_t x, unsigned columns)
 {
-    for (unsigned i = 0; i < PLANES; i++) {
-        uint64_t x = q[i];
-        q[i] = (x & EACH16(0x1111)) | ((x >> 4) & EACH16(0x0222)) | ((x << 12) & EACH16(0x2000))
-               | ((x >> 8) & EACH16(0x0044)) | ((x << 8) & EACH16(0x4400))
-               | ((x >> 12) & EACH16(0x0008)) | ((x << 4) & EACH16(0x8880));
-    }
+    unsigned shift = 4 * columns;
+    if (!shift)
+        return x;
+    return ((x >> shift) & EACH16(0xffffu >> shift))
+           | ((x << (16 - shift)) & EACH16(0xffffu << (16 - shift) & 0xffffu));
 }
 
-static inline uint64_t next_row(uint64_t x)
+/* What stands `rows` (1 to 3) below in the same column, after `omitted` ShiftRows left out. */
+INLINE uint64_t below(uint64_t x, unsigned rows, unsigned omitted)
 {
-    return ((x >> 1) & EACH16(0x7777)) | ((x << 3) & EACH16(0x8888));
-}
-
-static inline uint64_t second_row(uint64_t x)
-{
-    return ((x >> 2) & EACH16(0x3333)) | ((x << 2) & EACH16(0xcccc));
+    return turn_columns(x >> (16 * rows) | x << (64 - 16 * rows), rows * omitted % 4);
 }
 
 /* Each octet a becomes 2 (a + b) + b + c + d, where b, c, d follow it in its column. */
-static inline void mix_columns(planes q)
+INLINE void mix_columns(planes q, unsigned omitted)
 {
     planes next, sum;
 
     for (unsigned i = 0; i < PLANES; i++) {
-        next[i] = next_row(q[i]);
+        next[i] = below(q[i], 1, omitted);
         sum[i] = q[i] ^ next[i];
     }
     for (unsigned i = 0; i < PLANES; i++)
-        q[i] = next[i] ^ second_row(sum[i]) ^ sum[(i + 7) % 8];
+        q[i] = next[i] ^ below(sum[i], 2, omitted) ^ sum[(i + 7) % 8];
     q[1] ^= sum[7];
     q[3] ^= sum[7];
     q[4] ^= sum[7];
 }
 
-static inline void add_key(planes q, const planes key)
+/* Keeps a word in a general register: gathered into vectors, which have no rotation, the planes
+ * would take a third longer. */
+INLINE uint64_t scalar(uint64_t x)
 {
-    for (unsigned i = 0; i < PLANES; i++)
-        q[i] ^= key[i];
+    __asm__("" : "+r"(x));
+    return x;
 }
 
-static void encrypt(planes q, const planes *key, unsigned rounds)
+INLINE void add(planes q, const planes other)
 {
-    add_key(q, key[0]);
-    for (unsigned round = 1; round < rounds; round++) {
-        substitute(q);
-        shift_rows(q);
-        mix_columns(q);
-        add_key(q, key[round]);
+    for (unsigned i = 0; i < PLANES; i++)
+        q[i] = scalar(q[i] ^ other[i]);
+}
+
+/* So many times ShiftRows: row r turns by r columns each time. */
+INLINE void shift_rows(planes q, unsigned times)
+{
+    for (unsigned i = 0; i < PLANES; i++) {
+        uint64_t x = 0;
+        for (unsigned row = 0; row < 4; row++)
+            x |= turn_columns(q[i], row * times % 4) & (UINT64_C(0xffff) << (16 * row));
+        q[i] = x;
+    }
+}
+
+INLINE void full_round(planes q, const planes key, unsigned omitted)
+{
+    substitute(q);
+    mix_columns(q, omitted);
+    add(q, key);
+}
+
+/* The last of 10 and of 14 rounds have two ShiftRows to make good. */
+INLINE void encrypt(planes q, const planes *key, unsigned rounds)
+{
+    add(q, key[0]);
+    full_round(q, key[1], 1);
+    for (unsigned round = 2; round < rounds; round += 4) {
+        full_round(q, key[round], 2);
+        full_round(q, key[round + 1], 3);
+        full_round(q, key[round + 2], 0);
+        full_round(q, key[round + 3], 1);
     }
     substitute(q);
-    shift_rows(q);
-    add_key(q, key[rounds]);
+    shift_rows(q, 2);
+    add(q, key[rounds]);
 }
 
 /* --- CBC, a lane in each block ---------------------------------------------------------------- */
 
+/* The last round key meets a state that is in order again. */
 static void slice_keys(planes *key, struct lane *const lane[], unsigned count)
 {
-    for (unsigned round = 0; round <= lane[0]->key->rounds; round++) {
-        memset(key[round], 0, sizeof key[round]);
+    const unsigned rounds = lane[0]->key->rounds;
+
+    for (unsigned round = 0; round <= rounds; round++) {
         for (unsigned i = 0; i < count; i++)
             gather(key[round], i, lane[i]->key->round[round]);
-        transpose(key[round]);
+        slice(key[round]);
+        if (round < rounds)
+            shift_rows(key[round], 4 - round % 4);
     }
 }
 
-static void next_block(struct lane *const lane[], unsigned count, planes chain, const planes *key)
+INLINE void encrypt_next(struct lane *const lane[], unsigned count, planes chain, const planes *key)
 {
     planes text = {0};
 
@@ -177,84 +224,60 @@ static void next_block(struct lane *const lane[], unsigned count, planes chain, 
         gather(text, i, lane[i]->in);
         lane[i]->in += AES_BLOCK;
     }
-    transpose(text);
-    add_key(chain, text);
+    slice(text);
+    add(chain, text);
     encrypt(chain, key, lane[0]->key->rounds);
     memcpy(text, chain, sizeof text);
-    transpose(text);
+    unslice(text);
     for (unsigned i = 0; i < count; i++) {
         scatter(text, i, lane[i]->out);
         lane[i]->out += AES_BLOCK;
     }
 }
 
-static void cbc(struct lane *const lane[], unsigned count, size_t blocks)
+__attribute__((noinline)) static void encrypt_blocks(struct lane *const lane[], unsigned count,
+                                                     size_t blocks)
 {
-    planes key[15], chain = {0};
+    planes key[MAX_ROUNDS + 1] = {{0}}, chain = {0};
 
     slice_keys(key, lane, count);
     for (unsigned i = 0; i < count; i++)
         gather(chain, i, lane[i]->chain);
-    transpose(chain);
+    slice(chain);
     for (; blocks; blocks--)
-        next_block(lane, count, chain, (const planes *)key);
-    transpose(chain);
+        encrypt_next(lane, count, chain, (const planes *)key);
+    unslice(chain);
     for (unsigned i = 0; i < count; i++)
         scatter(chain, i, lane[i]->chain);
-    wipe(key, sizeof key);
 }
 
-/* --- key expansion (FIPS 197 section 5.2) ------------------------------------------------------ */
-
-static void substitute_word(uint8_t word[4])
+static void cbc(struct lane *const lane[], unsigned count, size_t blocks)
 {
-    planes q = {0};
+    encrypt_blocks(lane, count, blocks);
+    aes_wipe_stack();
+}
 
-    for (unsigned i = 0; i < PLANES; i++)
-        for (unsigned j = 0; j < 4; j++)
-            q[i] |= (uint64_t)(word[j] >> i & 1) << j;
+/* --- key expansion (FIPS 197 section 5.2) ----------------------------------------------------- */
+
+static uint32_t substitute_word(uint32_t word)
+{
+    planes q = {word};
+
+    slice(q);
     substitute(q);
-    for (unsigned j = 0; j < 4; j++) {
-        word[j] = 0;
-        for (unsigned i = 0; i < PLANES; i++)
-            word[j] |= (uint8_t)((q[i] >> j & 1) << i);
-    }
-    wipe(q, sizeof q);
+    unslice(q);
+    return (uint32_t)q[0];
 }
 
-static void rotate_word(uint8_t word[4])
+static void expand(struct aes_key *key, const uint8_t *octets, size_t len)
 {
-    uint8_t first = word[0];
-    memmove(word, word + 1, 3);
-    word[3] = first;
-}
-
-void aes_portable_expand(struct aes_key *key, const uint8_t *octets, size_t len)
-{
-    uint8_t *words = key->round[0], word[4], constant = 1;
-
-    key->rounds = len == 32 ? 14 : 10;
-    memcpy(words, octets, len);
-    for (size_t at = len; at < AES_BLOCK * (key->rounds + 1); at += 4) {
-        memcpy(word, words + at - 4, 4);
-        if (at % len == 0) {
-            rotate_word(word);
-            substitute_word(word);
-            word[0] ^= constant;
-            constant = (uint8_t)(constant << 1 ^ (constant >> 7) * 0x1b);
-        } else if (at % len == 16) {
-            substitute_word(word);
-        }
-        for (unsigned i = 0; i < 4; i++)
-            words[at + i] = words[at - len + i] ^ word[i];
-    }
-    wipe(word, sizeof word);
+    aes_expand_words(key, octets, len, substitute_word);
 }
 
 const struct aes_kernel aes_portable = {
     .name = "portable",
     .needs = 0,
     .lanes = LANES,
-    .expand = aes_portable_expand,
+    .expand = expand,
     .cbc = cbc,
 };

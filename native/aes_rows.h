@@ -1,4 +1,5 @@
-/* The rows of the table of AES kernels; for aes.c and the files that define them. */
+/* The rows of the table of AES kernels, and what they share; for aes.c and the files that define
+ * them. */
 #ifndef CMSTREAM_AES_ROWS_H
 #define CMSTREAM_AES_ROWS_H
 
@@ -13,7 +14,28 @@ extern const struct aes_kernel aes_aesni;
 extern const struct aes_kernel aes_armaes;
 #endif
 
-/* FIPS 197's key expansion in constant time; rows without a faster one share it. */
-void aes_portable_expand(struct aes_key *key, const uint8_t *octets, size_t len);
+/* FIPS 197's key expansion (section 5.2) by a row's own SubBytes of a word's four octets; wipes the
+ * stack. */
+void aes_expand_words(struct aes_key *key, const uint8_t *octets, size_t len,
+                      uint32_t (*substitute)(uint32_t word));
+
+/* Forgets what a function that the caller has called before left on the stack: its variables and,
+ * what nothing else can reach, the compiler's copies of them. 4 KiB of it. */
+void aes_wipe_stack(void);
+
+/* Little-endian, `len` octets (at most 8). */
+static inline uint64_t aes_load(const uint8_t *octets, unsigned len)
+{
+    uint64_t word = 0;
+    for (unsigned i = 0; i < len; i++)
+        word |= (uint64_t)octets[i] << (8 * i);
+    return word;
+}
+
+static inline void aes_store(uint8_t *octets, unsigned len, uint64_t word)
+{
+    for (unsigned i = 0; i < len; i++)
+        octets[i] = (uint8_t)(word >> (8 * i));
+}
 
 #endif

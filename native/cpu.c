@@ -1,5 +1,7 @@
 #include "cpu.h"
 
+static const uint32_t KNOWN = UINT32_C(1) << 31; /* no feature's bit */
+
 static uint32_t allowed = ~UINT32_C(0);
 
 #if defined(__x86_64__)
@@ -55,11 +57,10 @@ static uint32_t probe(void)
 
 #include <sys/auxv.h>
 
-enum { HWCAP_HAS_AES = 1 << 3 };
-
 static uint32_t probe(void)
 {
-    return CPU_NEON | (getauxval(AT_HWCAP) & HWCAP_HAS_AES ? CPU_ARMAES : 0);
+    const unsigned long has = getauxval(AT_HWCAP);
+    return (has & HWCAP_ASIMD ? CPU_NEON : 0) | (has & HWCAP_AES ? CPU_ARMAES : 0);
 }
 
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -80,15 +81,14 @@ static uint32_t probe(void)
 
 uint32_t cpu_features(void)
 {
-    /* The same value whoever writes it, so that no lock is needed, but one order. */
-    static uint32_t found;
-    static bool probed;
+    static uint32_t probed; /* 0 until it is known; the same whoever finds it out: no lock */
+    uint32_t found = __atomic_load_n(&probed, __ATOMIC_RELAXED);
 
-    if (!__atomic_load_n(&probed, __ATOMIC_ACQUIRE)) {
-        found = probe();
-        __atomic_store_n(&probed, true, __ATOMIC_RELEASE);
+    if (!found) {
+        found = probe() | KNOWN;
+        __atomic_store_n(&probed, found, __ATOMIC_RELAXED);
     }
-    return found & allowed;
+    return found & allowed & ~KNOWN;
 }
 
 void cpu_restrict(uint32_t mask)

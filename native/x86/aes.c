@@ -4,21 +4,51 @@
 
 #include <immintrin.h>
 
-#define AESNI __attribute__((target("aes,ssse3,sse4.1")))
+/* The operations that the kernels' text takes, on registers of one block. */
+#define TARGET_1 __attribute__((target("aes,ssse3,sse4.1")))
 
-static inline __m128i load(const uint8_t *octets)
+typedef __m128i vector_1;
+
+TARGET_1 static inline vector_1 load(const uint8_t *octets)
 {
     return _mm_loadu_si128((const __m128i *)octets);
 }
 
-static inline void store(uint8_t *octets, __m128i value)
+TARGET_1 static inline void store(uint8_t *octets, vector_1 value)
 {
     _mm_storeu_si128((__m128i *)octets, value);
 }
 
-/* FIPS 197 section 5.2: the four words before, each with those in front of it added up, and the
+TARGET_1 static inline vector_1 gather_1(const uint8_t *const from[1], size_t offset)
+{
+    return load(from[0] + offset);
+}
+
+TARGET_1 static inline void scatter_1(uint8_t *const to[1], size_t offset, vector_1 value)
+{
+    store(to[0] + offset, value);
+}
+
+TARGET_1 static inline vector_1 add_1(vector_1 a, vector_1 b)
+{
+    return _mm_xor_si128(a, b);
+}
+
+TARGET_1 static inline vector_1 middle_round_1(vector_1 state, vector_1 key)
+{
+    return _mm_aesenc_si128(state, key);
+}
+
+TARGET_1 static inline vector_1 last_round_1(vector_1 state, vector_1 key)
+{
+    return _mm_aesenclast_si128(state, key);
+}
+
+/* --- key expansion (FIPS 197 section 5.2) ----------------------------------------------------- */
+
+/* The four words before, each with those in front of it added up, and the
  * substituted word of `assist` in all of them. */
-AESNI static inline __m128i next_round(__m128i words, __m128i assist)
+TARGET_1 static inline __m128i next_round(__m128i words, __m128i assist)
 {
     words = _mm_xor_si128(words, _mm_slli_si128(words, 4));
     words = _mm_xor_si128(words, _mm_slli_si128(words, 8));
@@ -29,7 +59,7 @@ AESNI static inline __m128i next_round(__m128i words, __m128i assist)
 #define ROTATED(words, rcon) _mm_shuffle_epi32(_mm_aeskeygenassist_si128(words, rcon), 0xff)
 #define STRAIGHT(words) _mm_shuffle_epi32(_mm_aeskeygenassist_si128(words, 0), 0xaa)
 
-AESNI static void expand_128(__m128i *round)
+TARGET_1 static void expand_128(__m128i *round)
 {
 #define STEP(i, rcon) round[i] = next_round(round[(i) - 1], ROTATED(round[(i) - 1], rcon))
     STEP(1, 0x01);
@@ -45,7 +75,7 @@ AESNI static void expand_128(__m128i *round)
 #undef STEP
 }
 
-AESNI static void expand_256(__m128i *round)
+TARGET_1 static void expand_256(__m128i *round)
 {
 #define STEP(i, rcon) round[i] = next_round(round[(i) - 2], ROTATED(round[(i) - 1], rcon))
 #define HALF_STEP(i) round[i] = next_round(round[(i) - 2], STRAIGHT(round[(i) - 1]))
@@ -66,7 +96,7 @@ AESNI static void expand_256(__m128i *round)
 #undef STEP
 }
 
-AESNI static void expand(struct aes_key *key, const uint8_t *octets, size_t len)
+TARGET_1 static void expand(struct aes_key *key, const uint8_t *octets, size_t len)
 {
     __m128i round[15];
 
@@ -83,21 +113,29 @@ AESNI static void expand(struct aes_key *key, const uint8_t *octets, size_t len)
     wipe(round, sizeof round);
 }
 
+/* --- CBC -------------------------------------------------------------------------------------- */
+
+#define JOIN(name, width) name##_##width
+#define JOINED(name, width) JOIN(name, width)
+
+#define CBC one_lane_10
 #define ROUNDS 10
-#define CBC_NAME cbc_10
+#define WIDTH 1
+#define CHAINS 1
 #include "aes_cbc_template.h"
 
+#define CBC one_lane_14
 #define ROUNDS 14
-#define CBC_NAME cbc_14
+#define WIDTH 1
+#define CHAINS 1
 #include "aes_cbc_template.h"
 
-AESNI static void cbc(struct lane *const lane[], unsigned count, size_t blocks)
+TARGET_1 static void one_lane(struct lane *const lane[], unsigned count, size_t blocks)
 {
-    (void)count; /* one lane */
     if (lane[0]->key->rounds == 14)
-        cbc_14(lane[0], blocks);
+        one_lane_14(lane, count, blocks);
     else
-        cbc_10(lane[0], blocks);
+        one_lane_10(lane, count, blocks);
 }
 
 const struct aes_kernel aes_aesni = {
@@ -105,7 +143,7 @@ const struct aes_kernel aes_aesni = {
     .needs = CPU_AESNI,
     .lanes = 1,
     .expand = expand,
-    .cbc = cbc,
+    .cbc = one_lane,
 };
 
 #endif
