@@ -9,7 +9,6 @@ import warnings
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
@@ -28,7 +27,7 @@ from authorities import (
     rsa_identity,
     rsa_key,
 )
-from cmstream import keys, tlv
+from cmstream import tlv
 from cmstream import x509 as x509_reader
 from cmstream.certificates import Problem, load_recipients, read_certificates
 from cmstream.errors import CertificateError, PrivateKeyIgnored
@@ -118,6 +117,8 @@ LAYOUTS = {
     "text": b"Bag Attributes\n    localKeyID: 00 -- \nsubject=/CN=A\n" + PEM + b"-- \nAlice\n",
     "label": PEM.replace(b"CERTIFICATE", b"X509 CERTIFICATE"),
     "twice": PEM + PEM,
+    "text that begins like DER": b"0 s:CN=Alice\n" + PEM,
+    "an empty label": b"-----BEGIN -----\n" + PEM,
 }
 
 
@@ -135,6 +136,13 @@ def test_trust_settings_after_a_certificate_are_cut_off():
 def pem(label, der):
     body = base64.encodebytes(der).decode()
     return f"-----BEGIN {label}-----\n{body}-----END {label}-----\n".encode()
+
+
+def test_what_is_inside_an_armour_decides():
+    bundle = pkcs7.serialize_certificates([CA, ALICE], Encoding.DER)
+    assert subjects(pem("CERTIFICATE", bundle)) == ["CN=Alice"]
+    assert subjects(pem("PKCS7", DER)) == ["CN=Alice"]
+    assert refusal(pem("CERTIFICATE", private_key("PKCS8", Encoding.DER))) == "private-key-only"
 
 
 def test_pem_keeps_the_order_of_the_file():
@@ -205,7 +213,7 @@ def test_an_internationalised_address_is_read():
     assert load(cert).emails == ("дана@example.org",)
 
 
-@pytest.mark.parametrize("address", ["no address", "a@b\nBcc: c@d", "@", ""])
+@pytest.mark.parametrize("address", ["no address", "a@b\nBcc: c@d", "a\u202e@b", "@", ""])
 def test_what_is_no_address_is_left_out(address):
     assert load(certificate(rsa_key(), emails=(), subject=name("A", address or "x"))).emails == ()
 
@@ -217,6 +225,8 @@ def test_what_is_no_address_is_left_out(address):
         ([(NameOID.COMMON_NAME, 'a,b+"c"\\<>;')], r"CN=a\,b\+\"c\"\\\<\>\;"),
         ([(NameOID.COMMON_NAME, "#a ")], r"CN=\#a\ "),
         ([(NameOID.COMMON_NAME, " ")], "CN=\\ "),
+        ([(NameOID.COMMON_NAME, "a\\ ")], r"CN=a\\\ "),
+        ([(NameOID.COMMON_NAME, "a\u202eb")], r"CN=a\E2\80\AEb"),
         ([(NameOID.COMMON_NAME, "a\nb\x9b")], r"CN=a\0Ab\C2\9B"),
         ([(NameOID.USER_ID, "a")], "UID=a"),
         ([(x509.ObjectIdentifier("1.2.3"), "a")], "1.2.3=#0c0161"),
@@ -272,78 +282,11 @@ def test_a_problem_is_a_sentence():
     assert str(Problem("weak-key", "Other words.")) == "Other words."
 
 
-@pytest.mark.parametrize(
-    ("kind", "key"),
-    [
-        ("SECP256R1", "P-256"),
-        ("SECP521R1", "P-521"),
-        ("BrainpoolP256R1", "brainpoolP256r1"),
-        ("x25519", "X25519"),
-        ("x448", "X448"),
-    ],
-)
-def test_keys_for_agreement_are_taken(kind, key):
-    assert load(identity(kind)[1]).key == key
-
-
-@pytest.mark.parametrize("kind", ["ed25519", "ed448"])
-def test_keys_that_only_sign_are_refused_alone_and_set_aside_in_company(kind):
-    cert = identity(kind)[1].public_bytes(Encoding.PEM)
-    assert refusal(cert) == "unsupported-key"
-    found = read_certificates(cert + PEM)
-    assert [one.key for one in found.recipients] == ["RSA-2048"]
-    assert "can't be used for encryption" in found.set_aside[0].reason
-
-
-def test_dsa_is_refused():
-    key = dsa.generate_private_key(1024)  # noqa: S505
-    assert refusal(certificate(key).public_bytes(Encoding.DER)) == "unsupported-key"
-
-
 def patched(old, new, der=DER):
     """A certificate with octets exchanged; no signature is checked here."""
     assert der.count(old) == 1
     assert len(old) == len(new)
     return der.replace(old, new)
-
-
-RSA_OID = bytes.fromhex("300d06092a864886f70d0101010500")
-
-
-def test_a_key_marked_for_oaep_is_taken_and_tells():
-    (found,) = load_recipients(patched(RSA_OID, RSA_OID.replace(b"\x01\x05\0", b"\x07\x05\0")))
-    assert (found.key, found.oaep_only) == ("RSA-2048", True)
-    assert found.public_key.key_size == 2048
-
-
-def rsa_info(modulus, exponent=65537):
-    numbers = [
-        element(0x02, n.to_bytes(n.bit_length() // 8 + 1, "big", signed=True))
-        for n in (modulus, exponent)
-    ]
-    key = element(0x30, *numbers)
-    return tlv.read_only(element(0x30, RSA_OID, element(0x03, b"\0", key)))
-
-
-@pytest.mark.parametrize(
-    ("modulus", "exponent", "code"),
-    [
-        (2**1023 - 1, 3, "unsupported-key"),
-        (2**16384 + 1, 3, "unsupported-key"),
-        (2**2048 - 1, 2, "unsupported-key"),
-        (2**2048 - 1, -3, "corrupt"),
-        (-(2**2048), 3, "corrupt"),
-    ],
-    ids=["short", "long", "even exponent", "negative exponent", "negative"],
-)
-def test_rsa_numbers_that_are_no_use_are_refused(modulus, exponent, code):
-    with pytest.raises(CertificateError) as caught:
-        keys.load(rsa_info(modulus, exponent), "CN=Alice")
-    assert caught.value.code == code
-
-
-def test_rsa_of_1024_bits_is_the_least():
-    assert keys.load(rsa_info(2**1024 - 1), "CN=Alice")[0] == "RSA-1024"
 
 
 def test_a_serial_number_has_a_limit():
@@ -360,12 +303,6 @@ def test_a_long_name_leaves_repr_short():
         ]
     )
     assert len(repr(load(certificate(rsa_key(), emails=(), subject=subject)))) < 110
-
-
-def test_a_key_marked_for_pss_is_refused():
-    assert refusal(patched(RSA_OID, RSA_OID.replace(b"\x01\x05\0", b"\x0a\x05\0"))) == (
-        "unsupported-key"
-    )
 
 
 def test_odd_serial_numbers_are_taken_without_a_warning():

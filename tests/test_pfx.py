@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
+import shutil
 import subprocess
 import warnings
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, pkcs12
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authorities import authority, element, rsa_identity
-from cmstream import pfx
+from authorities import authority, element, identity, rsa_identity
+from cmstream import pfx_outline
 from cmstream.certificates import load_recipients, read_certificates
 from cmstream.errors import CertificateError, PrivateKeyIgnored
 
 ALICE_KEY, ALICE = rsa_identity()
-_, BOB = rsa_identity(emails=("bob@example.org",), common_name="Bob", number=1)
+CAROL_KEY, CAROL = identity("SECP256R1", emails=("carol@example.org",), common_name="Carol")
+BOB_KEY, BOB = rsa_identity(emails=("bob@example.org",), common_name="Bob", number=1)
 CA = authority()[1]
 PASSWORD = "correct horse"
 
@@ -27,6 +33,9 @@ ENCRYPTED = bytes.fromhex("06092a864886f70d010706")
 KEY_BAG, SHROUDED, CERTIFICATE = (bytes.fromhex(f"060b2a864886f70d010c0a010{n}") for n in (1, 2, 3))
 X509 = bytes.fromhex("060a2a864886f70d01091601")
 KEY_ID = bytes.fromhex("06092a864886f70d010915")
+NESTED = bytes.fromhex("060b2a864886f70d010c0a0106")
+PBMAC1 = bytes.fromhex("06092a864886f70d01050e")
+HMAC_SHA256 = bytes.fromhex("06082a864886f70d0209")
 PBE_3DES = bytes.fromhex("060a2a864886f70d010c0103")
 PBES2, PBKDF2 = (bytes.fromhex(f"06092a864886f70d01050{n}") for n in ("d", "c"))
 AES256 = bytes.fromhex("060960864801650304012a")
@@ -52,6 +61,20 @@ def bag(kind, value, key_id=None):
     return element(0x30, kind, element(0xA0, value), element(0x31, attribute) if key_id else b"")
 
 
+def plain_key_bag(key, key_id=None):
+    octets = key.private_bytes(Encoding.DER, serialization.PrivateFormat.PKCS8, NoEncryption())
+    return bag(KEY_BAG, octets, key_id)
+
+
+def sealed_key_bag(key):
+    octets = key.private_bytes(
+        Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(PASSWORD.encode()),
+    )
+    return bag(SHROUDED, octets)
+
+
 def cert_bag(cert, key_id=None):
     octets = element(0x04, cert.public_bytes(Encoding.DER))
     return bag(CERTIFICATE, element(0x30, X509, element(0xA0, octets)), key_id)
@@ -67,23 +90,46 @@ def parameters(rounds):
     return element(0x30, element(0x04, b"salt"), element(0x02, octets or b"\0"))
 
 
-def clear(*bags, kind=DATA, mac=b"", indefinite=False):
-    """A file whose contents stand in the clear."""
+def contents(*bags, indefinite=False):
+    return content_info(element(0x30, *bags), indefinite=indefinite)
 
-    def wrap(content):
-        octets = element(0x04, content)
-        if indefinite:
-            octets = element(0x24, octets, indefinite=True)
-        return element(0xA0, octets, indefinite=indefinite)
 
-    contents = element(0x30, element(0x30, DATA, wrap(element(0x30, *bags))))
+def content_info(content, kind=DATA, *, indefinite=False):
+    octets = element(0x04, content)
+    if indefinite:
+        octets = element(0x24, octets, indefinite=True)
+    wrapped = element(0xA0, octets, indefinite=indefinite)
+    return element(0x30, kind, wrapped, indefinite=indefinite)
+
+
+def sealed(*bags):
+    """Contents under PBES2 with AES-256."""
+    key = hashlib.pbkdf2_hmac("sha1", PASSWORD.encode(), b"salt", 2000, 32)
+    padder, vector = PKCS7(128).padder(), b"v" * 16
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
+    plain = padder.update(element(0x30, *bags)) + padder.finalize()
+    cipher = element(0x30, AES256, element(0x04, vector))
+    scheme = element(0x30, element(0x30, PBKDF2, parameters(2000)), cipher)
+    algorithm = element(0x30, PBES2, scheme)
+    octets = element(0x80, encryptor.update(plain))
+    info = element(0x30, element(0x02, b"\0"), element(0x30, DATA, algorithm, octets))
+    return element(0x30, ENCRYPTED, element(0xA0, info))
+
+
+def whole(*infos, kind=DATA, mac=b"", indefinite=False):
     return element(
         0x30,
         element(0x02, b"\x03"),
-        element(0x30, kind, wrap(contents), indefinite=indefinite),
+        content_info(element(0x30, *infos), kind, indefinite=indefinite),
         mac,
         indefinite=indefinite,
     )
+
+
+def clear(*bags, kind=DATA, mac=b"", indefinite=False):
+    """A file whose contents stand in the clear."""
+    infos = contents(*bags, indefinite=indefinite)
+    return whole(infos, kind=kind, mac=mac, indefinite=indefinite)
 
 
 def subjects(data, password=PASSWORD):
@@ -133,12 +179,16 @@ def test_passwords_as_text_and_octets(password, kind):
     assert subjects(data, password.encode()) == ["CN=Alice"]
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
 @pytest.mark.parametrize("password", [None, "", b""])
-def test_the_empty_password_is_tried_when_none_is_given(tmp_path, password):
+@pytest.mark.parametrize(
+    "options", [[], ["-certpbe", "PBE-SHA1-3DES"], ["-certpbe", "PBE-SHA1-3DES", "-nomac"]], ids=str
+)
+def test_the_empty_password_is_tried_when_none_is_given(tmp_path, password, options):
     source, target = tmp_path / "alice.pem", tmp_path / "alice.p12"
     source.write_bytes(ALICE.public_bytes(Encoding.PEM))
-    command = ["openssl", "pkcs12", "-export", "-nokeys", "-passout", "pass:", "-in", source]
-    subprocess.run([*command, "-out", target], check=True)
+    command = ["openssl", "pkcs12", "-export", "-nokeys", "-passout", "pass:", *options]
+    subprocess.run([*command, "-in", source, "-out", target], check=True)
     assert subjects(target.read_bytes(), password) == ["CN=Alice"]
 
 
@@ -205,6 +255,73 @@ def test_keys_without_an_id_leave_all_end_entities():
     assert subjects(data) == ["CN=Alice", "CN=Bob"]
 
 
+def test_the_keys_tell_whose_certificates_are_encrypted():
+    certificates = sealed(cert_bag(BOB), cert_bag(ALICE), cert_bag(CAROL), cert_bag(CA))
+    two_keys = contents(sealed_key_bag(ALICE_KEY), plain_key_bag(CAROL_KEY))
+    found = read_certificates(whole(certificates, two_keys), password=PASSWORD)
+    assert [one.subject for one in found.recipients] == ["CN=Alice", "CN=Carol"]
+    assert {one.subject for one in found.set_aside} == {"CN=Bob", "CN=Test CA"}
+    # A key that doesn't open could be anybody's.
+    unknown = whole(certificates, contents(sealed_key_bag(ALICE_KEY), key_bag()))
+    assert subjects(unknown) == ["CN=Bob", "CN=Alice", "CN=Carol"]
+
+
+def test_bags_in_bags_are_read():
+    nested = cert_bag(ALICE)
+    for _ in range(5):
+        nested = bag(NESTED, element(0x30, nested))
+    assert subjects(clear(nested)) == ["CN=Alice"]
+    for _ in range(40):
+        nested = bag(NESTED, element(0x30, nested))
+    assert refusal(clear(nested)) == "corrupt"
+
+
+def test_a_hidden_key_is_never_decrypted():
+    # Decrypting it would fail, or take as long as whoever wrote the file likes.
+    assert subjects(whole(sealed(key_bag(), cert_bag(ALICE)))) == ["CN=Alice"]
+
+
+def test_a_key_is_not_checked():
+    # Its exponent is nonsense, and its primes could be so long that checking them takes hours.
+    exponent = ALICE_KEY.private_numbers().d
+    old = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
+    octets = plain_key_bag(ALICE_KEY)
+    assert octets.count(old) == 1
+    nonsense = octets.replace(old, old[:-1] + b"\x01" if old[-1] != 1 else old[:-1] + b"\x03")
+    data = whole(contents(nonsense), sealed(cert_bag(BOB), cert_bag(ALICE)))
+    assert subjects(data) == ["CN=Alice"]
+
+
+def test_the_number_of_parts_is_limited():
+    assert refusal(clear(*[key_bag()] * (pfx_outline.MAX_ENCRYPTED_PARTS + 1))) == "corrupt"
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at:][1:]
+
+
+def test_damage_is_told_from_a_wrong_password_where_a_part_opens():
+    # In the last block but one, which turns the padding wrong; and in the MAC.
+    first, second = sealed(cert_bag(ALICE)), sealed(cert_bag(BOB))
+    for damaged in (flipped(whole(first, second), -17), flipped(make(), -20)):
+        assert refusal(damaged) == "corrupt"
+        assert refusal(damaged, "wrong") == "wrong-password"
+
+
+def test_a_newer_mac_is_checked():
+    bags = cert_bag(ALICE), cert_bag(BOB)
+    key = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", 3, 32)
+    value = hmac.digest(key, element(0x30, contents(*bags)), "sha256")
+    digest = element(0x30, HMAC_SHA256)
+    counted = [element(0x04, b"salt"), element(0x02, b"\3"), element(0x02, b"\x20"), digest]
+    derivation = element(0x30, PBKDF2, element(0x30, *counted))
+    algorithm = element(0x30, PBMAC1, element(0x30, derivation, digest))
+    info = element(0x30, algorithm, element(0x04, value))
+    data = clear(*bags, mac=element(0x30, info, element(0x04, b""), element(0x02, b"\1")))
+    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+    assert refusal(data, "wrong") == "wrong-password"
+
+
 def test_a_broken_stranger_does_not_spoil_the_file():
     broken = bag(
         CERTIFICATE, element(0x30, X509, element(0xA0, element(0x04, element(0x30, b"\x05\0"))))
@@ -220,7 +337,7 @@ def pbes2(kdf=PBKDF2, cipher=AES256, rounds=2000):
 
 
 UNKNOWN = element(0x06, b"\x2a\x03\x04")
-TOO_MANY = pfx.MAX_ITERATIONS + 1
+TOO_MANY = pfx_outline.MAX_ITERATIONS + 1
 UNSUPPORTED = {
     "scheme": clear(key_bag(algorithm=element(0x30, UNKNOWN))),
     "derivation": clear(key_bag(algorithm=pbes2(kdf=UNKNOWN))),

@@ -19,6 +19,7 @@ def test_an_element_tells_where_its_octets_are():
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 255, 256, 65536])
 def test_definite_lengths(size):
     data = element(0x04, b"x" * size)
+    assert tlv.build(0x04, b"x" * size) == data
     assert tlv.read_only(data, 0x04).content == b"x" * size
 
 

@@ -16,9 +16,19 @@ MAX_FILE = 4 << 20
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _CONTEXT_0 = 0xA0
-_CERTIFICATE_LABELS = {b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"}
-_PKCS7_LABELS = {b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"}
-_PKCS12_LABELS = {b"PKCS12", b"PFX"}
+# OpenSSL's trust settings follow the certificate.
+_TRUSTED = b"TRUSTED CERTIFICATE"
+# What is inside decides which of them it is: Windows labels PKCS #7 as a certificate.
+_LABELS = {
+    b"CERTIFICATE",
+    b"X509 CERTIFICATE",
+    _TRUSTED,
+    b"PKCS7",
+    b"PKCS #7 SIGNED DATA",
+    b"CMS",
+    b"PKCS12",
+    b"PFX",
+}
 
 _INSTEAD = {
     "empty": "the file is empty",
@@ -49,7 +59,8 @@ def unpack(data: bytes, password: str | bytes | None) -> Contents:
         )
     if not data.strip():
         raise _instead("empty")
-    if data[0] != tlv.SEQUENCE:
+    # Text may begin with the digit 0, which is a SEQUENCE's octet.
+    if data[0] != tlv.SEQUENCE or _ARMOURED_TEXT.match(data):
         return _text(data, password)
     try:
         return _binary(data, password)
@@ -151,7 +162,8 @@ def _pkcs12(data: bytes, password: str | bytes | None) -> Contents:
     return Contents(found.certificates, found.strangers, found.private_key)
 
 
-_MARKER = re.compile(rb"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #.]*)-----")
+_ARMOURED_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]*?-----BEGIN ")
+_MARKER = re.compile(rb"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #.]{0,63})-----")
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
@@ -198,35 +210,18 @@ def _unclosed(begin: re.Match[bytes]) -> CertificateError:
 
 def _block(label: bytes, body: bytes, password: str | bytes | None) -> Contents:
     """The certificates of one armoured block; none if it is something else."""
-    if label in _CERTIFICATE_LABELS:
-        return Contents((_certificate(label, _decode(body)),))
+    if label not in _LABELS:
+        return Contents((), private_key=b"PRIVATE KEY" in label)
+    data = _decode(body)
     try:
-        if label in _PKCS7_LABELS:
-            return Contents(_pkcs7(tlv.read_only(_decode(body))))
-        if label in _PKCS12_LABELS:
-            return _pkcs12(tlv.read(_decode(body)).whole, password)
-    except TlvError as error:
-        raise _broken(error) from error
-    return Contents((), private_key=label.endswith(b"PRIVATE KEY"))
-
-
-def _certificate(label: bytes, data: bytes) -> bytes:
-    try:
-        outer = tlv.read(data)
-        outer.children()
+        if label == _TRUSTED:
+            data = tlv.read(data).whole
+        return _binary(data, password)
     except TlvError as error:
         # The armour was closed, so nothing was cut off in transit.
         raise CertificateError(
-            "corrupt", f"a certificate in the file is corrupt ({error}): ask for it again"
+            "corrupt", f"what is between BEGIN and END is corrupt ({error}): ask for it again"
         ) from error
-    # OpenSSL's trust settings follow the certificate.
-    if outer.end != len(data) and not label.startswith(b"TRUSTED"):
-        raise CertificateError(
-            "trailing-data",
-            f"{len(data) - outer.end} octets follow a certificate inside its armour: "
-            "ask for the file again",
-        )
-    return outer.whole
 
 
 def _decode(body: bytes) -> bytes:

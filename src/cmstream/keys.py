@@ -18,6 +18,8 @@ MIN_RSA_BITS = 1024
 """Below this an RSA key is broken in hours, and sealing to it is no better than cleartext."""
 MAX_RSA_BITS = 16384
 """OpenSSL's own limit, above which encrypting to a key takes seconds."""
+MAX_EXPONENT_BITS, _ANY_EXPONENT_BITS = 64, 3072
+"""OpenSSL's own limit for public exponents, where the modulus is longer than the second."""
 
 _RSA = "1.2.840.113549.1.1.1"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
@@ -91,6 +93,9 @@ def _rsa(octets: bytes, subject: str) -> rsa.RSAPublicKey:
         raise TlvError("an RSA number below 1")
     if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
         raise _refused(subject, f"RSA of {modulus.bit_length()} bits isn't from 1024 to 16384")
+    long = modulus.bit_length() > _ANY_EXPONENT_BITS and exponent.bit_length() > MAX_EXPONENT_BITS
+    if long or not modulus % 2:
+        raise _refused(subject, "its RSA numbers are no key")
     try:
         return rsa.RSAPublicNumbers(exponent, modulus).public_key()
     except (ValueError, UnsupportedAlgorithm) as error:

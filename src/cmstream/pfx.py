@@ -1,56 +1,39 @@
 """PKCS #12 files (RFC 7292): the certificates that belong to a person.
 
-The library decrypts. Before it, a look at what stands in the clear tells broken files, unknown
-algorithms and hostile iteration counts apart, for which the library has one sentence or none.
+The library decrypts, but it isn't let loose on a stranger's file: it gets one encrypted part at
+a time, after the outline was found harmless and the MAC was checked.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hmac
 import threading
 import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    pkcs12,
+)
+from cryptography.utils import CryptographyDeprecationWarning
 
-from . import tlv
+from . import pfx_outline, tlv, x509
 from .errors import CertificateError
+from .pfx_outline import RARE_CIPHERS, Bag, Encrypted, Outline, Password
 from .tlv import Tlv, TlvError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MAX_ITERATIONS = 5_000_000
-"""Rounds of key derivation in a whole file. Programs write 2 000 to 1 000 000; these take
-seconds, and what asks for more wants to keep the machine busy."""
-MAX_MAC_KEY = 64
-"""Octets of PBMAC1's key: the longest digest (RFC 9579 section 5)."""
-
+# The few object identifiers that are written here.
+_DATA = bytes.fromhex("06092a864886f70d010701")
+_KEY_BAG = bytes.fromhex("060b2a864886f70d010c0a0101")
+_SHA256 = bytes.fromhex("0609608648016503040201")
 _CONTEXT_0 = 0xA0
-_DATA = "1.2.840.113549.1.7.1"
-_ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
-_KEY_BAG = "1.2.840.113549.1.12.10.1.1"
-_SHROUDED_KEY_BAG = "1.2.840.113549.1.12.10.1.2"
-_CERTIFICATE_BAG = "1.2.840.113549.1.12.10.1.3"
-_NESTED_BAGS = "1.2.840.113549.1.12.10.1.6"
-_X509_CERTIFICATE = "1.2.840.113549.1.9.22.1"
-_LOCAL_KEY_ID = "1.2.840.113549.1.9.21"
-
-_PBES2 = "1.2.840.113549.1.5.13"
-_PBKDF2 = "1.2.840.113549.1.5.12"
-_PBMAC1 = "1.2.840.113549.1.5.14"
-_PKCS12_PBES = {f"1.2.840.113549.1.12.1.{n}" for n in range(1, 7)}  # RC4, 3DES, RC2
-_HMACS = {f"1.2.840.113549.2.{n}" for n in range(7, 14)}
-_CIPHERS = {
-    *(f"2.16.840.1.101.3.4.1.{n}" for n in (2, 22, 42)),  # AES-CBC
-    *(f"1.2.392.200011.61.1.1.1.{n}" for n in (2, 3, 4)),  # Camellia-CBC
-    "1.2.840.113549.3.2",  # RC2-CBC
-    "1.2.840.113549.3.7",  # 3DES-CBC
-}
-_DIGESTS = {"1.3.14.3.2.26", "1.2.840.113549.2.5"} | {  # SHA-1, MD5, SHA-2
-    f"2.16.840.1.101.3.4.2.{n}" for n in range(1, 7)
-}
 
 _one_at_a_time = threading.Lock()
 
@@ -63,247 +46,168 @@ class PfxContents(NamedTuple):
     private_key: bool
 
 
-@dataclass
-class _Outline:
-    """What a file shows without its password. The ids are localKeyID attributes, None if absent."""
-
-    mac: bool = False
-    encrypted: bool = False
-    iterations: int = 0
-    certificates: list[tuple[bytes, bytes | None]] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-
-
 def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
-    """The certificates of one PFX, as ``openssl pkcs12 -clcerts -nokeys`` chooses them: the
-    key's; all where there is no key, or several.
+    """The certificates of one PFX, as ``openssl pkcs12 -clcerts -nokeys`` chooses them: those of
+    its keys; all where there is no key, or one that doesn't tell which is its own.
 
-    Raises TlvError for a broken file, CertificateError ``wrong-password``, ``password-needed``,
-    ``corrupt`` and ``unsupported-cipher``.
+    A key that is itself inside an encrypted part, where no known program puts one, isn't looked
+    for. Raises TlvError for a broken file, CertificateError ``wrong-password``,
+    ``password-needed``, ``corrupt`` and ``unsupported-cipher``.
     """
-    outline = _read_outline(data)
-    if not outline.mac and not outline.encrypted:
-        return _from_the_clear(outline)
-    found = _load(data, password)
-    others = tuple(one.certificate.public_bytes(Encoding.DER) for one in found.additional_certs)
-    own: tuple[bytes, ...] = ()
-    if found.cert:
-        own = (found.cert.certificate.public_bytes(Encoding.DER),)
-    if len(outline.keys) > 1 or not own:
-        own, others = own + others, ()
-    return PfxContents(own, others, found.key is not None or bool(outline.keys))
+    outline = pfx_outline.read(data)
+    passwords = _candidates(password)
+    certificates = outline.certificates
+    if outline.mac or outline.encrypted:
+        found = _unlock(outline, passwords, given=password is not None)
+        certificates = certificates + [Bag(der) for der in found]
+    own = _owned(outline.keys, certificates, passwords) if len(certificates) > 1 else set()
+    everyone = dict.fromkeys(bag.octets for bag in certificates)
+    return PfxContents(
+        tuple(der for der in everyone if der in own or not own),
+        tuple(der for der in everyone if own and der not in own),
+        bool(outline.keys),
+    )
 
 
-def _from_the_clear(outline: _Outline) -> PfxContents:
-    """Nothing needs the password but the private key, which isn't wanted."""
-    ids = {key_id for key_id in outline.keys if key_id is not None}
-    own = tuple(der for der, key_id in outline.certificates if key_id in ids)
-    others = tuple(der for der, key_id in outline.certificates if key_id not in ids)
-    if not own:
-        own, others = others, ()
-    return PfxContents(own, others, bool(outline.keys))
-
-
-def _load(data: bytes, password: str | bytes | None) -> pkcs12.PKCS12KeyAndCertificates:
-    errors = []
-    for candidate in _candidates(password):
-        found = _attempt(data, candidate)
-        if not isinstance(found, ValueError):
-            return found
-        errors.append(found)
-    error = errors[0] if errors else ValueError("a password with NUL")
-    raise _closed(password, error) from error
-
-
-def _attempt(data: bytes, password: bytes | None) -> pkcs12.PKCS12KeyAndCertificates | ValueError:
-    try:
-        # It warns of BER and of odd serial numbers, which are welcome here. The lock is there
-        # because warning filters belong to the process.
-        with _one_at_a_time, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            return pkcs12.load_pkcs12(data, password)
-    except UnsupportedAlgorithm as error:
-        raise _unsupported("an algorithm that the library lacks") from error
-    except ValueError as error:
-        return error
-
-
-def _candidates(password: str | bytes | None) -> Iterator[bytes | None]:
-    """What to try, in UTF-8, since the library takes nothing else."""
-    if password is None:
-        yield None
-        yield b""
-        return
-    octets = password.encode("utf-8", "replace") if isinstance(password, str) else password
+def _candidates(password: str | bytes | None) -> list[Password]:
+    """What to try; nothing for what nobody can have typed."""
+    if not password:
+        return [Password(b"", b""), Password(b"", b"\0\0")]
+    octets, texts = b"\0", []
+    with contextlib.suppress(UnicodeEncodeError):
+        octets = _octets(password)
     if b"\0" in octets:
-        # Nobody can have typed it, and the library breaks down over it.
-        return
-    if _is_utf8(octets):
-        yield octets
-    if not octets.isascii():
-        # OpenSSL before 1.1 took all octets for Latin-1, and its files are still about.
-        yield octets.decode("latin-1").encode()
+        return []
+    with contextlib.suppress(UnicodeDecodeError):
+        texts.append(octets.decode())
+    # OpenSSL before 1.1 took all octets for Latin-1, and its files are still about.
+    texts.append(octets.decode("latin-1"))
+    return [
+        Password(text.encode(), text.encode("utf-16-be") + b"\0\0") for text in dict.fromkeys(texts)
+    ]
 
 
-def _is_utf8(octets: bytes) -> bool:
-    try:
-        octets.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _octets(password: str | bytes) -> bytes:
+    if isinstance(password, str):
+        # The escapes are Python's own, for octets from a command line that aren't UTF-8.
+        return password.encode("utf-8", "surrogateescape")
+    return bytes(password)
 
 
-def _closed(password: str | bytes | None, error: ValueError) -> CertificateError:
-    if "password" not in str(error):
-        return CertificateError(
-            "corrupt",
-            "the PKCS #12 file opens but what is inside can't be read: export it again, or send "
-            "the certificate alone",
-        )
-    if password is None:
-        return CertificateError("password-needed", "the PKCS #12 file needs its password")
-    return CertificateError(
+def _unlock(outline: Outline, passwords: list[Password], *, given: bool) -> list[bytes]:
+    """The certificates of the encrypted parts."""
+    mac, octets = outline.mac, outline.authenticated
+    fitting = [one for one in passwords if mac is None or mac.fits(octets, one)]
+    for password in fitting:
+        found = [_decrypt(part, password) for part in outline.encrypted]
+        if None not in found:
+            return [der for part in found for der in part or ()]
+    if (mac and fitting) or any(_opens_a_part(outline, one) for one in passwords):
+        raise _damaged(outline)
+    if not given:
+        raise CertificateError("password-needed", "the PKCS #12 file needs its password")
+    raise CertificateError(
         "wrong-password",
         "the password is wrong or the PKCS #12 file is damaged, which it can't tell apart: try "
         "the password again, then export the file again",
     )
 
 
-def _unsupported(what: str) -> CertificateError:
-    return CertificateError(
-        "unsupported-cipher",
-        f"the PKCS #12 file is protected in a way that isn't supported ({what}): export it "
-        "again with AES-256, or send the certificate alone",
+def _opens_a_part(outline: Outline, password: Password) -> bool:
+    """If one part opens, the password is right and another part is at fault."""
+    return any(bag.shrouded and _public_bits(bag, password) for bag in outline.keys) or any(
+        _decrypt(part, password) is not None for part in outline.encrypted
     )
 
 
-def _read_outline(data: bytes) -> _Outline:
-    fields = tlv.read_only(data).fields()
-    fields.take(tlv.INTEGER)
-    kind, content = _content_info(fields.take(tlv.SEQUENCE))
-    if kind != _DATA or content is None:
-        raise _unsupported(f"contents of type {kind}")
-    outline = _Outline()
-    if mac := fields.maybe(tlv.SEQUENCE):
-        outline.mac = True
-        _read_mac(mac, outline)
-    fields.done()
-    for info in tlv.read_only(content.octets()).children():
-        _read_contents(info, outline)
-    if outline.iterations > MAX_ITERATIONS:
-        raise _unsupported(f"{outline.iterations} iterations, more than {MAX_ITERATIONS}")
-    return outline
+def _damaged(outline: Outline) -> CertificateError:
+    """The password is right, and yet a part of the file doesn't open."""
+    rare = {RARE_CIPHERS.get(part.cipher, "") for part in outline.encrypted} - {""}
+    if rare:
+        return pfx_outline.unsupported(f"{min(rare)}, unless the file is damaged")
+    return CertificateError(
+        "corrupt",
+        "the password fits the PKCS #12 file, but part of it is damaged or can't be read: export "
+        "it again, or send the certificate alone",
+    )
 
 
-def _content_info(info: Tlv) -> tuple[str, Tlv | None]:
-    """The type and the content of a ContentInfo (RFC 5652 section 3)."""
+def _decrypt(part: Encrypted, password: Password) -> list[bytes] | None:
+    """The certificates of one encrypted part; None if it doesn't open."""
+    data = _alone(part, password)
+    try:
+        # It warns of odd serial numbers, which are welcome here. The lock is there because
+        # warning filters belong to the process.
+        with _one_at_a_time, warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            found = pkcs12.load_pkcs12(data, password.text)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return [one.certificate.public_bytes(Encoding.DER) for one in found.additional_certs]
+
+
+def _alone(part: Encrypted, password: Password) -> bytes:
+    """A PFX of this part alone, behind a new key of nobody's.
+
+    The library decrypts the first key that it meets and passes over the others. One hidden in
+    the part could ask for any number of iterations, or be a number that takes hours to check.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    nobody = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    bag = tlv.build(tlv.SEQUENCE, _KEY_BAG, tlv.build(_CONTEXT_0, nobody))
+    contents = tlv.build(tlv.SEQUENCE, _data(tlv.build(tlv.SEQUENCE, bag)), part.info)
+    # The MAC tells the library which of the two empty passwords is meant.
+    salt, digest = bytes(8), "sha256"
+    key_octets = pfx_outline.mac_key(digest, password.wide, salt, 1)
+    value = tlv.build(tlv.OCTET_STRING, hmac.digest(key_octets, contents, digest))
+    info = tlv.build(tlv.SEQUENCE, tlv.build(tlv.SEQUENCE, _SHA256), value)
+    mac = tlv.build(tlv.SEQUENCE, info, tlv.build(tlv.OCTET_STRING, salt))
+    return tlv.build(tlv.SEQUENCE, tlv.build(tlv.INTEGER, b"\3"), _data(contents), mac)
+
+
+def _data(octets: bytes) -> bytes:
+    """A ContentInfo of type data (RFC 5652 section 4)."""
+    wrapped = tlv.build(_CONTEXT_0, tlv.build(tlv.OCTET_STRING, octets))
+    return tlv.build(tlv.SEQUENCE, _DATA, wrapped)
+
+
+def _owned(keys: list[Bag], certificates: list[Bag], passwords: list[Password]) -> set[bytes]:
+    """The certificates that belong to the keys, by localKeyID or by the public key; nothing if
+    a key doesn't tell which it is."""
+    owned: set[bytes] = set()
+    certified = {bag.octets: _certified_bits(bag.octets) for bag in certificates}
+    for key in keys:
+        if key.key_id is not None and any(bag.key_id == key.key_id for bag in certificates):
+            owned |= {bag.octets for bag in certificates if bag.key_id == key.key_id}
+            continue
+        bits = next(filter(None, (_public_bits(key, one) for one in passwords)), None)
+        if bits is None:
+            return set()
+        owned |= {der for der, their_bits in certified.items() if their_bits == bits}
+    return owned
+
+
+def _certified_bits(der: bytes) -> bytes:
+    try:
+        return _key_bits(x509.parse(der).public_key)
+    except TlvError:
+        return b""
+
+
+def _public_bits(key: Bag, password: Password) -> bytes | None:
+    """The subjectPublicKey that goes with a private key; None if that doesn't open."""
+    secret = password.text if key.shrouded else None
+    try:
+        # Checking a stranger's RSA key can take hours, and it is only looked at here.
+        private = load_der_private_key(key.octets, secret, unsafe_skip_rsa_key_validation=True)
+        info = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return None
+    return _key_bits(tlv.read_only(info))
+
+
+def _key_bits(info: Tlv) -> bytes:
+    """The subjectPublicKey of a SubjectPublicKeyInfo, whatever the algorithm is called."""
     fields = info.fields()
-    kind = fields.take(tlv.OID).oid()
-    wrapper = fields.maybe(_CONTEXT_0)
-    inside = wrapper.children() if wrapper else ()
-    return kind, inside[0] if inside else None
-
-
-def _read_mac(mac: Tlv, outline: _Outline) -> None:
-    """MacData (RFC 7292 section 4; PBMAC1: RFC 9579)."""
-    fields = mac.fields()
-    algorithm = fields.take(tlv.SEQUENCE).fields().take(tlv.SEQUENCE).fields()
-    oid = algorithm.take(tlv.OID).oid()
-    fields.take(tlv.OCTET_STRING)
-    if oid == _PBMAC1:
-        _read_pbkdf2(algorithm.take(tlv.SEQUENCE).fields().take(tlv.SEQUENCE), outline)
-    elif oid in _DIGESTS:
-        count = fields.maybe(tlv.INTEGER)
-        _count(count.integer() if count else 1, outline)
-    else:
-        raise _unsupported(f"a MAC by {oid}")
-
-
-def _read_contents(info: Tlv, outline: _Outline) -> None:
-    kind, content = _content_info(info)
-    if content is None:
-        raise TlvError("contents without content")
-    if kind == _DATA:
-        _read_bags(tlv.read_only(content.octets()), outline)
-    elif kind == _ENCRYPTED_DATA:
-        outline.encrypted = True
-        fields = content.fields()
-        fields.take(tlv.INTEGER)
-        encrypted = fields.take(tlv.SEQUENCE).fields()
-        encrypted.take(tlv.OID)
-        _read_cipher(encrypted.take(tlv.SEQUENCE), outline)
-    else:
-        raise _unsupported(f"contents of type {kind}")
-
-
-def _read_bags(bags: Tlv, outline: _Outline, depth: int = 0) -> None:
-    if depth > tlv.MAX_DEPTH:
-        raise TlvError(f"bags nested more than {tlv.MAX_DEPTH} deep")
-    for bag in bags.children():
-        fields = bag.fields()
-        kind, value = fields.take(tlv.OID).oid(), fields.take(_CONTEXT_0).fields()
-        key_id = _local_key_id(fields.maybe(tlv.SET))
-        if kind in {_KEY_BAG, _SHROUDED_KEY_BAG}:
-            outline.keys.append(key_id)
-        if kind == _SHROUDED_KEY_BAG:
-            _read_cipher(value.take(tlv.SEQUENCE).fields().take(tlv.SEQUENCE), outline)
-        elif kind == _CERTIFICATE_BAG:
-            outline.certificates += [(der, key_id) for der in _certificate(value)]
-        elif kind == _NESTED_BAGS:
-            _read_bags(value.take(tlv.SEQUENCE), outline, depth + 1)
-
-
-def _certificate(value: tlv.Fields) -> Iterator[bytes]:
-    """The certificate of a CertBag; none if it is an SDSI certificate."""
-    fields = value.take(tlv.SEQUENCE).fields()
-    if fields.take(tlv.OID).oid() == _X509_CERTIFICATE:
-        for octets in fields.take(_CONTEXT_0).children():
-            yield octets.octets()
-
-
-def _local_key_id(attributes: Tlv | None) -> bytes | None:
-    for attribute in attributes.children() if attributes else ():
-        fields = attribute.fields()
-        if fields.take(tlv.OID).oid() == _LOCAL_KEY_ID:
-            return b"".join(value.octets() for value in fields.take(tlv.SET).children())
-    return None
-
-
-def _read_cipher(algorithm: Tlv, outline: _Outline) -> None:
-    """A password-based encryption scheme (RFC 7292 appendix C, RFC 8018 section 6.2)."""
-    fields = algorithm.fields()
-    oid = fields.take(tlv.OID).oid()
-    if oid != _PBES2 and oid not in _PKCS12_PBES:
-        raise _unsupported(f"encryption by {oid}")
-    parameters = fields.take(tlv.SEQUENCE).fields()
-    if oid == _PBES2:
-        _read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
-        cipher = parameters.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
-        if cipher not in _CIPHERS:
-            raise _unsupported(f"encryption by {cipher}")
-    else:
-        parameters.take(tlv.OCTET_STRING)
-        _count(parameters.take(tlv.INTEGER).integer(), outline)
-
-
-def _read_pbkdf2(algorithm: Tlv, outline: _Outline) -> None:
-    """PBKDF2-params (RFC 8018 appendix A.2)."""
-    fields = algorithm.fields()
-    oid = fields.take(tlv.OID).oid()
-    if oid != _PBKDF2:
-        raise _unsupported(f"key derivation by {oid}")
-    parameters = fields.take(tlv.SEQUENCE).fields()
-    parameters.take(tlv.OCTET_STRING)
-    _count(parameters.take(tlv.INTEGER).integer(), outline)
-    length = parameters.maybe(tlv.INTEGER)
-    if length and not 0 < length.integer() <= MAX_MAC_KEY:
-        raise _unsupported("a derived key of absurd length")
-    prf = parameters.maybe(tlv.SEQUENCE)
-    if prf and (oid := prf.fields().take(tlv.OID).oid()) not in _HMACS:
-        raise _unsupported(f"key derivation by {oid}")
-
-
-def _count(iterations: int, outline: _Outline) -> None:
-    if iterations < 1:
-        raise TlvError("an iteration count below 1")
-    outline.iterations += iterations
+    fields.take(tlv.SEQUENCE)
+    return fields.take(tlv.BIT_STRING).content

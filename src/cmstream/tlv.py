@@ -158,6 +158,16 @@ class Fields:
             raise TlvError(f"tag {self._left[-1].tag:#04x} is one too many")
 
 
+def build(tag: int, *contents: bytes) -> bytes:
+    """An element around these contents, with its shortest definite length."""
+    content = b"".join(contents)
+    octets = (len(content).bit_length() + 7) // 8
+    length = len(content).to_bytes(octets or 1, "big")
+    if len(content) >= _NO_LENGTH:
+        length = bytes([_NO_LENGTH | octets]) + length
+    return bytes([tag]) + length + content
+
+
 def read(data: bytes, position: int = 0, limit: int | None = None) -> Tlv:
     """The element at ``position``; it must end before ``limit`` (default: the end of data).
 

@@ -87,8 +87,10 @@ class Certificate:
     is_ca: bool
 
 
+# Controls, line and paragraph separators, and what turns the direction of the text after it.
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
 # An address without white space or control characters: more isn't ours to judge.
-_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ufffd]+@[^\s\x00-\x1f\x7f-\x9f\ufffd@]+")
+_ADDRESS = re.compile(rf"[^\s{_UNSEEN}\ufffd]+@[^\s{_UNSEEN}\ufffd@]+")
 
 
 def parse(der: bytes) -> Certificate:
@@ -229,9 +231,9 @@ def _attribute_text(oid: str, value: Tlv) -> str:
     if oid not in _SHORT_NAMES or value.tag not in _CHARSETS:
         return f"{_SHORT_NAMES.get(oid, oid)}=#{value.whole.hex()}"
     text = re.sub(r'[,+"\\<>;]', r"\\\g<0>", _text(value))
-    text = re.sub(r"^[ #]|(?<!\\) $", r"\\\g<0>", text)
-    # A name must not bring line breaks or terminal controls into a report.
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f]", _hex_pairs, text)
+    text = re.sub(r"^[ #]| \Z", r"\\\g<0>", text)
+    # A name must not bring line breaks, terminal controls or turned text into a report.
+    text = re.sub(rf"[{_UNSEEN}]", _hex_pairs, text)
     return f"{_SHORT_NAMES[oid]}={text}"
 
 
