@@ -28,6 +28,54 @@ def test_encoding_again_gives_the_same_octets(size, recipients):
         assert encoder.encode(info) == sealed
 
 
+def elements(octets):
+    """Checks that each length is the shortest (X.690 section 10.1), gives the number of elements.
+    pyasn1's decoder lets longer ones pass in what it doesn't look into."""
+    count = 0
+    while octets:
+        assert octets[0] & 0x1F != 0x1F
+        first, head = octets[1], 2
+        length = first
+        if first >= 0x80:
+            head += first & 0x7F
+            length = int.from_bytes(octets[2:head], "big")
+            assert length >= 0x80
+            assert octets[2] != 0
+        assert head + length <= len(octets)
+        if octets[0] & 0x20:
+            count += elements(octets[head : head + length])
+        octets = octets[head + length :]
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("change", [{"recipient_id": "ski"}, {"key_transport": "oaep-sha256"}, {}])
+def test_every_length_is_the_shortest(alice, bob, change):
+    policy = cmstream.DEFAULT.clone(**change)
+    for size in (0, 100, 255, 65_536):
+        to = [alice.recipient, bob.recipient]
+        assert elements(cmstream.encrypt(bytes(size), to, policy=policy)) > 25
+
+
+def test_versions_follow_from_how_recipients_are_named(alice):
+    """RFC 5652 sections 6.1 and 6.2.1: 0 and 0 with issuer and serial number; a key identifier
+    makes its own RecipientInfo 2 and the whole 2; a certificate without one stays 0 beside it."""
+    policy = cmstream.DEFAULT.clone(recipient_id="ski")
+    bare = person(number=2, subject_key_identifier=False).recipient
+
+    def versions(to, policy):
+        sealed = envelope(cmstream.encrypt(b"", to, policy=policy))
+        infos = [(int(i["ktri"]["version"]), i["ktri"]["rid"].getName())
+                 for i in sealed["recipientInfos"]]  # fmt: skip
+        return int(sealed["version"]), sorted(infos)
+
+    issuer, key = (0, "issuerAndSerialNumber"), (2, "subjectKeyIdentifier")
+    assert versions([alice.recipient, bare], cmstream.DEFAULT) == (0, [issuer, issuer])
+    assert versions([alice.recipient], policy) == (2, [key])
+    assert versions([alice.recipient, bare], policy) == (2, [issuer, key])
+    assert versions([bare], policy) == (0, [issuer])
+
+
 def test_recipient_infos_stand_in_the_order_of_a_set():
     people = [person(number=n, common_name="P" * (9 - n)).recipient for n in range(5)]
     infos = envelope(cmstream.encrypt(b"", people))["recipientInfos"]

@@ -5,28 +5,34 @@ import java.nio.file.Path;
 import java.security.KeyStore;
 import java.security.PrivateKey;
 import java.security.Security;
+import java.security.cert.X509Certificate;
 import java.util.List;
 import org.bouncycastle.cms.CMSEnvelopedDataParser;
 import org.bouncycastle.cms.RecipientInformation;
 import org.bouncycastle.cms.jcajce.JceKeyTransEnvelopedRecipient;
+import org.bouncycastle.cms.jcajce.JceKeyTransRecipientId;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
 
-/** Decrypts DER or BER files with Bouncy Castle's streaming parser. The argument names a file of
- * lines "PFX INPUT OUTPUT"; each PFX has the password "secret" and one key. */
+/** Decrypts DER or BER files with Bouncy Castle's streaming parser, which finds the recipient by the
+ * certificate. The argument names a file of lines "PFX INPUT OUTPUT"; each PFX has the password
+ * "secret", one key and its certificate. */
 public final class Decrypt {
-    private static PrivateKey key(String pfx) throws Exception {
+    private static KeyStore identity(String pfx) throws Exception {
         KeyStore store = KeyStore.getInstance("PKCS12", "BC");
         try (InputStream in = Files.newInputStream(Path.of(pfx))) {
             store.load(in, "secret".toCharArray());
         }
-        return (PrivateKey) store.getKey(store.aliases().nextElement(), "secret".toCharArray());
+        return store;
     }
 
-    private static void decrypt(PrivateKey key, Path input, Path output) throws Exception {
+    private static void decrypt(KeyStore identity, Path input, Path output) throws Exception {
+        String alias = identity.aliases().nextElement();
+        PrivateKey key = (PrivateKey) identity.getKey(alias, "secret".toCharArray());
+        var name = new JceKeyTransRecipientId((X509Certificate) identity.getCertificate(alias));
         try (InputStream in = Files.newInputStream(input);
                 OutputStream out = Files.newOutputStream(output)) {
             CMSEnvelopedDataParser parser = new CMSEnvelopedDataParser(in);
-            RecipientInformation one = parser.getRecipientInfos().getRecipients().iterator().next();
+            RecipientInformation one = parser.getRecipientInfos().get(name);
             var recipient = new JceKeyTransEnvelopedRecipient(key).setProvider("BC");
             one.getContentStream(recipient).getContentStream().transferTo(out);
         }
@@ -37,7 +43,7 @@ public final class Decrypt {
         List<String> cases = Files.readAllLines(Path.of(arguments[0]));
         for (String line : cases) {
             String[] words = line.split(" ");
-            decrypt(key(words[0]), Path.of(words[1]), Path.of(words[2]));
+            decrypt(identity(words[0]), Path.of(words[1]), Path.of(words[2]));
         }
         System.out.println(cases.size() + " decrypted");
     }
