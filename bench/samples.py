@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,8 @@ def engines(data: bytes) -> dict[str, Callable[[], object]]:
     }
     openssl = libcrypto.find(recipient.der)
     if openssl is not None:
-        for name, flags in libcrypto.MODES.items():
-            rows[f"OpenSSL {name}"] = lambda flags=flags: openssl.encrypt(data, flags)
+        for mode in openssl.modes:
+            rows[f"OpenSSL {mode}"] = functools.partial(openssl.encrypt, data, mode)
     rows["cryptography SMIME"] = _builder(recipient.der, data)
     return rows
 
