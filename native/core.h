@@ -97,7 +97,7 @@ void base64_bare(const uint8_t *in, size_t lines, uint8_t *out);
 /* [end] */
 
 enum {
-    SEAL_STEP = 4 << 10,     /* input taken at a time: it and what it becomes stay in the cache */
+    SEAL_STEP = 16 << 10,    /* input taken at a time: it and what it becomes stay in the cache */
     SEAL_SEGMENT = 16 << 10, /* ciphertext in one OCTET STRING segment */
 };
 

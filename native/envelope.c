@@ -240,11 +240,11 @@ int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *o
         int error = step(seal, in, part);
         if (error)
             return fail(seal, error);
-        if (!(seal->flags & SEAL_OPEN))
-            flush_run(seal);
         in += part;
         len -= part;
     }
+    if (!(seal->flags & SEAL_OPEN))
+        flush_run(seal);
     return written(seal, out);
 }
 
