@@ -12,7 +12,6 @@ from cryptography.x509 import load_der_x509_certificate
 
 import cmstream
 import libcrypto
-from cmstream import _core
 from cmstream._native import ffi, lib
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ def _pushed(data: bytes, to: cmstream.Recipients, chunk: int) -> Callable[[], ob
     view = memoryview(data)
 
     def push() -> None:
-        line_feeds, _ = _core.count_bare_line_feeds(data)
-        context = cmstream.encryptor(to, size=len(data), form="message", line_feeds=line_feeds)
+        context = cmstream.encryptor(to, size=len(data), form="message")
         for start in range(0, len(data), chunk):
             context.update_into(view[start : start + chunk], buffer)
         context.finalize_into(buffer)

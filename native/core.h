@@ -7,6 +7,7 @@
 #include "cbc.h"
 #include "cpu.h"
 #include "der.h"
+#include "lines.h"
 
 /* [python] */
 /* A content-encryption key with its IV. Secret. */
@@ -108,7 +109,8 @@ struct seal {
     uint8_t text[2 * SEAL_STEP]; /* content made canonical */
 
     /* Not secret. */
-    uint8_t run[SEAL_SEGMENT]; /* ciphertext on its way to base64 or into a segment */
+    /* Ciphertext on its way to base64, behind what that carried over, or into a segment. */
+    uint8_t run[BASE64_LINE_IN + AES_BLOCK + SEAL_SEGMENT];
     size_t run_len;
     struct base64 base64;
     struct frame frame;

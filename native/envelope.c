@@ -136,11 +136,11 @@ static void flush_run(struct seal *seal)
     seal->run_len = 0;
 }
 
-/* With base64 or segments to come, the ciphertext waits in `run` until a segment is full; else it
- * goes straight to its place. */
+/* With segments to come, the ciphertext waits in `run` until one is full; else it goes straight to
+ * its place. */
 static void encrypt(struct seal *seal, const uint8_t *in, size_t len)
 {
-    if (!(seal->flags & (SEAL_BASE64 | SEAL_OPEN))) {
+    if (!(seal->flags & SEAL_OPEN)) {
         seal->out += cbc_update(&seal->cbc, in, len, seal->out);
         return;
     }
@@ -154,13 +154,50 @@ static void encrypt(struct seal *seal, const uint8_t *in, size_t len)
     }
 }
 
+/* As encrypt(), where the ciphertext becomes lines at once: first so much that the lines can lag
+ * behind it, then as many as the kernel can make beside it, then the rest. Gives whether a line
+ * feed is bare, if that is looked for. */
+static bool encrypt_lines(struct seal *seal, const uint8_t *in, size_t len)
+{
+    const struct lines_kernel *kernel = lines_kernel();
+    struct cbc *cbc = &seal->cbc;
+    struct base64 *base64 = &seal->base64;
+    size_t lead = least(len, kernel ? LINES_LAG + AES_BLOCK - cbc->held : len);
+    size_t lines = (len - lead) / BASE64_LINE_IN, bare = 0;
+    uint8_t *end = seal->run + base64->fill;
+
+    memcpy(seal->run, base64->carry, base64->fill);
+    end += cbc_update(cbc, in, lead, end);
+    if (seal->flags & SEAL_STRICT)
+        bare = canon_count(in, lead, &seal->last);
+    if (lines) {
+        cbc->lane.in = in + lead;
+        cbc->lane.out = end;
+        bare += kernel->cbc(&cbc->lane, lines, seal->run, seal->out);
+        seal->last = cbc->lane.in[-1];
+        end = cbc->lane.out;
+    }
+    size_t done = lines * BASE64_LINE_IN, rest = len - lead - done;
+    seal->out += lines * BASE64_LINE_OUT;
+    end += cbc_update(cbc, in + lead + done, rest, end);
+    if (seal->flags & SEAL_STRICT)
+        bare += canon_count(in + lead + done, rest, &seal->last);
+    base64->fill = 0;
+    emit(seal, seal->run + done, (size_t)(end - seal->run) - done);
+    return bare;
+}
+
 static int take(struct seal *seal, const uint8_t *in, size_t len)
 {
+    const bool lines = (seal->flags & (SEAL_BASE64 | SEAL_OPEN)) == SEAL_BASE64;
+
     if (!(seal->flags & SEAL_OPEN)) {
         if (len > seal->left)
             return SEAL_TOO_MUCH;
         seal->left -= len;
     }
+    if (lines)
+        return encrypt_lines(seal, in, len) && seal->flags & SEAL_STRICT ? SEAL_BARE_LF : 0;
     encrypt(seal, in, len);
     return 0;
 }
@@ -168,16 +205,18 @@ static int take(struct seal *seal, const uint8_t *in, size_t len)
 /* One step of content, made canonical where that is asked; most mail already is. */
 static int step(struct seal *seal, const uint8_t *in, size_t len)
 {
-    if (!(seal->flags & (SEAL_CANON | SEAL_STRICT)))
-        return take(seal, in, len);
-
     uint8_t before = seal->last;
-    if (!canon_count(in, len, &seal->last))
+
+    if (!(seal->flags & SEAL_CANON) || !canon_count(in, len, &seal->last))
         return take(seal, in, len);
-    if (seal->flags & SEAL_STRICT)
-        return SEAL_BARE_LF;
     size_t canonical = canon_copy(in, len, &before, seal->text);
-    return take(seal, seal->text, canonical);
+    for (size_t at = 0, part; at < canonical; at += part) {
+        part = least(canonical - at, SEAL_STEP);
+        int error = take(seal, seal->text + at, part);
+        if (error)
+            return error;
+    }
+    return 0;
 }
 
 static int64_t fail(struct seal *seal, int64_t error)
@@ -233,18 +272,15 @@ int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *o
     if (cap < seal_update_bound(seal, len))
         return SEAL_NO_ROOM;
 
-    const bool looks = seal->flags & (SEAL_CANON | SEAL_STRICT);
     seal->out = out;
     while (len) {
-        size_t part = looks ? least(len, SEAL_STEP) : len;
+        size_t part = least(len, SEAL_STEP);
         int error = step(seal, in, part);
         if (error)
             return fail(seal, error);
         in += part;
         len -= part;
     }
-    if (!(seal->flags & SEAL_OPEN))
-        flush_run(seal);
     return written(seal, out);
 }
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cmstream import _core
 from cmstream._native import ffi, lib
+from cmstream.errors import SizeMismatchError
 
 VECTORS = [
     f"CBC{name}{bits}.rsp"
@@ -181,3 +182,15 @@ def test_every_kernel_seals_alike(level, size):
             _core.restrict_cpu("portable")
             assert seal_with(key, data, base64=armour, **options) == here
             _core.restrict_cpu(level)
+
+
+@pytest.mark.parametrize("size", [1, 160, 300, 1000, 17_000])
+def test_a_bare_line_feed_is_found_wherever_it_stands(level, size):
+    plain = b"x\r\n" * (size // 3) + b"x" * (size % 3)
+    options = {"size": size, "base64": True, "line_ends": "strict"}
+    seal_with(bytes(32), plain, **options)
+    for at in {*range(min(size, 330)), *range(size // 2, size // 2 + 60), size - 1} - {size}:
+        if plain[at - 1 : at] != b"\r" and at < size:
+            spoilt = plain[:at] + b"\n" + plain[at + 1 :]
+            with pytest.raises(SizeMismatchError, match="bare LF"):
+                seal_with(bytes(32), spoilt, **options)

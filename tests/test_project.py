@@ -19,7 +19,7 @@ FILES = [p for folder in ("src", "native", "tests", "bench") for p in (ROOT / fo
 FLOORS = [
     {"errors", "policy", "tlv", "output", "progress"},
     {"_core", "keys", "mime", "pfx_outline", "x509"},
-    {"pfx", "recognise"},
+    {"answers", "pfx", "recognise"},
     {"containers"},
     {"certificates"},
     {"cms", "show"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -73,10 +72,6 @@ def check_kernels() -> None:
                 )
 
 
-_LARGE = 4 << 20
-"""Octets from which on a fresh buffer is worth a system call that asks for large pages."""
-
-
 def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     """How many line feeds in ``data`` have no carriage return before them, and its last octet;
     ``last`` is the octet that stood before it."""
@@ -85,17 +80,10 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     return lib.canon_count(source, len(source), octet), octet[0]
 
 
-def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
-    """The octets that ``fill`` writes into a buffer of ``size``, and counts, as bytes: BytesIO
-    hands out its own, so that nothing is copied."""
-    store = io.BytesIO(bytes(size))
-    with store.getbuffer() as view:
-        if size >= _LARGE:
-            with ffi.from_buffer("uint8_t[]", view, require_writable=True) as room:
-                lib.expect_large(room, size)
-        count = fill(view)
-    store.truncate(count)
-    return store.getvalue()
+def expect_large(fresh: memoryview) -> None:
+    """Asks for large pages for memory that will be written to from end to end."""
+    with ffi.from_buffer("uint8_t[]", fresh, require_writable=True) as room:
+        lib.expect_large(room, len(room))
 
 
 # A stream's state is mostly buffers, and clearing them costs more than filling a small message.
@@ -202,18 +190,13 @@ class Seal:
             count = function(self._seal, *arguments, room + start, len(room) - start)
         return self._checked(count)
 
-    def whole(self, head: bytes, body: Buffer) -> bytes:
+    def whole_into(self, head: bytes, body: Buffer, out: Buffer) -> int:
         """All of a message of known size, whose content is ``head`` and then ``body``."""
-        assert self.total is not None  # noqa: S101 - the callers gave the size
         source = ffi.from_buffer("uint8_t[]", body)
         parts = head, len(head), source, len(source), self._after
-
-        def fill(out: memoryview) -> int:
-            return self._call(lib.seal_whole, out, 0, self._plan, *parts)
-
-        sealed = filled(self.total, fill)
+        count = self._call(lib.seal_whole, out, 0, self._plan, *parts)
         self._closed = True
-        return sealed
+        return count
 
     def abort(self) -> None:
         """Wipes the keys; the stream takes nothing more."""

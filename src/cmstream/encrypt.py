@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from . import _core, mime
+from .answers import filled
 from .certificates import Recipient
 from .cms import Recipients, as_recipients
-from .errors import AlreadyFinalized, ConcurrentUseError, MessageError
+from .errors import AlreadyFinalized, ConcurrentUseError, MessageError, SizeMismatchError
 from .policy import DEFAULT, Policy
 from .recognise import encrypted_inside
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 To = Recipients | Recipient | Iterable[Recipient]
 Form = Literal["der", "pem", "smime", "message"]
+
+_SAMPLE = 64 << 10
+"""Octets of a body whose line feeds are counted beforehand."""
 
 _KEY_LEN = {"aes256-cbc": 32, "aes128-cbc": 16}
 
@@ -79,7 +84,7 @@ class Encryptor:
         """Takes ``len(data)`` octets of any bytes-like object and gives what comes of them, which
         may be nothing. Raises SizeMismatchError for more than ``size=`` promised, MessageError
         for a message that can't be sealed, AlreadyFinalized."""
-        return _core.filled(self.bound(len(data)), lambda out: self.update_into(data, out))
+        return filled(self.bound(len(data)), lambda out: self.update_into(data, out))
 
     def update_into(self, data: Buffer, buffer: Buffer) -> int:
         """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of octets
@@ -90,7 +95,7 @@ class Encryptor:
     def finalize(self) -> bytes:
         """Gives the end of the message. Raises SizeMismatchError for less content than ``size=``
         promised, AlreadyFinalized."""
-        return _core.filled(self.bound(0), self.finalize_into)
+        return filled(self.bound(0), self.finalize_into)
 
     def finalize_into(self, buffer: Buffer) -> int:
         """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` octets."""
@@ -341,7 +346,7 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
     prepared = as_recipients(to)
     if form == "message":
         return _encrypt_message(view, prepared, policy)
-    return _seal(prepared, policy, _layout(form), len(view)).whole(b"", view)
+    return _whole(_seal(prepared, policy, _layout(form), len(view)), b"", view)
 
 
 def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
@@ -367,9 +372,22 @@ def _encrypt_message(view: memoryview, to: Recipients, policy: Policy) -> bytes:
     body = view[len(head) :]
     if _passes(head, body, policy, complete=True):
         return bytes(view)
-    line_feeds, _ = _core.count_bare_line_feeds(body)
+    line_feeds: int | None
+    line_feeds, _ = _core.count_bare_line_feeds(body[:_SAMPLE])
+    if line_feeds == 0 and len(body) > _SAMPLE:
+        # Not one so far: probably none at all, and the cipher's pass will notice.
+        with suppress(SizeMismatchError):
+            seal, inside = _message_seal(head, len(body), None, to, policy)
+            return _whole(seal, inside, body)
+    if len(body) > _SAMPLE:
+        line_feeds, _ = _core.count_bare_line_feeds(body)
     seal, inside = _message_seal(head, len(body), line_feeds, to, policy)
-    return seal.whole(inside, body)
+    return _whole(seal, inside, body)
+
+
+def _whole(seal: _core.Seal, head: bytes, body: Buffer) -> bytes:
+    assert seal.total is not None  # noqa: S101 - the callers gave the size
+    return filled(seal.total, lambda out: seal.whole_into(head, body, out))
 
 
 def _head_of(message: memoryview) -> bytes:

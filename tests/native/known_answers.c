@@ -134,7 +134,12 @@ static void trial(unsigned count, size_t key_len, size_t blocks)
 enum { DEPTH = 16 << 10 };
 
 /* Not optimised, or instrumented, all variables lie on the stack. */
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
 enum { IN_REGISTERS = true };
 #else
 enum { IN_REGISTERS = false };

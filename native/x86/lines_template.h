@@ -1,0 +1,71 @@
+/* The text of the kernels that encrypt one message with AES-NI and encode it beside that.
+ * Parameters:
+ *   ROW     the name of the row of base64 whose line is used
+ *   TARGET  its instruction set with AES-NI's
+ *   NEEDS   the same as enum cpu_feature */
+#define PASTE(a, b) a##_##b
+#define OF(name, row) PASTE(name, row)
+#define STRING(row) #row
+#define NAME(row) STRING(row)
+
+__attribute__((noinline)) TARGET
+static bool OF(work, ROW)(struct lane *lane, size_t lines, const uint8_t *ready, uint8_t *text)
+{
+    const unsigned rounds = lane->key->rounds;
+    const size_t end = lines * BASE64_LINE_IN;
+    __m128i key[15], state, bare = _mm_setzero_si128();
+
+    if (!lines)
+        return false;
+    for (unsigned round = 0; round <= rounds; round++)
+        key[round] = load(lane->key->round[round]);
+    state = add_1(add_1(key[0], load(lane->chain)), load(lane->in));
+    for (size_t at = 0; at < end; ready += BASE64_LINE_IN, text += BASE64_LINE_OUT) {
+        /* As in aes_cbc_template.h, where the chain is explained too. */
+        __asm__ __volatile__("" : : "r"(key) : "memory");
+#pragma GCC unroll 3
+        for (unsigned block = 0; block < LINES_BLOCKS; block++, at += AES_BLOCK) {
+            const size_t next = at + AES_BLOCK < end ? at + AES_BLOCK : 0;
+#pragma GCC unroll 9
+            for (unsigned round = 1; round < 10; round++)
+                state = middle_round_1(state, key[round]);
+            if (rounds == 14)
+#pragma GCC unroll 4
+                for (unsigned round = 10; round < 14; round++)
+                    state = middle_round_1(state, key[round]);
+            __m128i white = add_1(load(lane->in + next), key[0]);
+            state = last_round_1(state, add_1(white, key[rounds]));
+            store(lane->out + at, add_1(state, white));
+            bare = _mm_or_si128(bare, bare_line_feeds(lane->in + at));
+        }
+        OF(line, ROW)(ready, text);
+    }
+    lane->in += end;
+    lane->out += end;
+    memcpy(lane->chain, lane->out - AES_BLOCK, AES_BLOCK);
+    wipe(key, sizeof key);
+    return _mm_movemask_epi8(bare);
+}
+
+static bool OF(cbc_lines, ROW)(struct lane *lane, size_t lines, const uint8_t *ready,
+                               uint8_t *text)
+{
+    bool bare = OF(work, ROW)(lane, lines, ready, text);
+
+    aes_wipe_stack(); /* compilers keep copies there, each in another row */
+    return bare;
+}
+
+const struct lines_kernel OF(lines, ROW) = {
+    .name = NAME(ROW),
+    .needs = NEEDS,
+    .cbc = OF(cbc_lines, ROW),
+};
+
+#undef PASTE
+#undef OF
+#undef STRING
+#undef NAME
+#undef TARGET
+#undef ROW
+#undef NEEDS

@@ -1,0 +1,78 @@
+"""Memory for answers: large ones get their memory back, and nobody's answer changes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from cmstream import answers
+from cmstream.answers import LARGE, filled
+
+COUNTS = pytest.mark.skipif(not answers._COUNTS, reason="references aren't counted exactly here")
+
+
+def all_of(octet, count=None):
+    def fill(view):
+        view[:] = bytes([octet]) * len(view)
+        return len(view) if count is None else count
+
+    return fill
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    answers._kept.clear()
+    yield
+    answers._kept.clear()
+
+
+@pytest.mark.parametrize("size", [0, 1, LARGE - 1, LARGE, LARGE + 1, answers.KEPT_LIMIT + 1])
+def test_an_answer_is_what_was_filled(size):
+    for octet in (1, 2):
+        assert filled(size, all_of(octet)) == bytes([octet]) * size
+
+
+def test_the_count_cuts():
+    assert filled(10, all_of(7, 3)) == b"\7" * 3
+    assert filled(2 * LARGE, all_of(7, LARGE)) == b"\7" * LARGE
+    assert filled(2 * LARGE, all_of(8, 5)) == b"\10" * 5
+
+
+def test_an_answer_that_is_held_never_changes():
+    held = [filled(LARGE + 100 * i, all_of(i)) for i in range(6)]
+    for i, answer in enumerate(held):
+        assert answer == bytes([i]) * (LARGE + 100 * i)
+    part = memoryview(filled(LARGE, all_of(9)))[5:10]
+    for i in range(3):
+        filled(LARGE, all_of(i))
+    assert part == b"\11" * 5
+
+
+@COUNTS
+def test_the_memory_of_an_answer_let_go_is_used_again():
+    assert len(filled(LARGE, all_of(1))) == LARGE
+    (store,) = answers._kept
+    answer = filled(LARGE + 4096, all_of(2))
+    assert list(answers._kept) == [store]
+    assert answer == b"\2" * (LARGE + 4096)
+    assert sys.getrefcount(answer) == 3  # the store, the name, the argument
+
+
+@COUNTS
+def test_little_is_kept():
+    held = [filled(LARGE, all_of(i)) for i in range(5)]
+    assert len(answers._kept) == answers.KEPT_ANSWERS < len(held)
+    answers._kept.clear()
+    filled(answers.KEPT_LIMIT + 1, all_of(1))
+    filled(LARGE - 1, all_of(1))
+    assert not answers._kept
+
+
+def test_a_failure_leaves_nothing():
+    def fail(view):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        filled(LARGE, fail)
+    assert not answers._kept
