@@ -17,12 +17,12 @@ ROOT = Path(__file__).parent
 
 
 def declarations() -> str:
-    """What Python may call: the text of the two headers between their marks. Of a stream's state
+    """What Python may call: the text of some headers between their marks. Of some structures
     Python knows the size alone."""
-    headers = [ROOT / "native" / name for name in ("cpu.h", "core.h")]
+    headers = [ROOT / "native" / name for name in ("cpu.h", "header.h", "rsa.h", "core.h")]
     marked = re.compile(r"/\* \[python\] \*/(.*)/\* \[end\] \*/", re.DOTALL)
     texts = [marked.findall(header.read_text(encoding="ascii"))[0] for header in headers]
-    return "".join(texts) + "struct seal { ...; };"
+    return "".join(texts) + "struct seal { ...; }; struct seal_places { ...; };"
 
 
 def make_ffibuilder():

@@ -27,6 +27,12 @@ const struct aes_kernel *aes_kernel(void)
     return aes_kernel_at(0);
 }
 
+void aes_cbc(struct lane *const lane[], unsigned count, size_t blocks)
+{
+    for (unsigned i = 0; i < count; i++)
+        aes_kernel()->cbc(lane + i, 1, blocks);
+}
+
 /* --- what the rows share ---------------------------------------------------------------------- */
 
 __attribute__((noinline)) void aes_wipe_stack(void)

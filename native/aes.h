@@ -37,6 +37,12 @@ const struct aes_kernel *aes_kernel(void);
  * last. The last is always the portable one. */
 const struct aes_kernel *aes_kernel_at(unsigned index);
 
+enum { AES_MOST_LANES = 32 };
+
+/* Encrypts `blocks` blocks of each of `count` lanes (at most AES_MOST_LANES) by the best rows for so
+ * many, whatever the mix of keys. */
+void aes_cbc(struct lane *const lane[], unsigned count, size_t blocks);
+
 /* Whether the row gives the known answers of NIST SP 800-38A F.2.1 and F.2.5 (key expansion
  * included). */
 bool aes_known_answer(const struct aes_kernel *kernel);

@@ -7,7 +7,9 @@
 #include "cbc.h"
 #include "cpu.h"
 #include "der.h"
+#include "header.h"
 #include "lines.h"
+#include "rsa.h"
 
 /* [python] */
 /* A content-encryption key with its IV. Secret. */
@@ -22,6 +24,8 @@ enum seal_flag {
     SEAL_CANON = 2,  /* a bare LF of the content becomes CRLF */
     SEAL_STRICT = 4, /* a bare LF of the content is an error */
     SEAL_OPEN = 8,   /* size unknown: indefinite lengths and segments */
+    SEAL_MESSAGE = 16, /* of many: an RFC 5322 message, whose header block is to be cut */
+    SEAL_COUNT = 32,   /* of many: count all line feeds, though the first ones have a CR */
 };
 
 enum seal_error {
@@ -31,6 +35,9 @@ enum seal_error {
     SEAL_BARE_LF = -4,
     SEAL_STATE = -5, /* not begun, finished, or failed before */
     SEAL_TOO_LARGE = -6, /* a length beyond 2^63 */
+    SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
+    SEAL_ALONE = -8,     /* of many: the fields that go inside are too long for a place */
+    SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
 };
 
 /* What is known before the first octet of content. Nothing of it is kept by the stream. */
@@ -45,6 +52,24 @@ struct seal_plan {
     unsigned flags;       /* enum seal_flag */
 };
 
+/* Where an encrypted key belongs in the RecipientInfos. */
+struct hole {
+    size_t at;
+    const struct rsa_key *key;
+    unsigned padding; /* enum rsa_padding */
+};
+
+/* Everybody that a message goes to, prepared once. Without holes each message brings its own
+ * RecipientInfos, of the same length. */
+struct seal_to {
+    const uint8_t *infos; /* encoded, zeros where the encrypted keys belong */
+    size_t infos_len;
+    const struct hole *holes;
+    unsigned hole_count;
+    unsigned version; /* CMSVersion of the EnvelopedData */
+    unsigned key_len; /* 16 or 32: the cipher */
+};
+
 /* One message on its way: content in, its EnvelopedData out. The caller owns it; it may be used by
  * one thread at a time. Any error but SEAL_NO_ROOM is for good: what came before stays
  * incomplete. */
@@ -56,6 +81,10 @@ int seal_init(struct seal *seal, unsigned key_len);
 
 /* Where the stream keeps its key until seal_begin expands it, and wipes it. */
 struct content_key *seal_key(struct seal *seal);
+
+/* Encrypts the stream's key to everybody: writes to->infos_len octets of RecipientInfos. 0, or -1 if
+ * the operating system's generator gave nothing. */
+int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos);
 
 /* All octets that the whole message comes to; of an open one, only what seal_begin writes. */
 int64_t seal_total(const struct seal_plan *plan);
@@ -69,11 +98,6 @@ int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, u
                     size_t cap);
 void seal_abort(struct seal *seal);
 
-/* A message in one call: seal_begin, seal_update of `head` and of `body`, seal_finish. */
-int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const uint8_t *head,
-                   size_t head_len, const uint8_t *body, size_t body_len, const uint8_t *after,
-                   uint8_t *out, size_t cap);
-
 /* Asks the system for large pages below a large buffer that nobody has touched yet: a hint, which
  * saves most of the page faults that would take as long as the encryption itself. */
 void expect_large(uint8_t *fresh, size_t len);
@@ -84,6 +108,49 @@ uint64_t seal_update_bound(const struct seal *seal, size_t len);
 uint64_t seal_finish_bound(const struct seal *seal);
 
 size_t canon_count(const uint8_t *in, size_t len, uint8_t *last);
+
+/* How messages come out. */
+struct seal_form {
+    const uint8_t *before, *after; /* texts around; of a message, what follows the outer fields */
+    size_t before_len, after_len;
+    unsigned flags; /* SEAL_BASE64, SEAL_MESSAGE */
+};
+
+/* One of many messages. */
+struct seal_job {
+    const uint8_t *data;
+    size_t len;
+    const struct seal_to *to;
+    const struct seal_form *form;
+    unsigned flags; /* SEAL_COUNT */
+
+    /* What seal_survey finds. */
+    struct header header;
+    struct seal_plan plan;
+    struct content_key key; /* secret */
+    bool suspect;           /* may be encrypted already */
+    int64_t total;          /* octets that will come out, or an enum seal_error */
+
+    /* What seal_many takes and gives. */
+    const uint8_t *infos; /* this message's own RecipientInfos, where there are no holes */
+    uint8_t *out;   /* room for `total` octets; NULL: this one is left out */
+    int64_t written; /* `total`, or an enum seal_error: then `out` holds nothing of use */
+};
+
+/* The places of the messages under way. Any memory will do; one call at a time may use it. */
+struct seal_places;
+
+/* Looks at each message: header block, line feeds, lengths; and makes its key. Gives whether one
+ * is suspect or has an error. */
+bool seal_survey(struct seal_job *jobs, size_t count);
+
+/* Seals all that seal_survey has found good, as many at once as the kernels take, the first ones
+ * first; wipes the keys, and what was plaintext in `places`. `infos` has room for the RecipientInfos
+ * of all those with holes. Gives how many failed. */
+size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct seal_places *places);
+
+/* Wipes the keys of messages that won't be sealed. */
+void seal_forget(struct seal_job *jobs, size_t count);
 
 /* The kernels that this build has and this machine allows, best first: NULL past the last. */
 const char *aes_name(unsigned index);
@@ -121,5 +188,38 @@ struct seal {
     uint8_t last; /* the last octet of the content so far */
     uint8_t state;
 };
+
+enum {
+    SEAL_PLACES = 32, /* messages under way at once */
+};
+
+struct seal_place {
+    struct seal seal; /* its `text` is a queue of content that isn't encrypted yet */
+    struct seal_job *job;
+    const uint8_t *body; /* what hasn't come into the queue yet */
+    size_t body_len;
+    size_t first, end; /* of the queue */
+    size_t used;       /* octets of `text` that had plaintext */
+    size_t blocks;     /* that the cipher's lane has before it */
+    bool padded;       /* the queue ends with the padding */
+};
+
+struct seal_places {
+    struct seal_place place[SEAL_PLACES];
+};
+
+/* --- what a stream and many messages share; envelope.c ----------------------------------------- */
+
+/* A fresh key and IV from the operating system's generator; 0, or -1 if that gave nothing. */
+int content_key_init(struct content_key *key, unsigned key_len);
+
+/* Of a stream whose `out` has room for all: everything in front of the content, with the key
+ * expanded; ciphertext, or other octets of the CMS; so many octets of content, or all that is left,
+ * whatever was promised (0, or SEAL_BARE_LF); and the end, behind the last block. */
+void seal_head(struct seal *seal, const struct seal_plan *plan, const struct content_key *key);
+void seal_emit(struct seal *seal, const uint8_t *octets, size_t len);
+int seal_content(struct seal *seal, const uint8_t *in, size_t len);
+void seal_last_block(struct seal *seal);
+void seal_tail(struct seal *seal, const uint8_t *after, size_t after_len);
 
 #endif

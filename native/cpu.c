@@ -35,6 +35,8 @@ static uint32_t vector_features(uint32_t kept)
         found |= CPU_AVX512;
         if (c & bit_VAES)
             found |= CPU_VAES512;
+        if (b & bit_AVX512IFMA)
+            found |= CPU_IFMA;
     }
     return found;
 }

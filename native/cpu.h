@@ -12,8 +12,9 @@ enum cpu_feature {
     CPU_VAES256 = 1 << 2, /* VAES on ymm registers */
     CPU_AVX512 = 1 << 3,  /* AVX-512 F, BW, VL, VBMI, zmm registers kept */
     CPU_VAES512 = 1 << 4, /* VAES on zmm registers */
-    CPU_NEON = 1 << 5,    /* Arm: Advanced SIMD */
-    CPU_ARMAES = 1 << 6,  /* Arm: the crypto extension's AES */
+    CPU_IFMA = 1 << 5,    /* AVX-512 IFMA */
+    CPU_NEON = 1 << 6,    /* Arm: Advanced SIMD */
+    CPU_ARMAES = 1 << 7,  /* Arm: the crypto extension's AES */
 };
 
 /* A feature is offered only if the processor has it and the operating system keeps its registers

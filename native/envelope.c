@@ -1,6 +1,5 @@
 #include "core.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 #if defined(__APPLE__)
 #include <sys/random.h>
@@ -8,9 +7,8 @@
 
 enum seal_state { SEAL_NEW = 0, SEAL_BODY, SEAL_DONE, SEAL_FAILED };
 
-int seal_init(struct seal *seal, unsigned key_len)
+int content_key_init(struct content_key *key, unsigned key_len)
 {
-    struct content_key *key = &seal->key;
     uint8_t fresh[sizeof key->key + sizeof key->iv];
     int error = getentropy(fresh, sizeof fresh);
 
@@ -18,12 +16,14 @@ int seal_init(struct seal *seal, unsigned key_len)
     memcpy(key->key, fresh, sizeof key->key);
     memcpy(key->iv, fresh + sizeof key->key, sizeof key->iv);
     wipe(fresh, sizeof fresh);
-    seal->run_len = 0;
-    seal->base64.fill = 0;
-    seal->flags = 0;
-    seal->last = 0;
-    seal->state = SEAL_NEW;
     return error;
+}
+
+int seal_init(struct seal *seal, unsigned key_len)
+{
+    seal->flags = 0;
+    seal->state = SEAL_NEW;
+    return content_key_init(&seal->key, key_len);
 }
 
 struct content_key *seal_key(struct seal *seal)
@@ -113,7 +113,7 @@ uint64_t seal_finish_bound(const struct seal *seal)
 
 /* --- the stages, last one first ------------------------------------------------------------- */
 
-static void emit(struct seal *seal, const uint8_t *octets, size_t len)
+void seal_emit(struct seal *seal, const uint8_t *octets, size_t len)
 {
     if (seal->flags & SEAL_BASE64) {
         seal->out += base64_update(&seal->base64, octets, len, seal->out);
@@ -130,9 +130,9 @@ static void flush_run(struct seal *seal)
         return;
     if (seal->flags & SEAL_OPEN) {
         uint8_t header[DER_SEGMENT_MAX];
-        emit(seal, header, frame_segment(seal->run_len, header));
+        seal_emit(seal, header, frame_segment(seal->run_len, header));
     }
-    emit(seal, seal->run, seal->run_len);
+    seal_emit(seal, seal->run, seal->run_len);
     seal->run_len = 0;
 }
 
@@ -183,23 +183,29 @@ static bool encrypt_lines(struct seal *seal, const uint8_t *in, size_t len)
     if (seal->flags & SEAL_STRICT)
         bare += canon_count(in + lead + done, rest, &seal->last);
     base64->fill = 0;
-    emit(seal, seal->run + done, (size_t)(end - seal->run) - done);
+    seal_emit(seal, seal->run + done, (size_t)(end - seal->run) - done);
     return bare;
 }
 
 static int take(struct seal *seal, const uint8_t *in, size_t len)
 {
-    const bool lines = (seal->flags & (SEAL_BASE64 | SEAL_OPEN)) == SEAL_BASE64;
+    if ((seal->flags & (SEAL_BASE64 | SEAL_OPEN)) == SEAL_BASE64) {
+        bool bare = encrypt_lines(seal, in, len);
+        return bare && seal->flags & SEAL_STRICT ? SEAL_BARE_LF : 0;
+    }
+    encrypt(seal, in, len);
+    return 0;
+}
 
+/* Of a sized stream, no more than was promised. */
+static int take_promised(struct seal *seal, const uint8_t *in, size_t len)
+{
     if (!(seal->flags & SEAL_OPEN)) {
         if (len > seal->left)
             return SEAL_TOO_MUCH;
         seal->left -= len;
     }
-    if (lines)
-        return encrypt_lines(seal, in, len) && seal->flags & SEAL_STRICT ? SEAL_BARE_LF : 0;
-    encrypt(seal, in, len);
-    return 0;
+    return take(seal, in, len);
 }
 
 /* One step of content, made canonical where that is asked; most mail already is. */
@@ -208,15 +214,68 @@ static int step(struct seal *seal, const uint8_t *in, size_t len)
     uint8_t before = seal->last;
 
     if (!(seal->flags & SEAL_CANON) || !canon_count(in, len, &seal->last))
-        return take(seal, in, len);
+        return take_promised(seal, in, len);
     size_t canonical = canon_copy(in, len, &before, seal->text);
-    for (size_t at = 0, part; at < canonical; at += part) {
-        part = least(canonical - at, SEAL_STEP);
-        int error = take(seal, seal->text + at, part);
-        if (error)
-            return error;
+    size_t half = least(canonical, SEAL_STEP);
+    int error = take_promised(seal, seal->text, half);
+    return error ? error : take_promised(seal, seal->text + half, canonical - half);
+}
+
+int seal_content(struct seal *seal, const uint8_t *in, size_t len)
+{
+    int error = 0;
+
+    while (len && !error) {
+        size_t part = least(len, SEAL_STEP);
+        error = step(seal, in, part);
+        in += part;
+        len -= part;
     }
-    return 0;
+    return error;
+}
+
+void seal_last_block(struct seal *seal)
+{
+    uint8_t block[AES_BLOCK];
+    size_t last = cbc_finish(&seal->cbc, block);
+
+    if (seal->flags & SEAL_OPEN) {
+        memcpy(seal->run + seal->run_len, block, last);
+        seal->run_len += last;
+        flush_run(seal);
+    } else {
+        seal_emit(seal, block, last);
+    }
+}
+
+void seal_head(struct seal *seal, const struct seal_plan *plan, const struct content_key *key)
+{
+    uint8_t header[DER_CONTENT_MAX];
+
+    seal->flags = plan->flags;
+    seal->left = plan->content_len;
+    seal->run_len = seal->base64.fill = 0;
+    seal->last = 0;
+    seal->frame = frame_of(plan, key);
+    cbc_begin(&seal->cbc, key->key, key->key_len, key->iv);
+    if (plan->before_len)
+        memcpy(seal->out, plan->before, plan->before_len);
+    seal->out += plan->before_len;
+    seal_emit(seal, header, frame_head(&seal->frame, header));
+    seal_emit(seal, plan->infos, plan->infos_len);
+    seal_emit(seal, header, frame_content(&seal->frame, header));
+}
+
+void seal_tail(struct seal *seal, const uint8_t *after, size_t after_len)
+{
+    uint8_t tail[DER_TAIL_MAX];
+
+    seal_emit(seal, tail, frame_tail(&seal->frame, tail));
+    if (seal->flags & SEAL_BASE64)
+        seal->out += base64_finish(&seal->base64, seal->out);
+    if (after_len)
+        memcpy(seal->out, after, after_len);
+    seal->out += after_len;
 }
 
 static int64_t fail(struct seal *seal, int64_t error)
@@ -237,30 +296,20 @@ static int64_t written(struct seal *seal, const uint8_t *start)
 
 int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, uint8_t *out, size_t cap)
 {
-    struct content_key *key = &seal->key;
-    uint8_t header[DER_CONTENT_MAX];
-
     if (seal->state != SEAL_NEW)
         return SEAL_STATE;
     if (!plan_fits(plan))
         return SEAL_TOO_LARGE;
+    struct frame frame = frame_of(plan, &seal->key);
     seal->flags = plan->flags;
-    seal->left = plan->content_len;
-    seal->frame = frame_of(plan, key);
-    seal->promised = plan->before_len + encoded_total(plan, &seal->frame);
+    seal->promised = plan->before_len + encoded_total(plan, &frame);
     uint64_t head = plan->infos_len + DER_HEAD_MAX + DER_CONTENT_MAX;
     if (cap < seal->promised && cap < plan->before_len + emit_bound(seal, head))
         return SEAL_NO_ROOM;
 
-    cbc_begin(&seal->cbc, key->key, key->key_len, key->iv);
     seal->out = out;
-    if (plan->before_len)
-        memcpy(seal->out, plan->before, plan->before_len);
-    seal->out += plan->before_len;
-    emit(seal, header, frame_head(&seal->frame, header));
-    emit(seal, plan->infos, plan->infos_len);
-    emit(seal, header, frame_content(&seal->frame, header));
-    wipe(key, sizeof *key);
+    seal_head(seal, plan, &seal->key);
+    wipe(&seal->key, sizeof seal->key);
     seal->state = SEAL_BODY;
     return written(seal, out);
 }
@@ -273,22 +322,13 @@ int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *o
         return SEAL_NO_ROOM;
 
     seal->out = out;
-    while (len) {
-        size_t part = least(len, SEAL_STEP);
-        int error = step(seal, in, part);
-        if (error)
-            return fail(seal, error);
-        in += part;
-        len -= part;
-    }
-    return written(seal, out);
+    int error = seal_content(seal, in, len);
+    return error ? fail(seal, error) : written(seal, out);
 }
 
 int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, uint8_t *out,
                     size_t cap)
 {
-    uint8_t block[AES_BLOCK], tail[DER_TAIL_MAX];
-
     if (seal->state != SEAL_BODY)
         return SEAL_STATE;
     if (cap < after_len || cap - after_len < seal_finish_bound(seal))
@@ -297,16 +337,8 @@ int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, u
         return fail(seal, SEAL_TOO_LITTLE);
 
     seal->out = out;
-    size_t last = cbc_finish(&seal->cbc, block);
-    memcpy(seal->run + seal->run_len, block, last);
-    seal->run_len += last;
-    flush_run(seal);
-    emit(seal, tail, frame_tail(&seal->frame, tail));
-    if (seal->flags & SEAL_BASE64)
-        seal->out += base64_finish(&seal->base64, seal->out);
-    if (after_len)
-        memcpy(seal->out, after, after_len);
-    seal->out += after_len;
+    seal_last_block(seal);
+    seal_tail(seal, after, after_len);
     seal_abort(seal);
     return seal->out - out;
 }
@@ -318,87 +350,4 @@ void seal_abort(struct seal *seal)
     if (seal->flags & SEAL_CANON)
         wipe(seal->text, sizeof seal->text);
     seal->state = SEAL_DONE;
-}
-
-int64_t seal_whole(struct seal *seal, const struct seal_plan *plan, const uint8_t *head,
-                   size_t head_len, const uint8_t *body, size_t body_len, const uint8_t *after,
-                   uint8_t *out, size_t cap)
-{
-    int64_t written = seal_begin(seal, plan, out, cap);
-    int64_t count = written;
-
-    if (count >= 0)
-        written += count = seal_update(seal, head, head_len, out + written, cap - (size_t)written);
-    if (count >= 0)
-        written += count = seal_update(seal, body, body_len, out + written, cap - (size_t)written);
-    if (count >= 0)
-        written += count = seal_finish(seal, after, plan->after_len, out + written,
-                                       cap - (size_t)written);
-    return count < 0 ? count : written;
-}
-
-void expect_large(uint8_t *fresh, size_t len)
-{
-#if defined(MADV_HUGEPAGE)
-    enum { PAGE = 4096 };
-    uintptr_t start = ((uintptr_t)fresh + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-    uintptr_t end = ((uintptr_t)fresh + len) & ~(uintptr_t)(PAGE - 1);
-
-    if (start < end)
-        (void)madvise((uint8_t *)start, end - start, MADV_HUGEPAGE);
-#else
-    (void)fresh;
-    (void)len;
-#endif
-}
-
-/* --- kernels by number ------------------------------------------------------------------------ */
-
-const char *aes_name(unsigned index)
-{
-    const struct aes_kernel *kernel = aes_kernel_at(index);
-    return kernel ? kernel->name : NULL;
-}
-
-const char *base64_name(unsigned index)
-{
-    const struct base64_kernel *kernel = base64_kernel_at(index);
-    return kernel ? kernel->name : NULL;
-}
-
-bool aes_check(unsigned index)
-{
-    return aes_known_answer(aes_kernel_at(index));
-}
-
-/* Every value of an octet and of a group of six bits, and the place of each in a line. */
-bool base64_check(unsigned index)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                   "abcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t in[4 * BASE64_LINE_IN], out[4 * BASE64_LINE_OUT];
-
-    for (unsigned i = 0; i < sizeof in; i++)
-        in[i] = (uint8_t)(i * 167 + 13);
-    base64_kernel_at(index)->lines(in, 4, out);
-    for (unsigned i = 0; i < sizeof in / 3 * 4; i++) {
-        const uint8_t *group = in + i / 4 * 3;
-        uint32_t bits = (uint32_t)group[0] << 16 | (uint32_t)group[1] << 8 | group[2];
-        if (out[i / 64 * BASE64_LINE_OUT + i % 64] != alphabet[bits >> (18 - 6 * (i % 4)) & 63])
-            return false;
-    }
-    return out[64] == '\r' && out[65] == '\n' && out[sizeof out - 1] == '\n';
-}
-
-void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out)
-{
-    struct cbc cbc;
-    cbc_begin(&cbc, key->key, key->key_len, key->iv);
-    cbc_update(&cbc, in, blocks * AES_BLOCK, out);
-    wipe(&cbc, sizeof cbc);
-}
-
-void base64_bare(const uint8_t *in, size_t lines, uint8_t *out)
-{
-    base64_kernel()->lines(in, lines, out);
 }

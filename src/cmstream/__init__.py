@@ -36,6 +36,7 @@ from .errors import (
     RecipientWarning,
     SizeMismatchError,
 )
+from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
 from .recognise import is_encrypted
 from .streams import EncryptReader, EncryptWriter, encrypt_iter
@@ -64,6 +65,9 @@ __all__ = [
     "SizeMismatchError",
     "encrypt",
     "encrypt_iter",
+    "encrypt_many",
+    "encrypt_many_into",
+    "encrypt_many_iter",
     "encrypt_message",
     "encryptor",
     "is_encrypted",

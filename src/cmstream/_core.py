@@ -27,30 +27,40 @@ LEVELS: dict[str, int] = {
     "portable": 0,
     "ssse3": lib.CPU_AESNI,
     "aesni": lib.CPU_AESNI,
+    "aesni8": lib.CPU_AESNI,
     "avx2": lib.CPU_AVX2,
     "vaes256": lib.CPU_VAES256,
     "avx512vbmi": lib.CPU_AVX512,
     "vaes512": lib.CPU_VAES512,
+    "ifma1": lib.CPU_IFMA,
+    "ifma8": lib.CPU_IFMA,
     "neon": lib.CPU_NEON,
     "armaes": lib.CPU_ARMAES,
 }
 
 
+wraps_rsa = False
+"""Whether C has a row for RSA on this machine."""
+
+
 def restrict_cpu(level: str | None) -> None:
     """Lowers the CPU feature mask to what the named kernel and all below it need; None gives
     everything back. For tests and for ``CMSTREAM_CPU``. Raises ValueError for another name."""
-    if level is None:
-        lib.cpu_restrict(0xFFFFFFFF)
-        return
-    if level not in LEVELS:
+    global wraps_rsa  # noqa: PLW0603 - as long as the mask itself is one
+    if level is not None and level not in LEVELS:
         raise ValueError(f"CMSTREAM_CPU={level!r}: choose one of {', '.join(LEVELS)}")
-    lib.cpu_restrict(max(2 * LEVELS[level] - 1, 0))
+    lib.cpu_restrict(0xFFFFFFFF if level is None else max(2 * LEVELS[level] - 1, 0))
+    wraps_rsa = bool(lib.rsa_name(0))
 
 
 def kernels() -> dict[str, list[str]]:
     """The kernels that this machine can run, best first, by what they do; the first of each list
     is the one in use."""
-    return {"aes": list(_names(lib.aes_name)), "base64": list(_names(lib.base64_name))}
+    return {
+        "aes": list(_names(lib.aes_name)),
+        "base64": list(_names(lib.base64_name)),
+        "rsa": list(_names(lib.rsa_name)),
+    }
 
 
 def _names(name_of: Callable[[int], Any]) -> Iterator[str]:
@@ -63,7 +73,8 @@ def _names(name_of: Callable[[int], Any]) -> Iterator[str]:
 def check_kernels() -> None:
     """Runs every kernel of this machine on its known answer. Raises ImportError when one fails:
     nothing that it would encrypt could ever be read."""
-    for what, check in (("aes", lib.aes_check), ("base64", lib.base64_check)):
+    checks = {"aes": lib.aes_check, "base64": lib.base64_check, "rsa": lib.rsa_check}
+    for what, check in checks.items():
         for index, name in enumerate(kernels()[what]):
             if not check(index):
                 raise ImportError(
@@ -80,6 +91,11 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     return lib.canon_count(source, len(source), octet), octet[0]
 
 
+def pointer(octets: Buffer) -> Any:
+    """Where they lie; they can't be resized any more."""
+    return ffi.from_buffer("uint8_t[]", octets, require_writable=True) + 0
+
+
 def expect_large(fresh: memoryview) -> None:
     """Asks for large pages for memory that will be written to from end to end."""
     with ffi.from_buffer("uint8_t[]", fresh, require_writable=True) as room:
@@ -88,6 +104,9 @@ def expect_large(fresh: memoryview) -> None:
 
 # A stream's state is mostly buffers, and clearing them costs more than filling a small message.
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
+
+
+NO_RANDOM_TEXT = "the operating system's random generator gave nothing"
 
 
 class Seal:
@@ -105,12 +124,20 @@ class Seal:
         self._begun = self._closed = False
         self.total: int | None = None
         if failed:
-            raise OSError("the operating system's random generator gave nothing")
+            raise OSError(NO_RANDOM_TEXT)
 
     def key(self) -> bytes:
         """The content-encryption key, for key transport alone. Short-lived bytes that can't be
         wiped: what `cryptography`'s RSA takes."""
         return bytes(ffi.buffer(self._key.key, self._key.key_len))
+
+    def wrap(self, to: Addressees) -> bytes:
+        """The encoded RecipientInfos with the key encrypted to all of them, which C can do."""
+        infos = bytearray(to.room)
+        with ffi.from_buffer("uint8_t[]", infos, require_writable=True) as room:
+            if lib.seal_wrap(self._seal, to.struct, room):
+                raise OSError(NO_RANDOM_TEXT)
+        return bytes(infos)
 
     def plan(
         self,
@@ -190,14 +217,6 @@ class Seal:
             count = function(self._seal, *arguments, room + start, len(room) - start)
         return self._checked(count)
 
-    def whole_into(self, head: bytes, body: Buffer, out: Buffer) -> int:
-        """All of a message of known size, whose content is ``head`` and then ``body``."""
-        source = ffi.from_buffer("uint8_t[]", body)
-        parts = head, len(head), source, len(source), self._after
-        count = self._call(lib.seal_whole, out, 0, self._plan, *parts)
-        self._closed = True
-        return count
-
     def abort(self) -> None:
         """Wipes the keys; the stream takes nothing more."""
         lib.seal_abort(self._seal)
@@ -230,6 +249,166 @@ def size_mismatch(what: Literal["more", "less"]) -> SizeMismatchError:
         f"there was {what} content than size= promised: give the exact number of octets, "
         "or leave size out",
     )
+
+
+_PADDINGS = {"pkcs1v15": lib.RSA_PKCS1V15, "oaep-sha256": lib.RSA_OAEP_SHA256}
+_MOST_EXPONENT = 1 << 64
+
+
+class RsaKey:
+    """An RSA public key prepared for C. Raises ValueError for one that C doesn't take: of more
+    than 4096 bits, or with an exponent of more than 64."""
+
+    def __init__(self, modulus: int, exponent: int) -> None:
+        bits = modulus.bit_length()
+        vectors = -(-(bits + 2) // (lib.RSA_DIGIT_BITS * lib.RSA_VECTOR))
+        digits = vectors * lib.RSA_VECTOR
+        odd = modulus % 2 == exponent % 2 == 1
+        if not odd or digits > lib.RSA_MOST_DIGITS or not 1 < exponent < _MOST_EXPONENT:
+            raise ValueError("C doesn't take such a key")
+        r = 1 << (lib.RSA_DIGIT_BITS * digits)
+        inverse = -pow(modulus, -1, 1 << lib.RSA_DIGIT_BITS) % (1 << lib.RSA_DIGIT_BITS)
+        self.size = (bits + 7) // 8
+        fields = _digits(modulus), _digits(r * r % modulus), inverse, exponent, digits, self.size
+        self.struct = ffi.new("struct rsa_key *", fields)
+
+    def raw(self, row: int, numbers: list[int]) -> list[int]:
+        """Each number to the power of the exponent, by one row. For tests."""
+        ins = [ffi.new("uint8_t[]", n.to_bytes(self.size, "big")) for n in numbers]
+        outs = [ffi.new("uint8_t[]", self.size) for _ in numbers]
+        keys = ffi.new("struct rsa_key *[]", [self.struct] * len(numbers))
+        lib.rsa_raw(row, keys, ffi.new("uint8_t *[]", ins), ffi.new("uint8_t *[]", outs),
+                    len(numbers))  # fmt: skip
+        return [int.from_bytes(ffi.buffer(out), "big") for out in outs]
+
+
+def _digits(number: int) -> list[int]:
+    mask, bits = (1 << lib.RSA_DIGIT_BITS) - 1, lib.RSA_DIGIT_BITS
+    return [number >> bits * i & mask for i in range(lib.RSA_MOST_DIGITS)]
+
+
+class Form:
+    """How a batch's messages come out: texts around, base64 or octets, mail or content."""
+
+    def __init__(self, before: bytes, after: bytes, *, base64: bool, message: bool) -> None:
+        self._texts = ffi.from_buffer("uint8_t[]", before), ffi.from_buffer("uint8_t[]", after)
+        flags = (lib.SEAL_BASE64 if base64 else 0) | (lib.SEAL_MESSAGE if message else 0)
+        fields = (*self._texts, len(before), len(after), flags)
+        self.struct = ffi.new("struct seal_form *", fields)
+
+
+class Addressees:
+    """What C needs of the recipients, prepared once: their encoded RecipientInfos and, as far as
+    C can encrypt to all of them, for each the offset of its encrypted key, the key and how it is
+    padded."""
+
+    def __init__(
+        self, infos: bytes, version: int, key_len: int, holes: list[tuple[int, RsaKey, str]] | None
+    ) -> None:
+        self.wraps, self.version = holes is not None, version
+        self._keys = [key for _, key, _ in holes or []]
+        self._infos = ffi.from_buffer("uint8_t[]", infos)
+        self._holes = ffi.new("struct hole[]", len(holes or []))
+        for hole, (at, key, padding) in zip(self._holes, holes or [], strict=True):
+            hole.at, hole.key, hole.padding = at, key.struct, _PADDINGS[padding]
+        fields = (self._infos, len(infos), self._holes, len(self._holes), version, key_len)
+        self.struct = ffi.new("struct seal_to *", fields)
+        self.room = len(infos) if self.wraps else 0
+
+
+# What a batch says instead of a length.
+ALONE: int = lib.SEAL_ALONE
+"""The message's inner header is too long for a batch."""
+BARE_LF: int = lib.SEAL_BARE_LF
+"""There is a bare line feed behind many that had their carriage return."""
+NO_HEADER_END: int = lib.SEAL_NO_HEADER_END
+"""The header block is longer than the limit."""
+NO_RANDOM: int = lib.SEAL_NO_RANDOM
+"""The operating system's random generator gave nothing."""
+
+
+class Batch:
+    """Messages that C seals in one call, with the GIL released. Not for two threads at once."""
+
+    def __init__(self, form: Form, count: int) -> None:
+        self._form = form
+        self._jobs = ffi.new("struct seal_job[]", count)
+        self._count = count
+        self._infos_room = 0
+        self._sources: list[Any] = []
+        self._to: list[Addressees] = []
+
+    def __del__(self) -> None:
+        # Keys of messages that weren't sealed after all; and buffers by name, since a memoryview in
+        # a cycle of garbage must not be cleared while it is exported.
+        lib.seal_forget(self._jobs, self._count)
+        for source in self._sources:
+            ffi.release(source)
+
+    def put(self, index: int, data: Buffer, to: Addressees, *, count_all: bool = False) -> None:
+        """One message, which must stay as it is until :meth:`run` ends. ``count_all``: its line
+        feeds are known not to be all alike."""
+        source = ffi.from_buffer("uint8_t[]", data)
+        job = self._jobs[index]
+        job.data, job.len, job.to, job.form = source, len(source), to.struct, self._form.struct
+        job.flags = lib.SEAL_COUNT if count_all else 0
+        self._infos_room += to.room
+        self._sources.append(source)
+        self._to.append(to)
+
+    def survey(self) -> bool:
+        """Looks at all of them and makes their keys. True if one needs a look by :meth:`total` or
+        :meth:`suspect`."""
+        return bool(lib.seal_survey(self._jobs, self._count))
+
+    def total(self, index: int) -> int:
+        """How many octets will come out; negative where it can't be sealed as it is."""
+        return int(self._jobs[index].total)
+
+    def suspect(self, index: int) -> int | None:
+        """Where the body of a message begins that may be encrypted already; else None."""
+        return self.body(index) if self._jobs[index].suspect else None
+
+    def key(self, index: int) -> bytes:
+        """The content-encryption key, as :meth:`Seal.key`."""
+        key = self._jobs[index].key
+        return bytes(ffi.buffer(key.key, key.key_len))
+
+    def bring(self, index: int, infos: bytes) -> None:
+        """The encoded RecipientInfos of a message to addressees that C can't encrypt to."""
+        source = ffi.from_buffer("uint8_t[]", infos)
+        self._jobs[index].infos = source
+        self._sources.append(source)
+
+    def body(self, index: int) -> int:
+        """Where the body of a message begins."""
+        return int(self._jobs[index].header.end)
+
+    def place(self, index: int, room: Any) -> None:
+        """Where its octets go: a pointer to room for all of them."""
+        self._jobs[index].out = room
+
+    def run(self) -> int:
+        """Seals all that were placed; gives how many failed."""
+        infos = _allocate("uint8_t[]", self._infos_room)
+        places = _places.pop() if _places else _allocate("struct seal_places *")
+        failed = int(lib.seal_many(self._jobs, self._count, infos, places))
+        _places.append(places)
+        return failed
+
+    def run_into(self, out: memoryview) -> int:
+        """Seals the first one alone into ``out``; gives how many octets came out."""
+        with ffi.from_buffer("uint8_t[]", out, require_writable=True) as room:
+            self.place(0, room)
+            self.run()
+        return max(self.written(0), 0)
+
+    def written(self, index: int) -> int:
+        """How many octets came out; negative where it couldn't be sealed."""
+        return int(self._jobs[index].written)
+
+
+_places: list[Any] = []
 
 
 restrict_cpu(os.environ.get("CMSTREAM_CPU"))

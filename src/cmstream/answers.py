@@ -1,12 +1,14 @@
-"""Memory for answers: filled in place, and taken again where a large one was let go."""
+"""Memory for answers, taken again when the caller let them go: fresh memory costs a page fault for
+every few KiB, all together as much as the encryption."""
 
 from __future__ import annotations
 
 import io
 import sys
 import sysconfig
+import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 
@@ -66,3 +68,102 @@ def _room(store: io.BytesIO, size: int) -> memoryview:
     if size >= LARGE:
         _core.expect_large(view)
     return view
+
+
+class Slab:
+    """Memory that several answers lie in, one behind the other."""
+
+    def __init__(self, size: int) -> None:
+        self._octets = bytearray(size)
+        self._start = _core.pointer(self._octets)
+        if size >= LARGE:
+            _core.expect_large(memoryview(self._octets))
+        self._used = 0
+        self._view: memoryview | None = None
+        self._unheld = sys.getrefcount(self._octets)
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    def reserve(self, size: int) -> int | None:
+        """Where so many octets find room, if they do."""
+        at, end = self._used, self._used + size
+        if end > len(self._octets):
+            return None
+        self._used = end
+        return at
+
+    def pointer(self, at: int) -> Any:
+        """For C."""
+        return self._start + at
+
+    def view(self, at: int, size: int) -> memoryview:
+        """For the caller: read-only, and counted as a reference to the octets as long as it, or
+        a slice of it, is held by anybody."""
+        if self._view is None:
+            self._view = memoryview(self._octets).toreadonly()
+        return self._view[at : at + size]
+
+    def close(self) -> None:
+        """There will be no further views for now."""
+        self._view = None
+
+    def usable(self, size: int) -> bool:
+        """Whether there is room, all of it once nobody holds an answer any more."""
+        if _COUNTS and sys.getrefcount(self._octets) == self._unheld:
+            self._used = 0
+        return self._used + size <= len(self._octets)
+
+
+class Pool:
+    """Slabs that come back when their answers are let go; for all threads.
+
+    A small answer that is held keeps its slab, so small answers lie in small slabs, and large
+    ones each alone. At most ``limit`` octets are kept, the ones in the hands of callers included;
+    beyond that memory is fresh, and goes when its last answer goes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._slabs: dict[int, deque[Slab]] = {}
+        self._kept = 0
+
+    @staticmethod
+    def kind(size: int) -> int:
+        """How large a slab for answers of ``size`` octets is: for small ones a multiple, for a
+        large one hardly more than itself."""
+        for most, slab in _SHARED:
+            if size <= most:
+                return slab
+        step = 1 << (size.bit_length() - 4)
+        return -(-size // step) * step
+
+    def borrow(self, size: int) -> Slab:
+        """A slab with room for ``size`` octets, for one thread until it is given back."""
+        kind = self.kind(size)
+        with self._lock:
+            slabs = self._slabs.setdefault(kind, deque())
+            for _ in range(min(len(slabs), _TRIES)):
+                slab = slabs.popleft()
+                if slab.usable(size):
+                    self._kept -= len(slab)
+                    return slab
+                slabs.append(slab)
+        return Slab(kind)
+
+    def give_back(self, slab: Slab) -> None:
+        """Keeps the slab for later, if that is within the limit; an older one goes for it."""
+        slab.close()
+        with self._lock:
+            self._slabs[len(slab)].append(slab)
+            self._kept += len(slab)
+            while self._kept > self._limit:
+                slabs = max(self._slabs.values(), key=lambda slabs: sum(map(len, slabs)))
+                self._kept -= len(slabs.popleft())
+
+
+_TRIES = 8
+"""Slabs looked at before a fresh one is made."""
+
+_SHARED = ((8 << 10, 128 << 10), (128 << 10, 2 << 20))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, get_args
 from . import __version__, kernels, policy, show
 from .certificates import read_certificates
 from .cms import Recipients
-from .encrypt import Form, encryptor
+from .encrypt import encryptor
 from .errors import CmstreamError, RecipientWarning
 from .output import output
 from .progress import with_progress
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .certificates import CertificateFile, Recipient
+    from .sealing import Form
 
 HELD = 16 << 20
 """Octets of a pipe that are held in memory, so that their number is known and DER can be

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pyasn1.codec.der import encoder
 from pyasn1.type import tag, univ
 
+from . import _core
 from .certificates import Recipient
 from .errors import RecipientError, RecipientWarning
 from .policy import DEFAULT, Policy
@@ -34,12 +35,16 @@ class _Template(NamedTuple):
     prefix: bytes
     version: int
     key: rsa.RSAPublicKey
-    padding: padding.AsymmetricPadding
+    transport: str
     recipient: Recipient
+
+    @property
+    def key_octets(self) -> int:
+        return (self.key.key_size + 7) // 8
 
     def fill(self, content_key: bytes) -> bytes:
         try:
-            return self.prefix + self.key.encrypt(content_key, self.padding)
+            return self.prefix + self.key.encrypt(content_key, _PADDINGS[self.transport])
         except ValueError as error:
             raise _unusable(self.recipient, "its RSA key can't encrypt") from error
 
@@ -57,6 +62,7 @@ class Recipients:
     def __init__(self, recipients: Iterable[Recipient]) -> None:
         self._recipients = tuple({r.fingerprint: r for r in recipients}.values())
         self._prepared: dict[Policy, tuple[_Template, ...]] = {}
+        self._addressees: dict[tuple[Policy, bool], _core.Addressees] = {}
         if not self._recipients:
             raise RecipientError(
                 "no-recipients", "there is nobody to encrypt to: give at least one certificate"
@@ -77,17 +83,25 @@ class Recipients:
         once for each policy."""
         self._templates(policy)
 
-    def wrap(self, content_key: bytes, policy: Policy = DEFAULT) -> tuple[bytes, int]:
+    def wrap(self, content_key: bytes, policy: Policy = DEFAULT) -> bytes:
         """The encoded RecipientInfos, sorted as DER sorts a SET OF, without the SET's own tag and
-        length; and the CMSVersion of the EnvelopedData around them (RFC 5652 section 6.1)."""
+        length."""
         templates = self._templates(policy)
-        infos = sorted([template.fill(content_key) for template in templates])
-        return b"".join(infos), 2 if any(template.version for template in templates) else 0
+        return b"".join(sorted([template.fill(content_key) for template in templates]))
 
     def room(self, policy: Policy = DEFAULT) -> int:
         """How many octets :meth:`wrap` will give."""
         templates = self._templates(policy)
-        return sum(len(t.prefix) + (t.key.key_size + 7) // 8 for t in templates)
+        return sum(len(t.prefix) + t.key_octets for t in templates)
+
+    def addressees(self, policy: Policy = DEFAULT) -> _core.Addressees:
+        """What C needs to encrypt to all of them. Raises as :meth:`check` does."""
+        templates = self._templates(policy)
+        kind = policy, _core.wraps_rsa
+        prepared = self._addressees.get(kind)
+        if prepared is None:
+            prepared = self._addressees[kind] = _addressees(templates, policy)
+        return prepared
 
     def _templates(self, policy: Policy) -> tuple[_Template, ...]:
         templates = self._prepared.get(policy)
@@ -106,6 +120,34 @@ class Recipients:
                 if problem.code in policy.warn - policy.refuse:
                     text = f"{recipient.subject} ({recipient.fingerprint[:16]}…): {problem}"
                     warnings.warn(text, RecipientWarning, stacklevel=5)
+
+
+def _addressees(templates: tuple[_Template, ...], policy: Policy) -> _core.Addressees:
+    infos, holes = b"", []
+    for template in sorted(templates, key=lambda template: template.prefix):
+        infos += template.prefix
+        holes.append((len(infos), template))
+        infos += bytes(template.key_octets)
+    # The CMSVersion of the EnvelopedData around them (RFC 5652 section 6.1).
+    version = 2 if any(template.version for template in templates) else 0
+    return _core.Addressees(infos, version, policy.key_len, _engine_holes(holes))
+
+
+def _engine_holes(holes: list[tuple[int, _Template]]) -> list[tuple[int, _core.RsaKey, str]] | None:
+    """The keys as C takes them; None if it can't do all of them."""
+    # Where two differ in the encrypted key alone, only that says which comes first in the SET.
+    told_apart = len({template.prefix for _, template in holes}) == len(holes)
+    if not told_apart or not _core.wraps_rsa:
+        return None
+    try:
+        return [(at, _engine_key(template.key), template.transport) for at, template in holes]
+    except ValueError:
+        return None
+
+
+def _engine_key(key: rsa.RSAPublicKey) -> _core.RsaKey:
+    numbers = key.public_numbers()
+    return _core.RsaKey(numbers.n, numbers.e)
 
 
 def as_recipients(to: Recipients | Recipient | Iterable[Recipient]) -> Recipients:
@@ -147,7 +189,7 @@ def _template(recipient: Recipient, policy: Policy) -> _Template:
         univ.OctetString(bytes(key_octets)),
     )
     prefix = encoder.encode(info)[:-key_octets]
-    return _Template(prefix, 2 if by_identifier else 0, key, _PADDINGS[transport], recipient)
+    return _Template(prefix, 2 if by_identifier else 0, key, transport, recipient)
 
 
 def _issuer_and_serial(recipient: Recipient) -> univ.Sequence:

@@ -1,71 +1,23 @@
-"""Encryption in every shape: one shot, push, and the pull and file shapes of streams.py."""
+"""Encryption of one message: in one shot, or pushed piece by piece."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import _core, mime
 from .answers import filled
 from .certificates import Recipient
 from .cms import Recipients, as_recipients
-from .errors import AlreadyFinalized, ConcurrentUseError, MessageError, SizeMismatchError
+from .errors import AlreadyFinalized, ConcurrentUseError
 from .policy import DEFAULT, Policy
-from .recognise import encrypted_inside
+from .sealing import Form, check_form, content_seal, job, message_seal, passes, seal_one
 
 if TYPE_CHECKING:
-    from ._core import Buffer, LineEnds
+    from ._core import Buffer
 
 To = Recipients | Recipient | Iterable[Recipient]
-Form = Literal["der", "pem", "smime", "message"]
-
-_SAMPLE = 64 << 10
-"""Octets of a body whose line feeds are counted beforehand."""
-
-_KEY_LEN = {"aes256-cbc": 32, "aes128-cbc": 16}
-
-
-class _Layout(NamedTuple):
-    base64: bool
-    before: bytes = b""
-    after: bytes = b""
-
-
-_LAYOUTS = {
-    "der": _Layout(base64=False),
-    "pem": _Layout(True, b"-----BEGIN CMS-----\r\n", b"-----END CMS-----\r\n"),
-    "smime": _Layout(True, mime.ENTITY_HEADER),
-}
-
-
-def _layout(form: str) -> _Layout:
-    if form not in _LAYOUTS:
-        raise ValueError(f"form={form!r}: choose one of {', '.join(_LAYOUTS)}, message")
-    return _LAYOUTS[form]
-
-
-def _seal(
-    to: Recipients,
-    policy: Policy,
-    layout: _Layout,
-    size: int | None,
-    line_ends: LineEnds = "as-is",
-) -> _core.Seal:
-    """A stream into C with a fresh key, which is wrapped for every recipient."""
-    seal = _core.Seal(_KEY_LEN[policy.cipher])
-    infos, version = to.wrap(seal.key(), policy)
-    seal.plan(
-        infos=infos,
-        version=version,
-        size=size,
-        before=layout.before,
-        after=layout.after,
-        base64=layout.base64,
-        line_ends=line_ends,
-    )
-    return seal
 
 
 class Encryptor:
@@ -237,11 +189,11 @@ class _MessageEncryptor(Encryptor):
         if self._body is None or not (final or len(self._held) - self._body >= mime.PEEK_LIMIT):
             return
         head, body = bytes(self._held[: self._body]), bytes(self._held[self._body :])
-        if _passes(head, body, self._policy, complete=final):
+        if passes(head, body, self._policy, complete=final):
             self._passes = True
             return
         body_size = None if self._size is None else self._size - len(head)
-        seal, inside = _message_seal(head, body_size, self._line_feeds, self._to, self._policy)
+        seal, inside = message_seal(head, body_size, self._line_feeds, self._to, self._policy)
         self._held[: self._body] = inside
         self._seal = seal
 
@@ -263,40 +215,6 @@ class _MessageEncryptor(Encryptor):
     def _abort(self) -> None:
         if self._seal is not None:
             self._seal.abort()
-
-
-def _passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
-    """Whether the message goes out as it came, because it is encrypted already."""
-    if policy.already_encrypted == "encrypt" or not encrypted_inside(head, body, complete=complete):
-        return False
-    if policy.already_encrypted == "refuse":
-        raise MessageError(
-            "already-encrypted",
-            "the message is encrypted already, and the policy refuses such a message: "
-            "already_encrypted='pass' lets it through, 'encrypt' encrypts it again",
-        )
-    return True
-
-
-def _message_seal(
-    head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
-) -> tuple[_core.Seal, bytes]:
-    """The stream for a message with this header block, and what goes into it first.
-
-    ``line_feeds``: how many bare ones the body has; None: not counted."""
-    framing = mime.frame(head)
-    line_ends: LineEnds = "as-is"
-    size = None
-    if body_size is not None:
-        size = len(framing.inside) + body_size
-    if framing.canonical:
-        size = size and size + (line_feeds or 0)
-        counted = body_size is None or line_feeds is not None
-        line_ends = "canonical" if counted else "strict"
-        if line_feeds == 0:
-            line_ends = "as-is"
-    layout = _Layout(base64=True, before=framing.outside)
-    return _seal(to, policy, layout, size, line_ends), framing.inside
 
 
 def encryptor(
@@ -330,7 +248,7 @@ def encryptor(
     prepared = as_recipients(to)
     if form == "message":
         return _MessageEncryptor(prepared, policy, size, line_feeds)
-    return _ContentEncryptor(_seal(prepared, policy, _layout(form), size))
+    return _ContentEncryptor(content_seal(prepared, policy, form, size))
 
 
 def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der") -> bytes:
@@ -342,11 +260,8 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
     EnvelopedData keeps a content secret; it doesn't prove where it comes from or that nobody
     changed it (RFC 8551 section 6). Sign first where that matters.
     """
-    view = memoryview(content).cast("B")
-    prepared = as_recipients(to)
-    if form == "message":
-        return _encrypt_message(view, prepared, policy)
-    return _whole(_seal(prepared, policy, _layout(form), len(view)), b"", view)
+    check_form(form)
+    return seal_one(job(content, as_recipients(to), policy), form)
 
 
 def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
@@ -364,38 +279,4 @@ def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> byt
     Raises RecipientError; MessageError ``already-encrypted``, ``header-too-large``. The plaintext
     is never given back in the place of a sealed message.
     """
-    return _encrypt_message(memoryview(message).cast("B"), as_recipients(to), policy)
-
-
-def _encrypt_message(view: memoryview, to: Recipients, policy: Policy) -> bytes:
-    head = _head_of(view)
-    body = view[len(head) :]
-    if _passes(head, body, policy, complete=True):
-        return bytes(view)
-    line_feeds: int | None
-    line_feeds, _ = _core.count_bare_line_feeds(body[:_SAMPLE])
-    if line_feeds == 0 and len(body) > _SAMPLE:
-        # Not one so far: probably none at all, and the cipher's pass will notice.
-        with suppress(SizeMismatchError):
-            seal, inside = _message_seal(head, len(body), None, to, policy)
-            return _whole(seal, inside, body)
-    if len(body) > _SAMPLE:
-        line_feeds, _ = _core.count_bare_line_feeds(body)
-    seal, inside = _message_seal(head, len(body), line_feeds, to, policy)
-    return _whole(seal, inside, body)
-
-
-def _whole(seal: _core.Seal, head: bytes, body: Buffer) -> bytes:
-    assert seal.total is not None  # noqa: S101 - the callers gave the size
-    return filled(seal.total, lambda out: seal.whole_into(head, body, out))
-
-
-def _head_of(message: memoryview) -> bytes:
-    """The header block, found without a copy of the body."""
-    room = 8 << 10
-    while True:
-        start = bytes(message[:room])
-        end, _ = mime.header_end(start, 0, final=room >= len(message))
-        if end is not None:
-            return start[:end]
-        room *= 4
+    return seal_one(job(message, as_recipients(to), policy), "message")

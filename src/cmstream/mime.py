@@ -75,12 +75,17 @@ def header_end(
     """
     end, resume = _first_no_field(buffer, start, final=final)
     if (resume if end is None else end) > HEADER_LIMIT:
-        raise MessageError(
-            "header-too-large",
-            f"the message's header block is longer than {HEADER_LIMIT} octets: "
-            "check that this is a mail, or encrypt it as binary content",
-        )
+        raise header_too_large()
     return end, resume
+
+
+def header_too_large() -> MessageError:
+    """The error past :data:`HEADER_LIMIT`."""
+    return MessageError(
+        "header-too-large",
+        f"the message's header block is longer than {HEADER_LIMIT} octets: "
+        "check that this is a mail, or encrypt it as binary content",
+    )
 
 
 def _first_no_field(

@@ -10,6 +10,8 @@ KeyTransport = Literal["pkcs1v15", "oaep-sha256"]
 RecipientId = Literal["issuer-serial", "ski"]
 AlreadyEncrypted = Literal["pass", "encrypt", "refuse"]
 
+_KEY_LEN = {"aes256-cbc": 32, "aes128-cbc": 16}
+
 PROBLEMS = frozenset(
     {
         "expired",
@@ -62,6 +64,11 @@ class Policy:
             if unknown := sorted(codes - PROBLEMS):
                 raise ValueError(f"{name}: no such problem: {', '.join(map(repr, unknown))}")
             object.__setattr__(self, name, codes)
+
+    @property
+    def key_len(self) -> int:
+        """Octets of the content-encryption key."""
+        return _KEY_LEN[self.cipher]
 
     def clone(self, **changes: Any) -> Policy:
         """This policy with some of its values changed. Raises ValueError and TypeError as the

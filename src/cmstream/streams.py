@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from . import _core, mime
-from .encrypt import Encryptor, Form, To, encryptor
+from .encrypt import Encryptor, To, encryptor
 from .errors import AlreadyFinalized
 from .policy import DEFAULT, Policy
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._core import Buffer
+    from .sealing import Form
 
 CHUNK = 256 << 10
 """Octets taken from a source at a time: few calls, and all of it stays in the cache."""

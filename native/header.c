@@ -1,0 +1,222 @@
+#include "header.h"
+
+#include "canon.h"
+
+/* A name's octets, and the blanks behind them, are no more than a line may have (RFC 5322 section
+ * 2.1.1). */
+enum { NAME_MOST = 998, CLAIM_REACH = 200 };
+
+/* --- one line --------------------------------------------------------------------------------- */
+
+static bool is_blank(uint8_t octet)
+{
+    return octet == ' ' || octet == '\t';
+}
+
+static bool is_space(uint8_t octet)
+{
+    return is_blank(octet) || octet == '\r' || octet == '\n';
+}
+
+/* Whether `len` octets begin with the lower-case `text`, in whatever case. */
+static bool begins(const uint8_t *octets, size_t len, const char *text)
+{
+    for (; *text; text++, octets++, len--) {
+        uint8_t lower = len && *octets >= 'A' && *octets <= 'Z' ? *octets | 0x20 : len ? *octets : 0;
+        if (lower != (uint8_t)*text)
+            return false;
+    }
+    return true;
+}
+
+/* The length of the name of the field that a line begins with, and where its colon is; 0 if it is no
+ * field. */
+static size_t field_name(const uint8_t *line, size_t len, size_t *colon)
+{
+    size_t name = 0, at;
+
+    while (name < len && name <= NAME_MOST && line[name] > ' ' && line[name] < 0x7f
+           && line[name] != ':')
+        name++;
+    for (at = name; at < len && at - name <= NAME_MOST && is_blank(line[at]); at++)
+        ;
+    if (at >= len || line[at] != ':' || name > NAME_MOST || at - name > NAME_MOST)
+        return 0;
+    *colon = at;
+    return name;
+}
+
+static bool is_mbox_line(const uint8_t *line, size_t len)
+{
+    size_t quote = len && line[0] == '>';
+    return len - quote >= 5 && !memcmp(line + quote, "From ", 5);
+}
+
+static size_t next_line(const uint8_t *message, size_t len, size_t at)
+{
+    const uint8_t *end = len > at ? memchr(message + at, '\n', len - at) : NULL;
+    return end ? (size_t)(end - message) + 1 : len;
+}
+
+/* --- fields that tell something --------------------------------------------------------------- */
+
+/* Whether a Content-Type may be that of an encrypted message, by its subtype. */
+static bool may_be_encrypted(const uint8_t *value, size_t len)
+{
+    const uint8_t *slash = memchr(value, '/', least(len, CLAIM_REACH + 1));
+
+    if (!slash)
+        return false;
+    size_t rest = len - (size_t)(slash + 1 - value);
+    slash++;
+    return begins(slash, rest, "pkcs7-mime") || begins(slash, rest, "x-pkcs7-mime")
+           || begins(slash, rest, "octet-stream") || begins(slash, rest, "encrypted");
+}
+
+/* Whether a Content-Transfer-Encoding may be binary: it says so, or has a comment to be skipped. */
+static bool may_be_binary(const uint8_t *value, size_t len)
+{
+    for (; len; value++, len--)
+        if (*value == '(' || begins(value, len, "binary"))
+            return true;
+    return false;
+}
+
+/* --- the block -------------------------------------------------------------------------------- */
+
+/* Notes a field that doesn't simply stay outside. The value reaches to the end of the message, since
+ * a glance at it may cross the next line end. */
+static void note(struct header *header, const uint8_t *message, size_t len, size_t start,
+                 size_t name, size_t colon)
+{
+    const uint8_t *line = message + start;
+    bool inside = begins(line, name, "content-");
+
+    if (!inside && !(name == 12 && begins(line, name, "mime-version")))
+        return;
+    if (name == 12 && begins(line, name, "content-type"))
+        header->suspect |= may_be_encrypted(line + colon + 1, len - start - colon - 1);
+    if (header->field_count == HEADER_MOST) {
+        header->special = true;
+        return;
+    }
+    header->field[header->field_count++] = (struct mime_field){
+        .start = (uint32_t)start,
+        .inside = inside,
+    };
+}
+
+static void end_field(struct header *header, const uint8_t *message, size_t at)
+{
+    static const char name[] = "content-transfer-encoding";
+    struct mime_field *field = header->field + header->field_count;
+    size_t colon = 0;
+
+    if (!header->field_count || (--field)->end)
+        return;
+    field->end = (uint32_t)at;
+    const uint8_t *line = message + field->start;
+    size_t len = at - field->start;
+    if (field->inside && field_name(line, len, &colon) == sizeof name - 1
+        && begins(line, len, name))
+        header->special |= may_be_binary(line + colon, len - colon);
+}
+
+/* What the fields come to when every line ends in CRLF, the last one too. */
+static void measure(struct header *header, const uint8_t *message)
+{
+    uint8_t last = 0;
+    size_t len = header->fields_end;
+    size_t bare = canon_count(message, len, &last), inside = 0, dropped = 0;
+    bool open = len && message[len - 1] != '\n';
+
+    header->canonical = !bare && !open;
+    for (unsigned i = 0; i < header->field_count; i++) {
+        const struct mime_field *field = &header->field[i];
+        size_t octets = field->end - field->start;
+        if (!header->canonical) {
+            last = 0;
+            octets += canon_count(message + field->start, octets, &last);
+            octets += open && field->end == len ? 2 : 0;
+        }
+        *(field->inside ? &inside : &dropped) += octets;
+    }
+    header->outside_len = len + bare + (open ? 2 : 0) - inside - dropped;
+    header->inside_len = inside + 2;
+}
+
+bool header_cut(const uint8_t *message, size_t len, struct header *header)
+{
+    size_t at = 0, colon = 0, reach = least(len, HEADER_LIMIT + 1);
+
+    header->field_count = 0;
+    header->suspect = header->special = false;
+    if (is_mbox_line(message, reach))
+        at = next_line(message, reach, 0);
+    for (size_t name; at < reach; at = next_line(message, reach, at)) {
+        if (at && is_blank(message[at]))
+            continue;
+        name = field_name(message + at, len - at, &colon);
+        end_field(header, message, at);
+        if (!name)
+            break;
+        note(header, message, len, at, name, colon);
+    }
+    end_field(header, message, at);
+    header->fields_end = header->end = at;
+    if (at < len && message[at] == '\n')
+        header->end = at + 1;
+    else if (at + 1 < len && message[at] == '\r' && message[at + 1] == '\n')
+        header->end = at + 2;
+    measure(header, message);
+    return header->end <= HEADER_LIMIT;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static uint8_t *write_lines(const uint8_t *message, const struct header *header, size_t start,
+                            size_t end, uint8_t *out)
+{
+    uint8_t last = 0;
+
+    if (start == end)
+        return out;
+    if (header->canonical)
+        return (uint8_t *)memcpy(out, message + start, end - start) + (end - start);
+    out += canon_copy(message + start, end - start, &last, out);
+    if (last == '\n')
+        return out;
+    memcpy(out, "\r\n", 2);
+    return out + 2;
+}
+
+void header_outside(const uint8_t *message, const struct header *header, uint8_t *out)
+{
+    size_t kept = 0;
+
+    for (unsigned i = 0; i < header->field_count; i++) {
+        out = write_lines(message, header, kept, header->field[i].start, out);
+        kept = header->field[i].end;
+    }
+    write_lines(message, header, kept, header->fields_end, out);
+}
+
+void header_inside(const uint8_t *message, const struct header *header, uint8_t *out)
+{
+    for (unsigned i = 0; i < header->field_count; i++)
+        if (header->field[i].inside)
+            out = write_lines(message, header, header->field[i].start, header->field[i].end, out);
+    memcpy(out, "\r\n", 2);
+}
+
+/* --- the body --------------------------------------------------------------------------------- */
+
+bool header_armoured(const uint8_t *body, size_t len)
+{
+    static const char armour[] = "-----BEGIN PGP MESSAGE-----", encoded[] = "LS0tLS1CRUdJTiBQR1Ag";
+
+    for (; len && is_space(*body); len--)
+        body++;
+    return (len >= sizeof armour - 1 && !memcmp(body, armour, sizeof armour - 1))
+           || (len >= sizeof encoded - 1 && !memcmp(body, encoded, sizeof encoded - 1));
+}

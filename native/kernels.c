@@ -1,0 +1,68 @@
+/* The tables of kernels as Python sees them: by number, and each on its known answer. */
+#include "core.h"
+
+#include <sys/mman.h>
+
+const char *aes_name(unsigned index)
+{
+    const struct aes_kernel *kernel = aes_kernel_at(index);
+    return kernel ? kernel->name : NULL;
+}
+
+const char *base64_name(unsigned index)
+{
+    const struct base64_kernel *kernel = base64_kernel_at(index);
+    return kernel ? kernel->name : NULL;
+}
+
+bool aes_check(unsigned index)
+{
+    return aes_known_answer(aes_kernel_at(index));
+}
+
+/* Every value of an octet and of a group of six bits, and the place of each in a line. */
+bool base64_check(unsigned index)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint8_t in[4 * BASE64_LINE_IN], out[4 * BASE64_LINE_OUT];
+
+    for (unsigned i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(i * 167 + 13);
+    base64_kernel_at(index)->lines(in, 4, out);
+    for (unsigned i = 0; i < sizeof in / 3 * 4; i++) {
+        const uint8_t *group = in + i / 4 * 3;
+        uint32_t bits = (uint32_t)group[0] << 16 | (uint32_t)group[1] << 8 | group[2];
+        if (out[i / 64 * BASE64_LINE_OUT + i % 64] != alphabet[bits >> (18 - 6 * (i % 4)) & 63])
+            return false;
+    }
+    return out[64] == '\r' && out[65] == '\n' && out[sizeof out - 1] == '\n';
+}
+
+void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out)
+{
+    struct cbc cbc;
+    cbc_begin(&cbc, key->key, key->key_len, key->iv);
+    cbc_update(&cbc, in, blocks * AES_BLOCK, out);
+    wipe(&cbc, sizeof cbc);
+}
+
+void base64_bare(const uint8_t *in, size_t lines, uint8_t *out)
+{
+    base64_kernel()->lines(in, lines, out);
+}
+
+void expect_large(uint8_t *fresh, size_t len)
+{
+#if defined(MADV_HUGEPAGE)
+    enum { PAGE = 4096 };
+    uintptr_t start = ((uintptr_t)fresh + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t end = ((uintptr_t)fresh + len) & ~(uintptr_t)(PAGE - 1);
+
+    if (start < end)
+        (void)madvise((uint8_t *)start, end - start, MADV_HUGEPAGE);
+#else
+    (void)fresh;
+    (void)len;
+#endif
+}

@@ -1,0 +1,383 @@
+/* Many messages at once: each has a place and a lane of the cipher while it is under way; where one
+ * ends, the next one begins. */
+#include "core.h"
+
+enum {
+    TURN = 256,       /* blocks: what all places have in hand stays in the cache */
+    SAMPLE = 4 << 10, /* octets of a body whose line feeds are counted beforehand */
+    WRAPS = 64,       /* keys encrypted in one go */
+};
+
+/* --- survey ----------------------------------------------------------------------------------- */
+
+/* How many octets canonical line ends will add. Where the first line feeds all have their CR, the
+ * others will too: they are looked at when they are encrypted. */
+static size_t survey_lines(const struct seal_job *job, struct seal_plan *plan)
+{
+    const uint8_t *body = job->data + job->header.end;
+    size_t len = job->len - job->header.end;
+    size_t first = job->flags & SEAL_COUNT ? len : least(len, SAMPLE);
+    uint8_t last = 0;
+
+    size_t bare = canon_count(body, first, &last);
+    if (!bare && first < len) {
+        plan->flags |= SEAL_STRICT;
+        return 0;
+    }
+    bare += canon_count(body + first, len - first, &last);
+    if (bare)
+        plan->flags |= SEAL_CANON;
+    return bare;
+}
+
+static int survey_message(struct seal_job *job)
+{
+    struct header *header = &job->header;
+    struct seal_plan *plan = &job->plan;
+
+    if (!header_cut(job->data, job->len, header))
+        return SEAL_NO_HEADER_END;
+    size_t body_len = job->len - header->end;
+    job->suspect = header->suspect || header_armoured(job->data + header->end, body_len);
+    plan->content_len = header->inside_len + body_len + survey_lines(job, plan);
+    return header->special || header->inside_len > SEAL_STEP ? SEAL_ALONE : 0;
+}
+
+static int64_t survey(struct seal_job *job)
+{
+    const struct seal_form *form = job->form;
+    int64_t total, outside = 0;
+
+    job->suspect = false;
+    job->plan = (struct seal_plan){
+        .before = form->before,
+        .before_len = form->before_len,
+        .infos_len = job->to->infos_len,
+        .after_len = form->after_len,
+        .content_len = job->len,
+        .version = job->to->version,
+        .flags = form->flags & SEAL_BASE64,
+    };
+    if (form->flags & SEAL_MESSAGE) {
+        int error = survey_message(job);
+        if (error)
+            return error;
+        outside = (int64_t)job->header.outside_len;
+    }
+    total = seal_total(&job->plan);
+    return total < 0 ? total : total + outside;
+}
+
+bool seal_survey(struct seal_job *jobs, size_t count)
+{
+    bool unusual = false;
+
+    for (struct seal_job *job = jobs; job < jobs + count; job++) {
+        job->total = survey(job);
+        if (job->total >= 0 && content_key_init(&job->key, job->to->key_len))
+            job->total = SEAL_NO_RANDOM;
+        unusual |= job->suspect || job->total < 0;
+    }
+    return unusual;
+}
+
+void seal_forget(struct seal_job *jobs, size_t count)
+{
+    for (struct seal_job *job = jobs; job < jobs + count; job++)
+        wipe(&job->key, sizeof job->key);
+}
+
+/* --- key transport ---------------------------------------------------------------------------- */
+
+static bool wanted(const struct seal_job *job)
+{
+    return job->out && job->total >= 0 && job->written >= 0;
+}
+
+/* Keys on their way to many recipients. */
+struct wraps {
+    struct rsa_job waiting[WRAPS];
+    size_t count;
+    int error;
+};
+
+static void wraps_do(struct wraps *wraps)
+{
+    wraps->error |= rsa_wrap(wraps->waiting, wraps->count);
+    wraps->count = 0;
+}
+
+static void wraps_add(struct wraps *wraps, const struct seal_to *to, const struct content_key *key,
+                      uint8_t *infos)
+{
+    memcpy(infos, to->infos, to->infos_len);
+    for (const struct hole *hole = to->holes; hole < to->holes + to->hole_count; hole++) {
+        if (wraps->count == WRAPS)
+            wraps_do(wraps);
+        wraps->waiting[wraps->count++] = (struct rsa_job){
+            .key = hole->key,
+            .secret = key->key,
+            .secret_len = key->key_len,
+            .padding = hole->padding,
+            .out = infos + hole->at,
+        };
+    }
+}
+
+static int wrap(struct seal_job *jobs, size_t count, uint8_t *infos)
+{
+    struct wraps wraps = {.count = 0, .error = 0};
+
+    for (struct seal_job *job = jobs; job < jobs + count; job++) {
+        if (!wanted(job) || !job->to->hole_count)
+            continue;
+        wraps_add(&wraps, job->to, &job->key, infos);
+        job->infos = infos;
+        infos += job->to->infos_len;
+    }
+    wraps_do(&wraps);
+    return wraps.error;
+}
+
+int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos)
+{
+    struct wraps wraps = {.count = 0, .error = 0};
+
+    wraps_add(&wraps, to, &seal->key, infos);
+    wraps_do(&wraps);
+    return wraps.error;
+}
+
+/* --- one message in its place ----------------------------------------------------------------- */
+
+static void place_begin(struct seal_place *place, struct seal_job *job)
+{
+    struct seal *seal = &place->seal;
+
+    place->job = job;
+    place->body = job->data;
+    place->body_len = job->len;
+    place->first = place->end = place->used = place->blocks = 0;
+    place->padded = false;
+    seal->out = job->out;
+    if (job->form->flags & SEAL_MESSAGE) {
+        const struct header *header = &job->header;
+        header_outside(job->data, header, seal->out);
+        header_inside(job->data, header, seal->text);
+        seal->out += header->outside_len;
+        place->end = place->used = header->inside_len;
+        place->body += header->end;
+        place->body_len -= header->end;
+    }
+    job->plan.infos = job->infos;
+    seal_head(seal, &job->plan, &job->key);
+}
+
+/* Whether a line feed of the body's next octets is bare where none may be. */
+static bool breaks_promise(struct seal_place *place, size_t len)
+{
+    struct seal *seal = &place->seal;
+    return seal->flags & SEAL_STRICT && canon_count(place->body, len, &seal->last);
+}
+
+/* Takes from the body until the queue has `want` octets, and pads what ends with it. */
+static int top_up(struct seal_place *place, size_t want)
+{
+    struct seal *seal = &place->seal;
+    size_t queued = place->end - place->first;
+    size_t part = least(place->body_len, want - queued), added = part;
+
+    if (breaks_promise(place, part))
+        return SEAL_BARE_LF;
+    memmove(seal->text, seal->text + place->first, queued);
+    if (seal->flags & SEAL_CANON)
+        added = canon_copy(place->body, part, &seal->last, seal->text + queued);
+    else if (part)
+        memcpy(seal->text + queued, place->body, part);
+    place->body += part;
+    place->body_len -= part;
+    place->first = 0;
+    place->end = queued + added;
+    if (!place->body_len) {
+        size_t padding = AES_BLOCK - place->end % AES_BLOCK;
+        memset(seal->text + place->end, (int)padding, padding);
+        place->end += padding;
+        place->padded = true;
+    }
+    if (place->end > place->used)
+        place->used = place->end;
+    return 0;
+}
+
+/* Gives the place's lane its next blocks, at most `want`: out of the queue, or, where that is empty
+ * and nothing has to be changed, out of the message itself. */
+static int place_prepare(struct seal_place *place, size_t want)
+{
+    struct seal *seal = &place->seal;
+    struct lane *lane = &seal->cbc.lane;
+    size_t queued = place->end - place->first, len = want * AES_BLOCK;
+
+    if (!queued && !(seal->flags & SEAL_CANON) && place->body_len >= len) {
+        if (breaks_promise(place, len))
+            return SEAL_BARE_LF;
+        lane->in = place->body;
+        place->body += len;
+        place->body_len -= len;
+        place->blocks = want;
+    } else {
+        int error = queued < len && !place->padded ? top_up(place, len) : 0;
+        if (error)
+            return error;
+        place->blocks = least(want, (place->end - place->first) / AES_BLOCK);
+        lane->in = seal->text + place->first;
+        place->first += place->blocks * AES_BLOCK;
+    }
+    lane->out = seal->out;
+    if (seal->flags & SEAL_BASE64) {
+        memcpy(seal->run, seal->base64.carry, seal->base64.fill);
+        lane->out = seal->run + seal->base64.fill;
+    }
+    return 0;
+}
+
+/* Gives out what the lane has encrypted. */
+static void place_flush(struct seal_place *place)
+{
+    struct seal *seal = &place->seal;
+    uint8_t *end = seal->cbc.lane.out;
+
+    if (!(seal->flags & SEAL_BASE64)) {
+        seal->out = end;
+        return;
+    }
+    seal->base64.fill = 0;
+    seal_emit(seal, seal->run, (size_t)(end - seal->run));
+}
+
+static void place_leave(struct seal_place *place, int error)
+{
+    struct seal_job *job = place->job;
+    const struct seal_form *form = job->form;
+
+    wipe(place->seal.text, place->used);
+    if (!error)
+        seal_tail(&place->seal, form->after, form->after_len);
+    job->written = error ? error : place->seal.out - job->out;
+    seal_abort(&place->seal);
+}
+
+/* --- all places ------------------------------------------------------------------------------- */
+
+struct batch {
+    struct seal_job *next, *end;
+    struct seal_place *place[SEAL_PLACES]; /* the first `count` have a message */
+    unsigned count;
+    size_t left; /* blocks of this turn */
+};
+
+static void batch_leave(struct batch *batch, unsigned i, int error)
+{
+    struct seal_place *free = batch->place[i];
+
+    place_leave(free, error);
+    batch->place[i] = batch->place[--batch->count];
+    batch->place[batch->count] = free;
+}
+
+/* A message that joins in the middle of a turn gets just so many blocks that it ends the turn with
+ * the others. */
+static void batch_refill(struct batch *batch)
+{
+    for (; batch->count < SEAL_PLACES && batch->next < batch->end; batch->next++) {
+        if (!wanted(batch->next))
+            continue;
+        unsigned i = batch->count++;
+        place_begin(batch->place[i], batch->next);
+        int error = place_prepare(batch->place[i], batch->left);
+        if (error)
+            batch_leave(batch, i, error);
+    }
+}
+
+/* All lanes go on until the first one has done its blocks. */
+static void batch_encrypt(struct batch *batch)
+{
+    struct lane *lane[SEAL_PLACES];
+    size_t blocks = batch->left;
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        lane[i] = &batch->place[i]->seal.cbc.lane;
+        blocks = least(blocks, batch->place[i]->blocks);
+    }
+    aes_cbc(lane, batch->count, blocks);
+    for (unsigned i = 0; i < batch->count; i++)
+        batch->place[i]->blocks -= blocks;
+    batch->left = batch->left > blocks ? batch->left - blocks : TURN;
+}
+
+static void batch_settle(struct batch *batch)
+{
+    for (unsigned i = batch->count; i--;) {
+        struct seal_place *place = batch->place[i];
+        if (place->blocks)
+            continue;
+        place_flush(place);
+        bool ended = place->padded && place->first == place->end;
+        int error = ended ? 0 : place_prepare(place, batch->left);
+        if (ended || error)
+            batch_leave(batch, i, error);
+    }
+}
+
+/* A message alone has kernels of its own, which make lines beside its chain. */
+static void batch_alone(struct batch *batch)
+{
+    struct seal_place *place = batch->place[0];
+    struct seal *seal = &place->seal;
+    const unsigned flags = seal->flags;
+    const uint8_t last = seal->last;
+    struct lane *lane[1] = {&seal->cbc.lane};
+
+    aes_cbc(lane, 1, place->blocks);
+    place_flush(place);
+    /* What is in the queue has been looked at. */
+    seal->flags &= ~(unsigned)(SEAL_STRICT | SEAL_CANON);
+    (void)seal_content(seal, seal->text + place->first, place->end - place->first);
+    seal->flags = flags;
+    seal->last = last;
+    int error = seal_content(seal, place->body, place->body_len);
+    if (!error)
+        seal_last_block(seal);
+    batch_leave(batch, 0, error);
+}
+
+static void batch_run(struct batch *batch)
+{
+    batch_refill(batch);
+    while (batch->count) {
+        batch_encrypt(batch);
+        batch_settle(batch);
+        batch_refill(batch);
+        if (batch->count == 1 && !batch->place[0]->padded)
+            batch_alone(batch);
+    }
+}
+
+size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct seal_places *places)
+{
+    struct batch batch = {.next = jobs, .end = jobs + count, .left = TURN};
+
+    for (unsigned i = 0; i < SEAL_PLACES; i++)
+        batch.place[i] = &places->place[i];
+    for (size_t i = 0; i < count; i++)
+        jobs[i].written = 0;
+    if (wrap(jobs, count, infos))
+        for (size_t i = 0; i < count; i++)
+            jobs[i].written = SEAL_NO_RANDOM;
+    batch_run(&batch);
+    seal_forget(jobs, count);
+    size_t failed = 0;
+    for (size_t i = 0; i < count; i++)
+        failed += jobs[i].written < 0;
+    return failed;
+}

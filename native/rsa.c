@@ -1,0 +1,288 @@
+#include "rsa_rows.h"
+
+#include "sha256.h"
+
+#include <unistd.h>
+#if defined(__APPLE__)
+#include <sys/random.h>
+#endif
+
+enum { LANES = 8, HASH = SHA256_SIZE };
+
+static const struct rsa_row *const rows[] = {
+#if defined(__x86_64__)
+    &rsa_ifma8,
+    &rsa_ifma1,
+#endif
+    NULL,
+};
+
+static const struct rsa_row *row_at(unsigned index)
+{
+    uint32_t missing = ~cpu_features();
+
+    for (const struct rsa_row *const *row = rows; *row; row++)
+        if (!((*row)->needs & missing) && !index--)
+            return *row;
+    return NULL;
+}
+
+const char *rsa_name(unsigned index)
+{
+    const struct rsa_row *row = row_at(index);
+    return row ? row->name : NULL;
+}
+
+/* --- octets and digits ------------------------------------------------------------------------ */
+
+static void to_digits(const uint8_t *octets, unsigned size, uint64_t *digits)
+{
+    const uint64_t mask = (UINT64_C(1) << RSA_DIGIT_BITS) - 1;
+    uint64_t word = 0, *digit = digits;
+    unsigned bits = 0;
+
+    memset(digits, 0, RSA_MOST_DIGITS * sizeof *digits);
+    for (const uint8_t *octet = octets + size; octet-- > octets;) {
+        word |= (uint64_t)*octet << bits;
+        bits += 8;
+        if (bits >= RSA_DIGIT_BITS) {
+            *digit++ = word & mask;
+            bits -= RSA_DIGIT_BITS;
+            word = (uint64_t)*octet >> (8 - bits);
+        }
+    }
+    *digit = word;
+}
+
+static void to_octets(const uint64_t *digit, uint8_t *octets, unsigned size)
+{
+    uint64_t word = 0;
+    unsigned bits = 0;
+
+    for (uint8_t *octet = octets + size; octet-- > octets;) {
+        if (bits < 8) {
+            uint64_t next = *digit++;
+            *octet = (uint8_t)(word | next << bits);
+            word = next >> (8 - bits);
+            bits += RSA_DIGIT_BITS - 8;
+        } else {
+            *octet = (uint8_t)word;
+            word >>= 8;
+            bits -= 8;
+        }
+    }
+}
+
+/* --- padding ---------------------------------------------------------------------------------- */
+
+/* Fills with random octets in portions that getentropy gives. */
+static int fill_random(uint8_t *octets, size_t len)
+{
+    enum { PORTION = 256 };
+    int error = 0;
+
+    for (size_t part; len && !error; octets += part, len -= part) {
+        part = least(len, PORTION);
+        error = getentropy(octets, part);
+    }
+    return error;
+}
+
+/* Random octets but zero, each value alike. Zeros are left out: how many there were and where tells
+ * nothing of those that stay. */
+static int fill_nonzero(uint8_t *octets, size_t len)
+{
+    uint8_t fresh[64];
+    size_t filled = 0;
+    int error = fill_random(octets, len);
+
+    for (size_t i = 0; i < len; i++) {
+        octets[filled] = octets[i];
+        filled += octets[i] != 0;
+    }
+    while (filled < len && !error) {
+        error = fill_random(fresh, sizeof fresh);
+        for (size_t i = 0; i < sizeof fresh && filled < len; i++) {
+            octets[filled] = fresh[i];
+            filled += fresh[i] != 0;
+        }
+    }
+    wipe(fresh, sizeof fresh);
+    return error;
+}
+
+/* RFC 8017 section 7.2.1: 00 02, random octets, 00, the secret. */
+static int pad_pkcs1(const struct rsa_job *job, uint8_t *block)
+{
+    size_t random = job->key->size - job->secret_len - 3;
+    int error = fill_nonzero(block + 2, random);
+
+    block[0] = 0;
+    block[1] = 2;
+    block[2 + random] = 0;
+    memcpy(block + 3 + random, job->secret, job->secret_len);
+    return error;
+}
+
+/* MGF1 with SHA-256 (RFC 8017 appendix B.2.1), added to `target`. */
+static void add_mask(const uint8_t seed[], size_t seed_len, uint8_t *target, size_t len)
+{
+    uint8_t input[RSA_MOST_OCTETS + 4], hash[HASH];
+
+    memcpy(input, seed, seed_len);
+    memset(input + seed_len, 0, 4);
+    for (uint8_t counter = 0; len; counter++) {
+        size_t part = least(len, HASH);
+        input[seed_len + 3] = counter; /* 512 octets are 16 hashes */
+        sha256(input, seed_len + 4, hash);
+        for (size_t i = 0; i < part; i++)
+            target[i] ^= hash[i];
+        target += part;
+        len -= part;
+    }
+    wipe(input, sizeof input);
+    wipe(hash, sizeof hash);
+}
+
+/* RFC 8017 section 7.1.1 with an empty label: 00, the masked seed, the masked data block. */
+static int pad_oaep(const struct rsa_job *job, uint8_t *block)
+{
+    uint8_t *seed = block + 1, *data = seed + HASH;
+    size_t data_len = job->key->size - 1 - HASH, zeros = data_len - HASH - 1 - job->secret_len;
+    int error = fill_random(seed, HASH);
+
+    block[0] = 0;
+    sha256(NULL, 0, data);
+    memset(data + HASH, 0, zeros);
+    data[HASH + zeros] = 1;
+    memcpy(data + HASH + zeros + 1, job->secret, job->secret_len);
+    add_mask(seed, HASH, data, data_len);
+    add_mask(data, data_len, seed, HASH);
+    return error;
+}
+
+/* --- many ------------------------------------------------------------------------------------- */
+
+struct work {
+    uint64_t number[LANES][RSA_MOST_DIGITS]; /* secret */
+    const struct rsa_key *key[LANES];
+    uint8_t *out[LANES];
+    unsigned count;
+};
+
+static void work_add(struct work *work, const struct rsa_key *key, const uint8_t *block,
+                     uint8_t *out)
+{
+    to_digits(block, key->size, work->number[work->count]);
+    work->key[work->count] = key;
+    work->out[work->count++] = out;
+}
+
+/* What the compiler may have left on the stack of a row's function, as far as that reaches. */
+__attribute__((noinline)) static void wipe_stack(void)
+{
+    uint8_t frames[32 << 10];
+    wipe(frames, sizeof frames);
+}
+
+static void work_do(struct work *work, const struct rsa_row *row)
+{
+    unsigned step;
+
+    for (unsigned i = 0; i < work->count; i += step) {
+        step = (unsigned)least(row->lanes, work->count - i);
+        row->power(work->key + i, work->number + i, step);
+    }
+    wipe_stack();
+    for (unsigned i = 0; i < work->count; i++)
+        to_octets(work->number[i], work->out[i], work->key[i]->size);
+    wipe(work, sizeof *work);
+}
+
+/* A few numbers alone take less time than the wide row with most of its lanes free. */
+static const struct rsa_row *row_for(unsigned count)
+{
+    enum { FEW = 4 };
+    return row_at(count > FEW ? 0 : 1);
+}
+
+static bool alike(const struct rsa_key *a, const struct rsa_key *b)
+{
+    return a->digits == b->digits && a->exponent == b->exponent;
+}
+
+/* Takes one job out of those that are left, and others whose keys are like its. */
+static int wrap_alike(const struct rsa_job *jobs, uint64_t *left)
+{
+    const struct rsa_key *key = jobs[__builtin_ctzll(*left)].key;
+    uint8_t block[RSA_MOST_OCTETS];
+    struct work work = {.count = 0};
+    int error = 0;
+
+    for (uint64_t rest = *left; rest && work.count < LANES; rest &= rest - 1) {
+        const struct rsa_job *job = &jobs[__builtin_ctzll(rest)];
+        if (!alike(job->key, key))
+            continue;
+        error |= job->padding == RSA_PKCS1V15 ? pad_pkcs1(job, block) : pad_oaep(job, block);
+        work_add(&work, job->key, block, job->out);
+        *left &= ~(rest & -rest);
+    }
+    wipe(block, sizeof block);
+    work_do(&work, row_for(work.count));
+    return error;
+}
+
+int rsa_wrap(const struct rsa_job *jobs, size_t count)
+{
+    int error = !count || row_at(0) ? 0 : -1;
+
+    for (size_t part; count && !error; jobs += part, count -= part) {
+        part = least(count, 64);
+        uint64_t left = UINT64_MAX >> (64 - part);
+        while (left)
+            error |= wrap_alike(jobs, &left);
+    }
+    return error;
+}
+
+/* --- by number -------------------------------------------------------------------------------- */
+
+void rsa_raw(unsigned index, const struct rsa_key *const key[], const uint8_t *const in[],
+             uint8_t *const out[], size_t count)
+{
+    struct work work = {.count = 0};
+
+    for (size_t i = 0; i < count; i++) {
+        work_add(&work, key[i], in[i], out[i]);
+        if (work.count == LANES || i + 1 == count)
+            work_do(&work, row_at(index));
+    }
+}
+
+/* Modulo 2^1246 - 1 powers of two go round, and so do their negatives, which have almost every bit
+ * set; R is 4 there, and all the constants are plain. */
+bool rsa_check(unsigned index)
+{
+    enum { BITS = 1246, TOP = BITS / RSA_DIGIT_BITS, DIGITS = TOP + 1, EXPONENT = 65537 };
+    const struct rsa_row *row = row_at(index);
+    struct rsa_key key = {.r_squared = {16}, .inverse = 1, .exponent = EXPONENT, .digits = DIGITS};
+    uint64_t number[LANES][RSA_MOST_DIGITS], expected[LANES][RSA_MOST_DIGITS];
+    const struct rsa_key *keys[LANES];
+
+    for (unsigned i = 0; i < TOP; i++)
+        key.modulus[i] = (UINT64_C(1) << RSA_DIGIT_BITS) - 1;
+    key.modulus[TOP] = (UINT64_C(1) << BITS % RSA_DIGIT_BITS) - 1;
+    for (unsigned i = 0; i < row->lanes; i++) {
+        unsigned bit = 5 + 37 * i, turned = bit * EXPONENT % BITS;
+        memcpy(number[i], key.modulus, sizeof key.modulus);
+        memcpy(expected[i], key.modulus, sizeof key.modulus);
+        number[i][bit / RSA_DIGIT_BITS] -= UINT64_C(1) << bit % RSA_DIGIT_BITS;
+        expected[i][turned / RSA_DIGIT_BITS] -= UINT64_C(1) << turned % RSA_DIGIT_BITS;
+        keys[i] = &key;
+    }
+    row->power(keys, number, row->lanes);
+    for (unsigned i = 0; i < row->lanes; i++)
+        if (memcmp(number[i], expected[i], DIGITS * sizeof *number[i]) != 0)
+            return false;
+    return true;
+}

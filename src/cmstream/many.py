@@ -1,0 +1,249 @@
+"""Many messages at once: whole groups go through C in one call, into memory that is used again."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+
+from . import _core
+from .answers import Pool, Slab
+from .cms import as_recipients
+from .policy import DEFAULT, Policy
+from .sealing import Form, Group, Job, check_form, failure, job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ._core import Buffer
+    from .encrypt import To
+
+    Order = tuple[Buffer, To] | tuple[Buffer, To, Policy]
+
+Answer = memoryview | Exception
+
+GROUP_COUNT = 1024
+GROUP_OCTETS = 64 << 20
+"""The most messages, and octets of them, that go through C in one call; a longer one goes alone."""
+
+POOL_LIMIT = 64 << 20
+"""The most octets that stay with the process for answers to come."""
+
+_pool = Pool(POOL_LIMIT)
+
+
+@overload
+def encrypt_many(
+    jobs: Iterable[Order],
+    *,
+    form: Form = ...,
+    policy: Policy = ...,
+    return_exceptions: Literal[False] = ...,
+) -> list[memoryview]: ...
+@overload
+def encrypt_many(
+    jobs: Iterable[Order],
+    *,
+    form: Form = ...,
+    policy: Policy = ...,
+    return_exceptions: bool,
+) -> list[memoryview | Exception]: ...
+def encrypt_many(
+    jobs: Iterable[Order],
+    *,
+    form: Form = "message",
+    policy: Policy = DEFAULT,
+    return_exceptions: bool = False,
+) -> Any:
+    """Encrypts many messages, as many at once as the processor takes.
+
+    ``jobs``: pairs ``(data, to)``, or ``(data, to, policy)``; data is any contiguous bytes-like
+    object, which must not change meanwhile; to is a :class:`Recipients` (best, since it is
+    prepared once), one Recipient or several. ``form`` as in :func:`encrypt`, for all.
+
+    Gives the answers in the order of the jobs: read-only memoryviews of memory that is used
+    again once nobody refers to them any more. An answer stays valid and unchanged as long as it,
+    or a slice of it, is held; but a small one keeps others' room with it, up to 16 times its own
+    size: ``bytes(answer)`` is the way to keep one for long. At most 64 MiB (:data:`POOL_LIMIT`)
+    stay with the process.
+
+    With ``return_exceptions`` the answer of a job that fails is its exception, and the others are
+    answered; else the first exception is raised. Raises as :func:`encrypt_message` and
+    :func:`encrypt` do.
+    """
+    check_form(form)
+    answers: list[Answer] = []
+    for group in _groups(jobs, policy):
+        answers += _sealed(group, form, _Slabs(_pool))
+        if not return_exceptions:
+            _raise_first(answers)
+    return answers
+
+
+def encrypt_many_iter(
+    jobs: Iterable[Order],
+    *,
+    form: Form = "message",
+    policy: Policy = DEFAULT,
+    return_exceptions: bool = False,
+    in_flight: int = 256,
+) -> Iterator[memoryview | Exception]:
+    """As :func:`encrypt_many`, for jobs without end: takes at most ``in_flight`` of them before
+    it gives their answers. Raises ValueError for less than one."""
+    check_form(form)
+    if in_flight < 1:
+        raise ValueError(f"in_flight={in_flight}: must be 1 or more")
+    return _flow(iter(jobs), form, policy, return_exceptions, in_flight)
+
+
+def _flow(
+    jobs: Iterator[Order], form: Form, policy: Policy, return_exceptions: bool, in_flight: int
+) -> Iterator[Answer]:
+    while some := list(itertools.islice(jobs, in_flight)):
+        yield from encrypt_many(some, form=form, policy=policy, return_exceptions=return_exceptions)
+
+
+def encrypt_many_into(
+    jobs: Iterable[Order],
+    buffer: Buffer,
+    *,
+    form: Form = "message",
+    policy: Policy = DEFAULT,
+    return_exceptions: bool = False,
+) -> list[memoryview | Exception]:
+    """As :func:`encrypt_many`, into the caller's writable ``buffer``: the answers are read-only
+    slices of it, in any order. Raises ValueError, which says how many octets are needed, when it
+    is too small."""
+    check_form(form)
+    orders = [_job(order, policy) for order in jobs]
+    answers = _sealed(orders, form, _Given(buffer))
+    if not return_exceptions:
+        _raise_first(answers)
+    return answers
+
+
+def _raise_first(answers: list[Answer]) -> None:
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+
+
+# Jobs and groups
+
+
+def _job(order: Order, policy: Policy) -> Job | Exception:
+    try:
+        data, to, *own = order
+        return job(data, as_recipients(to), own[0] if own else policy)
+    except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
+        return error
+
+
+def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exception]]:
+    group: list[Job | Exception] = []
+    octets = 0
+    for order in orders:
+        one = _job(order, policy)
+        size = len(one.data) if isinstance(one, Job) else 0
+        if group and (len(group) == GROUP_COUNT or octets + size > GROUP_OCTETS):
+            yield group
+            group, octets = [], 0
+        group.append(one)
+        octets += size
+    if group:
+        yield group
+
+
+class _Room(Protocol):
+    """Where answers go."""
+
+    def reserve(self, size: int) -> tuple[Any, memoryview]:
+        """Room for ``size`` octets: for C, and for the caller."""
+
+    def close(self) -> None:
+        """There will be no more."""
+
+
+class _Slabs:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._slabs: dict[int, Slab] = {}
+        self._full: list[Slab] = []
+
+    def reserve(self, size: int) -> tuple[Any, memoryview]:
+        kind = self._pool.kind(size)
+        slab = self._slabs.get(kind)
+        at = None if slab is None else slab.reserve(size)
+        while at is None:
+            if slab is not None:
+                self._full.append(slab)
+            slab = self._slabs[kind] = self._pool.borrow(size)
+            at = slab.reserve(size)
+        assert slab is not None  # noqa: S101 - or there would be no place
+        return slab.pointer(at), slab.view(at, size)
+
+    def close(self) -> None:
+        for slab in itertools.chain(self._full, self._slabs.values()):
+            self._pool.give_back(slab)
+
+
+class _Given:
+    def __init__(self, buffer: Buffer) -> None:
+        self._view = memoryview(buffer).cast("B")
+        self._start = _core.pointer(self._view)
+        self._used = self.missing = 0
+
+    def reserve(self, size: int) -> tuple[Any, memoryview]:
+        at = self._used
+        self._used += size
+        if self._used > len(self._view):
+            raise ValueError(
+                f"the buffer of {len(self._view)} octets is too small: give {self._used} or more"
+            )
+        return self._start + at, self._view[at : at + size].toreadonly()
+
+    def close(self) -> None:
+        pass
+
+
+# The work
+
+
+def _sealed(jobs: list[Job | Exception], form: Form, room: _Room) -> list[Answer]:
+    answers: list[Any] = list(jobs)
+    good = [index for index, job in enumerate(jobs) if isinstance(job, Job)]
+    # Long ones first: the lanes that are left when all others have ended are the shorter for it.
+    good.sort(key=lambda index: -len(answers[index].data))
+    try:
+        again = _seal_into(answers, good, form, room, count_all=False)
+        if again:
+            _seal_into(answers, again, form, room, count_all=True)
+    finally:
+        room.close()
+    return answers
+
+
+def _seal_into(
+    answers: list[Any], indices: list[int], form: Form, room: _Room, *, count_all: bool
+) -> list[int]:
+    """Puts answers in the place of jobs; gives those that must be done again, with their line
+    feeds counted."""
+    jobs = [answers[index] for index in indices]
+    group = Group(jobs, form, count_all=count_all)
+    for slot, (index, found) in enumerate(zip(indices, group.survey(), strict=True)):
+        if isinstance(found, int):
+            pointer, answers[index] = room.reserve(found)
+            group.place(slot, pointer)
+        else:
+            answers[index] = memoryview(found) if isinstance(found, bytes) else found
+    failed = group.run()
+    if not failed:
+        return []
+    again = []
+    for slot, index in enumerate(indices):
+        code = group.written(slot)
+        if code == _core.BARE_LF and not count_all:
+            answers[index] = jobs[slot]
+            again.append(index)
+        elif code < 0:
+            answers[index] = failure(code)
+    return again

@@ -1,0 +1,206 @@
+"""From a message and its recipients to the engine: a stream into C, or one call for many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from . import _core, mime
+from .answers import filled
+from .errors import CmstreamError, MessageError
+from .recognise import encrypted_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._core import Buffer, LineEnds
+    from .cms import Recipients
+    from .policy import Policy
+
+Form = Literal["der", "pem", "smime", "message"]
+
+
+class _Layout(NamedTuple):
+    base64: bool
+    before: bytes = b""
+    after: bytes = b""
+
+
+_LAYOUTS = {
+    "der": _Layout(base64=False),
+    "pem": _Layout(True, b"-----BEGIN CMS-----\r\n", b"-----END CMS-----\r\n"),
+    "smime": _Layout(True, mime.ENTITY_HEADER),
+    "message": _Layout(True, mime.ENTITY_HEADER),
+}
+_FORMS = {
+    name: _core.Form(layout.before, layout.after, base64=layout.base64, message=name == "message")
+    for name, layout in _LAYOUTS.items()
+}
+
+
+def check_form(form: str) -> None:
+    """Raises ValueError for a form that there isn't."""
+    if form not in _LAYOUTS:
+        raise ValueError(f"form={form!r}: choose one of {', '.join(_LAYOUTS)}")
+
+
+def passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
+    """Whether the message goes out as it came, because it is encrypted already."""
+    if policy.already_encrypted == "encrypt" or not encrypted_inside(head, body, complete=complete):
+        return False
+    if policy.already_encrypted == "refuse":
+        raise MessageError(
+            "already-encrypted",
+            "the message is encrypted already, and the policy refuses such a message: "
+            "already_encrypted='pass' lets it through, 'encrypt' encrypts it again",
+        )
+    return True
+
+
+# A stream
+
+
+def content_seal(to: Recipients, policy: Policy, form: Form, size: int | None) -> _core.Seal:
+    """The stream for content."""
+    check_form(form)
+    return _seal(to, policy, _LAYOUTS[form], size)
+
+
+def message_seal(
+    head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
+) -> tuple[_core.Seal, bytes]:
+    """The stream for a message with this header block, and what goes into it first.
+
+    ``line_feeds``: how many bare ones the body has; None: not counted."""
+    framing = mime.frame(head)
+    line_ends: LineEnds = "as-is"
+    size = None
+    if body_size is not None:
+        size = len(framing.inside) + body_size
+    if framing.canonical:
+        size = size and size + (line_feeds or 0)
+        counted = body_size is None or line_feeds is not None
+        line_ends = "canonical" if counted else "strict"
+        if line_feeds == 0:
+            line_ends = "as-is"
+    layout = _Layout(base64=True, before=framing.outside)
+    return _seal(to, policy, layout, size, line_ends), framing.inside
+
+
+def _seal(
+    to: Recipients,
+    policy: Policy,
+    layout: _Layout,
+    size: int | None,
+    line_ends: LineEnds = "as-is",
+) -> _core.Seal:
+    """A stream into C with a fresh key, which is wrapped for every recipient."""
+    seal = _core.Seal(policy.key_len)
+    addressees = to.addressees(policy)
+    infos = seal.wrap(addressees) if addressees.wraps else to.wrap(seal.key(), policy)
+    seal.plan(
+        infos=infos,
+        version=addressees.version,
+        size=size,
+        before=layout.before,
+        after=layout.after,
+        base64=layout.base64,
+        line_ends=line_ends,
+    )
+    return seal
+
+
+# One call
+
+
+class Job(NamedTuple):
+    """A message or content to be sealed, with what C needs of its recipients."""
+
+    data: memoryview
+    to: Recipients
+    policy: Policy
+    addressees: _core.Addressees
+
+
+def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
+    """Raises RecipientError; TypeError where ``data`` isn't bytes-like and contiguous."""
+    return Job(memoryview(data).cast("B"), to, policy, to.addressees(policy))
+
+
+class Group:
+    """Jobs of one form, sealed by one call into C. ``count_all``: their line feeds are known not
+    to be all alike."""
+
+    def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
+        self._jobs = jobs
+        self._batch = batch = _core.Batch(_FORMS[form], len(jobs))
+        self.place, self.run, self.written = batch.place, batch.run, batch.written
+        self.run_into = batch.run_into
+        for index, job in enumerate(jobs):
+            batch.put(index, job.data, job.addressees, count_all=count_all)
+
+    def survey(self) -> list[int | bytes | Exception]:
+        """For each job how many octets it will come to, or its answer without any sealing: the
+        message that is encrypted already, or the error."""
+        found: list[int | bytes | Exception]
+        if self._batch.survey():
+            found = [self._look(index, job) for index, job in enumerate(self._jobs)]
+        else:
+            found = [self._batch.total(index) for index in range(len(self._jobs))]
+        for index, job in enumerate(self._jobs):
+            if not job.addressees.wraps and isinstance(found[index], int):
+                try:
+                    infos = job.to.wrap(self._batch.key(index), job.policy)
+                    self._batch.bring(index, infos)
+                except CmstreamError as error:
+                    found[index] = error
+        return found
+
+    def _look(self, index: int, job: Job) -> int | bytes | Exception:
+        body = self._batch.suspect(index)
+        total = self._batch.total(index)
+        try:
+            if body is not None and passes(
+                bytes(job.data[:body]), job.data[body:], job.policy, complete=True
+            ):
+                return bytes(job.data)
+            if total == _core.ALONE:
+                return _alone(job, self._batch.body(index))
+        except CmstreamError as error:
+            return error
+        return total if total >= 0 else failure(total)
+
+
+def failure(code: int) -> Exception:
+    """The exception for a code that stands in the place of a length."""
+    if code == _core.NO_HEADER_END:
+        return mime.header_too_large()
+    if code == _core.NO_RANDOM:
+        return OSError(_core.NO_RANDOM_TEXT)
+    return ValueError("the sealed message would be longer than 2**63 octets")
+
+
+def _alone(job: Job, body: int) -> bytes:
+    """A message with more octets of ``Content-*`` fields than a place in C can hold."""
+    line_feeds, _ = _core.count_bare_line_feeds(job.data[body:])
+    seal, inside = message_seal(
+        bytes(job.data[:body]), len(job.data) - body, line_feeds, job.to, job.policy
+    )
+    out = bytearray(seal.bound(len(inside) + len(job.data) - body))
+    count = seal.update_into(inside, out)
+    count += seal.update_into(job.data[body:], out, count)
+    return bytes(out[: count + seal.finish_into(out, count)])
+
+
+def seal_one(job: Job, form: Form) -> bytes:
+    """A job alone. Raises RecipientError, MessageError."""
+    for count_all in (False, True):
+        group = Group([job], form, count_all=count_all)
+        (found,) = group.survey()
+        if isinstance(found, Exception):
+            raise found
+        if isinstance(found, bytes):
+            return found
+        answer = filled(found, group.run_into)
+        if group.written(0) >= 0:
+            return answer
+    raise failure(group.written(0))
