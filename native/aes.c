@@ -1,10 +1,15 @@
 #include "aes_rows.h"
 
+/* Widest first: what comes later has fewer lanes or is slower for as many. */
 static const struct aes_kernel *const rows[] = {
 #if defined(__x86_64__)
+    &aes_vaes512,
+    &aes_vaes256,
+    &aes_aesni8,
     &aes_aesni,
 #endif
 #if defined(__aarch64__)
+    &aes_armaes4,
     &aes_armaes,
 #endif
     &aes_portable,
@@ -22,15 +27,47 @@ const struct aes_kernel *aes_kernel_at(unsigned index)
     return NULL;
 }
 
+/* The narrowest of the good rows that takes them all; a call takes as long for one lane as for
+ * all. The portable one is used only where it is alone. */
+const struct aes_kernel *aes_kernel_for(unsigned count)
+{
+    const struct aes_kernel *found = aes_kernel_at(0), *next = found;
+
+    for (unsigned i = 1; next != &aes_portable && next->lanes >= count; i++) {
+        found = next;
+        next = aes_kernel_at(i);
+    }
+    return found;
+}
+
 const struct aes_kernel *aes_kernel(void)
 {
-    return aes_kernel_at(0);
+    return aes_kernel_for(1);
+}
+
+/* All of the same number of rounds. */
+static void cbc_alike(struct lane *const lane[], unsigned count, size_t blocks)
+{
+    for (unsigned part; count; lane += part, count -= part) {
+        const struct aes_kernel *kernel = aes_kernel_for(count);
+        part = (unsigned)least(count, kernel->lanes);
+        kernel->cbc(lane, part, blocks);
+    }
 }
 
 void aes_cbc(struct lane *const lane[], unsigned count, size_t blocks)
 {
-    for (unsigned i = 0; i < count; i++)
-        aes_kernel()->cbc(lane + i, 1, blocks);
+    struct lane *longer[AES_MOST_LANES], *shorter[AES_MOST_LANES];
+    unsigned long_keys = 0, short_keys = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (lane[i]->key->rounds == 14)
+            longer[long_keys++] = lane[i];
+        else
+            shorter[short_keys++] = lane[i];
+    }
+    cbc_alike(longer, long_keys, blocks);
+    cbc_alike(shorter, short_keys, blocks);
 }
 
 /* --- what the rows share ---------------------------------------------------------------------- */
@@ -70,7 +107,7 @@ void aes_expand_words(struct aes_key *key, const uint8_t *octets, size_t len,
 
 /* --- known answers ---------------------------------------------------------------------------- */
 
-enum { KNOWN_LEN = 4 * AES_BLOCK, MOST_LANES = 32 };
+enum { KNOWN_LEN = 4 * AES_BLOCK };
 
 /* NIST SP 800-38A, F.2.1 and F.2.5. */
 struct known_answer {
@@ -120,9 +157,9 @@ static const uint8_t known_plain[KNOWN_LEN] = {
 /* The same message in every lane, since each may fail by itself. */
 static bool knows(const struct aes_kernel *kernel, const struct known_answer *answer)
 {
-    uint8_t out[MOST_LANES][KNOWN_LEN];
+    uint8_t out[AES_MOST_LANES][KNOWN_LEN];
     struct aes_key key;
-    struct lane lanes[MOST_LANES], *lane[MOST_LANES];
+    struct lane lanes[AES_MOST_LANES], *lane[AES_MOST_LANES];
 
     kernel->expand(&key, answer->key, answer->key_len);
     for (unsigned i = 0; i < kernel->lanes; i++) {

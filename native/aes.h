@@ -30,14 +30,20 @@ struct aes_kernel {
     void (*cbc)(struct lane *const lane[], unsigned count, size_t blocks);
 };
 
-/* The row to use for one message now: the best of those that cpu_features() allows. */
+/* The best row for so many messages at once, of those that cpu_features() allows; it may have fewer
+ * lanes. */
+const struct aes_kernel *aes_kernel_for(unsigned count);
+
+/* For one. */
 const struct aes_kernel *aes_kernel(void);
 
-/* Row `index` of those that this build has and this machine allows, best first; NULL past the
+/* Row `index` of those that this build has and this machine allows, widest first; NULL past the
  * last. The last is always the portable one. */
 const struct aes_kernel *aes_kernel_at(unsigned index);
 
-enum { AES_MOST_LANES = 32 };
+/* More of them, 32, took longer for whole messages, since what they have in hand needs as much cache
+ * again. */
+enum { AES_MOST_LANES = 16 };
 
 /* Encrypts `blocks` blocks of each of `count` lanes (at most AES_MOST_LANES) by the best rows for so
  * many, whatever the mix of keys. */

@@ -8,10 +8,12 @@
 
 extern const struct aes_kernel aes_portable;
 #if defined(__x86_64__)
-extern const struct aes_kernel aes_aesni;
+extern const struct aes_kernel aes_aesni, aes_aesni8, aes_vaes256, aes_vaes512;
+
+void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_t len);
 #endif
 #if defined(__aarch64__)
-extern const struct aes_kernel aes_armaes;
+extern const struct aes_kernel aes_armaes, aes_armaes4;
 #endif
 
 /* FIPS 197's key expansion (section 5.2) by a row's own SubBytes of a word's four octets; wipes the

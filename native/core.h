@@ -190,7 +190,9 @@ struct seal {
 };
 
 enum {
-    SEAL_PLACES = 32, /* messages under way at once */
+    SEAL_PLACES = AES_MOST_LANES, /* messages under way at once */
+    SEAL_TURN = 256, /* blocks of each in one go: what all places have in hand stays in the cache */
+    SEAL_TURN_LINES = (SEAL_TURN * AES_BLOCK / BASE64_LINE_IN + 1) * BASE64_LINE_OUT,
 };
 
 struct seal_place {
@@ -202,6 +204,7 @@ struct seal_place {
     size_t used;       /* octets of `text` that had plaintext */
     size_t blocks;     /* that the cipher's lane has before it */
     bool padded;       /* the queue ends with the padding */
+    uint8_t lines[SEAL_TURN_LINES]; /* of a long message, on their way past the cache */
 };
 
 struct seal_places {

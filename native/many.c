@@ -2,8 +2,13 @@
  * ends, the next one begins. */
 #include "core.h"
 
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 enum {
-    TURN = 256,       /* blocks: what all places have in hand stays in the cache */
+    TURN = SEAL_TURN,
+    LONG = 64 << 10, /* octets of a message that no cache is to be filled with */
     SAMPLE = 4 << 10, /* octets of a body whose line feeds are counted beforehand */
     WRAPS = 64,       /* keys encrypted in one go */
 };
@@ -240,18 +245,51 @@ static int place_prepare(struct seal_place *place, size_t want)
     return 0;
 }
 
+/* Copies past the cache where the processor can: a long message isn't read again soon, and what
+ * lay in its room before needn't be fetched. */
+static void store_past_cache(uint8_t *out, const uint8_t *octets, size_t len)
+{
+#if defined(__x86_64__)
+    enum { LINE = 64, VECTOR = sizeof(__m128i) };
+    size_t at = least(len, -(uintptr_t)out % LINE);
+
+    memcpy(out, octets, at);
+    for (; len - at >= LINE; at += LINE)
+        for (size_t part = at; part < at + LINE; part += VECTOR)
+            _mm_stream_si128((void *)(out + part), _mm_loadu_si128((const void *)(octets + part)));
+    memcpy(out + at, octets + at, len - at);
+#else
+    memcpy(out, octets, len);
+#endif
+}
+
+static void past_cache_end(void)
+{
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
+
 /* Gives out what the lane has encrypted. */
 static void place_flush(struct seal_place *place)
 {
     struct seal *seal = &place->seal;
-    uint8_t *end = seal->cbc.lane.out;
+    uint8_t *end = seal->cbc.lane.out, *out = seal->out;
 
     if (!(seal->flags & SEAL_BASE64)) {
         seal->out = end;
         return;
     }
     seal->base64.fill = 0;
+    if (place->job->len < LONG) {
+        seal_emit(seal, seal->run, (size_t)(end - seal->run));
+        return;
+    }
+    seal->out = place->lines;
     seal_emit(seal, seal->run, (size_t)(end - seal->run));
+    size_t len = (size_t)(seal->out - place->lines);
+    store_past_cache(out, place->lines, len);
+    seal->out = out + len;
 }
 
 static void place_leave(struct seal_place *place, int error)
@@ -375,6 +413,7 @@ size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct sea
         for (size_t i = 0; i < count; i++)
             jobs[i].written = SEAL_NO_RANDOM;
     batch_run(&batch);
+    past_cache_end();
     seal_forget(jobs, count);
     size_t failed = 0;
     for (size_t i = 0; i < count; i++)

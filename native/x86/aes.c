@@ -56,7 +56,7 @@ TARGET_1 static void expand_256(__m128i *round)
 #undef STEP
 }
 
-TARGET_1 static void expand(struct aes_key *key, const uint8_t *octets, size_t len)
+TARGET_1 void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_t len)
 {
     __m128i round[15];
 
@@ -74,9 +74,6 @@ TARGET_1 static void expand(struct aes_key *key, const uint8_t *octets, size_t l
 }
 
 /* --- CBC -------------------------------------------------------------------------------------- */
-
-#define JOIN(name, width) name##_##width
-#define JOINED(name, width) JOIN(name, width)
 
 #define CBC one_lane_10
 #define ROUNDS 10
@@ -102,7 +99,7 @@ const struct aes_kernel aes_aesni = {
     .name = "aesni",
     .needs = CPU_AESNI,
     .lanes = 1,
-    .expand = expand,
+    .expand = aes_expand_aesni,
     .cbc = one_lane,
 };
 

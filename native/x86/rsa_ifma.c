@@ -22,26 +22,41 @@ struct eight {
     __m512i sum[RSA_MOST_DIGITS + 1], inverse;
 };
 
-/* Adds row `b` of a product of a and b and the multiple of the modulus that clears the lowest digit,
- * then drops that. */
-ALWAYS void multiply_row(struct eight *w, const __m512i *a, __m512i b, unsigned digits)
+/* sum + a * b for half a product of digits. */
+#define LOW _mm512_madd52lo_epu64
+#define HIGH _mm512_madd52hi_epu64
+
+/* Adds two rows of a product of a and b and the multiples of the modulus that clear the two lowest
+ * digits, then drops those. Two at once, so that a sum is loaded and stored half as often. */
+ALWAYS void multiply_rows(struct eight *w, const __m512i *a, __m512i b0, __m512i b1,
+                          unsigned digits)
 {
     const __m512i zero = _mm512_setzero_si512(), *n = w->modulus;
-    __m512i *sum = w->sum, low = _mm512_madd52lo_epu64(sum[0], a[0], b);
-    __m512i m = _mm512_madd52lo_epu64(zero, low, w->inverse);
+    __m512i *sum = w->sum, low = LOW(sum[0], a[0], b0);
+    const __m512i m0 = LOW(zero, low, w->inverse);
 
-    low = _mm512_madd52lo_epu64(low, n[0], m);
-    __m512i carry = _mm512_srli_epi64(low, RSA_DIGIT_BITS);
-    for (unsigned j = 1; j < digits; j++) {
-        __m512i next = _mm512_madd52lo_epu64(sum[j], a[j], b);
-        __m512i high = _mm512_madd52hi_epu64(carry, a[j - 1], b);
-        next = _mm512_madd52lo_epu64(next, n[j], m);
-        high = _mm512_madd52hi_epu64(high, n[j - 1], m);
-        sum[j - 1] = _mm512_add_epi64(next, high);
+    low = _mm512_srli_epi64(LOW(low, n[0], m0), RSA_DIGIT_BITS);
+    low = _mm512_add_epi64(low, sum[1]);
+    low = HIGH(HIGH(LOW(LOW(low, a[1], b0), n[1], m0), a[0], b0), n[0], m0);
+    low = LOW(low, a[0], b1);
+    const __m512i m1 = LOW(zero, low, w->inverse);
+    __m512i carry = _mm512_srli_epi64(LOW(low, n[0], m1), RSA_DIGIT_BITS);
+
+    for (unsigned j = 2; j < digits; j++) {
+        __m512i first = LOW(LOW(sum[j], a[j], b0), n[j], m0);
+        __m512i second = LOW(LOW(carry, a[j - 1], b1), n[j - 1], m1);
+        first = HIGH(HIGH(first, a[j - 1], b0), n[j - 1], m0);
+        second = HIGH(HIGH(second, a[j - 2], b1), n[j - 2], m1);
+        sum[j - 2] = _mm512_add_epi64(first, second);
         carry = zero;
     }
-    carry = _mm512_madd52hi_epu64(carry, a[digits - 1], b);
-    sum[digits - 1] = _mm512_madd52hi_epu64(carry, n[digits - 1], m);
+    a += digits;
+    n += digits;
+    sum += digits;
+    __m512i first = HIGH(HIGH(carry, a[-1], b0), n[-1], m0);
+    __m512i second = HIGH(HIGH(zero, a[-2], b1), n[-2], m1);
+    sum[-2] = _mm512_add_epi64(first, LOW(LOW(second, a[-1], b1), n[-1], m1));
+    sum[-1] = HIGH(HIGH(zero, a[-1], b1), n[-1], m1);
 }
 
 /* result = a * b / R, below twice the modulus where a and b are. */
@@ -52,8 +67,8 @@ IFMA static void multiply(struct eight *w, const __m512i *a, const __m512i *b, u
 
     for (unsigned i = 0; i < digits; i++)
         w->sum[i] = carry;
-    for (unsigned i = 0; i < digits; i++)
-        multiply_row(w, a, b[i], digits);
+    for (unsigned i = 0; i < digits; i += 2)
+        multiply_rows(w, a, b[i], b[i + 1], digits);
     for (unsigned i = 0; i < digits; i++) {
         carry = _mm512_add_epi64(carry, w->sum[i]);
         w->result[i] = _mm512_and_si512(carry, mask);

@@ -36,6 +36,7 @@ LEVELS: dict[str, int] = {
     "ifma8": lib.CPU_IFMA,
     "neon": lib.CPU_NEON,
     "armaes": lib.CPU_ARMAES,
+    "armaes4": lib.CPU_ARMAES,
 }
 
 
@@ -54,8 +55,8 @@ def restrict_cpu(level: str | None) -> None:
 
 
 def kernels() -> dict[str, list[str]]:
-    """The kernels that this machine can run, best first, by what they do; the first of each list
-    is the one in use."""
+    """The kernels that this machine can run, by what they do, the fastest for many messages first;
+    narrower ones take what is left over, and a message alone."""
     return {
         "aes": list(_names(lib.aes_name)),
         "base64": list(_names(lib.base64_name)),

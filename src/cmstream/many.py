@@ -25,7 +25,7 @@ GROUP_COUNT = 1024
 GROUP_OCTETS = 64 << 20
 """The most messages, and octets of them, that go through C in one call; a longer one goes alone."""
 
-POOL_LIMIT = 64 << 20
+POOL_LIMIT = 128 << 20
 """The most octets that stay with the process for answers to come."""
 
 _pool = Pool(POOL_LIMIT)
@@ -63,7 +63,7 @@ def encrypt_many(
     Gives the answers in the order of the jobs: read-only memoryviews of memory that is used
     again once nobody refers to them any more. An answer stays valid and unchanged as long as it,
     or a slice of it, is held; but a small one keeps others' room with it, up to 16 times its own
-    size: ``bytes(answer)`` is the way to keep one for long. At most 64 MiB (:data:`POOL_LIMIT`)
+    size: ``bytes(answer)`` is the way to keep one for long. At most 128 MiB (:data:`POOL_LIMIT`)
     stay with the process.
 
     With ``return_exceptions`` the answer of a job that fails is its exception, and the others are

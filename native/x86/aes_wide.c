@@ -1,0 +1,176 @@
+/* Rows for several messages at once: what one chain waits for, the others fill. */
+#include "../aes_rows.h"
+
+#if defined(__x86_64__)
+#include "aes_ops.h"
+
+/* --- two blocks in a register ----------------------------------------------------------------- */
+
+#define TARGET_2 __attribute__((target("aes,ssse3,sse4.1,avx2,vaes")))
+
+typedef __m256i vector_2;
+
+TARGET_2 static inline vector_2 gather_2(const uint8_t *const from[2], size_t offset)
+{
+    return _mm256_loadu2_m128i((const void *)(from[1] + offset), (const void *)(from[0] + offset));
+}
+
+TARGET_2 static inline void scatter_2(uint8_t *const to[2], size_t offset, vector_2 value)
+{
+    store(to[0] + offset, _mm256_castsi256_si128(value));
+    store(to[1] + offset, _mm256_extracti128_si256(value, 1));
+}
+
+TARGET_2 static inline vector_2 add_2(vector_2 a, vector_2 b)
+{
+    return _mm256_xor_si256(a, b);
+}
+
+TARGET_2 static inline vector_2 middle_round_2(vector_2 state, vector_2 key)
+{
+    return _mm256_aesenc_epi128(state, key);
+}
+
+TARGET_2 static inline vector_2 last_round_2(vector_2 state, vector_2 key)
+{
+    return _mm256_aesenclast_epi128(state, key);
+}
+
+/* --- four ------------------------------------------------------------------------------------- */
+
+#define TARGET_4 __attribute__((target("aes,ssse3,sse4.1,avx2,vaes,avx512f,avx512bw,avx512vl")))
+
+typedef __m512i vector_4;
+
+TARGET_4 static inline vector_4 gather_4(const uint8_t *const from[4], size_t offset)
+{
+    __m256i low = _mm256_loadu2_m128i((const void *)(from[1] + offset),
+                                      (const void *)(from[0] + offset));
+    __m256i high = _mm256_loadu2_m128i((const void *)(from[3] + offset),
+                                       (const void *)(from[2] + offset));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+TARGET_4 static inline void scatter_4(uint8_t *const to[4], size_t offset, vector_4 value)
+{
+    store(to[0] + offset, _mm512_castsi512_si128(value));
+    store(to[1] + offset, _mm512_extracti32x4_epi32(value, 1));
+    store(to[2] + offset, _mm512_extracti32x4_epi32(value, 2));
+    store(to[3] + offset, _mm512_extracti32x4_epi32(value, 3));
+}
+
+TARGET_4 static inline vector_4 add_4(vector_4 a, vector_4 b)
+{
+    return _mm512_xor_si512(a, b);
+}
+
+TARGET_4 static inline vector_4 middle_round_4(vector_4 state, vector_4 key)
+{
+    return _mm512_aesenc_epi128(state, key);
+}
+
+TARGET_4 static inline vector_4 last_round_4(vector_4 state, vector_4 key)
+{
+    return _mm512_aesenclast_epi128(state, key);
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+/* So many keys don't fit the registers, and what a compiler then does with the stack is its own
+ * affair. */
+__attribute__((noinline)) static void wipe_frames(void)
+{
+    uint8_t frames[12 << 10];
+    wipe(frames, sizeof frames);
+}
+
+#define CBC aesni8_10
+#define ROUNDS 10
+#define WIDTH 1
+#define CHAINS 8
+#include "aes_cbc_template.h"
+
+#define CBC aesni8_14
+#define ROUNDS 14
+#define WIDTH 1
+#define CHAINS 8
+#include "aes_cbc_template.h"
+
+static void aesni8(struct lane *const lane[], unsigned count, size_t blocks)
+{
+    if (lane[0]->key->rounds == 14)
+        aesni8_14(lane, count, blocks);
+    else
+        aesni8_10(lane, count, blocks);
+    wipe_frames();
+}
+
+const struct aes_kernel aes_aesni8 = {
+    .name = "aesni8",
+    .needs = CPU_AESNI,
+    .lanes = 8,
+    .expand = aes_expand_aesni,
+    .cbc = aesni8,
+};
+
+#define CBC vaes256_10
+#define ROUNDS 10
+#define WIDTH 2
+#define CHAINS 8
+#include "aes_cbc_template.h"
+
+#define CBC vaes256_14
+#define ROUNDS 14
+#define WIDTH 2
+#define CHAINS 8
+#include "aes_cbc_template.h"
+
+static void vaes256(struct lane *const lane[], unsigned count, size_t blocks)
+{
+    if (lane[0]->key->rounds == 14)
+        vaes256_14(lane, count, blocks);
+    else
+        vaes256_10(lane, count, blocks);
+    wipe_frames();
+}
+
+const struct aes_kernel aes_vaes256 = {
+    .name = "vaes256",
+    .needs = CPU_VAES256 | CPU_AESNI,
+    .lanes = 16,
+    .expand = aes_expand_aesni,
+    .cbc = vaes256,
+};
+
+#define CBC vaes512_10
+#define ROUNDS 10
+#define WIDTH 4
+#define CHAINS 4
+#include "aes_cbc_template.h"
+
+#define CBC vaes512_14
+#define ROUNDS 14
+#define WIDTH 4
+#define CHAINS 4
+#include "aes_cbc_template.h"
+
+static void vaes512(struct lane *const lane[], unsigned count, size_t blocks)
+{
+    if (lane[0]->key->rounds == 14)
+        vaes512_14(lane, count, blocks);
+    else
+        vaes512_10(lane, count, blocks);
+    wipe_frames();
+}
+
+const struct aes_kernel aes_vaes512 = {
+    .name = "vaes512",
+    .needs = CPU_VAES512 | CPU_AESNI,
+    .lanes = 16,
+    .expand = aes_expand_aesni,
+    .cbc = vaes512,
+};
+#endif
+
+/* Elsewhere this file is empty but for what ISO C asks of one. */
+typedef int x86_aes_wide;
