@@ -39,6 +39,20 @@ static size_t count_avx2(const uint8_t *in, size_t len)
 {
     return count(in, len);
 }
+
+__attribute__((target("avx512f,avx512bw,popcnt")))
+static size_t count_avx512(const uint8_t *in, size_t len)
+{
+    const __m512i lf = _mm512_set1_epi8('\n'), cr = _mm512_set1_epi8('\r');
+    size_t total = 0;
+
+    for (; len >= sizeof(__m512i); in += sizeof(__m512i), len -= sizeof(__m512i)) {
+        __mmask64 feeds = _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(in), lf);
+        __mmask64 bare = _mm512_mask_cmpneq_epi8_mask(feeds, _mm512_loadu_si512(in - 1), cr);
+        total += (size_t)__builtin_popcountll(bare);
+    }
+    return total + count(in, len);
+}
 #endif
 
 size_t canon_count(const uint8_t *in, size_t len, uint8_t *last)
@@ -48,6 +62,8 @@ size_t canon_count(const uint8_t *in, size_t len, uint8_t *last)
     size_t first = is_bare(in[0], *last);
     *last = in[len - 1];
 #if defined(__x86_64__)
+    if (cpu_features() & CPU_AVX512)
+        return first + count_avx512(in + 1, len - 1);
     if (cpu_features() & CPU_AVX2)
         return first + count_avx2(in + 1, len - 1);
 #endif

@@ -121,10 +121,9 @@ struct seal_job {
     const uint8_t *data;
     size_t len;
     const struct seal_to *to;
-    const struct seal_form *form;
-    unsigned flags; /* SEAL_COUNT */
 
     /* What seal_survey finds. */
+    const struct seal_form *form;
     struct header header;
     struct seal_plan plan;
     struct content_key key; /* secret */
@@ -141,8 +140,8 @@ struct seal_job {
 struct seal_places;
 
 /* Looks at each message: header block, line feeds, lengths; and makes its key. Gives whether one
- * is suspect or has an error. */
-bool seal_survey(struct seal_job *jobs, size_t count);
+ * is suspect or has an error. `flags` may have SEAL_COUNT. */
+bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags);
 
 /* Seals all that seal_survey has found good, as many at once as the kernels take, the first ones
  * first; wipes the keys, and what was plaintext in `places`. `infos` has room for the RecipientInfos

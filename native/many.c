@@ -17,11 +17,11 @@ enum {
 
 /* How many octets canonical line ends will add. Where the first line feeds all have their CR, the
  * others will too: they are looked at when they are encrypted. */
-static size_t survey_lines(const struct seal_job *job, struct seal_plan *plan)
+static size_t survey_lines(const struct seal_job *job, unsigned flags, struct seal_plan *plan)
 {
     const uint8_t *body = job->data + job->header.end;
     size_t len = job->len - job->header.end;
-    size_t first = job->flags & SEAL_COUNT ? len : least(len, SAMPLE);
+    size_t first = flags & SEAL_COUNT ? len : least(len, SAMPLE);
     uint8_t last = 0;
 
     size_t bare = canon_count(body, first, &last);
@@ -35,7 +35,7 @@ static size_t survey_lines(const struct seal_job *job, struct seal_plan *plan)
     return bare;
 }
 
-static int survey_message(struct seal_job *job)
+static int survey_message(struct seal_job *job, unsigned flags)
 {
     struct header *header = &job->header;
     struct seal_plan *plan = &job->plan;
@@ -44,11 +44,11 @@ static int survey_message(struct seal_job *job)
         return SEAL_NO_HEADER_END;
     size_t body_len = job->len - header->end;
     job->suspect = header->suspect || header_armoured(job->data + header->end, body_len);
-    plan->content_len = header->inside_len + body_len + survey_lines(job, plan);
+    plan->content_len = header->inside_len + body_len + survey_lines(job, flags, plan);
     return header->special || header->inside_len > SEAL_STEP ? SEAL_ALONE : 0;
 }
 
-static int64_t survey(struct seal_job *job)
+static int64_t survey(struct seal_job *job, unsigned flags)
 {
     const struct seal_form *form = job->form;
     int64_t total, outside = 0;
@@ -64,7 +64,7 @@ static int64_t survey(struct seal_job *job)
         .flags = form->flags & SEAL_BASE64,
     };
     if (form->flags & SEAL_MESSAGE) {
-        int error = survey_message(job);
+        int error = survey_message(job, flags);
         if (error)
             return error;
         outside = (int64_t)job->header.outside_len;
@@ -73,12 +73,13 @@ static int64_t survey(struct seal_job *job)
     return total < 0 ? total : total + outside;
 }
 
-bool seal_survey(struct seal_job *jobs, size_t count)
+bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags)
 {
     bool unusual = false;
 
     for (struct seal_job *job = jobs; job < jobs + count; job++) {
-        job->total = survey(job);
+        job->form = form;
+        job->total = survey(job, flags);
         if (job->total >= 0 && content_key_init(&job->key, job->to->key_len))
             job->total = SEAL_NO_RANDOM;
         unusual |= job->suspect || job->total < 0;

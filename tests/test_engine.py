@@ -194,3 +194,15 @@ def test_a_bare_line_feed_is_found_wherever_it_stands(level, size):
             spoilt = plain[:at] + b"\n" + plain[at + 1 :]
             with pytest.raises(SizeMismatchError, match="bare LF"):
                 seal_with(bytes(32), spoilt, **options)
+
+
+@pytest.mark.parametrize("size", [1000, 70_000])
+def test_canonical_text_of_known_size(level, size):
+    """Line feeds at every step's edges, after whatever the encrypted text ended in."""
+    key, source = bytes(range(32)), random.Random(size)
+    for _ in range(10):
+        text = bytes(source.choices(b"\r\n\nx", k=size))
+        canonical = text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        options = {"size": len(canonical), "base64": True, "line_ends": "canonical"}
+        lines = seal_with(key, text, **options)
+        assert lines == seal_with(key, canonical, size=len(canonical), base64=True)

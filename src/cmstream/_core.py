@@ -346,21 +346,23 @@ class Batch:
         for source in self._sources:
             ffi.release(source)
 
-    def put(self, index: int, data: Buffer, to: Addressees, *, count_all: bool = False) -> None:
-        """One message, which must stay as it is until :meth:`run` ends. ``count_all``: its line
-        feeds are known not to be all alike."""
+    def put(self, index: int, data: Buffer, to: Addressees) -> None:
+        """One message, which must stay as it is until :meth:`run` ends."""
         source = ffi.from_buffer("uint8_t[]", data)
         job = self._jobs[index]
-        job.data, job.len, job.to, job.form = source, len(source), to.struct, self._form.struct
-        job.flags = lib.SEAL_COUNT if count_all else 0
+        job.data, job.len, job.to = source, len(source), to.struct
         self._infos_room += to.room
         self._sources.append(source)
         self._to.append(to)
 
-    def survey(self) -> bool:
-        """Looks at all of them and makes their keys. True if one needs a look by :meth:`total` or
-        :meth:`suspect`."""
-        return bool(lib.seal_survey(self._jobs, self._count))
+    def survey(self, *, count_all: bool) -> list[int] | None:
+        """Looks at all of them and makes their keys. Gives how many octets each will come to; None
+        if one needs a look by :meth:`total` or :meth:`suspect`. ``count_all``: their line feeds
+        are known not to be all alike."""
+        flags = lib.SEAL_COUNT if count_all else 0
+        if lib.seal_survey(self._jobs, self._count, self._form.struct, flags):
+            return None
+        return [job.total for job in self._jobs]
 
     def total(self, index: int) -> int:
         """How many octets will come out; negative where it can't be sealed as it is."""

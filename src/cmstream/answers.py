@@ -79,34 +79,19 @@ class Slab:
         if size >= LARGE:
             _core.expect_large(memoryview(self._octets))
         self._used = 0
-        self._view: memoryview | None = None
         self._unheld = sys.getrefcount(self._octets)
 
     def __len__(self) -> int:
         return len(self._octets)
 
-    def reserve(self, size: int) -> int | None:
-        """Where so many octets find room, if they do."""
-        at, end = self._used, self._used + size
-        if end > len(self._octets):
-            return None
-        self._used = end
-        return at
+    def open(self) -> tuple[Any, memoryview, int]:
+        """For C where it begins; for callers a view, read-only, which counts as a reference to the
+        octets as long as it, or a slice of it, is held by anybody; and how much is in use."""
+        return self._start, memoryview(self._octets).toreadonly(), self._used
 
-    def pointer(self, at: int) -> Any:
-        """For C."""
-        return self._start + at
-
-    def view(self, at: int, size: int) -> memoryview:
-        """For the caller: read-only, and counted as a reference to the octets as long as it, or
-        a slice of it, is held by anybody."""
-        if self._view is None:
-            self._view = memoryview(self._octets).toreadonly()
-        return self._view[at : at + size]
-
-    def close(self) -> None:
-        """There will be no further views for now."""
-        self._view = None
+    def close(self, used: int) -> None:
+        """So much is in use now."""
+        self._used = used
 
     def usable(self, size: int) -> bool:
         """Whether there is room, all of it once nobody holds an answer any more."""
@@ -129,19 +114,9 @@ class Pool:
         self._slabs: dict[int, deque[Slab]] = {}
         self._kept = 0
 
-    @staticmethod
-    def kind(size: int) -> int:
-        """How large a slab for answers of ``size`` octets is: for small ones a multiple, for a
-        large one hardly more than itself."""
-        for most, slab in _SHARED:
-            if size <= most:
-                return slab
-        step = 1 << (size.bit_length() - 4)
-        return -(-size // step) * step
-
     def borrow(self, size: int) -> Slab:
         """A slab with room for ``size`` octets, for one thread until it is given back."""
-        kind = self.kind(size)
+        kind = slab_size(size)
         with self._lock:
             slabs = self._slabs.setdefault(kind, deque())
             for _ in range(min(len(slabs), _TRIES)):
@@ -154,7 +129,6 @@ class Pool:
 
     def give_back(self, slab: Slab) -> None:
         """Keeps the slab for later, if that is within the limit; an older one goes for it."""
-        slab.close()
         with self._lock:
             self._slabs[len(slab)].append(slab)
             self._kept += len(slab)
@@ -166,4 +140,17 @@ class Pool:
 _TRIES = 8
 """Slabs looked at before a fresh one is made."""
 
-_SHARED = ((8 << 10, 128 << 10), (128 << 10, 2 << 20))
+
+def slab_size(size: int) -> int:
+    """How large a slab for answers of ``size`` octets is: for small ones a multiple, for a large
+    one hardly more than itself."""
+    if size <= _SMALL:
+        return _SMALL_SLAB
+    if size <= _MIDDLE:
+        return _MIDDLE_SLAB
+    step = 1 << (size.bit_length() - 4)
+    return -(-size // step) * step
+
+
+_SMALL, _SMALL_SLAB = 8 << 10, 128 << 10
+_MIDDLE, _MIDDLE_SLAB = 128 << 10, 2 << 20

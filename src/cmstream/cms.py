@@ -63,6 +63,7 @@ class Recipients:
         self._recipients = tuple({r.fingerprint: r for r in recipients}.values())
         self._prepared: dict[Policy, tuple[_Template, ...]] = {}
         self._addressees: dict[tuple[Policy, bool], _core.Addressees] = {}
+        self._latest: tuple[Policy, bool, _core.Addressees] | None = None
         if not self._recipients:
             raise RecipientError(
                 "no-recipients", "there is nobody to encrypt to: give at least one certificate"
@@ -96,11 +97,16 @@ class Recipients:
 
     def addressees(self, policy: Policy = DEFAULT) -> _core.Addressees:
         """What C needs to encrypt to all of them. Raises as :meth:`check` does."""
+        latest = self._latest
+        # A policy's hash takes longer than all else here, and it's nearly always the same object.
+        if latest and latest[0] is policy and latest[1] is _core.wraps_rsa and not policy.refuse:
+            return latest[2]
         templates = self._templates(policy)
         kind = policy, _core.wraps_rsa
         prepared = self._addressees.get(kind)
         if prepared is None:
             prepared = self._addressees[kind] = _addressees(templates, policy)
+        self._latest = *kind, prepared
         return prepared
 
     def _templates(self, policy: Policy) -> tuple[_Template, ...]:

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from . import _core
-from .answers import Pool, Slab
+from .answers import Pool, Slab, slab_size
 from .cms import as_recipients
 from .policy import DEFAULT, Policy
 from .sealing import Form, Group, Job, check_form, failure, job
@@ -163,27 +163,36 @@ class _Room(Protocol):
         """There will be no more."""
 
 
+class _Shelf:
+    """A slab while answers are put on it."""
+
+    def __init__(self, slab: Slab) -> None:
+        self.slab = slab
+        self.start, self.view, self.used = slab.open()
+        self.size = len(slab)
+
+
 class _Slabs:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._slabs: dict[int, Slab] = {}
-        self._full: list[Slab] = []
+        self._shelves: dict[int, _Shelf] = {}
+        self._full: list[_Shelf] = []
 
     def reserve(self, size: int) -> tuple[Any, memoryview]:
-        kind = self._pool.kind(size)
-        slab = self._slabs.get(kind)
-        at = None if slab is None else slab.reserve(size)
-        while at is None:
-            if slab is not None:
-                self._full.append(slab)
-            slab = self._slabs[kind] = self._pool.borrow(size)
-            at = slab.reserve(size)
-        assert slab is not None  # noqa: S101 - or there would be no place
-        return slab.pointer(at), slab.view(at, size)
+        kind = slab_size(size)
+        shelf = self._shelves.get(kind)
+        if shelf is None or shelf.used + size > shelf.size:
+            if shelf is not None:
+                self._full.append(shelf)
+            shelf = self._shelves[kind] = _Shelf(self._pool.borrow(size))
+        at = shelf.used
+        shelf.used = end = at + size
+        return shelf.start + at, shelf.view[at:end]
 
     def close(self) -> None:
-        for slab in itertools.chain(self._full, self._slabs.values()):
-            self._pool.give_back(slab)
+        for shelf in itertools.chain(self._full, self._shelves.values()):
+            shelf.slab.close(shelf.used)
+            self._pool.give_back(shelf.slab)
 
 
 class _Given:

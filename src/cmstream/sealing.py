@@ -131,29 +131,20 @@ class Group:
     to be all alike."""
 
     def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
-        self._jobs = jobs
+        self._jobs, self._count_all = jobs, count_all
         self._batch = batch = _core.Batch(_FORMS[form], len(jobs))
         self.place, self.run, self.written = batch.place, batch.run, batch.written
         self.run_into = batch.run_into
         for index, job in enumerate(jobs):
-            batch.put(index, job.data, job.addressees, count_all=count_all)
+            batch.put(index, job.data, job.addressees)
 
-    def survey(self) -> list[int | bytes | Exception]:
+    def survey(self) -> Sequence[int | bytes | Exception]:
         """For each job how many octets it will come to, or its answer without any sealing: the
         message that is encrypted already, or the error."""
-        found: list[int | bytes | Exception]
-        if self._batch.survey():
-            found = [self._look(index, job) for index, job in enumerate(self._jobs)]
-        else:
-            found = [self._batch.total(index) for index in range(len(self._jobs))]
-        for index, job in enumerate(self._jobs):
-            if not job.addressees.wraps and isinstance(found[index], int):
-                try:
-                    infos = job.to.wrap(self._batch.key(index), job.policy)
-                    self._batch.bring(index, infos)
-                except CmstreamError as error:
-                    found[index] = error
-        return found
+        totals = self._batch.survey(count_all=self._count_all)
+        if totals is not None and all(job.addressees.wraps for job in self._jobs):
+            return totals
+        return [self._look(index, job) for index, job in enumerate(self._jobs)]
 
     def _look(self, index: int, job: Job) -> int | bytes | Exception:
         body = self._batch.suspect(index)
@@ -165,6 +156,8 @@ class Group:
                 return bytes(job.data)
             if total == _core.ALONE:
                 return _alone(job, self._batch.body(index))
+            if total >= 0 and not job.addressees.wraps:
+                self._batch.bring(index, job.to.wrap(self._batch.key(index), job.policy))
         except CmstreamError as error:
             return error
         return total if total >= 0 else failure(total)

@@ -194,6 +194,28 @@ static void test_stack(void)
         }
 }
 
+/* --- any number of lanes, any mix of keys ------------------------------------------------------ */
+
+static void test_mixes(void)
+{
+    struct lane *lanes[AES_MOST_LANES], before[AES_MOST_LANES];
+
+    row = aes_kernel_at(0);
+    for (unsigned i = 0; i < TRIALS; i++) {
+        const unsigned count = 1 + i % AES_MOST_LANES;
+        const size_t blocks = below(MOST_BLOCKS);
+        for (unsigned j = 0; j < count; j++) {
+            set_up(&messages[j], below(2) ? 32 : 16, blocks);
+            lanes[j] = &messages[j].lane;
+            before[j] = messages[j].lane;
+        }
+        aes_cbc(lanes, count, blocks);
+        for (unsigned j = 0; j < count; j++)
+            verify(&messages[j], &before[j], blocks);
+    }
+    printf("mixes ok\n");
+}
+
 /* --- rows and table --------------------------------------------------------------------------- */
 
 static void test_row(void)
@@ -224,7 +246,12 @@ static void test_table(void)
 {
     const struct aes_kernel wrong = {"wrong", 0, 1, portable()->expand, forgetful};
 
-    CHECK(aes_kernel() == aes_kernel_at(0));
+    CHECK(aes_kernel() == aes_kernel_for(1));
+    for (unsigned count = 1; count <= AES_MOST_LANES; count++) {
+        const struct aes_kernel *chosen = aes_kernel_for(count);
+        CHECK(chosen->lanes >= count || chosen == aes_kernel_at(0));
+        CHECK(chosen->lanes <= aes_kernel_for(AES_MOST_LANES)->lanes);
+    }
     CHECK(!strcmp(portable()->name, "portable"));
     CHECK(!aes_known_answer(&wrong));
     cpu_restrict(0);
@@ -239,5 +266,6 @@ int main(void)
         row = aes_kernel_at(i);
         test_row();
     }
+    test_mixes();
     return 0;
 }
