@@ -27,14 +27,15 @@ const struct aes_kernel *aes_kernel_at(unsigned index)
     return NULL;
 }
 
-/* The narrowest of the good rows that takes them all; a call takes as long for one lane as for
- * all. The portable one is used only where it is alone. */
+/* The narrowest of the good rows that takes them all, the best of several alike; a call takes as long
+ * for one lane as for all. The portable one is used only where it is alone. */
 const struct aes_kernel *aes_kernel_for(unsigned count)
 {
     const struct aes_kernel *found = aes_kernel_at(0), *next = found;
 
     for (unsigned i = 1; next != &aes_portable && next->lanes >= count; i++) {
-        found = next;
+        if (next->lanes < found->lanes)
+            found = next;
         next = aes_kernel_at(i);
     }
     return found;

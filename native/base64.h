@@ -17,6 +17,9 @@ struct base64_kernel {
     uint32_t needs;
     /* Writes exactly 66 octets for each line of 48, and reads and writes no octet beside them. */
     void (*lines)(const uint8_t *in, size_t lines, uint8_t *out);
+    /* The same past the cache, as far as the processor can: for what isn't read again soon, so that
+     * what lay in its room before needn't be fetched. */
+    void (*lines_past_cache)(const uint8_t *in, size_t lines, uint8_t *out);
 };
 
 const struct base64_kernel *base64_kernel(void);
@@ -27,6 +30,10 @@ uint64_t base64_size(uint64_t len);
 
 /* Gives out the lines that `in` makes full, (fill + len) / 48 of them; the rest is carried. */
 size_t base64_update(struct base64 *state, const uint8_t *in, size_t len, uint8_t *out);
+
+/* The same past the cache where nothing is carried yet; base64_settle() before the lines are read. */
+size_t base64_update_past_cache(struct base64 *state, const uint8_t *in, size_t len, uint8_t *out);
+void base64_settle(void);
 
 /* Gives out the last, shorter line with its padding and CRLF; nothing when nothing is carried. */
 size_t base64_finish(struct base64 *state, uint8_t *out);

@@ -148,12 +148,6 @@ static uint8_t *copy_vbmi2(const uint8_t *in, size_t len, uint8_t *out)
     }
     return copy(in, len, out);
 }
-
-static bool has_vbmi2(void)
-{
-    return (cpu_features() & CPU_AVX512) && __builtin_cpu_supports("avx512vbmi2")
-           && __builtin_cpu_supports("bmi2");
-}
 #endif
 
 size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out)
@@ -167,7 +161,7 @@ size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out)
     *end++ = in[0];
     *last = in[len - 1];
 #if defined(__x86_64__)
-    if (has_vbmi2())
+    if (cpu_features() & CPU_AVX512)
         return (size_t)(copy_vbmi2(in + 1, len - 1, end) - out);
 #endif
     return (size_t)(copy(in + 1, len - 1, end) - out);

@@ -158,8 +158,11 @@ const char *base64_name(unsigned index);
 bool aes_check(unsigned index);
 bool base64_check(unsigned index);
 
-/* Bare pieces, for measuring and for tests: whole blocks of CBC, whole lines of base64. */
+/* Bare pieces, for measuring and for tests: whole blocks of CBC, of one message or of as many as
+ * are under way at once, one behind the other; whole lines of base64. */
 void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out);
+void cbc_bare_wide(const struct content_key *key, const uint8_t *in, size_t blocks, unsigned lanes,
+                   uint8_t *out);
 void base64_bare(const uint8_t *in, size_t lines, uint8_t *out);
 /* [end] */
 
@@ -191,7 +194,6 @@ struct seal {
 enum {
     SEAL_PLACES = AES_MOST_LANES, /* messages under way at once */
     SEAL_TURN = 256, /* blocks of each in one go: what all places have in hand stays in the cache */
-    SEAL_TURN_LINES = (SEAL_TURN * AES_BLOCK / BASE64_LINE_IN + 1) * BASE64_LINE_OUT,
 };
 
 struct seal_place {
@@ -202,8 +204,8 @@ struct seal_place {
     size_t first, end; /* of the queue */
     size_t used;       /* octets of `text` that had plaintext */
     size_t blocks;     /* that the cipher's lane has before it */
+    size_t unseen;     /* octets that it takes straight from the body, not looked at yet */
     bool padded;       /* the queue ends with the padding */
-    uint8_t lines[SEAL_TURN_LINES]; /* of a long message, on their way past the cache */
 };
 
 struct seal_places {

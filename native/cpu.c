@@ -22,7 +22,8 @@ static uint32_t kept_registers(void)
 
 static uint32_t vector_features(uint32_t kept)
 {
-    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL;
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_BMI2;
+    const uint32_t bytes = bit_AVX512VBMI | bit_AVX512VBMI2;
     uint32_t a, b, c, d, found = 0;
 
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (kept & XCR0_YMM) != XCR0_YMM)
@@ -31,7 +32,8 @@ static uint32_t vector_features(uint32_t kept)
         found |= CPU_AVX2;
     if ((b & bit_AVX2) && (c & bit_VAES))
         found |= CPU_VAES256;
-    if ((kept & XCR0_ZMM) == XCR0_ZMM && (b & avx512) == avx512 && (c & bit_AVX512VBMI)) {
+    if ((kept & XCR0_ZMM) == XCR0_ZMM && (b & avx512) == avx512
+        && (c & bytes) == bytes) {
         found |= CPU_AVX512;
         if (c & bit_VAES)
             found |= CPU_VAES512;

@@ -10,7 +10,7 @@ enum cpu_feature {
     CPU_AESNI = 1 << 0,   /* AES-NI with SSSE3 and SSE4.1 */
     CPU_AVX2 = 1 << 1,    /* AVX2, ymm registers kept */
     CPU_VAES256 = 1 << 2, /* VAES on ymm registers */
-    CPU_AVX512 = 1 << 3,  /* AVX-512 F, BW, VL, VBMI, zmm registers kept */
+    CPU_AVX512 = 1 << 3,  /* AVX-512 F, BW, VL, VBMI, VBMI2; BMI2; zmm registers kept */
     CPU_VAES512 = 1 << 4, /* VAES on zmm registers */
     CPU_IFMA = 1 << 5,    /* AVX-512 IFMA */
     CPU_NEON = 1 << 6,    /* Arm: Advanced SIMD */

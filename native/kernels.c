@@ -20,23 +20,43 @@ bool aes_check(unsigned index)
     return aes_known_answer(aes_kernel_at(index));
 }
 
-/* Every value of an octet and of a group of six bits, and the place of each in a line. */
-bool base64_check(unsigned index)
+/* Whether `out` is `in` in lines, told by the definition. */
+static bool is_encoded(const uint8_t *in, size_t lines, const uint8_t *out)
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                    "abcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t in[4 * BASE64_LINE_IN], out[4 * BASE64_LINE_OUT];
 
-    for (unsigned i = 0; i < sizeof in; i++)
-        in[i] = (uint8_t)(i * 167 + 13);
-    base64_kernel_at(index)->lines(in, 4, out);
-    for (unsigned i = 0; i < sizeof in / 3 * 4; i++) {
+    for (size_t i = 0; i < lines * BASE64_LINE_IN / 3 * 4; i++) {
         const uint8_t *group = in + i / 4 * 3;
         uint32_t bits = (uint32_t)group[0] << 16 | (uint32_t)group[1] << 8 | group[2];
         if (out[i / 64 * BASE64_LINE_OUT + i % 64] != alphabet[bits >> (18 - 6 * (i % 4)) & 63])
             return false;
     }
-    return out[64] == '\r' && out[65] == '\n' && out[sizeof out - 1] == '\n';
+    for (const uint8_t *end = out + 64; lines--; end += BASE64_LINE_OUT)
+        if (end[0] != '\r' || end[1] != '\n')
+            return false;
+    return true;
+}
+
+/* Every value of an octet and of a group of six bits, the place of each in a line, and of a line in
+ * the cache's lines. */
+bool base64_check(unsigned index)
+{
+    enum { LINES = 34 };
+    const struct base64_kernel *kernel = base64_kernel_at(index);
+    uint8_t in[LINES * BASE64_LINE_IN], out[LINES * BASE64_LINE_OUT + 1];
+    bool good;
+
+    for (unsigned i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(i * 167 + 13);
+    kernel->lines(in, LINES, out);
+    good = is_encoded(in, LINES, out);
+    for (unsigned offset = 0; offset < 2; offset++) {
+        kernel->lines_past_cache(in, LINES, out + offset);
+        base64_settle();
+        good &= is_encoded(in, LINES, out + offset);
+    }
+    return good;
 }
 
 void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out)
@@ -45,6 +65,22 @@ void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, u
     cbc_begin(&cbc, key->key, key->key_len, key->iv);
     cbc_update(&cbc, in, blocks * AES_BLOCK, out);
     wipe(&cbc, sizeof cbc);
+}
+
+void cbc_bare_wide(const struct content_key *key, const uint8_t *in, size_t blocks, unsigned lanes,
+                   uint8_t *out)
+{
+    struct cbc cbc[AES_MOST_LANES];
+    struct lane *lane[AES_MOST_LANES];
+
+    for (unsigned i = 0; i < lanes; i++) {
+        cbc_begin(&cbc[i], key->key, key->key_len, key->iv);
+        lane[i] = &cbc[i].lane;
+        lane[i]->in = in + i * blocks * AES_BLOCK;
+        lane[i]->out = out + i * blocks * AES_BLOCK;
+    }
+    aes_cbc(lane, lanes, blocks);
+    wipe(cbc, sizeof cbc);
 }
 
 void base64_bare(const uint8_t *in, size_t lines, uint8_t *out)

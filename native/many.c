@@ -2,10 +2,6 @@
  * ends, the next one begins. */
 #include "core.h"
 
-#if defined(__x86_64__)
-#include <emmintrin.h>
-#endif
-
 enum {
     TURN = SEAL_TURN,
     LONG = 64 << 10, /* octets of a message that no cache is to be filled with */
@@ -180,10 +176,9 @@ static void place_begin(struct seal_place *place, struct seal_job *job)
 }
 
 /* Whether a line feed of the body's next octets is bare where none may be. */
-static bool breaks_promise(struct seal_place *place, size_t len)
+static bool breaks_promise(struct seal *seal, const uint8_t *octets, size_t len)
 {
-    struct seal *seal = &place->seal;
-    return seal->flags & SEAL_STRICT && canon_count(place->body, len, &seal->last);
+    return seal->flags & SEAL_STRICT && canon_count(octets, len, &seal->last);
 }
 
 /* Takes from the body until the queue has `want` octets, and pads what ends with it. */
@@ -193,7 +188,7 @@ static int top_up(struct seal_place *place, size_t want)
     size_t queued = place->end - place->first;
     size_t part = least(place->body_len, want - queued), added = part;
 
-    if (breaks_promise(place, part))
+    if (breaks_promise(seal, place->body, part))
         return SEAL_BARE_LF;
     memmove(seal->text, seal->text + place->first, queued);
     if (seal->flags & SEAL_CANON)
@@ -223,10 +218,10 @@ static int place_prepare(struct seal_place *place, size_t want)
     struct lane *lane = &seal->cbc.lane;
     size_t queued = place->end - place->first, len = want * AES_BLOCK;
 
+    place->unseen = 0;
     if (!queued && !(seal->flags & SEAL_CANON) && place->body_len >= len) {
-        if (breaks_promise(place, len))
-            return SEAL_BARE_LF;
         lane->in = place->body;
+        place->unseen = len;
         place->body += len;
         place->body_len -= len;
         place->blocks = want;
@@ -246,51 +241,33 @@ static int place_prepare(struct seal_place *place, size_t want)
     return 0;
 }
 
-/* Copies past the cache where the processor can: a long message isn't read again soon, and what
- * lay in its room before needn't be fetched. */
-static void store_past_cache(uint8_t *out, const uint8_t *octets, size_t len)
-{
-#if defined(__x86_64__)
-    enum { LINE = 64, VECTOR = sizeof(__m128i) };
-    size_t at = least(len, -(uintptr_t)out % LINE);
-
-    memcpy(out, octets, at);
-    for (; len - at >= LINE; at += LINE)
-        for (size_t part = at; part < at + LINE; part += VECTOR)
-            _mm_stream_si128((void *)(out + part), _mm_loadu_si128((const void *)(octets + part)));
-    memcpy(out + at, octets + at, len - at);
-#else
-    memcpy(out, octets, len);
-#endif
-}
-
-static void past_cache_end(void)
-{
-#if defined(__x86_64__)
-    _mm_sfence();
-#endif
-}
-
-/* Gives out what the lane has encrypted. */
-static void place_flush(struct seal_place *place)
+/* Makes lines of what the lane has encrypted. */
+static void place_encode(struct seal_place *place)
 {
     struct seal *seal = &place->seal;
-    uint8_t *end = seal->cbc.lane.out, *out = seal->out;
+    size_t len = (size_t)(seal->cbc.lane.out - seal->run);
 
-    if (!(seal->flags & SEAL_BASE64)) {
-        seal->out = end;
-        return;
-    }
     seal->base64.fill = 0;
-    if (place->job->len < LONG) {
-        seal_emit(seal, seal->run, (size_t)(end - seal->run));
-        return;
-    }
-    seal->out = place->lines;
-    seal_emit(seal, seal->run, (size_t)(end - seal->run));
-    size_t len = (size_t)(seal->out - place->lines);
-    store_past_cache(out, place->lines, len);
-    seal->out = out + len;
+    if (place->job->len < LONG)
+        seal->out += base64_update(&seal->base64, seal->run, len, seal->out);
+    else
+        seal->out += base64_update_past_cache(&seal->base64, seal->run, len, seal->out);
+}
+
+/* Gives out what the lane has encrypted. What came straight from the message is only now looked at
+ * for bare line feeds: the kernel has fetched it. */
+static int place_flush(struct seal_place *place)
+{
+    struct seal *seal = &place->seal;
+    const struct lane *lane = &seal->cbc.lane;
+
+    if (breaks_promise(seal, lane->in - place->unseen, place->unseen))
+        return SEAL_BARE_LF;
+    if (seal->flags & SEAL_BASE64)
+        place_encode(place);
+    else
+        seal->out = lane->out;
+    return 0;
 }
 
 static void place_leave(struct seal_place *place, int error)
@@ -360,9 +337,10 @@ static void batch_settle(struct batch *batch)
         struct seal_place *place = batch->place[i];
         if (place->blocks)
             continue;
-        place_flush(place);
+        int error = place_flush(place);
         bool ended = place->padded && place->first == place->end;
-        int error = ended ? 0 : place_prepare(place, batch->left);
+        if (!ended && !error)
+            error = place_prepare(place, batch->left);
         if (ended || error)
             batch_leave(batch, i, error);
     }
@@ -374,17 +352,21 @@ static void batch_alone(struct batch *batch)
     struct seal_place *place = batch->place[0];
     struct seal *seal = &place->seal;
     const unsigned flags = seal->flags;
-    const uint8_t last = seal->last;
     struct lane *lane[1] = {&seal->cbc.lane};
 
     aes_cbc(lane, 1, place->blocks);
-    place_flush(place);
+    int error = place_flush(place);
+    if (error) {
+        batch_leave(batch, 0, error);
+        return;
+    }
+    const uint8_t last = seal->last;
     /* What is in the queue has been looked at. */
     seal->flags &= ~(unsigned)(SEAL_STRICT | SEAL_CANON);
     (void)seal_content(seal, seal->text + place->first, place->end - place->first);
     seal->flags = flags;
     seal->last = last;
-    int error = seal_content(seal, place->body, place->body_len);
+    error = seal_content(seal, place->body, place->body_len);
     if (!error)
         seal_last_block(seal);
     batch_leave(batch, 0, error);
@@ -414,7 +396,7 @@ size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct sea
         for (size_t i = 0; i < count; i++)
             jobs[i].written = SEAL_NO_RANDOM;
     batch_run(&batch);
-    past_cache_end();
+    base64_settle();
     seal_forget(jobs, count);
     size_t failed = 0;
     for (size_t i = 0; i < count; i++)

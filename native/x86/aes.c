@@ -75,24 +75,47 @@ TARGET_1 void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_
 
 /* --- CBC -------------------------------------------------------------------------------------- */
 
-#define CBC one_lane_10
-#define ROUNDS 10
-#define WIDTH 1
-#define CHAINS 1
-#include "aes_cbc_template.h"
+/* The chain from one block to the next is all that costs time. Whitening a block adds its plaintext,
+ * the ciphertext before it and the first round key; `aesenclast` ends with an addition anyway, so
+ * its key is given the other two beforehand, and the true ciphertext is recovered beside the
+ * chain. */
+__attribute__((always_inline)) TARGET_1
+static inline void chain(struct lane *lane, size_t blocks, const unsigned rounds)
+{
+    const size_t end = blocks * AES_BLOCK;
+    vector_1 key[15], state;
 
-#define CBC one_lane_14
-#define ROUNDS 14
-#define WIDTH 1
-#define CHAINS 1
-#include "aes_cbc_template.h"
+    for (unsigned round = 0; round <= rounds; round++)
+        key[round] = load(lane->key->round[round]);
+    state = add_1(add_1(key[0], load(lane->chain)), load(lane->in));
+    for (size_t at = 0; at < end; at += AES_BLOCK) {
+        /* Past the last block there is nothing to read, and what is read of no use. */
+        const size_t next = at + AES_BLOCK < end ? at + AES_BLOCK : at;
+        /* The keys may be others now, for all the compiler knows: otherwise it keeps copies on the
+         * stack, which nobody could wipe. */
+        __asm__ __volatile__("" : : "r"(key) : "memory");
+#pragma GCC unroll 16
+        for (unsigned round = 1; round < rounds; round++)
+            state = middle_round_1(state, key[round]);
+        vector_1 white = add_1(load(lane->in + next), key[0]);
+        state = last_round_1(state, add_1(white, key[rounds]));
+        store(lane->out + at, add_1(state, white));
+    }
+    lane->in += end;
+    lane->out += end;
+    memcpy(lane->chain, lane->out - AES_BLOCK, AES_BLOCK);
+    wipe(key, sizeof key);
+}
 
 TARGET_1 static void one_lane(struct lane *const lane[], unsigned count, size_t blocks)
 {
+    (void)count;
+    if (!blocks)
+        return;
     if (lane[0]->key->rounds == 14)
-        one_lane_14(lane, count, blocks);
+        chain(lane[0], blocks, 14);
     else
-        one_lane_10(lane, count, blocks);
+        chain(lane[0], blocks, 10);
 }
 
 const struct aes_kernel aes_aesni = {

@@ -4,6 +4,26 @@
 #if defined(__x86_64__)
 #include "aes_ops.h"
 
+enum { LINE_BLOCKS = 4 }; /* of 64 octets, as caches have them */
+
+/* --- one block in a register: see aes_ops.h --------------------------------------------------- */
+
+TARGET_1 static inline void load_line_1(const uint8_t *const from[1], size_t offset,
+                                        vector_1 line[LINE_BLOCKS])
+{
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < LINE_BLOCKS; i++)
+        line[i] = gather_1(from, offset + i * AES_BLOCK);
+}
+
+TARGET_1 static inline void store_line_1(uint8_t *const to[1], size_t offset,
+                                         vector_1 line[LINE_BLOCKS])
+{
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < LINE_BLOCKS; i++)
+        scatter_1(to, offset + i * AES_BLOCK, line[i]);
+}
+
 /* --- two blocks in a register ----------------------------------------------------------------- */
 
 #define TARGET_2 __attribute__((target("aes,ssse3,sse4.1,avx2,vaes")))
@@ -19,6 +39,38 @@ TARGET_2 static inline void scatter_2(uint8_t *const to[2], size_t offset, vecto
 {
     store(to[0] + offset, _mm256_castsi256_si128(value));
     store(to[1] + offset, _mm256_extracti128_si256(value, 1));
+}
+
+/* Two blocks of each of two lanes, to and fro. */
+TARGET_2 static inline void turn_2(const vector_2 from[2], vector_2 to[2])
+{
+    vector_2 low = _mm256_permute2x128_si256(from[0], from[1], 0x20);
+    to[1] = _mm256_permute2x128_si256(from[0], from[1], 0x31);
+    to[0] = low;
+}
+
+TARGET_2 static inline void load_line_2(const uint8_t *const from[2], size_t offset,
+                                        vector_2 line[LINE_BLOCKS])
+{
+#pragma GCC unroll 2
+    for (unsigned half = 0; half < LINE_BLOCKS; half += 2) {
+        const size_t at = offset + half * AES_BLOCK;
+        line[half] = _mm256_loadu_si256((const void *)(from[0] + at));
+        line[half + 1] = _mm256_loadu_si256((const void *)(from[1] + at));
+        turn_2(line + half, line + half);
+    }
+}
+
+TARGET_2 static inline void store_line_2(uint8_t *const to[2], size_t offset,
+                                         vector_2 line[LINE_BLOCKS])
+{
+#pragma GCC unroll 2
+    for (unsigned half = 0; half < LINE_BLOCKS; half += 2) {
+        const size_t at = offset + half * AES_BLOCK;
+        turn_2(line + half, line + half);
+        _mm256_storeu_si256((void *)(to[0] + at), line[half]);
+        _mm256_storeu_si256((void *)(to[1] + at), line[half + 1]);
+    }
 }
 
 TARGET_2 static inline vector_2 add_2(vector_2 a, vector_2 b)
@@ -57,6 +109,37 @@ TARGET_4 static inline void scatter_4(uint8_t *const to[4], size_t offset, vecto
     store(to[1] + offset, _mm512_extracti32x4_epi32(value, 1));
     store(to[2] + offset, _mm512_extracti32x4_epi32(value, 2));
     store(to[3] + offset, _mm512_extracti32x4_epi32(value, 3));
+}
+
+/* A line of each of four lanes, to and fro. */
+TARGET_4 static inline void turn_4(vector_4 line[4])
+{
+    vector_4 low_a = _mm512_shuffle_i32x4(line[0], line[1], 0x44);
+    vector_4 low_b = _mm512_shuffle_i32x4(line[2], line[3], 0x44);
+    vector_4 high_a = _mm512_shuffle_i32x4(line[0], line[1], 0xee);
+    vector_4 high_b = _mm512_shuffle_i32x4(line[2], line[3], 0xee);
+    line[0] = _mm512_shuffle_i32x4(low_a, low_b, 0x88);
+    line[1] = _mm512_shuffle_i32x4(low_a, low_b, 0xdd);
+    line[2] = _mm512_shuffle_i32x4(high_a, high_b, 0x88);
+    line[3] = _mm512_shuffle_i32x4(high_a, high_b, 0xdd);
+}
+
+TARGET_4 static inline void load_line_4(const uint8_t *const from[4], size_t offset,
+                                        vector_4 line[LINE_BLOCKS])
+{
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++)
+        line[i] = _mm512_loadu_si512(from[i] + offset);
+    turn_4(line);
+}
+
+TARGET_4 static inline void store_line_4(uint8_t *const to[4], size_t offset,
+                                         vector_4 line[LINE_BLOCKS])
+{
+    turn_4(line);
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++)
+        _mm512_storeu_si512(to[i] + offset, line[i]);
 }
 
 TARGET_4 static inline vector_4 add_4(vector_4 a, vector_4 b)

@@ -21,7 +21,7 @@ static bool OF(work, ROW)(struct lane *lane, size_t lines, const uint8_t *ready,
         key[round] = load(lane->key->round[round]);
     state = add_1(add_1(key[0], load(lane->chain)), load(lane->in));
     for (size_t at = 0; at < end; ready += BASE64_LINE_IN, text += BASE64_LINE_OUT) {
-        /* As in aes_cbc_template.h, where the chain is explained too. */
+        /* As in aes.c, where the chain is explained too. */
         __asm__ __volatile__("" : : "r"(key) : "memory");
 #pragma GCC unroll 3
         for (unsigned block = 0; block < LINES_BLOCKS; block++, at += AES_BLOCK) {
