@@ -1,114 +1,179 @@
-"""Measures one message at a time against the bare CBC chain and the peers, interleaved in one run.
+"""Compares cmstream with its peers and with the processor's own limits, all in one run.
 
-python bench/compare.py [--rounds N] [--json FILE]
+python bench/compare.py [--rounds N] [--quick] [--out FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import json
-import platform
-import statistics
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import bouncy
 import cmstream
+import footprint
+import goals
+import libcrypto
+import limits
+import measure
+import ours
+import programs
+import pyca
+import report
 import samples
+from engines import Absent, Engine, Lab
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from goals import Figures, Row
 
-    Rows = dict[str, dict[str, float]]
-
-SIZES = {"4 KiB": 4 << 10, "75 KiB": 75 << 10, "1 MiB": 1 << 20, "25 MiB": 25 << 20}
-PEERS = {"chain": "bare CBC chain", "openssl": "OpenSSL", "pyca": "cryptography"}
-GOALS = (
-    ("25 MiB", "chain", "of the bare CBC chain (0.90, better 0.97)"),
-    ("25 MiB", "openssl", "x OpenSSL's best mode (1.5, better 2)"),
-    ("25 MiB", "pyca", "x cryptography (20)"),
-    ("4 KiB", "openssl", "x OpenSSL's best mode (1)"),
-)
-LEAST = 0.02  # seconds that one sample should last, so that the clock's grain doesn't show
+PEERS = {
+    "OpenSSL": libcrypto.engines,
+    "cryptography": pyca.engines,
+    "Bouncy Castle": bouncy.engines,
+    "openssl": programs.openssl,
+    "gpgsm": programs.gpgsm,
+}
 
 
-def measure(engines: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds a call, ``rounds`` samples of each engine, one after the other in every round."""
-    repeats = {name: max(1, int(LEAST / seconds(run, 1))) for name, run in engines.items()}
-    times: dict[str, list[float]] = {name: [] for name in engines}
-    for _ in range(rounds):
-        for name, run in engines.items():
-            times[name].append(seconds(run, repeats[name]))
-    return times
+class Extent(NamedTuple):
+    """How much is measured."""
+
+    columns: list[str]
+    share: int
+    memory: list[int]
+    effort: measure.Effort
 
 
-def seconds(run: Callable[[], object], repeats: int) -> float:
-    """The mean over ``repeats`` calls."""
-    start = time.perf_counter()
-    for _ in range(repeats):
-        run()
-    return (time.perf_counter() - start) / repeats
+def extent(options: argparse.Namespace) -> Extent:
+    """Everything, or enough to see that it runs."""
+    if options.quick:
+        effort = measure.Effort(options.rounds or 2, least=0.002, budget=0.02)
+        return Extent(["4 KiB", "75 KiB", samples.MIX], 8, [1, 16], effort)
+    effort = measure.Effort(options.rounds or 15)
+    return Extent([*samples.SIZES, samples.MIX], 1, [1, 4, 16, 64, 256, 1024], effort)
 
 
-def compare(times: dict[str, list[float]]) -> Rows:
-    """Figures of each engine: seconds, and by medians and by minima its share of the bare chain
-    and how often it is as fast as OpenSSL's best mode and as cryptography, where they are."""
-    rows = {
-        name: {
-            "median": statistics.median(values),
-            "min": min(values),
-            "spread": (max(values) - min(values)) / statistics.median(values),
-        }
-        for name, values in times.items()
+class Progress:
+    """Tells on standard error how far it is: on a terminal in one line that changes, else a line
+    for each heading."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._heading = ""
+
+    def heading(self, text: str) -> None:
+        self._heading = text
+        seconds = time.monotonic() - self._start
+        if not sys.stderr.isatty():
+            print(f"{seconds:4.0f} s: {text}", file=sys.stderr, flush=True)
+
+    def step(self, text: str) -> None:
+        if sys.stderr.isatty():
+            seconds = time.monotonic() - self._start
+            print(f"\r\x1b[K{seconds:4.0f} s: {self._heading}, {text}", end="", file=sys.stderr)
+
+    def end(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr)
+
+
+def gather(lab: Lab) -> list[Engine]:
+    """All that are on this machine; who isn't is named."""
+    rows = [row for name in PEERS for row in _peer(name, lab)]
+    return ours.engines(lab) + rows + limits.engines()
+
+
+def _peer(name: str, lab: Lab) -> list[Engine]:
+    try:
+        return PEERS[name](lab)
+    except Absent as reason:
+        print(f"{name} is left out: {reason}")
+        return []
+
+
+def figures_of(engines: list[Engine], extent: Extent, progress: Progress) -> Figures:
+    """Column by column, so that one column's messages are in memory at a time."""
+    figures = {}
+    for name in extent.columns:
+        progress.heading(f"measuring {name}")
+        figures[name] = _row(engines, samples.column(name, extent.share), extent, progress)
+    return figures
+
+
+def _row(engines: list[Engine], column: samples.Column, extent: Extent, progress: Progress) -> Row:
+    runs = {}
+    for engine in engines:
+        progress.step(f"preparing {engine.name}")
+        run = engine.prepare(column)
+        if run is not None:
+            runs[engine.name] = run
+    return goals.with_best_mode(measure.interleave(runs, extent.effort, progress.step))
+
+
+def document(versions: list[str], figures: Figures, memory: Any) -> dict[str, Any]:
+    """All figures; seconds and octets."""
+    return {
+        "machine": report.machine(),
+        "versions": versions,
+        "figures": {
+            column: {
+                name: row[name]._asdict() | {"times as fast as": found}
+                for name, found in report.ratios(row).items()
+            }
+            for column, row in figures.items()
+        },
+        "split": {column: report.split(row) for column, row in figures.items()},
+        "memory": memory,
+        "goals": [
+            {**one.goal._asdict(), "median": one.median, "best": one.best}
+            for one in goals.reached(figures)
+        ],
     }
-    for key, start in PEERS.items():
-        for by in ("median", "min"):
-            peer = min((row[by] for name, row in rows.items() if name.startswith(start)), default=0)
-            for row in rows.values():
-                row[f"{key} by {by}"] = peer / row[by]
-    return rows
 
 
-def table(label: str, rows: Rows) -> None:
-    """Prints the figures, ratios by medians."""
-    print(f"\n{label:32}{'median µs':>11}{'min µs':>11}{'spread':>8}"
-          f"{'of chain':>10}{'x OpenSSL':>11}{'x pyca':>9}")  # fmt: skip
-    for name, row in rows.items():
-        print(f"{name:32}{row['median'] * 1e6:11.1f}{row['min'] * 1e6:11.1f}{row['spread']:8.0%}"
-              f"{row['chain by median']:10.2f}{row['openssl by median']:11.2f}"
-              f"{row['pyca by median']:9.1f}")  # fmt: skip
-
-
-def summary(figures: dict[str, Rows]) -> None:
-    """Prints the ratios that have a goal, by medians and, since others use the machine too, by
-    minima; a peer that isn't here is left out."""
-    print("\nby medians / by minima")
-    for label, key, text in GOALS:
-        for name, row in figures[label].items():
-            if name.startswith("cmstream") and row[f"{key} by min"]:
-                ratios = f"{row[f'{key} by median']:.2f} / {row[f'{key} by min']:.2f}"
-                print(f"{label:8}{name:32}{ratios:>15} {text}")
+def write(out: Path, versions: list[str], figures: Figures, memory: Any) -> None:
+    """The files that the folder is for."""
+    out.mkdir(parents=True, exist_ok=True)
+    everything = json.dumps(document(versions, figures, memory), indent=2)
+    (out / "results.json").write_text(everything + "\n", "utf-8")
+    table = report.markdown(versions, figures, goals.reached(figures))
+    (out / "table.md").write_text(table, "utf-8")
+    if importlib.util.find_spec("matplotlib"):
+        importlib.import_module("plots").draw(figures, memory, out)
+    else:
+        print("the plots are left out: matplotlib is not installed")
 
 
 def main() -> None:
-    """Runs every size and writes what was asked for."""
+    """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, help="samples of each engine (default: 15)")
+    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    machine = f"{platform.machine()}, {platform.platform()}, Python {platform.python_version()}"
-    print(f"cmstream {cmstream.__version__} on {machine}\nkernels: {cmstream.kernels()}")
-    figures = {}
-    for label, size in SIZES.items():
-        print(f"measuring {label} …", end="\r", file=sys.stderr)
-        times = measure(samples.engines(samples.message(size)), options.rounds)
-        figures[label] = compare(times)
-        table(f"{label}, AES-256, RSA-2048", figures[label])
-    summary(figures)
-    if options.json:
-        document = {"machine": machine, "kernels": cmstream.kernels(), "figures": figures}
-        options.json.write_text(json.dumps(document, indent=2), "utf-8")
+    wanted = extent(options)
+    progress = Progress()
+    progress.heading("looking for peers")
+    with Lab() as lab:
+        engines = gather(lab)
+        versions = [f"cmstream {cmstream.__version__}", *lab.versions.values()]
+        figures = figures_of(engines, wanted, progress)
+        progress.heading("memory")
+        memory = footprint.footprint(lab, wanted.memory, progress.step)
+    progress.end()
+    print(*report.heading(versions), sep="\n")
+    if options.quick:
+        print("Measured quickly: this shows that it runs, and hardly more.")
+    for column, row in figures.items():
+        print("", *report.text(column, row), sep="\n")
+    print("", *report.goals_text(goals.reached(figures)), sep="\n")
+    write(options.out, versions, figures, memory)
+    print(f"\nwritten to {options.out}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,22 @@
 """OpenSSL's libcrypto, called from C: CMS_encrypt and SMIME_write_CMS into memory that is reused.
 
-Compiled when it is first asked for, into a folder that doesn't stay; it needs OpenSSL's headers.
+Compiled for each run, into a folder that doesn't stay.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import sys
-import tempfile
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cffi import FFI, VerificationError
+
+from engines import Absent, Engine, one_by_one
+from samples import certificate
+
+if TYPE_CHECKING:
+    from engines import Lab
 
 _DECLARATIONS = """
 #define CMS_BINARY ...
@@ -19,7 +24,6 @@ _DECLARATIONS = """
 typedef struct sealer sealer;
 sealer *sealer_new(const unsigned char *certificate, long len);
 long sealer_seal(sealer *sealer, const unsigned char *content, int len, unsigned flags);
-const char *sealer_output(const sealer *sealer);
 void sealer_free(sealer *sealer);
 const char *OpenSSL_version(int);
 #define OPENSSL_VERSION ...
@@ -67,11 +71,6 @@ static long sealer_seal(sealer *sealer, const unsigned char *content, int len, u
     BIO_free(in);
     return good ? (long)sealer->out->length : -1;
 }
-
-static const char *sealer_output(const sealer *sealer)
-{
-    return sealer->out->data;
-}
 """
 
 
@@ -99,31 +98,36 @@ class Libcrypto:
             raise RuntimeError("OpenSSL failed to write")
         return int(count)
 
-    def output(self, count: int) -> bytes:
-        """What the last message came to, ``count`` octets of it."""
-        return bytes(self._ffi.buffer(self._lib.sealer_output(self._sealer), count))
+
+def engines(lab: Lab) -> list[Engine]:
+    """A row for each mode."""
+    openssl = load(build(lab.folder))
+    lab.versions["OpenSSL"] = openssl.version()
+    return [
+        one_by_one(f"OpenSSL {mode}", functools.partial(openssl.encrypt, mode=mode))
+        for mode in openssl.modes
+    ]
 
 
-@functools.cache
-def _native() -> Any:
+def build(folder: Path) -> Path:
+    """Compiles it, unless it is there already."""
+    built = list(folder.glob("_bench_libcrypto*.so"))
+    if built:
+        return built[0]
     builder = FFI()
     builder.cdef(_DECLARATIONS)
     builder.set_source("_bench_libcrypto", _SOURCE, libraries=["crypto"])
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = builder.compile(tmpdir=folder)
-        except (VerificationError, ImportError) as error:
-            print(f"OpenSSL is left out, it doesn't compile: {error}", file=sys.stderr)
-            return None
-        spec = importlib.util.spec_from_file_location("_bench_libcrypto", path)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+    try:
+        return Path(builder.compile(tmpdir=folder))
+    except (VerificationError, ImportError) as error:
+        raise Absent(f"it needs a C compiler and OpenSSL's headers ({error})") from error
 
 
-def find(certificate: bytes) -> Libcrypto | None:
-    """The library for one recipient, or None on a machine without compiler or headers."""
-    native = _native()
-    return native and Libcrypto(native, certificate)
+def load(path: Path) -> Libcrypto:
+    """What was built, for the one recipient."""
+    spec = importlib.util.spec_from_file_location("_bench_libcrypto", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return Libcrypto(module, certificate())

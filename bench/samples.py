@@ -1,33 +1,78 @@
-"""A recipient and messages for measuring, and the engines that all benches share."""
+"""A recipient, and the messages that are measured: a column for each size, and one of all sizes."""
 
 from __future__ import annotations
 
-import functools
+import math
+import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers import algorithms
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
-from cryptography.x509 import load_der_x509_certificate
-
 import cmstream
-import libcrypto
-from cmstream._native import ffi, lib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
 CERTIFICATE = Path(__file__).parent.parent / "tests" / "samples" / "alice.pem"
-CHUNK = 256 << 10
+
+SIZES = {
+    "1 KiB": (1 << 10, 256),
+    "4 KiB": (4 << 10, 256),
+    "30 KiB": (30 << 10, 256),
+    "75 KiB": (75 << 10, 128),
+    "1 MiB": (1 << 20, 32),
+    "25 MiB": (25 << 20, 8),
+}
+"""Octets of a message, and how many of them are in hand at once."""
+
+MIX = "mix"
+MIX_COUNT, MIX_MEDIAN, MIX_LEAST, MIX_MOST = 256, 30 << 10, 1 << 10, 10 << 20
+MIX_SIGMA = 1.5  # with this median: three times as much on average, and a few of several MiB
 
 
-def message(size: int) -> bytes:
+@dataclass(frozen=True, eq=False)
+class Column:
+    """Messages that are measured together, each with memory of its own."""
+
+    name: str
+    messages: Sequence[bytes]
+    mixed: bool = False
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.messages))
+
+    @property
+    def octets(self) -> int:
+        return sum(map(len, self.messages))
+
+
+def column(name: str, share: int = 1) -> Column:
+    """The messages of a size, or of the mix; one ``share``-th of them."""
+    mixed = name == MIX
+    if mixed:
+        sizes = _mixed_sizes()
+    else:
+        size, count = SIZES[name]
+        sizes = [size] * count
+    sizes = sizes[: len(sizes) // share]
+    return Column(name, [message(size, number) for number, size in enumerate(sizes)], mixed)
+
+
+def _mixed_sizes() -> list[int]:
+    """Lognormal, always the same."""
+    normal = statistics.NormalDist(math.log(MIX_MEDIAN), MIX_SIGMA)
+    found = (int(math.exp(x)) for x in normal.samples(MIX_COUNT, seed=30))
+    return [min(max(size, MIX_LEAST), MIX_MOST) for size in found]
+
+
+def message(size: int, number: int = 1) -> bytes:
     """A mail of ``size`` octets, plain text with CRLF line ends."""
     head = (
         b"From: Bob <bob@example.net>\r\nTo: Alice <alice@example.org>\r\nSubject: scan\r\n"
-        b"Date: Mon, 23 Nov 2026 10:30:07 +0100\r\nMessage-ID: <1@example.net>\r\n"
+        b"Date: Mon, 23 Nov 2026 10:30:07 +0100\r\nMessage-ID: <%d@example.net>\r\n"
         b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n"
-        b"Content-Transfer-Encoding: 7bit\r\n\r\n"
+        b"Content-Transfer-Encoding: 7bit\r\n\r\n" % number
     )
     line = b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0\r\n"
     return (head + line * (size // len(line) + 1))[: size - 2] + b"\r\n"
@@ -38,62 +83,7 @@ def recipients() -> cmstream.Recipients:
     return cmstream.Recipients(cmstream.load_recipients(CERTIFICATE.read_bytes()))
 
 
-def engines(data: bytes) -> dict[str, Callable[[], object]]:
-    """What can seal ``data``, and the bare chain that nothing can beat; whoever is missing on this
-    machine is left out."""
-    to = recipients()
-    (recipient,) = to
-    rows: dict[str, Callable[[], object]] = {
-        "bare CBC chain": _bare_chain(data),
-        "cmstream encrypt_message": lambda: cmstream.encrypt_message(data, to),
-        "cmstream update_into, whole": _pushed(data, to, len(data)),
-        "cmstream update_into, 256 KiB": _pushed(data, to, CHUNK),
-        "cmstream EncryptWriter": lambda: _written(data, to),
-    }
-    openssl = libcrypto.find(recipient.der)
-    if openssl is not None:
-        for mode in openssl.modes:
-            rows[f"OpenSSL {mode}"] = functools.partial(openssl.encrypt, data, mode)
-    rows["cryptography SMIME"] = _builder(recipient.der, data)
-    return rows
-
-
-def _bare_chain(data: bytes) -> Callable[[], object]:
-    key = ffi.new("struct content_key *", {"key_len": 32})
-    out = bytearray(len(data))
-    source, room = ffi.from_buffer("uint8_t[]", data), ffi.from_buffer("uint8_t[]", out)
-    return lambda: lib.cbc_bare(key, source, len(data) // 16, room)
-
-
-def _pushed(data: bytes, to: cmstream.Recipients, chunk: int) -> Callable[[], object]:
-    buffer = bytearray(cmstream.encryptor(to, size=len(data), form="message").bound(chunk))
-    view = memoryview(data)
-
-    def push() -> None:
-        context = cmstream.encryptor(to, size=len(data), form="message")
-        for start in range(0, len(data), chunk):
-            context.update_into(view[start : start + chunk], buffer)
-        context.finalize_into(buffer)
-
-    return push
-
-
-class _Nowhere:
-    def write(self, data: memoryview) -> int:
-        return len(data)
-
-
-def _written(data: bytes, to: cmstream.Recipients) -> None:
-    with cmstream.EncryptWriter(_Nowhere(), to, form="message", size=len(data)) as out:
-        out.write(data)
-
-
-def _builder(certificate: bytes, data: bytes) -> Callable[[], object]:
-    x509 = load_der_x509_certificate(certificate)
-
-    def build() -> bytes:
-        builder = pkcs7.PKCS7EnvelopeBuilder().set_data(data).add_recipient(x509)
-        builder = builder.set_content_encryption_algorithm(algorithms.AES256)
-        return builder.encrypt(Encoding.SMIME, [])
-
-    return build
+def certificate() -> bytes:
+    """The recipient's, in DER."""
+    (recipient,) = recipients()
+    return recipient.der

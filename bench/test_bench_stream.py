@@ -1,24 +1,19 @@
-"""pytest-benchmark cases: ``pytest bench``. No timing is asserted here or anywhere."""
+"""pytest-benchmark cases of one message at a time: ``pytest bench``. No timing is asserted."""
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
-import samples
+import ours
+from goals import CHAIN
 
-SIZES = {"4KiB": 4 << 10, "1MiB": 1 << 20, "25MiB": 25 << 20}
+PEERS = ["OpenSSL binary", "OpenSSL binary stream", "OpenSSL stream", "cryptography SMIME",
+         "cryptography DER"]  # fmt: skip
+ENGINES = [CHAIN, *(engine.name for engine in ours.one_message()), *PEERS]
+ROUNDS = {"4 KiB": 50, "1 MiB": 20, "25 MiB": 5}
 
 
-@functools.cache
-def engines(size):  # noqa: ANN001, ANN201
-    return samples.engines(samples.message(SIZES[size]))
-
-
-@pytest.mark.parametrize("engine", list(engines("4KiB")))
-@pytest.mark.parametrize("size", list(SIZES))
-def test_seal(benchmark, size, engine):  # noqa: ANN001, ANN201
-    benchmark.group = size
-    rounds = 5 if size == "25MiB" else 50
-    benchmark.pedantic(engines(size)[engine], rounds=rounds, warmup_rounds=1)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("size", list(ROUNDS))
+def test_seal(measure, size, engine):  # noqa: ANN001, ANN201
+    measure(engine, size, ROUNDS[size], every=False)

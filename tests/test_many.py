@@ -293,10 +293,11 @@ def test_groups_are_bounded(monkeypatch, alice):
     real = many._sealed
     monkeypatch.setattr(many, "GROUP_COUNT", 3)
     monkeypatch.setattr(many, "GROUP_OCTETS", 100)
+    monkeypatch.setattr(many, "GROUP_LEAST", 2)
     watched = lambda jobs, *rest: calls.append(jobs) or real(jobs, *rest)  # noqa: E731
     monkeypatch.setattr(many, "_sealed", watched)
     contents = [bytes(size) for size in (1, 1, 1, 1, 99, 1, 500, 2, 98, 1)]
     answers = cmstream.encrypt_many([(c, alice.recipient) for c in contents], form="der")
-    assert [len(call) for call in calls] == [3, 2, 1, 1, 2, 1]
+    assert [len(call) for call in calls] == [3, 2, 2, 2, 1]
     opened = [open_cms(bytes(answer), alice.key).content for answer in answers]
     assert opened == contents

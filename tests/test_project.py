@@ -26,6 +26,7 @@ FLOORS = [
     {"sealing"},
     {"encrypt"},
     {"many", "streams"},
+    {"gather"},
     {"__init__"},
     {"cli"},
     {"__main__"},

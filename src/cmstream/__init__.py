@@ -7,7 +7,8 @@
 Two nouns: a *message* is mail (RFC 5322) and becomes an S/MIME message; *content* is any octets
 and becomes CMS. Each verb comes in four shapes: one shot (:func:`encrypt_message`,
 :func:`encrypt`), push (:func:`encryptor`, :class:`EncryptWriter`), pull (:class:`EncryptReader`)
-and chunks (:func:`encrypt_iter`).
+and chunks (:func:`encrypt_iter`). Many messages at once are faster: :func:`encrypt_many`, or
+:class:`Gatherer` for tasks and threads that each have one.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from .errors import (
     RecipientWarning,
     SizeMismatchError,
 )
+from .gather import Gatherer
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
 from .recognise import is_encrypted
@@ -53,6 +55,7 @@ __all__ = [
     "EncryptReader",
     "EncryptWriter",
     "Encryptor",
+    "Gatherer",
     "MessageError",
     "Policy",
     "PrivateKeyIgnored",

@@ -4,6 +4,7 @@ every few KiB, all together as much as the encryption."""
 from __future__ import annotations
 
 import io
+import mmap
 import sys
 import sysconfig
 import threading
@@ -74,8 +75,10 @@ class Slab:
     """Memory that several answers lie in, one behind the other."""
 
     def __init__(self, size: int) -> None:
-        self._octets = bytearray(size)
-        self._start = _core.pointer(self._octets)
+        # A large bytearray would be filled with zeros page by page, before anybody could ask for
+        # large pages.
+        self._octets = mmap.mmap(-1, size) if size >= LARGE else bytearray(size)
+        self._start = _core.pointer(memoryview(self._octets))
         if size >= LARGE:
             _core.expect_large(memoryview(self._octets))
         self._used = 0

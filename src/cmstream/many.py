@@ -23,7 +23,9 @@ Answer = memoryview | Exception
 
 GROUP_COUNT = 1024
 GROUP_OCTETS = 64 << 20
-"""The most messages, and octets of them, that go through C in one call; a longer one goes alone."""
+GROUP_LEAST = 16
+"""The most messages, and octets of them, that go through C in one call; but so many as it takes at
+once do, of whatever length."""
 
 POOL_LIMIT = 128 << 20
 """The most octets that stay with the process for answers to come."""
@@ -144,7 +146,8 @@ def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exce
     for order in orders:
         one = _job(order, policy)
         size = len(one.data) if isinstance(one, Job) else 0
-        if group and (len(group) == GROUP_COUNT or octets + size > GROUP_OCTETS):
+        full = len(group) >= GROUP_LEAST and octets + size > GROUP_OCTETS
+        if full or len(group) == GROUP_COUNT:
             yield group
             group, octets = [], 0
         group.append(one)

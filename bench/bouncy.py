@@ -1,0 +1,93 @@
+"""Bouncy Castle: one Java process that stays, warmed up, and times itself."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines import Absent, Engine
+from samples import CERTIFICATE
+
+if TYPE_CHECKING:
+    from engines import Lab
+    from samples import Column
+
+JARS = [
+    Path("/usr/share/java") / f"{name}.jar" for name in ("bcmail", "bcpkix", "bcutil", "bcprov")
+]
+SOURCE = Path(__file__).parent / "Encrypt.java"
+FIRST_WARM, WARM = 2.0, 0.5  # seconds at first, before each column: Java compiles what runs often
+TURN = 256 << 10  # octets that are sealed before Java answers
+
+
+class Java:
+    """The process: a line goes in, a number comes out."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._in, self._out = process.stdin, process.stdout
+        self.version = self._line()
+
+    def ask(self, *words: object) -> int:
+        assert self._in
+        print(*words, sep="\t", file=self._in, flush=True)
+        return int(self._line())
+
+    def _line(self) -> str:
+        assert self._out
+        line = self._out.readline().strip()
+        if not line:
+            raise Absent("Java has ended")
+        return line
+
+
+class _Run:
+    def __init__(self, java: Java, count: int) -> None:
+        self._java, self._count, self._seconds = java, count, 0.0
+
+    def __call__(self) -> int:
+        self._seconds += self._java.ask("run", self._count) / 1e9
+        return self._count
+
+    def clock(self) -> float:
+        """What Java has measured."""
+        return self._seconds
+
+
+def engines(lab: Lab) -> list[Engine]:
+    """One row."""
+    java = start(lab)
+    lab.versions["Bouncy Castle"] = java.version
+
+    def prepare(column: Column) -> _Run:
+        count = java.ask("load", *lab.files(column))
+        run = _Run(java, count if column.mixed else max(1, min(count, TURN // column.longest)))
+        _warm(run, WARM)
+        return run
+
+    return [Engine("Bouncy Castle", prepare)]
+
+
+def start(lab: Lab) -> Java:
+    """Compiles and starts it; it ends with the lab."""
+    if not (shutil.which("javac") and all(jar.exists() for jar in JARS)):
+        raise Absent("no Java compiler, or no Bouncy Castle (Debian's libbcmail-java)")
+    path = ":".join([*map(str, JARS), str(lab.folder)])
+    done = subprocess.run(["javac", "-cp", path, "-d", lab.folder, SOURCE], capture_output=True,
+                          check=False, text=True)  # fmt: skip
+    if done.returncode:
+        raise Absent(f"it doesn't compile: {done.stderr.strip()}")
+    command = ["java", "-cp", path, "Encrypt", str(CERTIFICATE)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    java = Java(lab.enter_context(process))  # which closes its standard input at the end: it ends
+    java.ask("load", CERTIFICATE)
+    _warm(_Run(java, 1), FIRST_WARM)
+    return java
+
+
+def _warm(run: _Run, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        run()

@@ -1,0 +1,69 @@
+"""What all engines share: how one is asked to seal, and what it may use meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from samples import Column
+
+    Run = Callable[[], int]
+    """Seals some messages and gives how many. One that doesn't go by the wall clock has a method
+    ``clock``, in seconds."""
+
+T = TypeVar("T")
+
+
+class Engine(NamedTuple):
+    """A row: ``prepare`` does all that isn't to be measured; None: not for this column."""
+
+    name: str
+    prepare: Callable[[Column], Run | None]
+
+
+class Absent(Exception):  # noqa: N818 - no error: the comparison goes on without that peer
+    """Why a peer can't be measured on this machine."""
+
+
+class Lab(ExitStack):
+    """A folder and whatever else goes when the measuring ends; ``versions`` of the peers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
+        self.versions: dict[str, str] = {}
+
+    def files(self, column: Column) -> list[Path]:
+        """The column's messages as files; those of the column before go."""
+        name = column.name.replace(" ", "")
+        paths = [self.folder / f"{name}-{n}.eml" for n in range(len(column.messages))]
+        if not paths[0].exists():
+            for old in self.folder.glob("*.eml"):
+                old.unlink()
+            for path, message in zip(paths, column.messages, strict=True):
+                path.write_bytes(message)
+        return paths
+
+
+def in_turn(column: Column, things: Sequence[T], seal: Callable[[T], object]) -> Run:
+    """One message a call, each in its turn; of a mix all of them, since no two are alike."""
+    turns = itertools.cycle([things] if column.mixed else [[thing] for thing in things])
+
+    def run() -> int:
+        turn = next(turns)
+        for thing in turn:
+            seal(thing)
+        return len(turn)
+
+    return run
+
+
+def one_by_one(name: str, seal: Callable[[bytes], object]) -> Engine:
+    """An engine that takes a message at a time and needs nothing else."""
+    return Engine(name, lambda column: in_turn(column, column.messages, seal))

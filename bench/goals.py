@@ -1,0 +1,79 @@
+"""What is to be reached, as ratios of two rows of one column, so that they hold on any machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from measure import Figure
+
+    Row = dict[str, Figure]
+    Figures = dict[str, Row]
+
+OPENSSL = "OpenSSL, best mode"
+PYCA = "cryptography SMIME"
+CHAIN = "bare CBC chain"
+WIDE = "bare wide kernel"
+MANY = "cmstream encrypt_many"
+
+
+class Goal(NamedTuple):
+    """How many times as fast as ``peer`` the row is to be."""
+
+    text: str
+    column: str
+    row: str
+    peer: str
+    least: float
+    aim: float
+
+
+class Reached(NamedTuple):
+    """The ratio by medians, and by each row's best sample, which other programs on the machine
+    disturb less."""
+
+    goal: Goal
+    median: float
+    best: float
+
+    @property
+    def verdict(self) -> str:
+        """By the median."""
+        if self.median < self.goal.least:
+            return "missed"
+        return "aim" if self.median >= self.goal.aim else "at least"
+
+
+GOALS = (
+    Goal("one message, share of the bare chain", "25 MiB", "cmstream update_into, 256 KiB", CHAIN,
+         0.90, 0.97),
+    Goal("one message against OpenSSL", "25 MiB", "cmstream encrypt_message", OPENSSL, 1.5, 2),
+    Goal("one message against cryptography", "25 MiB", "cmstream encrypt_message", PYCA, 20, 20),
+    Goal("one message against OpenSSL", "4 KiB", "cmstream encrypt_message", OPENSSL, 1, 1),
+    Goal("many against OpenSSL", "75 KiB", MANY, OPENSSL, 6, 12),
+    Goal("many against cryptography", "75 KiB", MANY, PYCA, 50, 110),
+    Goal("many against OpenSSL", "4 KiB", MANY, OPENSSL, 4, 8),
+    Goal("many against OpenSSL", "mix", MANY, OPENSSL, 6, 12),
+    Goal("many, share of the bare wide kernel", "1 MiB", MANY, WIDE, 0.6, 0.85),
+    Goal("many in two threads against one", "75 KiB", f"{MANY}, halves, two threads",
+         f"{MANY}, halves, one thread", 1.8, 1.95),
+    Goal("many by AES-NI alone against OpenSSL", "75 KiB", f"{MANY}, CPU level aesni", OPENSSL,
+         3, 3),
+)  # fmt: skip
+
+
+def with_best_mode(row: Row) -> Row:
+    """The same with OpenSSL's fastest mode, if there is one, under a name of its own."""
+    modes = [figure for name, figure in row.items() if name.startswith("OpenSSL ")]
+    return row | ({OPENSSL: min(modes)} if modes else {})
+
+
+def reached(figures: Figures) -> Iterator[Reached]:
+    """What could be measured here."""
+    for goal in GOALS:
+        row = figures.get(goal.column, {})
+        if goal.row in row and goal.peer in row:
+            ours, theirs = row[goal.row], row[goal.peer]
+            yield Reached(goal, theirs.median / ours.median, theirs.best / ours.best)

@@ -1,0 +1,161 @@
+"""cmstream's rows: each way to call it, batches of each width, two threads, each CPU level."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import cmstream
+from cmstream import _core
+from engines import Engine, in_turn, one_by_one
+from samples import recipients
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engines import Lab, Run
+    from samples import Column
+
+CHUNK = 256 << 10
+WIDTHS = (1, 8, 32, 128)
+STRETCH = 0.02  # seconds that a thread works at least, so that its start doesn't show
+
+
+def engines(lab: Lab) -> list[Engine]:
+    """All rows."""
+    return one_message() + many() + batches(lab)
+
+
+def one_message() -> list[Engine]:
+    """The ways to seal one message at a time."""
+    to = recipients()
+
+    def write(data: bytes) -> None:
+        with cmstream.EncryptWriter(_Nowhere(), to, form="message", size=len(data)) as out:
+            out.write(data)
+
+    return [
+        one_by_one("cmstream encrypt_message", lambda data: cmstream.encrypt_message(data, to)),
+        Engine("cmstream update_into, 256 KiB", lambda column: _pushed(column, to, CHUNK)),
+        Engine("cmstream update_into, whole", lambda column: _pushed_whole(column, to)),
+        one_by_one("cmstream EncryptWriter", write),
+    ]
+
+
+def many() -> list[Engine]:
+    """All of a column at once, and by each level of the processor's features."""
+    rows = [Engine("cmstream encrypt_many", lambda column: _batches(jobs(column)))]
+    for level in levels():
+        name = f"cmstream encrypt_many, CPU level {level}"
+        rows.append(Engine(name, lambda column, level=level: _restricted(jobs(column), level)))
+    return rows
+
+
+def batches(lab: Lab) -> list[Engine]:
+    """A column in parts, and in two threads."""
+    pool = lab.enter_context(ThreadPoolExecutor(2))
+    rows = [
+        Engine(f"cmstream encrypt_many, {width} at a time", lambda c, w=width: _parts(c, w))
+        for width in WIDTHS
+    ]
+    return [
+        *rows,
+        Engine("cmstream encrypt_many, halves, one thread", lambda c: _batches(*_halves(c))),
+        Engine("cmstream encrypt_many, halves, two threads", lambda c: _threads(c, pool)),
+    ]
+
+
+# One message
+
+
+class _Nowhere:
+    def write(self, data: memoryview) -> int:
+        return len(data)
+
+
+def _pushed_whole(column: Column, to: cmstream.Recipients) -> Run | None:
+    # Of shorter messages the other row is the same.
+    return _pushed(column, to, column.longest) if column.longest > CHUNK else None
+
+
+def _pushed(column: Column, to: cmstream.Recipients, chunk: int) -> Run:
+    first = cmstream.encryptor(to, size=column.longest, form="message")
+    buffer = bytearray(first.bound(min(chunk, column.longest)))
+
+    def push(data: bytes) -> None:
+        view = memoryview(data)
+        context = cmstream.encryptor(to, size=len(data), form="message")
+        for start in range(0, len(data), chunk):
+            context.update_into(view[start : start + chunk], buffer)
+        context.finalize_into(buffer)
+
+    return in_turn(column, column.messages, push)
+
+
+# Many
+
+
+def jobs(column: Column) -> list[tuple[bytes, cmstream.Recipients]]:
+    """For ``encrypt_many``."""
+    to = recipients()
+    return [(message, to) for message in column.messages]
+
+
+def levels() -> list[str]:
+    """Every level of the processor's features at which another kernel comes in, lowest first."""
+    kernels = cmstream.kernels()
+    rows = [*kernels["rsa"], *kernels["base64"], *kernels["aes"]]  # the last one names the level
+    found = {_core.LEVELS[row]: row for row in rows}
+    return [found[level] for level in sorted(found)]
+
+
+def _batches(*parts: Sequence[tuple[bytes, cmstream.Recipients]]) -> Run:
+    """One call for each part; its answers are let go before the next."""
+
+    def run() -> int:
+        for part in parts:
+            cmstream.encrypt_many(part)
+        return sum(map(len, parts))
+
+    return run
+
+
+def _restricted(part: Sequence[tuple[bytes, cmstream.Recipients]], level: str) -> Run:
+    def run() -> int:
+        _core.restrict_cpu(level)
+        try:
+            cmstream.encrypt_many(part)
+        finally:
+            _core.restrict_cpu(os.environ.get("CMSTREAM_CPU"))
+        return len(part)
+
+    return run
+
+
+def _parts(column: Column, width: int) -> Run | None:
+    every = jobs(column)
+    if width >= len(every):
+        return None
+    return _batches(*(every[start : start + width] for start in range(0, len(every), width)))
+
+
+def _halves(column: Column) -> list[list[tuple[bytes, cmstream.Recipients]]]:
+    every = jobs(column)
+    middle = len(every) // 2
+    return [every[:middle], every[middle:]]
+
+
+def _threads(column: Column, pool: ThreadPoolExecutor) -> Run:
+    halves = _halves(column)
+    start = time.perf_counter()
+    cmstream.encrypt_many(halves[0])
+    passes = max(1, int(STRETCH / (time.perf_counter() - start)))
+
+    def work(half: list[tuple[bytes, cmstream.Recipients]]) -> int:
+        for _ in range(passes):
+            cmstream.encrypt_many(half)
+        return passes * len(half)
+
+    return lambda: sum(pool.map(work, halves))

@@ -1,0 +1,265 @@
+"""The Gatherer: every caller gets its own answer, whatever the others do; bounds, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+
+import pytest
+
+import cmstream
+from cmstream import gather
+from opening import open_cms, open_message
+
+PLAIN = b"Subject: x\r\n\r\n"
+
+
+@pytest.fixture
+def to(alice):
+    return cmstream.Recipients([alice.recipient])
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds every batch up until it is opened; tells what the batches were."""
+    real, opened, batches = gather.encrypt_many, threading.Event(), []
+
+    def held(orders, **options):
+        batches.append([bytes(data) for data, _, _ in orders])
+        assert opened.wait(20)
+        return real(orders, **options)
+
+    monkeypatch.setattr(gather, "encrypt_many", held)
+    held.open, held.batches = opened.set, batches
+    yield held
+    opened.set()
+
+
+def until(truth):
+    end = time.monotonic() + 20
+    while not truth():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_every_task_gets_its_own_answer(alice, to):
+    async def main():
+        async with cmstream.Gatherer() as many:
+            messages = [PLAIN + b"%d\r\n" % i * (i % 40) for i in range(500)]
+            answers = await asyncio.gather(*[many.encrypt_message(m, to) for m in messages])
+            return messages, answers
+
+    messages, answers = asyncio.run(main())
+    for message, answer in zip(messages, answers, strict=True):
+        assert open_message(bytes(answer), alice.key)[1] == message[len(PLAIN) - 2 :]
+
+
+def test_every_thread_gets_its_own_answer(alice, to):
+    with cmstream.Gatherer(workers=3) as many:
+        with concurrent.futures.ThreadPoolExecutor(8) as threads:
+            contents = [b"%d" % i * (i % 300) for i in range(400)]
+            futures = list(threads.map(lambda c: many.submit(c, to, form="der"), contents))
+        answers = [future.result(20) for future in futures]
+    for content, answer in zip(contents, answers, strict=True):
+        assert open_cms(bytes(answer), alice.key).content == content
+
+
+def test_forms_and_policies_may_be_mixed(alice, to):
+    async def main():
+        async with cmstream.Gatherer(workers=1) as many:
+            policy = cmstream.DEFAULT.clone(cipher="aes128-cbc")
+            return await asyncio.gather(
+                many.encrypt(b"one", to),
+                many.encrypt_message(PLAIN + b"two\r\n", to, policy=policy),
+                many.encrypt(b"three", to, form="pem", policy=policy),
+            )
+
+    der, message, pem = map(bytes, asyncio.run(main()))
+    assert open_cms(der, alice.key)[:2] == (b"one", "aes256-cbc")
+    assert open_message(message, alice.key)[1] == b"\r\ntwo\r\n"
+    assert pem.startswith(b"-----BEGIN CMS-----")
+
+
+def test_errors_go_to_their_callers(alice, to):
+    async def main():
+        async with cmstream.Gatherer() as many:
+            return await asyncio.gather(
+                many.encrypt_message(PLAIN, to),
+                many.encrypt_message(PLAIN, []),
+                many.encrypt_message(b"A: " + b"b" * (5 << 20), to),
+                many.encrypt_message(42, to),
+                many.encrypt(b"", to, form="cms"),
+                many.encrypt_message(PLAIN, to),
+                return_exceptions=True,
+            )
+
+    first, *errors, last = asyncio.run(main())
+    codes = [getattr(error, "code", type(error).__name__) for error in errors]
+    assert codes == ["no-recipients", "header-too-large", "TypeError", "ValueError"]
+    for answer in (first, last):
+        assert open_message(bytes(answer), alice.key)[1] == b"\r\n"
+
+
+def test_whatever_happens_nobody_waits_in_vain(monkeypatch, to):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(gather, "encrypt_many", fail)
+    with cmstream.Gatherer() as many:
+        futures = [many.submit(PLAIN, to) for _ in range(3)]
+        for future in futures:
+            with pytest.raises(MemoryError):
+                future.result(20)
+
+
+def test_calls_of_one_turn_are_one_batch(gate, to):
+    async def main():
+        async with cmstream.Gatherer(workers=1) as many:
+            calls = [asyncio.ensure_future(many.encrypt(b"%d" % i, to)) for i in range(40)]
+            await asyncio.sleep(0.05)
+            gate.open()
+            await asyncio.gather(*calls)
+
+    asyncio.run(main())
+    assert gate.batches == [[b"%d" % i for i in range(40)]]
+
+
+def test_what_comes_meanwhile_is_the_next_batch(gate, to):
+    with cmstream.Gatherer(workers=1) as many:
+        first = many.submit(b"0", to, form="der")
+        until(lambda: gate.batches)
+        others = [many.submit(b"%d" % i, to, form="der") for i in range(1, 20)]
+        gate.open()
+        for future in (first, *others):
+            future.result(20)
+    assert gate.batches == [[b"0"], [b"%d" % i for i in range(1, 20)]]
+
+
+def test_batches_are_bounded_and_shared(monkeypatch, gate, to):
+    monkeypatch.setattr(gather, "BATCH_COUNT", 10)
+    monkeypatch.setattr(gather, "BATCH_OCTETS", 1000)
+    sizes = [10] * 12 + [600, 600, 2000, 1]
+    with cmstream.Gatherer(workers=1) as many:
+        many.submit(b"", to, form="der")
+        until(lambda: gate.batches)
+        for size in sizes:
+            many.submit(bytes(size), to, form="der")
+        gate.open()
+    lengths = [list(map(len, batch)) for batch in gate.batches]
+    assert lengths == [[0], [10] * 10, [10, 10, 600], [600], [2000], [1]]
+
+
+def test_a_worker_may_wait_for_more(gate, to):
+    gate.open()
+    with cmstream.Gatherer(workers=1, wait=0.3) as many:
+        futures = [many.submit(b"%d" % i, to, form="der") for i in range(2)]
+        time.sleep(0.05)
+        futures.append(many.submit(b"2", to, form="der"))
+        for future in futures:
+            future.result(20)
+    assert gate.batches == [[b"0", b"1", b"2"]]
+
+
+def test_those_without_room_wait_and_are_answered(gate, alice, to):
+    entered = []
+
+    def call(many, i):
+        future = many.submit(b"%d" % i, to, form="der")
+        entered.append(i)
+        return future.result(20)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        many = cmstream.Gatherer(workers=1, queue=2)
+        calls = [threads.submit(call, many, 0)]
+        until(lambda: gate.batches)
+        calls += [threads.submit(call, many, i) for i in range(1, 6)]
+        until(lambda: len(entered) == 3 and len(many._outside) == 3)
+        closing = threading.Thread(target=many.close)
+        closing.start()
+        until(lambda: many._closed)
+        with pytest.raises(RuntimeError, match="closed"):
+            many.submit(b"", to)
+        gate.open()
+        closing.join(20)
+        contents = [open_cms(bytes(call.result(20)), alice.key).content for call in calls]
+    assert contents == [b"%d" % i for i in range(6)]
+
+
+def test_tasks_without_room_are_answered_at_the_end(alice, to):
+    async def main():
+        async with cmstream.Gatherer(workers=1, queue=3) as many:
+            calls = [asyncio.ensure_future(many.encrypt(b"%d" % i, to)) for i in range(50)]
+            await asyncio.sleep(0)
+            assert len(many._queue) <= 3
+        return await asyncio.gather(*calls)
+
+    answers = asyncio.run(main())
+    assert [open_cms(bytes(a), alice.key).content for a in answers] == [
+        b"%d" % i for i in range(50)
+    ]
+
+
+def test_a_cancelled_task_is_left_out(gate, alice, to):
+    async def main():
+        async with cmstream.Gatherer(workers=1) as many:
+            first = asyncio.ensure_future(many.encrypt(b"first", to))
+            await asyncio.to_thread(until, lambda: gate.batches)
+            calls = [asyncio.ensure_future(many.encrypt(b"%d" % i, to)) for i in range(3)]
+            await asyncio.sleep(0)
+            calls[1].cancel()
+            await asyncio.sleep(0)
+            first.cancel()  # under way already: its answer is dropped
+            gate.open()
+            return await asyncio.gather(first, *calls, return_exceptions=True)
+
+    first, zero, one, two = asyncio.run(main())
+    assert isinstance(first, asyncio.CancelledError)
+    assert isinstance(one, asyncio.CancelledError)
+    assert gate.batches == [[b"first"], [b"0", b"2"]]
+    assert open_cms(bytes(zero), alice.key).content == b"0"
+    assert open_cms(bytes(two), alice.key).content == b"2"
+
+
+def test_a_cancelled_future_is_left_out(gate, to):
+    with cmstream.Gatherer(workers=1) as many:
+        first = many.submit(b"first", to, form="der")
+        until(lambda: gate.batches)
+        second, third = (many.submit(b"%d" % i, to, form="der") for i in (2, 3))
+        assert second.cancel()
+        gate.open()
+        assert third.result(20)
+        assert first.result(20)
+    assert gate.batches == [[b"first"], [b"3"]]
+
+
+def test_a_loop_that_is_gone_harms_nobody(gate, to):
+    many = cmstream.Gatherer(workers=1)
+
+    async def leave():
+        task = asyncio.ensure_future(many.encrypt(b"x", to))
+        await asyncio.to_thread(until, lambda: gate.batches)
+        task.cancel()
+
+    asyncio.run(leave())
+    future = many.submit(b"y", to, form="der")
+    gate.open()
+    assert future.result(20)
+    many.close()
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"queue": 0}, {"wait": -1}])
+def test_absurd_bounds_are_refused(options):
+    with pytest.raises(ValueError, match="or more"):
+        cmstream.Gatherer(**options)
+
+
+def test_an_unused_one_closes():
+    async def main():
+        async with cmstream.Gatherer():
+            pass
+
+    asyncio.run(main())
+    with cmstream.Gatherer():
+        pass
