@@ -29,13 +29,14 @@ static void lines_portable(const uint8_t *in, size_t lines, uint8_t *out)
 
 static const struct base64_kernel kernels[] = {
 #if defined(__x86_64__)
-    {"avx512vbmi", CPU_AVX512, base64_lines_avx512vbmi, base64_past_cache_avx512},
-    {"avx2", CPU_AVX2, base64_lines_avx2, base64_past_cache_avx2},
-    {"ssse3", CPU_AESNI, base64_lines_ssse3, base64_past_cache_ssse3},
+    {"avx512vbmi", CPU_AVX512, base64_lines_avx512vbmi, base64_past_cache_avx512,
+     base64_decode_avx512},
+    {"avx2", CPU_AVX2, base64_lines_avx2, base64_past_cache_avx2, base64_decode_avx2},
+    {"ssse3", CPU_AESNI, base64_lines_ssse3, base64_past_cache_ssse3, base64_decode_ssse3},
 #elif defined(__aarch64__)
-    {"neon", CPU_NEON, base64_lines_neon, base64_lines_neon},
+    {"neon", CPU_NEON, base64_lines_neon, base64_lines_neon, base64_decode_neon},
 #endif
-    {"portable", 0, lines_portable, lines_portable},
+    {"portable", 0, lines_portable, lines_portable, base64_decode_portable},
 };
 
 const struct base64_kernel *base64_kernel_at(unsigned index)

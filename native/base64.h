@@ -1,4 +1,5 @@
-/* Base64 (RFC 4648) in lines of 64 characters, each ended by CRLF: 48 octets in, 66 out. */
+/* Base64 (RFC 4648). Written in lines of 64 characters, each ended by CRLF: 48 octets in, 66 out.
+ * Read in lines of any length, or none. */
 #ifndef CMSTREAM_BASE64_H
 #define CMSTREAM_BASE64_H
 
@@ -12,6 +13,12 @@ struct base64 {
     unsigned fill; /* 0 to 47 */
 };
 
+/* What is left of a text to decode, and of the room for its octets. */
+struct base64_text {
+    const uint8_t *in, *in_end;
+    uint8_t *out, *out_end;
+};
+
 struct base64_kernel {
     const char *name;
     uint32_t needs;
@@ -20,6 +27,10 @@ struct base64_kernel {
     /* The same past the cache, as far as the processor can: for what isn't read again soon, so that
      * what lay in its room before needn't be fetched. */
     void (*lines_past_cache)(const uint8_t *in, size_t lines, uint8_t *out);
+    /* Decodes groups of four characters, with white space anywhere among them, as long as there are
+     * whole ones and room for their three octets; stops before a group in which there is something
+     * else. May scribble on what it leaves of the room. */
+    void (*decode)(struct base64_text *text);
 };
 
 const struct base64_kernel *base64_kernel(void);
@@ -37,5 +48,34 @@ void base64_settle(void);
 
 /* Gives out the last, shorter line with its padding and CRLF; nothing when nothing is carried. */
 size_t base64_finish(struct base64 *state, uint8_t *out);
+
+/* --- decoding --------------------------------------------------------------------------------- */
+
+/* Between two calls of base64_decode; zeros at first. An octet is given out as soon as all its bits
+ * are there, so none is carried. */
+struct unbase64 {
+    uint32_t bits;    /* of the group begun; those of octets given out are still among them */
+    unsigned fill;    /* its characters, 0 to 3 */
+    unsigned padding; /* its '=', 0 to 2; at four with the characters the padding is complete */
+};
+
+enum base64_state {
+    BASE64_MORE,    /* the text ended; or the room did, and *in is at a character that needs some */
+    BASE64_PADDED,  /* the text ended, its padding is complete: only white space may follow */
+    BASE64_STOPPED, /* *in is at a character that mustn't stand there */
+};
+
+/* Decodes from *in, which it moves on, until the text or the room ends, or to the first character
+ * that isn't base64 where it stands. White space (space, tab, CR, LF, FF, VT) is passed over
+ * anywhere. Gives the octets written: they may end anywhere in a group, so that any room is filled.
+ * Reads nothing from in_end on; writes nothing past `cap` octets, but may scribble on those of them
+ * that it doesn't fill. `in` and `out` mustn't overlap. The time depends on what is decoded, which
+ * is to be ciphertext. */
+size_t base64_decode(struct unbase64 *state, const uint8_t **in, const uint8_t *in_end,
+                     uint8_t *out, size_t cap, enum base64_state *how);
+
+/* Whether the text may end here: after whole groups, complete padding, or two or three characters
+ * whose padding was left out altogether, as some programs do. All its octets were given out. */
+bool base64_decode_finish(const struct unbase64 *state);
 
 #endif

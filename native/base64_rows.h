@@ -14,7 +14,17 @@ static inline void base64_end_line(uint8_t *line)
     memcpy(line + BASE64_COLUMNS, "\r\n", 2);
 }
 
+/* What a character means: its six bits, or one of these. What ends a text has the sign bit. */
+enum { BASE64_WHITE = 64, BASE64_PAD = 128, BASE64_STRANGE = 129 };
+extern const uint8_t base64_meaning[256];
+
+void base64_decode_portable(struct base64_text *text);
+
 #if defined(__x86_64__)
+void base64_decode_avx512(struct base64_text *text);
+void base64_decode_avx2(struct base64_text *text);
+void base64_decode_ssse3(struct base64_text *text);
+
 void base64_lines_avx512vbmi(const uint8_t *in, size_t lines, uint8_t *out);
 void base64_lines_avx2(const uint8_t *in, size_t lines, uint8_t *out);
 void base64_lines_ssse3(const uint8_t *in, size_t lines, uint8_t *out);
@@ -23,6 +33,7 @@ void base64_past_cache_avx512(const uint8_t *in, size_t lines, uint8_t *out);
 void base64_past_cache_avx2(const uint8_t *in, size_t lines, uint8_t *out);
 void base64_past_cache_ssse3(const uint8_t *in, size_t lines, uint8_t *out);
 #elif defined(__aarch64__)
+void base64_decode_neon(struct base64_text *text);
 void base64_lines_neon(const uint8_t *in, size_t lines, uint8_t *out);
 #endif
 

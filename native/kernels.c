@@ -20,12 +20,13 @@ bool aes_check(unsigned index)
     return aes_known_answer(aes_kernel_at(index));
 }
 
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "abcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char white[] = " \t\r\n\f\v";
+
 /* Whether `out` is `in` in lines, told by the definition. */
 static bool is_encoded(const uint8_t *in, size_t lines, const uint8_t *out)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                   "abcdefghijklmnopqrstuvwxyz0123456789+/";
-
     for (size_t i = 0; i < lines * BASE64_LINE_IN / 3 * 4; i++) {
         const uint8_t *group = in + i / 4 * 3;
         uint32_t bits = (uint32_t)group[0] << 16 | (uint32_t)group[1] << 8 | group[2];
@@ -38,11 +39,39 @@ static bool is_encoded(const uint8_t *in, size_t lines, const uint8_t *out)
     return true;
 }
 
+enum { LINES = 34 };
+
+static bool gives_back(const struct base64_kernel *kernel, const uint8_t *text, size_t lines,
+                       const uint8_t *plain, size_t len)
+{
+    uint8_t out[LINES * BASE64_LINE_IN];
+    struct base64_text at = {text, text + lines * BASE64_LINE_OUT, out, out + sizeof out};
+
+    kernel->decode(&at);
+    return at.out == out + len && !memcmp(out, plain, len);
+}
+
+/* All of the text, with each kind of white space; and up to each octet that isn't base64. */
+static bool is_decoded(const struct base64_kernel *kernel, const uint8_t *plain, uint8_t *text)
+{
+    enum { GROUPS = 17, STRANGER = BASE64_LINE_OUT + 7 }; /* after 17 groups and 3 characters */
+    bool good;
+
+    for (unsigned i = 0; i < LINES; i++)
+        text[i * BASE64_LINE_OUT + 64] = (uint8_t)white[i % 6];
+    good = gives_back(kernel, text, LINES, plain, LINES * BASE64_LINE_IN);
+    for (unsigned octet = 0; octet < 256; octet++) {
+        text[STRANGER] = (uint8_t)octet;
+        if (!octet || (!strchr(alphabet, (int)octet) && !strchr(white, (int)octet)))
+            good &= gives_back(kernel, text, 3, plain, GROUPS * 3);
+    }
+    return good;
+}
+
 /* Every value of an octet and of a group of six bits, the place of each in a line, and of a line in
- * the cache's lines. */
+ * the cache's lines; and the way back. */
 bool base64_check(unsigned index)
 {
-    enum { LINES = 34 };
     const struct base64_kernel *kernel = base64_kernel_at(index);
     uint8_t in[LINES * BASE64_LINE_IN], out[LINES * BASE64_LINE_OUT + 1];
     bool good;
@@ -56,7 +85,7 @@ bool base64_check(unsigned index)
         base64_settle();
         good &= is_encoded(in, LINES, out + offset);
     }
-    return good;
+    return good && is_decoded(kernel, in, out + 1);
 }
 
 void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out)

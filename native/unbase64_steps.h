@@ -1,0 +1,96 @@
+/* How the rows of unbase64.c go through a text, but for AVX-512's: text for inlining. */
+#ifndef CMSTREAM_UNBASE64_STEPS_H
+#define CMSTREAM_UNBASE64_STEPS_H
+
+#include "base64_rows.h"
+
+#define UNBASE64_INLINE static inline __attribute__((always_inline))
+
+UNBASE64_INLINE size_t unbase64_left(const struct base64_text *text)
+{
+    return (size_t)(text->in_end - text->in);
+}
+
+UNBASE64_INLINE size_t unbase64_room(const struct base64_text *text)
+{
+    return (size_t)(text->out_end - text->out);
+}
+
+/* A step decodes the `width` characters at `in` if they are all of the alphabet, and tells whether;
+ * it writes `room` octets either way, rubbish behind those that the characters come to. */
+typedef bool unbase64_step(const uint8_t *in, uint8_t *out);
+
+UNBASE64_INLINE bool unbase64_step_portable(const uint8_t *in, uint8_t *out)
+{
+    const uint32_t a = base64_meaning[in[0]], b = base64_meaning[in[1]];
+    const uint32_t c = base64_meaning[in[2]], d = base64_meaning[in[3]];
+
+    out[0] = (uint8_t)(a << 2 | b >> 4);
+    out[1] = (uint8_t)(b << 4 | c >> 2);
+    out[2] = (uint8_t)(c << 6 | d);
+    return (a | b | c | d) < BASE64_WHITE;
+}
+
+/* Steps until one meets something else than the alphabet. What that one did isn't kept: by branches
+ * alone, which the processor foresees in even lines, no step waits for the one before. */
+UNBASE64_INLINE void unbase64_steps(struct base64_text *text, unbase64_step *step, size_t width,
+                                    size_t room)
+{
+    while (unbase64_left(text) >= width && unbase64_room(text) >= room) {
+        if (!step(text->in, text->out))
+            return;
+        text->in += width;
+        text->out += width / 4 * 3;
+    }
+}
+
+UNBASE64_INLINE bool unbase64_is_white(const struct base64_text *text)
+{
+    return text->in < text->in_end && base64_meaning[*text->in] == BASE64_WHITE;
+}
+
+UNBASE64_INLINE void unbase64_pass_white(struct base64_text *text)
+{
+    while (unbase64_is_white(text))
+        text->in++;
+}
+
+/* One group with white space between its characters; false if it isn't all there. */
+UNBASE64_INLINE bool unbase64_broken_group(struct base64_text *text)
+{
+    const uint8_t *in = text->in;
+    uint32_t bits = 1;
+
+    while (bits < 1 << 24) {
+        if (in == text->in_end || base64_meaning[*in] > BASE64_WHITE)
+            return false;
+        if (base64_meaning[*in] < BASE64_WHITE)
+            bits = bits << 6 | base64_meaning[*in];
+        in++;
+    }
+    if (unbase64_room(text) < 3)
+        return false;
+    text->out[0] = (uint8_t)(bits >> 16);
+    text->out[1] = (uint8_t)(bits >> 8);
+    text->out[2] = (uint8_t)bits;
+    text->in = in;
+    text->out += 3;
+    return true;
+}
+
+/* A row: the step while it goes well, then groups to the line's end, and over that. Its own copy of
+ * `text`, since what it writes could lie in the caller's for all the compiler knows. */
+UNBASE64_INLINE void unbase64_by(struct base64_text *text, unbase64_step *step, size_t width,
+                                 size_t room)
+{
+    struct base64_text own = *text;
+
+    do {
+        unbase64_pass_white(&own);
+        unbase64_steps(&own, step, width, room);
+        unbase64_steps(&own, unbase64_step_portable, 4, 3);
+    } while (unbase64_is_white(&own) || unbase64_broken_group(&own));
+    *text = own;
+}
+
+#endif
