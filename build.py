@@ -14,15 +14,17 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parent
+HEADERS = ("cpu.h", "header.h", "rsa.h", "core.h", "open.h")
+OPAQUE = ("seal", "seal_places", "open")
 
 
 def declarations() -> str:
     """What Python may call: the text of some headers between their marks. Of some structures
     Python knows the size alone."""
-    headers = [ROOT / "native" / name for name in ("cpu.h", "header.h", "rsa.h", "core.h")]
+    headers = [ROOT / "native" / name for name in HEADERS]
     marked = re.compile(r"/\* \[python\] \*/(.*)/\* \[end\] \*/", re.DOTALL)
     texts = [marked.findall(header.read_text(encoding="ascii"))[0] for header in headers]
-    return "".join(texts) + "struct seal { ...; }; struct seal_places { ...; };"
+    return "".join(texts) + "".join(f"struct {name} {{ ...; }};" for name in OPAQUE)
 
 
 def make_ffibuilder():
@@ -34,7 +36,7 @@ def make_ffibuilder():
     builder.cdef(declarations())
     builder.set_source(
         "cmstream._native",
-        '#include "core.h"',
+        '#include "core.h"\n#include "open.h"',
         sources=_files("*.c"),
         depends=[*_files("*.h"), "build.py"],
         include_dirs=["native"],

@@ -32,14 +32,20 @@ _COUNTS = sys.implementation.name == "cpython" and not sysconfig.get_config_var(
 _kept: deque[io.BytesIO] = deque(maxlen=KEPT_ANSWERS)
 
 
-def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
+def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False) -> bytes:
     """The octets that ``fill`` writes into a buffer of ``size``, and counts, as bytes: BytesIO
-    hands out its own, so that nothing is copied."""
+    hands out its own, so that nothing is copied. The memory of a ``secret`` isn't kept for later
+    ones, and forgotten when ``fill`` fails."""
     store = (_let_go() if size >= LARGE else None) or io.BytesIO(bytes(size))
     with _room(store, size) as view:
-        count = fill(view)
+        try:
+            count = fill(view)
+        except BaseException:
+            if secret:
+                view[:] = bytes(len(view))
+            raise
     store.truncate(count)
-    if LARGE <= count <= KEPT_LIMIT and _COUNTS:
+    if LARGE <= count <= KEPT_LIMIT and _COUNTS and not secret:
         _kept.append(store)
     return store.getvalue()
 

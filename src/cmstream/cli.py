@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import io
@@ -11,11 +10,20 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
-from . import __version__, kernels, policy, show
-from .certificates import read_certificates
+from . import __version__, cli_open, kernels, policy, show
 from .cms import Recipients
+from .command import (
+    Failure,
+    Parser,
+    add_password,
+    certificates,
+    open_input,
+    report,
+    subcommand,
+    warn,
+)
 from .encrypt import encryptor
 from .errors import CmstreamError, RecipientWarning
 from .output import output
@@ -23,16 +31,17 @@ from .progress import with_progress
 from .streams import CHUNK, encrypt_iter
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Iterator
 
-    from .certificates import CertificateFile, Recipient
+    from .certificates import Recipient
     from .sealing import Form
 
 HELD = 16 << 20
 """Octets of a pipe that are held in memory, so that their number is known and DER can be
 written; a longer input is streamed with indefinite lengths."""
 
-_DESCRIPTION = "Encrypts mail and files to S/MIME certificates."
+_DESCRIPTION = "Encrypts mail and files to S/MIME certificates, and opens them."
 
 _ENCRYPT_EXAMPLES = """\
 examples:
@@ -51,20 +60,6 @@ examples:
   cmstream cert export alice.pfx -o alice.pem
   PFX_PASSWORD=… cmstream cert export alice.pfx --password-env PFX_PASSWORD -o alice.pem
 """
-
-
-class Failure(Exception):  # noqa: N818 - an ending, not always an error
-    """Ends the command with a line and a code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(os.EX_USAGE, f"cmstream: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -108,10 +103,11 @@ def _os_failure(error: OSError) -> tuple[int, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="cmstream", description=_DESCRIPTION)
+    parser = Parser(prog="cmstream", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _add_encrypt(commands)
+    cli_open.add_commands(commands)
     _add_cert(commands)
     return parser
 
@@ -124,21 +120,9 @@ def _version() -> str:
     return f"cmstream {__version__}; CMSTREAM_CPU=NAME lowers the kernels; " + "; ".join(rows)
 
 
-def _subcommand(commands: Any, name: str, text: str, examples: str, run: Any) -> Any:
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
 def _add_encrypt(commands: Any) -> None:
     text = "encrypt a mail, or with --binary any file"
-    parser = _subcommand(commands, "encrypt", text, _ENCRYPT_EXAMPLES, _encrypt)
+    parser = subcommand(commands, "encrypt", text, _ENCRYPT_EXAMPLES, _encrypt)
     add = parser.add_argument
     add("-r", "--recipient", action="append", required=True, metavar="CERT",
         help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
@@ -151,97 +135,44 @@ def _add_encrypt(commands: Any) -> None:
         help="refuse a certificate with this problem, such as expired")  # fmt: skip
     add("--binary", action="store_true", help="the input is no mail: any octets")
     add("--form", choices=["der", "pem", "smime"], help="of the output, with --binary; default der")
-    _add_password(add)
+    add_password(add)
     add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
 
 
 def _add_cert(commands: Any) -> None:
     text = "look at certificate files, and take certificates out of them"
-    parser = _subcommand(commands, "cert", text, _CERT_EXAMPLES, None)
-    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    parser = subcommand(commands, "cert", text, _CERT_EXAMPLES, None)
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
 
-    shown = _subcommand(actions, "show", "what is in a certificate file", _CERT_EXAMPLES, _show)
+    shown = subcommand(actions, "show", "what is in a certificate file", _CERT_EXAMPLES, _show)
     shown.add_argument("--json", action="store_true", help="for programs")
-    _add_password(shown.add_argument)
+    add_password(shown.add_argument)
     shown.add_argument("file", metavar="FILE")
 
     text = "take the public certificates out of a PFX or another file"
-    export = _subcommand(actions, "export", text, _CERT_EXAMPLES, _export)
+    export = subcommand(actions, "export", text, _CERT_EXAMPLES, _export)
     export.add_argument("-o", "--output", required=True, metavar="OUT")
     export.add_argument("--form", choices=["pem", "der"], default="pem")
-    _add_password(export.add_argument)
+    add_password(export.add_argument)
     export.add_argument("file", metavar="PFX")
-
-
-def _add_password(add: Any) -> None:
-    add("--password-file", metavar="FILE", help="its first line is the PFX's password")
-    add("--password-env", metavar="NAME", help="the environment variable with the password")
 
 
 # --- certificates ----------------------------------------------------------------------------
 
 
-def _read(name: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None
-
-
-def _password(options: argparse.Namespace) -> str | bytes | None:
-    if options.password_file:
-        return _read(options.password_file).partition(b"\n")[0].rstrip(b"\r")
-    if options.password_env:
-        if options.password_env not in os.environ:
-            raise Failure(os.EX_USAGE, f"{options.password_env} isn't in the environment")
-        return os.environ[options.password_env]
-    return None
-
-
-def _certificates(name: str, options: argparse.Namespace) -> CertificateFile:
-    """What is in the file; asks for the password of a PFX if there is somebody to ask."""
-    data, password = _read(name), _password(options)
-    try:
-        try:
-            return read_certificates(data, password=password)
-        except CmstreamError as error:
-            if error.code != "password-needed" or not sys.stdin.isatty():
-                raise
-        return read_certificates(data, password=_ask(name))
-    except CmstreamError as error:
-        raise Failure(os.EX_DATAERR, f"{name}: {error} [{error.code}]") from None
-
-
-def _ask(name: str) -> str:
-    from getpass import getpass  # noqa: PLC0415 - slow to import, seldom wanted
-
-    return getpass(f"Password of {name}: ")
-
-
-def _report(name: str, file: CertificateFile) -> None:
-    if file.private_key_ignored:
-        _warn(f"{name}: the private key in it was ignored; only the certificate is needed")
-    for aside in file.set_aside:
-        _warn(f"{name}: set aside {aside.subject}: {aside.reason}")
-
-
-def _warn(text: str) -> None:
-    print(f"cmstream: warning: {text}", file=sys.stderr)
-
-
 def _show(options: argparse.Namespace) -> None:
-    file = _certificates(options.file, options)
+    file = certificates(options.file, options)
     print(show.as_json(file) if options.json else show.as_text(file))
 
 
 def _export(options: argparse.Namespace) -> None:
-    file = _certificates(options.file, options)
+    file = certificates(options.file, options)
     if options.form == "der" and len(file.recipients) != 1:
         raise Failure(
             os.EX_DATAERR, f"{options.file}: DER holds one certificate, and here are "
             f"{len(file.recipients)}: use --form pem"
         )  # fmt: skip
-    _report(options.file, file)
+    report(options.file, file)
     with output(options.output) as out:
         for recipient in file.recipients:
             out.write(recipient.der if options.form == "der" else recipient.pem)
@@ -264,7 +195,7 @@ def _encrypt(options: argparse.Namespace) -> None:
         refuse=frozenset(options.refuse),
     )
     to = _recipients(options, chosen)
-    with _input(options.input) as source, output(options.output) as out:
+    with open_input(options.input) as source, output(options.output) as out:
         for piece in _sealed(source, to, form, chosen):
             out.write(piece)
 
@@ -272,25 +203,16 @@ def _encrypt(options: argparse.Namespace) -> None:
 def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipients:
     found: list[Recipient] = []
     for name in options.recipient:
-        file = _certificates(name, options)
-        _report(name, file)
+        file = certificates(name, options)
+        report(name, file)
         found += file.recipients
     to = Recipients(found)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RecipientWarning)
         to.check(chosen)
     for warning in caught:
-        _warn(str(warning.message))
+        warn(str(warning.message))
     return to
-
-
-def _input(name: str) -> BinaryIO:
-    if name == "-":
-        return sys.stdin.buffer
-    try:
-        return Path(name).open("rb")
-    except OSError as error:
-        raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None
 
 
 def _sealed(source: BinaryIO, to: Recipients, form: Form, chosen: policy.Policy) -> Iterable[bytes]:

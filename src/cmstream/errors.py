@@ -58,6 +58,29 @@ class SizeMismatchError(CmstreamError):
     canonical form has a bare line feed. Code: ``size-mismatch``."""
 
 
+class EnvelopeError(CmstreamError):
+    """A sealed message that can't be opened as it is, whoever tries.
+
+    Codes: ``empty``, ``not-enveloped``, ``malformed``, ``truncated``, ``trailing-data``,
+    ``unsupported-cipher``, ``too-deep``, ``too-many-recipients``, ``too-large``.
+    """
+
+
+class DecryptionError(CmstreamError):
+    """A message that doesn't decrypt: a wrong key, wrong padding and damaged content look all
+    alike, since whoever could tell them apart could decrypt without a key (RFC 3218).
+    Code: ``decryption-failed``."""
+
+
+class NoRecipientError(CmstreamError):
+    """A message that isn't for any of the identities. Code: ``no-recipient``. ``recipients``: whom
+    it is for, in words, one for each RecipientInfo."""
+
+    def __init__(self, message: str, recipients: tuple[str, ...]) -> None:
+        super().__init__("no-recipient", message)
+        self.recipients = recipients
+
+
 class AlreadyFinalized(ValueError):
     """The stream was finalized, aborted, or failed before: it takes nothing more."""
 

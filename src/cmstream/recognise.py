@@ -89,7 +89,7 @@ def encrypted_inside(head: bytes, body: bytes | bytearray | memoryview, *, compl
     # The quick way out for ordinary mail.
     if not _CLAIM.search(b"\n" + head) and not _ARMOUR_AHEAD.match(body):
         return False
-    value, kind = _content_type(head)
+    value, kind = content_type(head)
     if kind == b"text/plain":
         return complete and _armoured_text(head, body)
     if kind == b"multipart/encrypted":
@@ -123,7 +123,7 @@ def _fields(head: bytes, name: re.Pattern[bytes]) -> Iterator[bytes]:
         yield text[found.end() : end.start() if end else len(text)]
 
 
-def _content_type(head: bytes) -> tuple[bytes, bytes]:
+def content_type(head: bytes) -> tuple[bytes, bytes]:
     """The one Content-Type field and its media type in lower case; an empty one if there are two
     fields, or one that can't be read."""
     values = list(islice(_fields(head, _TYPE), 2))
@@ -318,4 +318,4 @@ def _part(text: bytes) -> tuple[bytes, bytes] | None:
         return None
     head, body = split
     data = _decoded(head, body)
-    return None if data is None else (_content_type(head)[1], data)
+    return None if data is None else (content_type(head)[1], data)

@@ -1,4 +1,5 @@
-"""What a certificate file holds, in words for people and in JSON for programs."""
+"""What a certificate file holds and what a sealed message says of itself, in words for people and
+in JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .certificates import CertificateFile, Recipient
+    from .inspection import Addressee, Inspection
 
 
 def as_text(file: CertificateFile) -> str:
@@ -33,7 +35,7 @@ def _lines(recipient: Recipient) -> str:
         ("SHA-256", recipient.fingerprint),
     ]
     rows += [("problem", f"{problem} [{problem.code}]") for problem in recipient.problems()]
-    return "\n".join(f"{name + ':':<13} {value}" for name, value in rows)
+    return _block(rows)
 
 
 def as_json(file: CertificateFile) -> str:
@@ -60,4 +62,57 @@ def _object(recipient: Recipient) -> dict[str, Any]:
         "key": recipient.key,
         "sha256": recipient.fingerprint,
         "problems": [{"code": p.code, "text": str(p)} for p in recipient.problems()],
+    }
+
+
+# Sealed messages
+
+
+def inspection_text(found: Inspection) -> str:
+    """A block of lines for the message, then one for each whom it is for."""
+    rows = [
+        ("form", found.form),
+        ("type", f"{found.content_type}, version {found.version}, {found.encoding}"),
+        ("cipher", found.cipher),
+        ("content", f"{found.content_octets} octets encrypted, of type {found.inner_type}"),
+        ("recipients", str(len(found.addressees))),
+    ]
+    return "\n\n".join([_block(rows), *map(_addressee_lines, found.addressees)])
+
+
+def _block(rows: list[tuple[str, str]]) -> str:
+    return "\n".join(f"{name + ':':<13} {value}" for name, value in rows)
+
+
+def _addressee_lines(one: Addressee) -> str:
+    rows = [("recipient", f"{one.kind}, {one.algorithm}")]
+    if one.issuer is not None:
+        rows += [("issuer", one.issuer or "(empty)"), ("serial", f"{one.serial:x}")]
+    if one.key_identifier is not None:
+        rows.append(("identifier", one.key_identifier.hex()))
+    if one.key_octets:
+        rows.append(("key", f"{one.key_octets} octets encrypted"))
+    if one.recipient is not None:
+        rows.append(("certificate", one.recipient.subject or one.recipient.fingerprint))
+    return _block(rows)
+
+
+def inspection_json(found: Inspection) -> str:
+    """One object; ``recipients`` has one for each whom it is for."""
+    document = found._asdict() | {"recipients": [_addressee(one) for one in found.addressees]}
+    del document["addressees"]
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _addressee(one: Addressee) -> dict[str, Any]:
+    recipient = one.recipient
+    return {
+        "kind": one.kind,
+        "issuer": one.issuer,
+        "serial": None if one.serial is None else str(one.serial),
+        "key_identifier": None if one.key_identifier is None else one.key_identifier.hex(),
+        "algorithm": one.algorithm,
+        "key_octets": one.key_octets,
+        "certificate": recipient
+        and {"subject": recipient.subject, "sha256": recipient.fingerprint},
     }

@@ -1,12 +1,13 @@
-"""The file shapes of encryption: a writer, a reader, and an iterator around the push stream."""
+"""The file shapes: a writer, a reader, and an iterator around each push stream."""
 
 from __future__ import annotations
 
 import io
 import itertools
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from . import _core, mime
+from .decrypt import Who, decryptor
 from .encrypt import Encryptor, To, encryptor
 from .errors import AlreadyFinalized
 from .policy import DEFAULT, Policy
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._core import Buffer
+    from .push import Push
     from .sealing import Form
+
+    Source = BinaryIO | Iterable[Buffer]
 
 CHUNK = 256 << 10
 """Octets taken from a source at a time: few calls, and all of it stays in the cache."""
+
+
+W = TypeVar("W", bound="Writer")
 
 
 class Sink(Protocol):
@@ -28,37 +35,23 @@ class Sink(Protocol):
     def write(self, data: memoryview, /) -> Any: ...
 
 
-class EncryptWriter:
-    """A writable stream: what is written comes out encrypted in ``sink``.
-
-    Use it in a ``with`` block. When the block ends well the message is finished; an exception in
-    it aborts, and no end of message is ever written. The sink is not closed. ``size``, ``form``
-    and ``policy`` as in :func:`~cmstream.encryptor`, whose exceptions are raised here too.
-    """
+class Writer:
+    """What is written goes through a push stream to ``sink``, which is not closed."""
 
     # Not an io.RawIOBase: its close() on collection would finish a broken message.
 
-    def __init__(
-        self,
-        sink: Sink,
-        to: To,
-        *,
-        size: int | None = None,
-        form: Form = "der",
-        policy: Policy = DEFAULT,
-    ) -> None:
-        self._sink = sink
-        self._encryptor = encryptor(to, size=size, form=form, policy=policy)
+    def __init__(self, sink: Sink, context: Push) -> None:
+        self._sink, self._context = sink, context
         self._buffer = bytearray()
         self._closed = False
 
     def write(self, data: Buffer) -> int:
-        """Encrypts ``data`` and gives its length in octets."""
+        """Takes ``data`` and gives its length in octets."""
         self._check()
         view = memoryview(data).cast("B")
         for start in range(0, len(view), CHUNK):
             part = view[start : start + CHUNK]
-            self._give(self._encryptor.update_into(part, self._room(len(part))))
+            self._give(self._context.update_into(part, self._room(len(part))))
         return len(view)
 
     def close(self) -> None:
@@ -66,19 +59,19 @@ class EncryptWriter:
         if self._closed:
             return
         self._closed = True
-        self._give(self._encryptor.finalize_into(self._room(0)))
+        self._give(self._context.finalize_into(self._room(0)))
 
     def abort(self) -> None:
         """Gives the message up: no end is written, the keys are wiped."""
         if not self._closed:
             self._closed = True
-            self._encryptor.abort()
+            self._context.abort()
 
     def writable(self) -> bool:
         """True: it is for writing."""
         return True
 
-    def __enter__(self) -> EncryptWriter:  # noqa: PYI034 - Self is not in Python 3.10
+    def __enter__(self: W) -> W:  # noqa: PYI019 - Self is not in Python 3.10
         self._check()
         return self
 
@@ -95,7 +88,7 @@ class EncryptWriter:
             raise AlreadyFinalized("this writer was closed or aborted")
 
     def _room(self, count: int) -> bytearray:
-        need = self._encryptor.bound(count)
+        need = self._context.bound(count)
         if len(self._buffer) < need:
             self._buffer = bytearray(need)
         return self._buffer
@@ -108,8 +101,40 @@ class EncryptWriter:
             view = view[taken:] if isinstance(taken, int) else view[:0]
 
 
+class EncryptWriter(Writer):
+    """A writable stream: what is written comes out encrypted in ``sink``.
+
+    Use it in a ``with`` block. When the block ends well the message is finished; an exception in
+    it aborts, and no end of message is ever written. The sink is not closed. ``size``, ``form``
+    and ``policy`` as in :func:`~cmstream.encryptor`, whose exceptions are raised here too.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        to: To,
+        *,
+        size: int | None = None,
+        form: Form = "der",
+        policy: Policy = DEFAULT,
+    ) -> None:
+        super().__init__(sink, encryptor(to, size=size, form=form, policy=policy))
+
+
+class DecryptWriter(Writer):
+    """A writable stream: the sealed octets that are written come out opened in ``sink``.
+
+    Use it in a ``with`` block. What is in the sink before the block has ended well isn't proved to
+    be whole or right: throw it away after an exception. The sink is not closed. ``message`` as in
+    :func:`~cmstream.decryptor`, whose exceptions are raised here too.
+    """
+
+    def __init__(self, sink: Sink, identities: Who, *, message: bool = False) -> None:
+        super().__init__(sink, decryptor(identities, message=message))
+
+
 def encrypt_iter(
-    source: BinaryIO | Iterable[Buffer],
+    source: Source,
     to: To,
     *,
     size: int | None = None,
@@ -127,22 +152,14 @@ def encrypt_iter(
     return _pieces(context, source)
 
 
-class EncryptReader(io.RawIOBase):
-    """A readable raw binary file that gives ``source`` encrypted; arguments as in
-    :func:`encrypt_iter`. Closing it doesn't close the source."""
+class Reader(io.RawIOBase):
+    """A readable raw binary file that gives a source through a push stream. Closing it doesn't
+    close the source."""
 
-    def __init__(
-        self,
-        source: BinaryIO | Iterable[Buffer],
-        to: To,
-        *,
-        size: int | None = None,
-        form: Form = "der",
-        policy: Policy = DEFAULT,
-    ) -> None:
+    def __init__(self, source: Source, context: Push) -> None:
         super().__init__()
-        self._context = _encryptor_for(source, to, size, form, policy)
-        self._pieces = _pieces(self._context, source)
+        self._context = context
+        self._pieces = _pieces(context, source)
         self._piece = memoryview(b"")
 
     def readable(self) -> bool:
@@ -171,14 +188,47 @@ class EncryptReader(io.RawIOBase):
         super().close()
 
 
-def _pieces(context: Encryptor, source: BinaryIO | Iterable[Buffer]) -> Iterator[bytes]:
-    for chunk in _chunks(source):
+class EncryptReader(Reader):
+    """A readable raw binary file that gives ``source`` encrypted; arguments as in
+    :func:`encrypt_iter`. Closing it doesn't close the source."""
+
+    def __init__(
+        self,
+        source: Source,
+        to: To,
+        *,
+        size: int | None = None,
+        form: Form = "der",
+        policy: Policy = DEFAULT,
+    ) -> None:
+        super().__init__(source, _encryptor_for(source, to, size, form, policy))
+
+
+class DecryptReader(Reader):
+    """A readable raw binary file that gives the sealed ``source`` opened; arguments as in
+    :func:`decrypt_iter`. What was read before its end came isn't proved to be whole or right: a
+    read that raises says that it isn't. Closing it doesn't close the source."""
+
+    def __init__(self, source: Source, identities: Who, *, message: bool = False) -> None:
+        super().__init__(source, decryptor(identities, message=message))
+
+
+def decrypt_iter(source: Source, identities: Who, *, message: bool = False) -> Iterator[bytes]:
+    """Opens a sealed binary file, or an iterable of bytes-like chunks, and gives the pieces, in
+    constant memory. Raises as :func:`~cmstream.decryptor` does, in the middle too: nothing is
+    proved until the iterator has ended by itself."""
+    return _pieces(decryptor(identities, message=message), source)
+
+
+def _pieces(context: Push, source: Source) -> Iterator[bytes]:
+    for chunk in chunks(source):
         if piece := context.update(chunk):
             yield piece
     yield context.finalize()
 
 
-def _chunks(source: BinaryIO | Iterable[Buffer]) -> Iterator[Buffer]:
+def chunks(source: Source) -> Iterator[Buffer]:
+    """What a binary file gives, or the chunks of an iterable as they come."""
     if not hasattr(source, "read"):
         yield from source
         return
@@ -187,7 +237,7 @@ def _chunks(source: BinaryIO | Iterable[Buffer]) -> Iterator[Buffer]:
 
 
 def _encryptor_for(
-    source: BinaryIO | Iterable[Buffer], to: To, size: int | None, form: Form, policy: Policy
+    source: Source, to: To, size: int | None, form: Form, policy: Policy
 ) -> Encryptor:
     line_feeds = None
     if size is None and _seekable(source):
@@ -214,7 +264,7 @@ def _survey(source: BinaryIO, form: Form) -> tuple[int, int | None]:
 def _count(source: BinaryIO) -> tuple[int, int]:
     size = line_feeds = last = scanned = 0
     head: bytearray | None = bytearray()
-    for chunk in itertools.chain(_chunks(source), [b""]):
+    for chunk in itertools.chain(chunks(source), [b""]):
         body: Buffer = chunk
         size += len(chunk)
         if head is not None:

@@ -8,8 +8,8 @@ real certificates and PKCS #12 files have them. Whatever the input, the only exc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +44,7 @@ class TlvError(Exception):
         self.code = "truncated" if truncated else "corrupt"
 
 
-@dataclass(frozen=True)
-class Tlv:
+class Tlv(NamedTuple):
     """One element: where its octets stand in ``data``.
 
     ``data[start:end]`` is the whole element, ``data[body:stop]`` its content; the two ends
@@ -114,18 +113,24 @@ class Tlv:
         content = self.content
         if self.tag != OID or not content or len(content) > MAX_OID_OCTETS or content[-1] & 0x80:
             raise TlvError("an object identifier is missing or malformed")
-        arcs, value = [], 0
-        for octet in content:
-            value = value << 7 | octet & 0x7F
-            if not octet & 0x80:
-                arcs.append(value)
-                value = 0
-        first = min(arcs[0] // 40, 2)
-        return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
+        return _dotted(content)
 
     def fields(self) -> Fields:
         """The elements inside, to be taken one by one."""
         return Fields(self)
+
+
+@lru_cache(maxsize=1024)
+def _dotted(content: bytes) -> str:
+    """The same few identifiers come again and again."""
+    arcs, value = [], 0
+    for octet in content:
+        value = value << 7 | octet & 0x7F
+        if not octet & 0x80:
+            arcs.append(value)
+            value = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
 
 
 class Fields:
@@ -182,6 +187,16 @@ def read(data: bytes, position: int = 0, limit: int | None = None) -> Tlv:
         return Tlv(data, tag, position, body, stop, stop)
     end = _find_end(data, body, limit)
     return Tlv(data, tag, position, body, end - 2, end)
+
+
+def beginning(data: bytes, position: int = 0) -> tuple[int, int]:
+    """The tag of an element and where its content begins, though its end may be missing. Raises
+    TlvError."""
+    if position + 2 > len(data):
+        raise TlvError("the data ends within an element's header", truncated=True)
+    first = data[position + 1]
+    octets = first & 0x7F if first & 0x80 else 0
+    return data[position], position + 2 + octets
 
 
 def read_only(data: bytes, tag: int = SEQUENCE) -> Tlv:

@@ -1,0 +1,112 @@
+"""The subcommands of the way back: decrypt and inspect."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import show
+from .command import Failure, add_password, certificates, open_input, read, subcommand, unlocked
+from .identity import Identity
+from .inspection import inspect
+from .output import output
+from .progress import with_progress
+from .streams import decrypt_iter
+
+if TYPE_CHECKING:
+    import argparse
+
+_DECRYPT_EXAMPLES = """\
+examples:
+  cmstream decrypt -k alice.key.pem -c alice.pem sealed.eml > message.eml
+  cmstream decrypt --pfx alice.pfx --password-file pw -o scan.tiff --content scan.p7m
+
+The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail; other input, and
+with --content a mail too, gives its content alone. A file appears only when all of it is
+verified that can be; on a pipe octets may come before an error. Encryption alone doesn't tell
+who wrote a message, or whether somebody changed it. Exit codes: 64 usage, 65 it can't be opened,
+66 no such input, 73 the output can't be created, 75 try again.
+"""
+
+_INSPECT_EXAMPLES = """\
+examples:
+  cmstream inspect sealed.eml
+  cmstream inspect --json -r alice.pem < sealed.eml
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Adds both to the command."""
+    text = "open a sealed mail or file"
+    parser = subcommand(commands, "decrypt", text, _DECRYPT_EXAMPLES, _decrypt)
+    add = parser.add_argument
+    add("-k", "--key", metavar="KEY", help="private key, PEM or DER")
+    add("-c", "--certificate", metavar="CERT", help="its certificate")
+    add("--pfx", metavar="PFX", help="key and certificate in one PKCS #12 file")
+    add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
+    add("--content", action="store_true", help="of a mail, too, the content alone")
+    add_password(add)
+    add("input", nargs="?", default="-", metavar="FILE", help="default: standard input")
+
+    text = "tell whom a sealed mail or file is for, and how it is encrypted; needs no key"
+    parser = subcommand(commands, "inspect", text, _INSPECT_EXAMPLES, _inspect)
+    parser.add_argument("-r", "--recipient", action="append", default=[], metavar="CERT",
+                        help="say where this certificate is meant")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="for programs")
+    add_password(parser.add_argument)
+    parser.add_argument("input", nargs="?", default="-", metavar="FILE")
+
+
+# --- decrypt ---------------------------------------------------------------------------------
+
+
+def _decrypt(options: argparse.Namespace) -> None:
+    if bool(options.pfx) == bool(options.key) or bool(options.key) != bool(options.certificate):
+        raise Failure(os.EX_USAGE, "give either --pfx, or --key and --certificate")
+    me = _identity(options)
+    with open_input(options.input) as source, output(options.output) as out:
+        beginning = source.read(_PEEK)
+        message = not options.content and _is_mail(beginning)
+        total = os.fstat(source.fileno()).st_size if source.seekable() else None
+        pieces = decrypt_iter(_Joined(beginning, source), me, message=message)
+        for piece in with_progress(pieces, total and total * 3 // 4):
+            out.write(piece)
+
+
+_PEEK = 2
+
+
+def _is_mail(beginning: bytes) -> bool:
+    """A header block is text, DER and PEM are not."""
+    return not beginning.startswith((b"\x30", b"--"))
+
+
+class _Joined:
+    """A file whose first octets were read already."""
+
+    def __init__(self, beginning: bytes, rest: Any) -> None:
+        self._beginning, self._rest = beginning, rest
+
+    def read(self, count: int) -> bytes:
+        beginning, self._beginning = self._beginning, b""
+        return beginning or self._rest.read(count)
+
+
+def _identity(options: argparse.Namespace) -> Identity:
+    if options.pfx:
+        data = read(options.pfx)
+        return unlocked(options.pfx, options, lambda secret: Identity.from_pkcs12(data, secret))
+    key, certificate = read(options.key), read(options.certificate)
+    return unlocked(
+        options.key, options, lambda secret: Identity.from_pem(key, certificate, secret)
+    )
+
+
+# --- inspect ---------------------------------------------------------------------------------
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    known = [r for name in options.recipient for r in certificates(name, options).recipients]
+    with open_input(options.input) as source:
+        found = inspect(source, certificates=known)
+    print(show.inspection_json(found) if options.json else show.inspection_text(found))

@@ -1,0 +1,117 @@
+"""What can be told of a sealed message without any key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from .enveloped import ALGORITHMS, CIPHERS, Envelope, Name, RecipientInfo
+from .opener import Opener
+from .streams import chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._core import Buffer
+    from ._opening import Opening
+    from .certificates import Recipient
+
+
+class Addressee(NamedTuple):
+    """One whom a message is for (RFC 5652 section 6.2).
+
+    ``kind``: ``key-transport``, ``key-agreement``, ``kek``, ``password`` or ``other``. Named by
+    ``issuer`` (RFC 4514 text) and ``serial``, or by ``key_identifier``; None where it isn't.
+    ``algorithm``: what encrypts the key, a name or a dotted object identifier. ``key_octets``: of
+    the encrypted key, as far as it is key transport. ``recipient``: the certificate that this
+    names, if one was given that does.
+    """
+
+    kind: str
+    issuer: str | None
+    serial: int | None
+    key_identifier: bytes | None
+    algorithm: str
+    key_octets: int
+    recipient: Recipient | None
+
+
+class Inspection(NamedTuple):
+    """``form``: ``mail``, ``pem``, ``base64`` or ``binary``; ``content_type``: ``enveloped-data``
+    or ``authenticated-enveloped-data``; ``encoding``: ``BER`` where a length is indefinite, else
+    ``DER``; ``version``: the CMSVersion; ``inner_type``: of the content, dotted; ``cipher``: a name
+    or dotted; ``content_octets``: of the encrypted content, its padding included."""
+
+    form: str
+    content_type: str
+    encoding: str
+    version: int
+    inner_type: str
+    cipher: str
+    content_octets: int
+    addressees: tuple[Addressee, ...]
+
+
+def inspect(
+    source: Buffer | BinaryIO | Iterable[Buffer], *, certificates: Iterable[Recipient] = ()
+) -> Inspection:
+    """Reads a sealed message of any form, octets, a binary file or an iterable of chunks, to its
+    end, in constant memory, and tells what it says of itself. It needs no key, and proves nothing.
+
+    Raises EnvelopeError as :func:`~cmstream.decrypt` does.
+    """
+    inspector = _Inspector()
+    buffer = bytearray()
+    octets: Any = [source] if isinstance(source, bytes | bytearray | memoryview) else source
+    for chunk in chunks(octets):
+        if len(buffer) < (need := inspector.bound(len(chunk))):
+            buffer = bytearray(need)
+        inspector.update_into(chunk, buffer)
+    inspector.finalize_into(bytearray(inspector.bound(0)))
+    return inspector.result(tuple(certificates))
+
+
+class _Inspector(Opener):
+    def __init__(self) -> None:
+        super().__init__()
+        self._envelope: Envelope | None = None
+
+    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
+        del buffer, start
+        self._envelope = envelope
+        opening.give_ciphertext()
+        return 0
+
+    def result(self, certificates: tuple[Recipient, ...]) -> Inspection:
+        start, opening, envelope = self._start, self._opening, self._envelope
+        assert start and opening and envelope  # noqa: S101, PT018 - else finalize has raised
+        cipher = CIPHERS.get(envelope.cipher)
+        return Inspection(
+            form="mail" if start.head else start.armour,
+            content_type=envelope.content_type,
+            encoding="BER" if opening.is_ber else "DER",
+            version=envelope.version,
+            inner_type=envelope.inner_type,
+            cipher=cipher.name if cipher else envelope.cipher,
+            content_octets=opening.content_len,
+            addressees=tuple(
+                _addressee(info, name, certificates)
+                for info in envelope.recipients()
+                for name in info.names or (Name(),)
+            ),
+        )
+
+
+def _addressee(info: RecipientInfo, name: Name, certificates: tuple[Recipient, ...]) -> Addressee:
+    return Addressee(
+        kind=info.kind,
+        issuer=name.issuer_text if name.issuer else None,
+        serial=name.serial_number if name.serial else None,
+        key_identifier=name.key_identifier,
+        algorithm=ALGORITHMS.get(info.algorithm, info.algorithm),
+        key_octets=len(info.encrypted_key),
+        recipient=next((one for one in certificates if name.is_of(one, _identifiers(one))), None),
+    )
+
+
+def _identifiers(recipient: Recipient) -> tuple[bytes, ...]:
+    return () if recipient.key_identifier is None else (recipient.key_identifier,)
