@@ -46,6 +46,12 @@ const struct aes_kernel *aes_kernel(void)
     return aes_kernel_for(1);
 }
 
+/* Wider rows have more of one message's blocks under way. */
+const struct aes_kernel *aes_decrypt_kernel(void)
+{
+    return aes_kernel_at(0);
+}
+
 /* All of the same number of rounds. */
 static void cbc_alike(struct lane *const lane[], unsigned count, size_t blocks)
 {
@@ -91,7 +97,7 @@ __attribute__((noinline)) static void expand_words(struct aes_key *key, const ui
         if (at % len == 0) {
             word = substitute(word >> 8 | word << 24) ^ constant;
             constant = constant << 1 ^ (constant >> 7) * 0x11b;
-        } else if (at % len == 16) {
+        } else if (len == 32 && at % len == 16) {
             word = substitute(word);
         }
         word ^= (uint32_t)aes_load(words + at - len, 4);
@@ -106,11 +112,34 @@ void aes_expand_words(struct aes_key *key, const uint8_t *octets, size_t len,
     aes_wipe_stack();
 }
 
+static void exchange(uint8_t a[AES_BLOCK], uint8_t b[AES_BLOCK])
+{
+    for (unsigned i = 0; i < AES_BLOCK; i += 8) {
+        uint64_t word = aes_load(a + i, 8);
+        aes_store(a + i, 8, aes_load(b + i, 8));
+        aes_store(b + i, 8, word);
+    }
+}
+
+__attribute__((noinline)) static void invert_key(struct aes_key *key, void (*unmix)(uint8_t *))
+{
+    for (unsigned i = 0; i < key->rounds / 2; i++)
+        exchange(key->round[i], key->round[key->rounds - i]);
+    for (unsigned i = 1; i < key->rounds; i++)
+        unmix(key->round[i]);
+}
+
+void aes_invert_key(struct aes_key *key, void (*unmix)(uint8_t octets[AES_BLOCK]))
+{
+    invert_key(key, unmix);
+    aes_wipe_stack();
+}
+
 /* --- known answers ---------------------------------------------------------------------------- */
 
 enum { KNOWN_LEN = 4 * AES_BLOCK };
 
-/* NIST SP 800-38A, F.2.1 and F.2.5. */
+/* NIST SP 800-38A, F.2.1 to F.2.6. */
 struct known_answer {
     size_t key_len;
     uint8_t key[AES_MAX_KEY];
@@ -129,6 +158,18 @@ static const struct known_answer known_answers[] = {
       0x71, 0x16, 0xe6, 0x9e, 0x22, 0x22, 0x95, 0x16,
       0x3f, 0xf1, 0xca, 0xa1, 0x68, 0x1f, 0xac, 0x09,
       0x12, 0x0e, 0xca, 0x30, 0x75, 0x86, 0xe1, 0xa7}},
+    {24,
+     {0x8e, 0x73, 0xb0, 0xf7, 0xda, 0x0e, 0x64, 0x52,
+      0xc8, 0x10, 0xf3, 0x2b, 0x80, 0x90, 0x79, 0xe5,
+      0x62, 0xf8, 0xea, 0xd2, 0x52, 0x2c, 0x6b, 0x7b},
+     {0x4f, 0x02, 0x1d, 0xb2, 0x43, 0xbc, 0x63, 0x3d,
+      0x71, 0x78, 0x18, 0x3a, 0x9f, 0xa0, 0x71, 0xe8,
+      0xb4, 0xd9, 0xad, 0xa9, 0xad, 0x7d, 0xed, 0xf4,
+      0xe5, 0xe7, 0x38, 0x76, 0x3f, 0x69, 0x14, 0x5a,
+      0x57, 0x1b, 0x24, 0x20, 0x12, 0xfb, 0x7a, 0xe0,
+      0x7f, 0xa9, 0xba, 0xac, 0x3d, 0xf1, 0x02, 0xe0,
+      0x08, 0xb0, 0xe2, 0x79, 0x88, 0x59, 0x88, 0x81,
+      0xd9, 0x20, 0xa9, 0xe6, 0x4f, 0x56, 0x15, 0xcd}},
     {32,
      {0x60, 0x3d, 0xeb, 0x10, 0x15, 0xca, 0x71, 0xbe,
       0x2b, 0x73, 0xae, 0xf0, 0x85, 0x7d, 0x77, 0x81,
@@ -156,7 +197,7 @@ static const uint8_t known_plain[KNOWN_LEN] = {
 };
 
 /* The same message in every lane, since each may fail by itself. */
-static bool knows(const struct aes_kernel *kernel, const struct known_answer *answer)
+static bool encrypts(const struct aes_kernel *kernel, const struct known_answer *answer)
 {
     uint8_t out[AES_MOST_LANES][KNOWN_LEN];
     struct aes_key key;
@@ -176,7 +217,37 @@ static bool knows(const struct aes_kernel *kernel, const struct known_answer *an
     return true;
 }
 
+/* The message again and again, so that wide code and what it leaves to narrower code both work.
+ * What is before it is its own last block then, no longer the IV. */
+static bool decrypts(const struct aes_kernel *kernel, const struct known_answer *answer)
+{
+    enum { TIMES = 23 }; /* 92 blocks: two steps of 32, one of 16 and of 8, four alone */
+    const uint8_t *last = answer->cipher + KNOWN_LEN - AES_BLOCK;
+    uint8_t text[TIMES][KNOWN_LEN], chain[AES_BLOCK];
+    struct aes_key key;
+    bool good = true;
+
+    for (unsigned i = 0; i < TIMES; i++)
+        memcpy(text[i], answer->cipher, KNOWN_LEN);
+    for (unsigned i = 0; i < AES_BLOCK; i++)
+        chain[i] = (uint8_t)i;
+    kernel->expand_inverse(&key, answer->key, answer->key_len);
+    kernel->cbc_decrypt(&key, chain, text[0], sizeof text / AES_BLOCK, text[0]);
+    for (unsigned i = 0; i < TIMES; i++) {
+        for (unsigned j = 0; i && j < AES_BLOCK; j++)
+            text[i][j] ^= (uint8_t)(last[j] ^ j);
+        good &= memcmp(text[i], known_plain, KNOWN_LEN) == 0;
+    }
+    return good && memcmp(chain, last, AES_BLOCK) == 0;
+}
+
 bool aes_known_answer(const struct aes_kernel *kernel)
 {
-    return knows(kernel, &known_answers[0]) && knows(kernel, &known_answers[1]);
+    bool good = true;
+
+    for (unsigned i = 0; i < sizeof known_answers / sizeof known_answers[0]; i++) {
+        good &= known_answers[i].key_len == 24 || encrypts(kernel, &known_answers[i]);
+        good &= decrypts(kernel, &known_answers[i]);
+    }
+    return good;
 }

@@ -1,5 +1,5 @@
 /* AES without tables and without branches on secrets, for every machine: 64 octets, one block of
- * each of four messages, lie in eight words, one for each bit of an octet. Bit 16 r + 4 c + b of a
+ * each of four messages or four of one to decrypt, lie in eight words, one for each bit of an octet. Bit 16 r + 4 c + b of a
  * word belongs to row r and column c of block b, so that a turn of the word by 16 bits steps from
  * row to row.
  *
@@ -257,6 +257,132 @@ static void cbc(struct lane *const lane[], unsigned count, size_t blocks)
     aes_wipe_stack();
 }
 
+/* --- the inverse round ------------------------------------------------------------------------ */
+
+/* The inverse of the affine transformation that SubBytes ends with: first its constant, then its
+ * matrix. */
+INLINE void undo_affine(planes q)
+{
+    planes x;
+
+    for (unsigned i = 0; i < PLANES; i++)
+        x[i] = 0x63 >> i & 1 ? ~q[i] : q[i];
+    for (unsigned i = 0; i < PLANES; i++)
+        q[i] = x[(i + 2) % 8] ^ x[(i + 5) % 8] ^ x[(i + 7) % 8];
+}
+
+/* SubBytes is an inversion, which would undo itself, and an affine transformation: with the latter
+ * undone before and after, SubBytes is its own inverse. */
+INLINE void unsubstitute(planes q)
+{
+    undo_affine(q);
+    substitute(q);
+    undo_affine(q);
+}
+
+/* MixColumns of what each octet a becomes first: 4 (a + c) + a, c two rows below. */
+INLINE void unmix_columns(planes q, unsigned omitted)
+{
+    planes sum;
+
+    for (unsigned i = 0; i < PLANES; i++)
+        sum[i] = q[i] ^ below(q[i], 2, omitted);
+    for (unsigned i = 2; i < PLANES; i++)
+        q[i] ^= sum[i - 2];
+    q[0] ^= sum[6];
+    q[1] ^= sum[6] ^ sum[7];
+    q[2] ^= sum[7];
+    q[3] ^= sum[6];
+    q[4] ^= sum[6] ^ sum[7];
+    q[5] ^= sum[7];
+    mix_columns(q, omitted);
+}
+
+/* An InvShiftRows left out is three ShiftRows left out. */
+INLINE void inverse_round(planes q, const planes key, unsigned omitted)
+{
+    unsubstitute(q);
+    unmix_columns(q, omitted);
+    add(q, key);
+}
+
+INLINE void decrypt(planes q, const planes *key, unsigned rounds)
+{
+    add(q, key[0]);
+    for (unsigned round = 1;; round += 4) {
+        inverse_round(q, key[round], 3);
+        if (round + 1 == rounds)
+            break;
+        inverse_round(q, key[round + 1], 2);
+        inverse_round(q, key[round + 2], 1);
+        if (round + 3 == rounds)
+            break;
+        inverse_round(q, key[round + 3], 0);
+    }
+    unsubstitute(q);
+    if (rounds % 4)
+        shift_rows(q, 2);
+    add(q, key[rounds]);
+}
+
+/* --- CBC backwards, four blocks of a message -------------------------------------------------- */
+
+static void slice_inverse_keys(planes *sliced, const struct aes_key *key)
+{
+    for (unsigned round = 0; round <= key->rounds; round++) {
+        for (unsigned i = 0; i < LANES; i++)
+            gather(sliced[round], i, key->round[round]);
+        slice(sliced[round]);
+        if (round < key->rounds)
+            shift_rows(sliced[round], round % 4);
+    }
+}
+
+/* Up to LANES blocks. `chain` is one block as gather() leaves it. */
+INLINE void decrypt_next(const planes *key, unsigned rounds, uint64_t chain[2], const uint8_t *in,
+                         unsigned count, uint8_t *out)
+{
+    planes cipher = {0}, text;
+
+    for (unsigned i = 0; i < count; i++)
+        gather(cipher, i, in + i * AES_BLOCK);
+    memcpy(text, cipher, sizeof text);
+    slice(text);
+    decrypt(text, key, rounds);
+    unslice(text);
+    for (unsigned i = 0; i < count; i++) {
+        text[i] ^= chain[0];
+        text[i + 4] ^= chain[1];
+        chain[0] = cipher[i];
+        chain[1] = cipher[i + 4];
+        scatter(text, i, out + i * AES_BLOCK);
+    }
+}
+
+__attribute__((noinline)) static void decrypt_blocks(const struct aes_key *key, uint8_t *chain,
+                                                     const uint8_t *in, size_t blocks, uint8_t *out)
+{
+    planes sliced[MAX_ROUNDS + 1];
+    uint64_t before[2] = {aes_load(chain, 8), aes_load(chain + 8, 8)};
+
+    slice_inverse_keys(sliced, key);
+    for (size_t count; blocks; blocks -= count) {
+        count = least(blocks, LANES);
+        decrypt_next((const planes *)sliced, key->rounds, before, in, (unsigned)count, out);
+        in += count * AES_BLOCK;
+        out += count * AES_BLOCK;
+    }
+    aes_store(chain, 8, before[0]);
+    aes_store(chain + 8, 8, before[1]);
+}
+
+static void cbc_decrypt(const struct aes_key *key, uint8_t chain[AES_BLOCK], const uint8_t *in,
+                        size_t blocks, uint8_t *out)
+{
+    decrypt_blocks(key, chain, in, blocks, out);
+    aes_wipe_stack();
+}
+
 /* --- key expansion (FIPS 197 section 5.2) ----------------------------------------------------- */
 
 static uint32_t substitute_word(uint32_t word)
@@ -274,10 +400,29 @@ static void expand(struct aes_key *key, const uint8_t *octets, size_t len)
     aes_expand_words(key, octets, len, substitute_word);
 }
 
+static void unmix_key(uint8_t octets[AES_BLOCK])
+{
+    planes q = {0};
+
+    gather(q, 0, octets);
+    slice(q);
+    unmix_columns(q, 0);
+    unslice(q);
+    scatter(q, 0, octets);
+}
+
+static void expand_inverse(struct aes_key *key, const uint8_t *octets, size_t len)
+{
+    aes_expand_words(key, octets, len, substitute_word);
+    aes_invert_key(key, unmix_key);
+}
+
 const struct aes_kernel aes_portable = {
     .name = "portable",
     .needs = 0,
     .lanes = LANES,
     .expand = expand,
     .cbc = cbc,
+    .expand_inverse = expand_inverse,
+    .cbc_decrypt = cbc_decrypt,
 };

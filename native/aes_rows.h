@@ -11,6 +11,15 @@ extern const struct aes_kernel aes_portable;
 extern const struct aes_kernel aes_aesni, aes_aesni8, aes_vaes256, aes_vaes512;
 
 void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_t len);
+void aes_expand_inverse_aesni(struct aes_key *key, const uint8_t *octets, size_t len);
+
+/* cbc_decrypt of the rows; each leaves to a narrower one what doesn't fill its registers. */
+void aes_decrypt_aesni(const struct aes_key *key, uint8_t *chain, const uint8_t *in, size_t blocks,
+                       uint8_t *out);
+void aes_decrypt_vaes256(const struct aes_key *key, uint8_t *chain, const uint8_t *in,
+                         size_t blocks, uint8_t *out);
+void aes_decrypt_vaes512(const struct aes_key *key, uint8_t *chain, const uint8_t *in,
+                         size_t blocks, uint8_t *out);
 #endif
 #if defined(__aarch64__)
 extern const struct aes_kernel aes_armaes, aes_armaes4;
@@ -20,6 +29,10 @@ extern const struct aes_kernel aes_armaes, aes_armaes4;
  * stack. */
 void aes_expand_words(struct aes_key *key, const uint8_t *octets, size_t len,
                       uint32_t (*substitute)(uint32_t word));
+
+/* Makes an expanded key one for decryption, by a row's own InvMixColumns of one round key; wipes
+ * the stack. */
+void aes_invert_key(struct aes_key *key, void (*unmix)(uint8_t octets[AES_BLOCK]));
 
 /* Forgets what a function that the caller has called before left on the stack: its variables and,
  * what nothing else can reach, the compiler's copies of them. 4 KiB of it. */

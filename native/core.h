@@ -16,7 +16,7 @@
 struct content_key {
     uint8_t key[32];
     uint8_t iv[16];
-    unsigned key_len; /* 16 or 32 */
+    unsigned key_len; /* 16 or 32; for decryption 24 too */
 };
 
 enum seal_flag {
@@ -163,6 +163,8 @@ bool base64_check(unsigned index);
 void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out);
 void cbc_bare_wide(const struct content_key *key, const uint8_t *in, size_t blocks, unsigned lanes,
                    uint8_t *out);
+void cbc_bare_decrypt(const struct content_key *key, const uint8_t *in, size_t blocks,
+                      uint8_t *out);
 void base64_bare(const uint8_t *in, size_t lines, uint8_t *out);
 /* [end] */
 

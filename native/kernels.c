@@ -112,6 +112,18 @@ void cbc_bare_wide(const struct content_key *key, const uint8_t *in, size_t bloc
     wipe(cbc, sizeof cbc);
 }
 
+void cbc_bare_decrypt(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out)
+{
+    const struct aes_kernel *kernel = aes_decrypt_kernel();
+    struct aes_key inverse;
+    uint8_t chain[AES_BLOCK];
+
+    memcpy(chain, key->iv, AES_BLOCK);
+    kernel->expand_inverse(&inverse, key->key, key->key_len);
+    kernel->cbc_decrypt(&inverse, chain, in, blocks, out);
+    wipe(&inverse, sizeof inverse);
+}
+
 void base64_bare(const uint8_t *in, size_t lines, uint8_t *out)
 {
     base64_kernel()->lines(in, lines, out);

@@ -39,6 +39,20 @@ static void expand(struct aes_key *key, const uint8_t *octets, size_t len)
     aes_expand_words(key, octets, len, substitute_word);
 }
 
+/* InvMixColumns. */
+TARGET static void unmix_key(uint8_t octets[AES_BLOCK])
+{
+    uint8x16_t state = vld1q_u8(octets);
+    __asm__("aesimc %0.16b, %0.16b" : "+w"(state));
+    vst1q_u8(octets, state);
+}
+
+static void expand_inverse(struct aes_key *key, const uint8_t *octets, size_t len)
+{
+    aes_expand_words(key, octets, len, substitute_word);
+    aes_invert_key(key, unmix_key);
+}
+
 /* `aese` begins with an addition: it is given the first round key, the plaintext and the last round
  * key of the block before all at once, and the true ciphertext is recovered beside the chain. The
  * round keys are read where they are, so that no copy is left to wipe. */
@@ -128,12 +142,80 @@ static void four_lanes(struct lane *const lane[], unsigned count, size_t blocks)
     }
 }
 
+/* --- CBC backwards ---------------------------------------------------------------------------- */
+
+/* InvSubBytes and InvShiftRows of state + key. */
+TARGET static inline uint8x16_t last_inverse(uint8x16_t state, uint8x16_t key)
+{
+    __asm__("aesd %0.16b, %1.16b" : "+w"(state) : "w"(key));
+    return state;
+}
+
+TARGET static inline uint8x16_t full_inverse(uint8x16_t state, uint8x16_t key)
+{
+    __asm__("aesd %0.16b, %1.16b\n\taesimc %0.16b, %0.16b" : "+w"(state) : "w"(key));
+    return state;
+}
+
+/* As many blocks as are `together`, at most 8, and again; gives how many octets these were. */
+TARGET static inline __attribute__((always_inline)) size_t
+decrypt_blocks(const struct aes_key *key, uint8_t *chain, const uint8_t *in, size_t blocks,
+               uint8_t *out, const unsigned together)
+{
+    const size_t step = together * AES_BLOCK, end = blocks / together * step;
+    const unsigned rounds = key->rounds;
+    uint8x16_t before = vld1q_u8(chain);
+
+    for (size_t at = 0; at < end; at += step) {
+        uint8x16_t state[8];
+
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < together; i++)
+            state[i] = vld1q_u8(in + at + i * AES_BLOCK);
+        for (unsigned round = 0; round < rounds - 1; round++) {
+            uint8x16_t round_key = vld1q_u8(key->round[round]);
+#pragma GCC unroll 8
+            for (unsigned i = 0; i < together; i++)
+                state[i] = full_inverse(state[i], round_key);
+        }
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < together; i++) {
+            uint8x16_t cipher = vld1q_u8(in + at + i * AES_BLOCK);
+            state[i] = last_inverse(state[i], vld1q_u8(key->round[rounds - 1]));
+            before = veorq_u8(before, vld1q_u8(key->round[rounds]));
+            vst1q_u8(out + at + i * AES_BLOCK, veorq_u8(state[i], before));
+            before = cipher;
+        }
+    }
+    vst1q_u8(chain, before);
+    return end;
+}
+
+__attribute__((noinline)) TARGET
+static void decrypt_all(const struct aes_key *key, uint8_t *chain, const uint8_t *in, size_t blocks,
+                        uint8_t *out)
+{
+    const size_t done = decrypt_blocks(key, chain, in, blocks, out, 8);
+    (void)decrypt_blocks(key, chain, in + done, blocks - done / AES_BLOCK, out + done, 1);
+}
+
+static void cbc_decrypt(const struct aes_key *key, uint8_t chain[AES_BLOCK], const uint8_t *in,
+                        size_t blocks, uint8_t *out)
+{
+    decrypt_all(key, chain, in, blocks, out);
+    aes_wipe_stack();
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
 const struct aes_kernel aes_armaes4 = {
     .name = "armaes4",
     .needs = CPU_ARMAES,
     .lanes = LANES,
     .expand = expand,
     .cbc = four_lanes,
+    .expand_inverse = expand_inverse,
+    .cbc_decrypt = cbc_decrypt,
 };
 
 const struct aes_kernel aes_armaes = {
@@ -142,6 +224,8 @@ const struct aes_kernel aes_armaes = {
     .lanes = 1,
     .expand = expand,
     .cbc = one_lane,
+    .expand_inverse = expand_inverse,
+    .cbc_decrypt = cbc_decrypt,
 };
 
 #endif

@@ -73,6 +73,27 @@ TARGET_1 void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_
     wipe(round, sizeof round);
 }
 
+/* The assistant substitutes the second word into the first. */
+TARGET_1 static uint32_t substitute_word(uint32_t word)
+{
+    __m128i words = _mm_set1_epi32((int)word);
+    return (uint32_t)_mm_cvtsi128_si32(_mm_aeskeygenassist_si128(words, 0));
+}
+
+TARGET_1 static void unmix_key(uint8_t octets[AES_BLOCK])
+{
+    store(octets, _mm_aesimc_si128(load(octets)));
+}
+
+void aes_expand_inverse_aesni(struct aes_key *key, const uint8_t *octets, size_t len)
+{
+    if (len == 24)
+        aes_expand_words(key, octets, len, substitute_word);
+    else
+        aes_expand_aesni(key, octets, len);
+    aes_invert_key(key, unmix_key);
+}
+
 /* --- CBC -------------------------------------------------------------------------------------- */
 
 /* The chain from one block to the next is all that costs time. Whitening a block adds its plaintext,
@@ -124,6 +145,8 @@ const struct aes_kernel aes_aesni = {
     .lanes = 1,
     .expand = aes_expand_aesni,
     .cbc = one_lane,
+    .expand_inverse = aes_expand_inverse_aesni,
+    .cbc_decrypt = aes_decrypt_aesni,
 };
 
 #endif

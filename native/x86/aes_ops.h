@@ -1,4 +1,5 @@
-/* The operations that the text of the AES kernels takes, on registers of one block. */
+/* What the texts of the AES kernels share: operations on registers of one block, some of two and
+ * four. */
 #ifndef CMSTREAM_X86_AES_OPS_H
 #define CMSTREAM_X86_AES_OPS_H
 
@@ -43,6 +44,26 @@ TARGET_1 static inline vector_1 middle_round_1(vector_1 state, vector_1 key)
 TARGET_1 static inline vector_1 last_round_1(vector_1 state, vector_1 key)
 {
     return _mm_aesenclast_si128(state, key);
+}
+
+/* --- two blocks, and four --------------------------------------------------------------------- */
+
+#define TARGET_2 __attribute__((target("aes,ssse3,sse4.1,avx2,vaes")))
+
+typedef __m256i vector_2;
+
+TARGET_2 static inline vector_2 add_2(vector_2 a, vector_2 b)
+{
+    return _mm256_xor_si256(a, b);
+}
+
+#define TARGET_4 __attribute__((target("aes,ssse3,sse4.1,avx2,vaes,avx512f,avx512bw,avx512vl")))
+
+typedef __m512i vector_4;
+
+TARGET_4 static inline vector_4 add_4(vector_4 a, vector_4 b)
+{
+    return _mm512_xor_si512(a, b);
 }
 
 #endif

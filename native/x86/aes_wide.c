@@ -26,10 +26,6 @@ TARGET_1 static inline void store_line_1(uint8_t *const to[1], size_t offset,
 
 /* --- two blocks in a register ----------------------------------------------------------------- */
 
-#define TARGET_2 __attribute__((target("aes,ssse3,sse4.1,avx2,vaes")))
-
-typedef __m256i vector_2;
-
 TARGET_2 static inline vector_2 gather_2(const uint8_t *const from[2], size_t offset)
 {
     return _mm256_loadu2_m128i((const void *)(from[1] + offset), (const void *)(from[0] + offset));
@@ -73,11 +69,6 @@ TARGET_2 static inline void store_line_2(uint8_t *const to[2], size_t offset,
     }
 }
 
-TARGET_2 static inline vector_2 add_2(vector_2 a, vector_2 b)
-{
-    return _mm256_xor_si256(a, b);
-}
-
 TARGET_2 static inline vector_2 middle_round_2(vector_2 state, vector_2 key)
 {
     return _mm256_aesenc_epi128(state, key);
@@ -89,10 +80,6 @@ TARGET_2 static inline vector_2 last_round_2(vector_2 state, vector_2 key)
 }
 
 /* --- four ------------------------------------------------------------------------------------- */
-
-#define TARGET_4 __attribute__((target("aes,ssse3,sse4.1,avx2,vaes,avx512f,avx512bw,avx512vl")))
-
-typedef __m512i vector_4;
 
 TARGET_4 static inline vector_4 gather_4(const uint8_t *const from[4], size_t offset)
 {
@@ -142,11 +129,6 @@ TARGET_4 static inline void store_line_4(uint8_t *const to[4], size_t offset,
         _mm512_storeu_si512(to[i] + offset, line[i]);
 }
 
-TARGET_4 static inline vector_4 add_4(vector_4 a, vector_4 b)
-{
-    return _mm512_xor_si512(a, b);
-}
-
 TARGET_4 static inline vector_4 middle_round_4(vector_4 state, vector_4 key)
 {
     return _mm512_aesenc_epi128(state, key);
@@ -194,6 +176,8 @@ const struct aes_kernel aes_aesni8 = {
     .lanes = 8,
     .expand = aes_expand_aesni,
     .cbc = aesni8,
+    .expand_inverse = aes_expand_inverse_aesni,
+    .cbc_decrypt = aes_decrypt_aesni,
 };
 
 #define CBC vaes256_10
@@ -223,6 +207,8 @@ const struct aes_kernel aes_vaes256 = {
     .lanes = 16,
     .expand = aes_expand_aesni,
     .cbc = vaes256,
+    .expand_inverse = aes_expand_inverse_aesni,
+    .cbc_decrypt = aes_decrypt_vaes256,
 };
 
 #define CBC vaes512_10
@@ -248,10 +234,12 @@ static void vaes512(struct lane *const lane[], unsigned count, size_t blocks)
 
 const struct aes_kernel aes_vaes512 = {
     .name = "vaes512",
-    .needs = CPU_VAES512 | CPU_AESNI,
+    .needs = CPU_VAES512 | CPU_VAES256 | CPU_AESNI,
     .lanes = 16,
     .expand = aes_expand_aesni,
     .cbc = vaes512,
+    .expand_inverse = aes_expand_inverse_aesni,
+    .cbc_decrypt = aes_decrypt_vaes512,
 };
 #endif
 

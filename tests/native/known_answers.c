@@ -1,9 +1,10 @@
 /* Every row of the AES table that this machine allows: NIST's known answers, random messages
- * against the portable row with one lane, and what is left on the stack. Needs no Python, so that
+ * against the portable row with one lane, decryption against encryption, and what is left on the
+ * stack. Needs no Python, so that
  * it runs under an emulator and under the sanitizers:
  *
  *   cc -O3 -Inative tests/native/known_answers.c native/aes.c native/aes_portable.c \
- *      native/x86/aes.c native/arm/aes.c native/cpu.c -o known_answers && ./known_answers
+ *      native/x86/aes*.c native/arm/aes.c native/cpu.c -o known_answers && ./known_answers
  */
 #include "aes.h"
 #include "cpu.h"
@@ -129,6 +130,78 @@ static void trial(unsigned count, size_t key_len, size_t blocks)
         verify(&messages[i], &before[i], blocks);
 }
 
+/* --- backwards -------------------------------------------------------------------------------- */
+
+/* Memory of its own, so that a sanitizer sees every octet beyond; at any alignment. */
+struct exact {
+    uint8_t *memory, *octets;
+};
+
+static struct exact exact(size_t len)
+{
+    size_t offset = below(MARGIN);
+    uint8_t *memory = malloc(offset + len);
+
+    CHECK(memory || !(offset + len));
+    fill_random(memory + offset, len);
+    return (struct exact){memory, memory + offset};
+}
+
+/* A key for decryption, which every row expands alike. */
+static void expect_inverse(struct aes_key *key, const uint8_t *octets, size_t key_len)
+{
+    struct aes_key expected;
+
+    memset(key, 0xa5, sizeof *key);
+    memset(&expected, 0xa5, sizeof expected);
+    row->expand_inverse(key, octets, key_len);
+    portable()->expand_inverse(&expected, octets, key_len);
+    CHECK(key->rounds == key_len / 4 + 6);
+    CHECK(!memcmp(key, &expected, sizeof expected));
+}
+
+/* Makes `cipher` the ciphertext of `plain`; or, where none can be had, the other way round. */
+static void make_pair(const uint8_t *octets, size_t key_len, const uint8_t *iv, uint8_t *cipher,
+                      size_t blocks, uint8_t *plain)
+{
+    struct aes_key key;
+    struct lane lane = {.in = plain, .out = cipher, .key = &key}, *alone = &lane;
+
+    memcpy(lane.chain, iv, AES_BLOCK);
+    if (key_len == 24) {
+        portable()->expand_inverse(&key, octets, key_len);
+        portable()->cbc_decrypt(&key, lane.chain, cipher, blocks, plain);
+    } else {
+        portable()->expand(&key, octets, key_len);
+        portable()->cbc(&alone, 1, blocks);
+    }
+}
+
+/* The work cut into two calls, half the time in place. */
+static void trial_backwards(size_t key_len, size_t blocks)
+{
+    const size_t len = blocks * AES_BLOCK, first = below((uint32_t)blocks + 1);
+    struct exact plain = exact(len), cipher = exact(len), out = exact(len);
+    uint8_t octets[AES_MAX_KEY], chain[AES_BLOCK], last[AES_BLOCK];
+    struct aes_key key;
+
+    fill_random(octets, key_len);
+    fill_random(chain, AES_BLOCK);
+    make_pair(octets, key_len, chain, cipher.octets, blocks, plain.octets);
+    memcpy(last, blocks ? cipher.octets + len - AES_BLOCK : chain, AES_BLOCK);
+    memcpy(out.octets, cipher.octets, len);
+    const uint8_t *in = below(2) ? cipher.octets : out.octets;
+    expect_inverse(&key, octets, key_len);
+    row->cbc_decrypt(&key, chain, in, first, out.octets);
+    row->cbc_decrypt(&key, chain, in + first * AES_BLOCK, blocks - first,
+                     out.octets + first * AES_BLOCK);
+    CHECK(!memcmp(out.octets, plain.octets, len));
+    CHECK(!memcmp(chain, last, AES_BLOCK));
+    free(plain.memory);
+    free(cipher.memory);
+    free(out.memory);
+}
+
 /* --- what is left on the stack ---------------------------------------------------------------- */
 
 enum { DEPTH = 16 << 10 };
@@ -152,15 +225,18 @@ __attribute__((noinline)) static void clear_stack(void)
     wipe(below_caller, DEPTH);
 }
 
-__attribute__((noinline)) static void copy_stack(uint8_t copy[DEPTH])
+__attribute__((noinline)) static void copy_stack(uint8_t to[DEPTH])
 {
     uint8_t below_caller[DEPTH];
     __asm__ __volatile__("" : "=m"(below_caller)); /* not indeterminate: somebody wrote it */
-    memcpy(copy, below_caller, DEPTH);
+    memcpy(to, below_caller, DEPTH);
 }
 
+/* What expansion and the work left, always at the same place, since calls save pointers too. */
+static uint8_t copy[2][DEPTH];
+
 /* Random secrets at the same places each time. */
-static void leave_stack(unsigned count, size_t key_len, uint8_t copy[2][DEPTH])
+static void leave_stack(unsigned count, size_t key_len)
 {
     static uint8_t text[MOST_LANES][3 * AES_BLOCK], octets[AES_MAX_KEY];
     static struct aes_key key[MOST_LANES];
@@ -180,18 +256,44 @@ static void leave_stack(unsigned count, size_t key_len, uint8_t copy[2][DEPTH])
     copy_stack(copy[1]);
 }
 
+/* Blocks enough for the widest code and for all that takes what it leaves. The key makes the
+ * plaintext another each time; ciphertext is no secret. */
+static void leave_stack_backwards(unsigned blocks, size_t key_len)
+{
+    static uint8_t cipher[ROOM], text[ROOM], octets[AES_MAX_KEY];
+    static struct aes_key key;
+    uint8_t chain[AES_BLOCK] = {0};
+
+    fill_random(octets, sizeof octets);
+    clear_stack();
+    row->expand_inverse(&key, octets, key_len);
+    copy_stack(copy[0]);
+    clear_stack();
+    row->cbc_decrypt(&key, chain, cipher, blocks, text);
+    copy_stack(copy[1]);
+}
+
 /* What is left does not depend on the secrets. The first call may differ: it binds symbols. */
+static void expect_same(void (*leave)(unsigned, size_t), unsigned count, size_t key_len)
+{
+    static uint8_t before[2][DEPTH];
+    static volatile unsigned times; /* in no register that calls would save */
+
+    for (times = 0; times < 3; times++) {
+        memcpy(before, copy, sizeof copy);
+        leave(count, key_len);
+    }
+    CHECK(!memcmp(before[0], copy[0], DEPTH));
+    CHECK(!memcmp(before[1], copy[1], DEPTH));
+}
+
 static void test_stack(void)
 {
-    static uint8_t left[3][2][DEPTH];
-
     for (unsigned count = 1; count <= row->lanes; count++)
-        for (size_t key_len = 16; key_len <= 32; key_len += 16) {
-            for (unsigned i = 0; i < 3; i++)
-                leave_stack(count, key_len, left[i]);
-            CHECK(!memcmp(left[1][0], left[2][0], DEPTH));
-            CHECK(!memcmp(left[1][1], left[2][1], DEPTH));
-        }
+        for (size_t key_len = 16; key_len <= 32; key_len += 16)
+            expect_same(leave_stack, count, key_len);
+    for (size_t key_len = 16; key_len <= 32; key_len += 8)
+        expect_same(leave_stack_backwards, 63, key_len);
 }
 
 /* --- any number of lanes, any mix of keys ------------------------------------------------------ */
@@ -225,6 +327,10 @@ static void test_row(void)
     CHECK(!(row->needs & ~cpu_features()));
     for (unsigned i = 0; i < TRIALS; i++)
         trial(1 + i % row->lanes, below(2) ? 32 : 16, 1 + below(MOST_BLOCKS));
+    for (unsigned i = 0; i < TRIALS; i++)
+        trial_backwards(16 + 8 * (i % 3), below(3 * MOST_BLOCKS));
+    for (unsigned blocks = 0; blocks <= MOST_BLOCKS; blocks++)
+        trial_backwards(16 + 8 * (blocks % 3), blocks);
     if (IN_REGISTERS)
         test_stack();
     printf("%s ok\n", row->name);
@@ -242,10 +348,30 @@ static void forgetful(struct lane *const lane[], unsigned count, size_t blocks)
     portable()->cbc(&alone, 1, blocks);
 }
 
+/* Here one that decrypts the first block alone. */
+static void lazy(const struct aes_key *key, uint8_t *chain, const uint8_t *in, size_t blocks,
+                 uint8_t *out)
+{
+    portable()->cbc_decrypt(key, chain, in, blocks ? 1 : 0, out);
+}
+
+static void test_wrong(void)
+{
+    struct aes_kernel wrong = *portable();
+
+    CHECK(aes_known_answer(&wrong));
+    wrong.cbc = forgetful;
+    CHECK(!aes_known_answer(&wrong));
+    wrong = *portable();
+    wrong.cbc_decrypt = lazy;
+    CHECK(!aes_known_answer(&wrong));
+    wrong = *portable();
+    wrong.expand_inverse = wrong.expand;
+    CHECK(!aes_known_answer(&wrong));
+}
+
 static void test_table(void)
 {
-    const struct aes_kernel wrong = {"wrong", 0, 1, portable()->expand, forgetful};
-
     CHECK(aes_kernel() == aes_kernel_for(1));
     for (unsigned count = 1; count <= AES_MOST_LANES; count++) {
         const struct aes_kernel *chosen = aes_kernel_for(count);
@@ -253,15 +379,17 @@ static void test_table(void)
         CHECK(chosen->lanes <= aes_kernel_for(AES_MOST_LANES)->lanes);
     }
     CHECK(!strcmp(portable()->name, "portable"));
-    CHECK(!aes_known_answer(&wrong));
+    CHECK(aes_decrypt_kernel() == aes_kernel_at(0));
     cpu_restrict(0);
     CHECK(aes_kernel() == portable() && !aes_kernel_at(1));
+    CHECK(aes_decrypt_kernel() == portable());
     cpu_restrict(UINT32_MAX);
 }
 
 int main(void)
 {
     test_table();
+    test_wrong();
     for (unsigned i = 0; aes_kernel_at(i); i++) {
         row = aes_kernel_at(i);
         test_row();
