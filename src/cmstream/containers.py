@@ -59,20 +59,26 @@ def unpack(data: bytes, password: str | bytes | None) -> Contents:
         )
     if not data.strip():
         raise _instead("empty")
-    # Text may begin with the digit 0, which is a SEQUENCE's octet.
-    if data[0] != tlv.SEQUENCE or _ARMOURED_TEXT.match(data):
+    if is_text(data):
         return _text(data, password)
     try:
         return _binary(data, password)
     except TlvError as error:
-        raise _broken(error) from error
+        raise broken(error) from error
+
+
+def is_text(data: bytes) -> bool:
+    """Whether a file is armoured or other text rather than binary."""
+    # Text may begin with the digit 0, which is a SEQUENCE's octet.
+    return data[:1] != b"0" or _ARMOURED_TEXT.match(data) is not None
 
 
 def _instead(code: str) -> CertificateError:
     return CertificateError(code, f"{_INSTEAD[code]}: {_REMEDY}")
 
 
-def _broken(error: TlvError) -> CertificateError:
+def broken(error: TlvError) -> CertificateError:
+    """The error for a file that ends too early or isn't what it should be."""
     return CertificateError(
         error.code, f"the file is {error.code} ({error}): ask its owner to send it again"
     )
@@ -80,7 +86,7 @@ def _broken(error: TlvError) -> CertificateError:
 
 def _binary(data: bytes, password: str | bytes | None) -> Contents:
     outer = tlv.read(data)
-    kind = _kind(outer)
+    kind = kind_of(outer)
     if kind == "pkcs12":
         # Some programs pad these files; the MAC covers what counts.
         return _pkcs12(outer.whole, password)
@@ -96,7 +102,7 @@ def _binary(data: bytes, password: str | bytes | None) -> Contents:
     return Contents(certificates)
 
 
-def _kind(outer: Tlv) -> str:
+def kind_of(outer: Tlv) -> str:
     """What an element is, by the tags inside: "certificate", "pkcs7", "pkcs12", or the code of
     what it is instead."""
     children = outer.children()
@@ -168,20 +174,21 @@ _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]
 
 
 def _text(data: bytes, password: str | bytes | None) -> Contents:
-    blocks = _blocks(data)
-    if not blocks:
+    armoured = blocks(data)
+    if not armoured:
         raise _instead(_not_armoured(data))
-    found = [_block(label, body, password) for label, body in blocks]
+    found = [_block(label, body, password) for label, body in armoured]
     certificates = tuple(der for one in found for der in one.certificates)
     if not certificates:
-        raise _instead(_instead_of_armour([label for label, _ in blocks]))
+        raise _instead(_instead_of_armour([label for label, _ in armoured]))
     strangers = tuple(der for one in found for der in one.strangers)
     return Contents(certificates, strangers, any(one.private_key for one in found))
 
 
-def _blocks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Label and body of each armoured block. Text outside is of no matter."""
-    blocks = []
+def blocks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Label and body of each armoured block. Text outside is of no matter. Raises CertificateError
+    ``truncated``, ``corrupt``."""
+    found = []
     begin: re.Match[bytes] | None = None
     for marker in _MARKER.finditer(data):
         if begin is None:
@@ -194,11 +201,11 @@ def _blocks(data: bytes) -> list[tuple[bytes, bytes]]:
                 "corrupt", f"BEGIN {label} has the END of another label: ask for the file again"
             )
         else:
-            blocks.append((begin[2], data[begin.end() : marker.start()]))
+            found.append((begin[2], data[begin.end() : marker.start()]))
             begin = None
     if begin is not None:
         raise _unclosed(begin)
-    return blocks
+    return found
 
 
 def _unclosed(begin: re.Match[bytes]) -> CertificateError:
@@ -212,7 +219,7 @@ def _block(label: bytes, body: bytes, password: str | bytes | None) -> Contents:
     """The certificates of one armoured block; none if it is something else."""
     if label not in _LABELS:
         return Contents((), private_key=b"PRIVATE KEY" in label)
-    data = _decode(body)
+    data = decode(body)
     try:
         if label == _TRUSTED:
             data = tlv.read(data).whole
@@ -224,7 +231,8 @@ def _block(label: bytes, body: bytes, password: str | bytes | None) -> Contents:
         ) from error
 
 
-def _decode(body: bytes) -> bytes:
+def decode(body: bytes) -> bytes:
+    """The octets of an armoured block. Raises CertificateError ``corrupt``."""
     text = b"".join(body.split())
     if not text or not _BASE64.fullmatch(text):
         raise CertificateError(

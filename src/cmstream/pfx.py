@@ -1,4 +1,4 @@
-"""PKCS #12 files (RFC 7292): the certificates that belong to a person.
+"""PKCS #12 files (RFC 7292): the certificates that belong to a person, or a key with its own.
 
 The library decrypts, but it isn't let loose on a stranger's file: it gets one encrypted part at
 a time, after the outline was found harmless and the MAC was checked.
@@ -10,7 +10,7 @@ import contextlib
 import hmac
 import threading
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,16 +18,18 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
-    load_der_private_key,
     pkcs12,
 )
 from cryptography.utils import CryptographyDeprecationWarning
 
-from . import pfx_outline, tlv, x509
+from . import pfx_outline, private_keys, tlv
 from .errors import CertificateError
-from .pfx_outline import RARE_CIPHERS, Bag, Encrypted, Outline, Password
-from .tlv import Tlv, TlvError
+from .pfx_outline import RARE_CIPHERS, RARE_KEY_CIPHERS, Bag, Encrypted, Outline, Password
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 # The few object identifiers that are written here.
 _DATA = bytes.fromhex("06092a864886f70d010701")
@@ -54,12 +56,7 @@ def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
     for. Raises TlvError for a broken file, CertificateError ``wrong-password``,
     ``password-needed``, ``corrupt`` and ``unsupported-cipher``.
     """
-    outline = pfx_outline.read(data)
-    passwords = _candidates(password)
-    certificates = outline.certificates
-    if outline.mac or outline.encrypted:
-        found = _unlock(outline, passwords, given=password is not None)
-        certificates = certificates + [Bag(der) for der in found]
+    outline, passwords, certificates = _unlocked(data, password)
     own = _owned(outline.keys, certificates, passwords) if len(certificates) > 1 else set()
     everyone = dict.fromkeys(bag.octets for bag in certificates)
     return PfxContents(
@@ -69,13 +66,59 @@ def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
     )
 
 
+def open_key(data: bytes, password: str | bytes | None) -> tuple[PrivateKeyTypes, bytes]:
+    """The first private key of one PFX that has a certificate, and that certificate in DER: of
+    several with its public key the one with its localKeyID, if that can be seen, or the first.
+
+    Raises as :func:`open_pfx`, and CertificateError ``unsupported-key``, and
+    ``not-a-certificate`` where there is no key, or none with a certificate.
+    """
+    outline, passwords, certificates = _unlocked(data, password)
+    certified = [(private_keys.certified_bits(one.octets), one) for one in certificates]
+    opened = False
+    for bag in outline.keys:
+        private = _opened_key(bag, passwords)
+        if private is None:
+            continue
+        opened = True
+        bits = private_keys.public_bits(private.public_key())
+        own = [one for theirs, one in certified if theirs == bits]
+        if own:
+            return private, next((one for one in own if one.key_id == bag.key_id), own[0]).octets
+    if outline.keys and not opened:
+        raise _unopened(outline, given=password is not None)
+    raise CertificateError(
+        "not-a-certificate",
+        f"the PKCS #12 file holds {'no certificate of its' if opened else 'no'} private key: "
+        "export the certificate together with its private key",
+    )
+
+
+class _Unlocked(NamedTuple):
+    """The outline, the passwords to try on keys, and all certificates."""
+
+    outline: Outline
+    passwords: list[Password]
+    certificates: list[Bag]
+
+
+def _unlocked(data: bytes, password: str | bytes | None) -> _Unlocked:
+    outline = pfx_outline.read(data)
+    passwords = _candidates(password)
+    certificates = outline.certificates
+    if outline.mac or outline.encrypted:
+        found = _unlock(outline, passwords, given=password is not None)
+        certificates = certificates + [Bag(der) for der in found]
+    return _Unlocked(outline, passwords, certificates)
+
+
 def _candidates(password: str | bytes | None) -> list[Password]:
     """What to try; nothing for what nobody can have typed."""
     if not password:
         return [Password(b"", b""), Password(b"", b"\0\0")]
     octets, texts = b"\0", []
     with contextlib.suppress(UnicodeEncodeError):
-        octets = _octets(password)
+        octets = password_octets(password)
     if b"\0" in octets:
         return []
     with contextlib.suppress(UnicodeDecodeError):
@@ -87,7 +130,8 @@ def _candidates(password: str | bytes | None) -> list[Password]:
     ]
 
 
-def _octets(password: str | bytes) -> bytes:
+def password_octets(password: str | bytes) -> bytes:
+    """A password in octets. Raises UnicodeEncodeError for text that nobody can have typed."""
     if isinstance(password, str):
         # The escapes are Python's own, for octets from a command line that aren't UTF-8.
         return password.encode("utf-8", "surrogateescape")
@@ -104,9 +148,13 @@ def _unlock(outline: Outline, passwords: list[Password], *, given: bool) -> list
             return [der for part in found for der in part or ()]
     if (mac and fitting) or any(_opens_a_part(outline, one) for one in passwords):
         raise _damaged(outline)
+    raise _locked(given=given)
+
+
+def _locked(*, given: bool) -> CertificateError:
     if not given:
-        raise CertificateError("password-needed", "the PKCS #12 file needs its password")
-    raise CertificateError(
+        return CertificateError("password-needed", "the PKCS #12 file needs its password")
+    return CertificateError(
         "wrong-password",
         "the password is wrong or the PKCS #12 file is damaged, which it can't tell apart: try "
         "the password again, then export the file again",
@@ -115,21 +163,30 @@ def _unlock(outline: Outline, passwords: list[Password], *, given: bool) -> list
 
 def _opens_a_part(outline: Outline, password: Password) -> bool:
     """If one part opens, the password is right and another part is at fault."""
-    return any(bag.shrouded and _public_bits(bag, password) for bag in outline.keys) or any(
+    return any(bag.cipher and _public_bits(bag, password) for bag in outline.keys) or any(
         _decrypt(part, password) is not None for part in outline.encrypted
     )
 
 
 def _damaged(outline: Outline) -> CertificateError:
     """The password is right, and yet a part of the file doesn't open."""
-    rare = {RARE_CIPHERS.get(part.cipher, "") for part in outline.encrypted} - {""}
-    if rare:
-        return pfx_outline.unsupported(f"{min(rare)}, unless the file is damaged")
-    return CertificateError(
+    return _rare(outline.encrypted, RARE_CIPHERS) or CertificateError(
         "corrupt",
         "the password fits the PKCS #12 file, but part of it is damaged or can't be read: export "
-        "it again, or send the certificate alone",
+        "it again, or send the certificate alone if no more is needed",
     )
+
+
+def _rare(parts: Iterable[Encrypted | Bag], ciphers: Mapping[str, str]) -> CertificateError | None:
+    rare = {ciphers.get(part.cipher, "") for part in parts} - {""}
+    return pfx_outline.unsupported(f"{min(rare)}, unless the file is damaged") if rare else None
+
+
+def _unopened(outline: Outline, *, given: bool) -> CertificateError:
+    """None of the keys opens, though all else did."""
+    if not outline.mac and not outline.encrypted and any(bag.cipher for bag in outline.keys):
+        return _locked(given=given)
+    return _rare(outline.keys, RARE_KEY_CIPHERS) or _damaged(outline)
 
 
 def _decrypt(part: Encrypted, password: Password) -> list[bytes] | None:
@@ -175,7 +232,7 @@ def _owned(keys: list[Bag], certificates: list[Bag], passwords: list[Password]) 
     """The certificates that belong to the keys, by localKeyID or by the public key; nothing if
     a key doesn't tell which it is."""
     owned: set[bytes] = set()
-    certified = {bag.octets: _certified_bits(bag.octets) for bag in certificates}
+    certified = {bag.octets: private_keys.certified_bits(bag.octets) for bag in certificates}
     for key in keys:
         if key.key_id is not None and any(bag.key_id == key.key_id for bag in certificates):
             owned |= {bag.octets for bag in certificates if bag.key_id == key.key_id}
@@ -187,27 +244,30 @@ def _owned(keys: list[Bag], certificates: list[Bag], passwords: list[Password]) 
     return owned
 
 
-def _certified_bits(der: bytes) -> bytes:
+def _open(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:
+    """The private key; None if no password opens it. Raises UnsupportedAlgorithm."""
+    for secret in [one.text for one in passwords] if key.cipher else [None]:
+        with contextlib.suppress(ValueError):
+            return private_keys.load(key.octets, secret)
+    return None
+
+
+def _opened_key(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:
+    """The private key; None if no password opens it. Raises CertificateError."""
     try:
-        return _key_bits(x509.parse(der).public_key)
-    except TlvError:
-        return b""
+        return _open(key, passwords)
+    except UnsupportedAlgorithm:
+        raise _rare([key], RARE_KEY_CIPHERS) or CertificateError(
+            "unsupported-key",
+            "the private key of the PKCS #12 file is of a kind that isn't supported: export one "
+            "with RSA or a NIST curve",
+        ) from None
 
 
 def _public_bits(key: Bag, password: Password) -> bytes | None:
     """The subjectPublicKey that goes with a private key; None if that doesn't open."""
-    secret = password.text if key.shrouded else None
     try:
-        # Checking a stranger's RSA key can take hours, and it is only looked at here.
-        private = load_der_private_key(key.octets, secret, unsafe_skip_rsa_key_validation=True)
-        info = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (TypeError, ValueError, UnsupportedAlgorithm):
+        private = _open(key, [password])
+    except UnsupportedAlgorithm:
         return None
-    return _key_bits(tlv.read_only(info))
-
-
-def _key_bits(info: Tlv) -> bytes:
-    """The subjectPublicKey of a SubjectPublicKeyInfo, whatever the algorithm is called."""
-    fields = info.fields()
-    fields.take(tlv.SEQUENCE)
-    return fields.take(tlv.BIT_STRING).content
+    return private_keys.public_bits(private.public_key()) if private else None

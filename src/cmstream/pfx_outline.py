@@ -21,6 +21,9 @@ MAX_ITERATIONS = 5_000_000
 seconds, and what asks for more wants to keep the machine busy."""
 MAX_ENCRYPTED_PARTS = 100
 """Keys and encrypted contents of a file. A person has a few of each."""
+MAX_KEY_OCTETS, MAX_KEYS_OCTETS = 10_000, 50_000
+"""Octets of one private key and of a file's; RSA of 16384 bits has 9 300. What is inside can be
+a key of another kind, the work for which grows with the cube of its length: these take seconds."""
 MAX_DERIVED_KEY = 64
 """Octets of a key that PBKDF2 derives: the longest digest (RFC 9579 section 5)."""
 
@@ -46,6 +49,8 @@ RARE_CIPHERS = {
     "1.2.840.113549.3.2": "RC2",
 }
 """Some builds of OpenSSL lack these."""
+RARE_KEY_CIPHERS = {**RARE_CIPHERS, "1.2.840.113549.1.12.1.4": "two-key triple DES"}
+"""The library lacks some of these for a key that stands alone."""
 _CIPHERS = _TRIPLE_DES | _AES_CBC | RARE_CIPHERS.keys()
 _SHA2 = ("sha224", "sha256", "sha384", "sha512", "sha512_224", "sha512_256")
 _HMACS = {f"1.2.840.113549.2.{n}": name for n, name in enumerate(("sha1", *_SHA2), 7)}
@@ -94,11 +99,12 @@ class Encrypted(NamedTuple):
 
 
 class Bag(NamedTuple):
-    """A certificate or a key, and its localKeyID if there is one."""
+    """A certificate or a key, its localKeyID if there is one, and the dotted OID of the cipher
+    that a key is encrypted with, else ""."""
 
     octets: bytes
     key_id: bytes | None = None
-    shrouded: bool = False
+    cipher: str = ""
 
 
 @dataclass
@@ -118,8 +124,8 @@ def unsupported(what: str) -> CertificateError:
     """The error for a file whose protection isn't known."""
     return CertificateError(
         "unsupported-cipher",
-        f"the PKCS #12 file is protected in a way that isn't supported ({what}): export it "
-        "again with AES-256, or send the certificate alone",
+        f"the file is protected in a way that isn't supported ({what}): export it again with "
+        "AES-256, or send the certificate alone if no more is needed",
     )
 
 
@@ -155,6 +161,8 @@ def read(data: bytes) -> Outline:
         _read_contents(info, outline)
     if len(outline.encrypted) + len(outline.keys) > MAX_ENCRYPTED_PARTS:
         raise TlvError(f"more than {MAX_ENCRYPTED_PARTS} keys and encrypted parts")
+    if sum(len(bag.octets) for bag in outline.keys) > MAX_KEYS_OCTETS:
+        raise TlvError(f"private keys of more than {MAX_KEYS_OCTETS} octets")
     return outline
 
 
@@ -204,7 +212,7 @@ def _read_contents(info: Tlv, outline: Outline) -> None:
         fields.take(tlv.INTEGER)
         encrypted = fields.take(tlv.SEQUENCE).fields()
         encrypted.take(tlv.OID)
-        cipher = _read_cipher(encrypted.take(tlv.SEQUENCE), outline)
+        cipher = read_cipher(encrypted.take(tlv.SEQUENCE), outline)
         outline.encrypted.append(Encrypted(info.whole, cipher))
     else:
         raise unsupported(f"contents of type {kind}")
@@ -219,9 +227,10 @@ def _read_bags(bags: Tlv, outline: Outline, depth: int = 0) -> None:
         key_id = _local_key_id(fields.maybe(tlv.SET))
         if kind in {_KEY_BAG, _SHROUDED_KEY_BAG}:
             key = value.take(tlv.SEQUENCE)
-            if kind == _SHROUDED_KEY_BAG:
-                _read_cipher(key.fields().take(tlv.SEQUENCE), outline)
-            outline.keys.append(Bag(key.whole, key_id, kind == _SHROUDED_KEY_BAG))
+            shrouded = kind == _SHROUDED_KEY_BAG
+            algorithm = key.fields().take(tlv.SEQUENCE) if shrouded else None
+            cipher = read_cipher(algorithm, outline) if algorithm else ""
+            outline.keys.append(Bag(key.whole, key_id, cipher))
         elif kind == _CERTIFICATE_BAG:
             outline.certificates += [Bag(der, key_id) for der in _certificate(value)]
         elif kind == _NESTED_BAGS:
@@ -244,9 +253,10 @@ def _local_key_id(attributes: Tlv | None) -> bytes | None:
     return None
 
 
-def _read_cipher(algorithm: Tlv, outline: Outline) -> str:
+def read_cipher(algorithm: Tlv, outline: Outline) -> str:
     """A password-based encryption scheme (RFC 7292 appendix C, RFC 8018 section 6.2): its
-    cipher's dotted OID."""
+    cipher's dotted OID; its iterations are added to the outline's. Raises TlvError,
+    CertificateError ``unsupported-cipher``."""
     fields = algorithm.fields()
     cipher = fields.take(tlv.OID).oid()
     if cipher == _PBES2:
