@@ -25,38 +25,60 @@ from .certificates import (
     read_certificates,
 )
 from .cms import Recipients
+from .decrypt import Decryptor, decrypt, decrypt_many, decrypt_message, decryptor
 from .encrypt import Encryptor, encrypt, encrypt_message, encryptor
 from .errors import (
     AlreadyFinalized,
     CertificateError,
     CmstreamError,
     ConcurrentUseError,
+    DecryptionError,
+    EnvelopeError,
     MessageError,
+    NoRecipientError,
     PrivateKeyIgnored,
     RecipientError,
     RecipientWarning,
     SizeMismatchError,
 )
 from .gather import Gatherer
+from .identity import Identity
+from .inspection import Addressee, Inspection, inspect
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
 from .recognise import is_encrypted
-from .streams import EncryptReader, EncryptWriter, encrypt_iter
+from .streams import (
+    DecryptReader,
+    DecryptWriter,
+    EncryptReader,
+    EncryptWriter,
+    decrypt_iter,
+    encrypt_iter,
+)
 
 __version__ = _version("cmstream")
 
 __all__ = [
     "DEFAULT",
+    "Addressee",
     "AlreadyFinalized",
     "CertificateError",
     "CertificateFile",
     "CmstreamError",
     "ConcurrentUseError",
+    "DecryptReader",
+    "DecryptWriter",
+    "DecryptionError",
+    "Decryptor",
     "EncryptReader",
     "EncryptWriter",
     "Encryptor",
+    "EnvelopeError",
     "Gatherer",
+    "Identity",
+    "Inspection",
     "MessageError",
+    "NoRecipientError",
     "Policy",
     "PrivateKeyIgnored",
     "Problem",
@@ -66,6 +88,11 @@ __all__ = [
     "Recipients",
     "SetAside",
     "SizeMismatchError",
+    "decrypt",
+    "decrypt_iter",
+    "decrypt_many",
+    "decrypt_message",
+    "decryptor",
     "encrypt",
     "encrypt_iter",
     "encrypt_many",
@@ -73,6 +100,7 @@ __all__ = [
     "encrypt_many_iter",
     "encrypt_message",
     "encryptor",
+    "inspect",
     "is_encrypted",
     "kernels",
     "load_recipients",
