@@ -106,6 +106,8 @@ class RecipientInfo(NamedTuple):
     encrypted_key: bytes = b""
 
     def __str__(self) -> str:
+        if self.kind == "other":
+            return "a recipient of another kind"
         return " and ".join(map(str, self.names)) or f"a {self.kind} recipient"
 
 
