@@ -35,6 +35,15 @@ def bob() -> Person:
     return person(number=1, emails=("bob@example.org",), common_name="Bob")
 
 
+def identity(someone: Person) -> cmstream.Identity:
+    return cmstream.Identity(someone.key, someone.recipient)
+
+
+@pytest.fixture(scope="session")
+def me(alice) -> cmstream.Identity:
+    return identity(alice)
+
+
 # Every level at which another kernel comes in, the portable one first.
 LEVELS = list({_core.LEVELS[row]: row for row in chain(*_core.kernels().values())}.values())
 LEVELS.sort(key=_core.LEVELS.__getitem__)

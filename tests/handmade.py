@@ -1,0 +1,103 @@
+"""Sealed messages made by hand, right ones and wrong ones. For tests alone."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from pyasn1.codec.der import encoder
+from pyasn1.type import univ
+
+from authorities import element
+
+ENVELOPED, DATA = "1.2.840.113549.1.7.3", "1.2.840.113549.1.7.1"
+RSA, OAEP = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.7"
+CIPHERS = {
+    16: "2.16.840.1.101.3.4.1.2",
+    24: "2.16.840.1.101.3.4.1.22",
+    32: "2.16.840.1.101.3.4.1.42",
+}
+TRIPLE_DES = "1.2.840.113549.3.7"
+NULL = b"\5\0"
+KEY, IV = bytes(range(32)), bytes(range(100, 116))
+
+
+def oid(dotted):
+    return encoder.encode(univ.ObjectIdentifier(dotted))
+
+
+def algorithm(dotted, parameters=NULL):
+    return element(0x30, oid(dotted), parameters)
+
+
+def number(value):
+    return element(2, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def issuer_and_serial(recipient):
+    return element(0x30, recipient.issuer_der, recipient.serial_der)
+
+
+def ktri(person, key=KEY, *, encrypted=None, name=None, how=None):
+    """KeyTransRecipientInfo; ``encrypted``: the encrypted key, whatever it is."""
+    if encrypted is None:
+        encrypted = person.key.public_key().encrypt(key, padding.PKCS1v15())
+    name = name or issuer_and_serial(person.recipient)
+    return element(0x30, number(0), name, how or algorithm(RSA), element(4, encrypted))
+
+
+def kari(*names):
+    """KeyAgreeRecipientInfo with a public key and encrypted keys that are none."""
+    keys = [element(0x30, name, element(4, bytes(24))) for name in names]
+    originator = element(0xA0, element(0xA1, algorithm("1.2.840.10045.2.1"), element(3, bytes(66))))
+    how = algorithm("1.3.132.1.11.1", algorithm("2.16.840.1.101.3.4.1.5", b""))
+    return element(0xA1, number(3), originator, how, element(0x30, *keys))
+
+
+def agreed_by_key(identifier):
+    return element(0xA0, element(4, identifier))
+
+
+def kekri(identifier):
+    wrap = algorithm("2.16.840.1.101.3.4.1.45", b"")
+    return element(0xA2, number(4), element(0x30, element(4, identifier)), wrap, element(4, b"k"))
+
+
+def pwri():
+    derivation = element(0xA0, oid("1.2.840.113549.1.5.12"), NULL)
+    how = algorithm("1.2.840.113549.1.9.16.3.9")
+    return element(0xA3, number(0), derivation, how, element(4, b"k"))
+
+
+def ori():
+    return element(0xA4, oid("1.2.3.4"), NULL)
+
+
+def pad(content, block=16):
+    count = block - len(content) % block
+    return content + bytes([count]) * count
+
+
+def encrypt(padded, key=KEY, iv=IV, cipher=algorithms.AES):
+    encryptor = Cipher(cipher(key), modes.CBC(iv[: 8 if cipher is TripleDES else 16])).encryptor()
+    return encryptor.update(padded) + encryptor.finalize()
+
+
+def envelope(infos, ciphertext, *, cipher=None, before=b"", indefinite=False):
+    """ContentInfo; ``ciphertext``: its octets, or the whole of its element with any segments."""
+    if not isinstance(ciphertext, tuple):
+        ciphertext = (element(0x80, ciphertext),)
+    cipher = cipher or algorithm(CIPHERS[32], element(4, IV))
+
+    def outer(tag, *contents):
+        return element(tag, *contents, indefinite=indefinite)
+
+    content = outer(0x30, oid(DATA), cipher, *ciphertext)
+    enveloped = outer(0x30, number(0), before, element(0x31, *infos), content)
+    return outer(0x30, oid(ENVELOPED), outer(0xA0, enveloped))
+
+
+def segments(ciphertext, size):
+    """The element of a ciphertext in segments of ``size`` octets."""
+    parts = [element(4, ciphertext[i : i + size]) for i in range(0, len(ciphertext), size)]
+    return (element(0xA0, *parts, indefinite=True),)

@@ -1,0 +1,143 @@
+"""An S/MIME message becomes a whole message again."""
+
+from __future__ import annotations
+
+import email
+import io
+
+import pytest
+from hypothesis import given, settings
+
+import cmstream
+from conftest import identity, person
+from handmade import encrypt, envelope, ktri, pad
+from shapes import pieces, pushed
+from test_mime import crlf, fields
+
+VERSION = b"MIME-Version: 1.0\r\n"
+ENTITY = b"Content-Type: text/plain\r\n\r\nHello,\r\nAlice\r\n"
+HEAD = (
+    b"Received: by x\r\nSubject: The\r\n boat\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n"
+    b"X-Mailer: y\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment\r\n\r\n"
+)
+OUTSIDE = b"Received: by x\r\nSubject: The\r\n boat\r\nX-Mailer: y\r\n"
+
+
+@pytest.fixture(scope="module")
+def text(alice):
+    """An entity sealed, in base64."""
+    return cmstream.encrypt(ENTITY, alice.recipient, form="smime").partition(b"\r\n\r\n")[2]
+
+
+def opened(sealed, me):
+    """Whole, octet by octet, by a reader and among many it is the same."""
+    found = {
+        cmstream.decrypt_message(sealed, me),
+        pushed(pieces(sealed, 1), me, message=True),
+        cmstream.DecryptReader(io.BytesIO(sealed), me, message=True).read(),
+        b"".join(cmstream.decrypt_iter([sealed], me, message=True)),
+        *cmstream.decrypt_many([(sealed, me)]),
+    }
+    (message,) = found
+    return message
+
+
+def test_the_fields_of_the_outer_message_stay_but_those_of_its_content(text, me):
+    assert opened(HEAD + text, me) == OUTSIDE + VERSION + ENTITY
+
+
+def test_line_feeds_alone_are_line_ends_of_the_header_too(text, me):
+    sealed = (HEAD + text).replace(b"\r\n", b"\n")
+    assert opened(sealed, me) == OUTSIDE + VERSION + ENTITY
+
+
+@pytest.mark.parametrize("line", [b"From a@b Tue\r\n", b">From a@b Tue\r\n"])
+def test_the_line_of_an_mbox_stays(text, me, line):
+    assert opened(line + HEAD + text, me) == line + OUTSIDE + VERSION + ENTITY
+
+
+def test_an_entity_without_other_fields(text, me):
+    head = HEAD[HEAD.index(b"Content-Type") :].replace(b"X-Mailer: y\r\n", b"")
+    assert opened(head + text, me) == VERSION + ENTITY
+
+
+@pytest.mark.parametrize("form", ["der", "pem"])
+def test_what_has_no_header_gets_the_version_alone(alice, me, form):
+    assert opened(cmstream.encrypt(ENTITY, alice.recipient, form=form), me) == VERSION + ENTITY
+
+
+def test_a_binary_body(alice, me):
+    head = HEAD.replace(b"base64", b"binary")
+    sealed = head + cmstream.encrypt(ENTITY, alice.recipient)
+    assert opened(sealed, me) == OUTSIDE + VERSION + ENTITY
+
+
+def test_the_entity_is_not_touched(alice, me):
+    for entity in (b"", b"\n", b"no header at all", b"A: 1\n\nbare line feeds\n\0\xff\r"):
+        sealed = (
+            HEAD + cmstream.encrypt(entity, alice.recipient, form="smime").partition(b"\r\n\r\n")[2]
+        )
+        assert opened(sealed, me) == OUTSIDE + VERSION + entity
+
+
+def test_old_mail_is_framed_alike(alice, me):
+    from test_decrypt import triple_des
+
+    head = HEAD.replace(b"base64", b"binary")
+    assert opened(head + triple_des(alice, pad(ENTITY, 8)), me) == OUTSIDE + VERSION + ENTITY
+
+
+@given(fields())
+@settings(max_examples=200, deadline=None)
+def test_there_and_back_no_field_is_lost(pairs):
+    alice = person()
+    block = b"".join(name + value + b"\r\n" for name, value in pairs)
+    sealed = cmstream.encrypt_message(block + b"\r\nbody\n", alice.recipient)
+    message = cmstream.decrypt_message(sealed, identity(alice))
+    head, _, body = message.partition(b"\r\n\r\n")
+    lines = [(name.lower(), crlf(name + value) + b"\r\n") for name, value in pairs]
+    mime = [line for name, line in lines if name.startswith(b"content-")]
+    rest = [line for name, line in lines if not name.startswith((b"content-", b"mime-"))]
+    assert b"".join([*rest, VERSION, *mime]) + b"\r\nbody\r\n" == message
+    assert head
+    assert body
+
+
+MAIL = [
+    b"",
+    b"no header at all\r\nX: 1\r\n",
+    b"Subject: x\n\nbare line feeds\n",
+    b"Subject: x\r\n",
+    b"From a@b Tue\nSubject: x\n\n\nz",
+    b"Subject: x\nContent-Type: text/html\ncontent-id:<1>\n\t2\nMime-Version: 1.0\n (x)\n\nz",
+    b"Content-Transfer-Encoding: binary\n\n\0\n\r\xff",
+    b"Subject: x\r\n\r\n" + b"a long body\r\n" * 2000,
+]
+
+
+@pytest.mark.parametrize("mail", MAIL)
+def test_another_parser_sees_the_same_mail(alice, me, mail):
+    message = opened(cmstream.encrypt_message(mail, alice.recipient), me)
+    before, after = email.message_from_bytes(mail), email.message_from_bytes(message)
+    assert after.get_all("MIME-Version") == ["1.0"]
+    assert after.get_content_type() == before.get_content_type()
+    assert after["Subject"] == before["Subject"]
+    assert lines(str(after["Content-ID"])) == str(before["Content-ID"])
+    assert lines(after.get_payload()) == lines(before.get_payload())
+
+
+def lines(text):
+    return text.replace("\r\n", "\n")
+
+
+def test_nothing_comes_out_of_a_broken_message(alice, bob, me, text):
+    sealed = HEAD + text
+    for broken in (sealed[:-99], sealed + b"!", HEAD + text[:500] + b"!" + text[501:]):
+        with pytest.raises(cmstream.EnvelopeError):
+            cmstream.decrypt_message(broken, me)
+    body = envelope([ktri(alice)], encrypt(b"wrong padding   "))
+    with pytest.raises(cmstream.DecryptionError):
+        cmstream.decrypt_message(HEAD.replace(b"base64", b"binary") + body, me)
+    with pytest.raises(cmstream.NoRecipientError):
+        cmstream.decrypt_message(sealed, identity(bob))
