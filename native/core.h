@@ -214,8 +214,9 @@ struct seal_places {
 
 /* --- what a stream and many messages share; envelope.c ----------------------------------------- */
 
-/* A fresh key and IV from the operating system's generator; 0, or -1 if that gave nothing. */
-int content_key_init(struct content_key *key, unsigned key_len);
+/* A key and an IV of so many random octets. */
+enum { CONTENT_KEY_RANDOM = 32 + 16 };
+void content_key_set(struct content_key *key, unsigned key_len, const uint8_t *fresh);
 
 /* Of a stream whose `out` has room for all: everything in front of the content, with the key
  * expanded; ciphertext, or other octets of the CMS; so many octets of content, or all that is left,

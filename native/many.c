@@ -1,6 +1,7 @@
 /* Many messages at once: each has a place and a lane of the cipher while it is under way; where one
  * ends, the next one begins. */
 #include "core.h"
+#include "random.h"
 
 enum {
     TURN = SEAL_TURN,
@@ -69,6 +70,24 @@ static int64_t survey(struct seal_job *job, unsigned flags)
     return total < 0 ? total : total + outside;
 }
 
+/* Keys for all, as many at a time as the generator gives in one go. Gives whether it failed. */
+static bool make_keys(struct seal_job *jobs, size_t count)
+{
+    enum { KEYS = RANDOM_AT_ONCE / CONTENT_KEY_RANDOM };
+    uint8_t fresh[KEYS * CONTENT_KEY_RANDOM];
+    bool failed = false;
+
+    for (size_t i = 0; i < count; i++) {
+        if (i % KEYS == 0 && random_fill(fresh, sizeof fresh))
+            failed = true;
+        if (failed && jobs[i].total >= 0)
+            jobs[i].total = SEAL_NO_RANDOM;
+        content_key_set(&jobs[i].key, jobs[i].to->key_len, fresh + i % KEYS * CONTENT_KEY_RANDOM);
+    }
+    wipe(fresh, sizeof fresh);
+    return failed;
+}
+
 bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags)
 {
     bool unusual = false;
@@ -76,11 +95,9 @@ bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *fo
     for (struct seal_job *job = jobs; job < jobs + count; job++) {
         job->form = form;
         job->total = survey(job, flags);
-        if (job->total >= 0 && content_key_init(&job->key, job->to->key_len))
-            job->total = SEAL_NO_RANDOM;
         unusual |= job->suspect || job->total < 0;
     }
-    return unusual;
+    return make_keys(jobs, count) || unusual;
 }
 
 void seal_forget(struct seal_job *jobs, size_t count)

@@ -40,6 +40,8 @@ LEVELS: dict[str, int] = {
 }
 
 
+_OCTETS = ffi.typeof("uint8_t[]")
+
 wraps_rsa = False
 """Whether C has a row for RSA on this machine."""
 
@@ -88,18 +90,18 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     """How many line feeds in ``data`` have no carriage return before them, and its last octet;
     ``last`` is the octet that stood before it."""
     octet = ffi.new("uint8_t *", last)
-    source = ffi.from_buffer("uint8_t[]", data)
+    source = ffi.from_buffer(_OCTETS, data)
     return lib.canon_count(source, len(source), octet), octet[0]
 
 
 def pointer(octets: Buffer) -> Any:
     """Where they lie; they can't be resized any more."""
-    return ffi.from_buffer("uint8_t[]", octets, require_writable=True) + 0
+    return ffi.from_buffer(_OCTETS, octets, require_writable=True) + 0
 
 
 def expect_large(fresh: memoryview) -> None:
     """Asks for large pages for memory that will be written to from end to end."""
-    with ffi.from_buffer("uint8_t[]", fresh, require_writable=True) as room:
+    with ffi.from_buffer(_OCTETS, fresh, require_writable=True) as room:
         lib.expect_large(room, len(room))
 
 
@@ -135,7 +137,7 @@ class Seal:
     def wrap(self, to: Addressees) -> bytes:
         """The encoded RecipientInfos with the key encrypted to all of them, which C can do."""
         infos = bytearray(to.room)
-        with ffi.from_buffer("uint8_t[]", infos, require_writable=True) as room:
+        with ffi.from_buffer(_OCTETS, infos, require_writable=True) as room:
             if lib.seal_wrap(self._seal, to.struct, room):
                 raise OSError(NO_RANDOM_TEXT)
         return bytes(infos)
@@ -157,7 +159,7 @@ class Seal:
         None."""
         flags = lib.SEAL_BASE64 if base64 else 0
         flags |= lib.SEAL_OPEN if size is None else 0
-        self._texts = ffi.from_buffer("uint8_t[]", before), ffi.from_buffer("uint8_t[]", infos)
+        self._texts = ffi.from_buffer(_OCTETS, before), ffi.from_buffer(_OCTETS, infos)
         self._after = after
         self._plan = ffi.new(
             "struct seal_plan *",
@@ -199,13 +201,13 @@ class Seal:
     def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
         """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``."""
         head = self._begin_into(out, start, len(data))
-        with ffi.from_buffer("uint8_t[]", data) as source:
+        with ffi.from_buffer(_OCTETS, data) as source:
             return head + self._call(lib.seal_update, out, start + head, source, len(source))
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """Writes the end and wipes the keys."""
         head = self._begin_into(out, start, 0)
-        after = ffi.from_buffer("uint8_t[]", self._after)
+        after = ffi.from_buffer(_OCTETS, self._after)
         count = head + self._call(lib.seal_finish, out, start + head, after, len(after))
         self._closed = True
         return count
@@ -214,7 +216,7 @@ class Seal:
         """Calls C with what is left of ``out``, which is let go at once, also after an error."""
         if self._closed:
             raise AlreadyFinalized("this stream was finalized, aborted, or failed before")
-        with ffi.from_buffer("uint8_t[]", out, require_writable=True) as room:
+        with ffi.from_buffer(_OCTETS, out, require_writable=True) as room:
             count = function(self._seal, *arguments, room + start, len(room) - start)
         return self._checked(count)
 
@@ -292,7 +294,7 @@ class Form:
     """How a batch's messages come out: texts around, base64 or octets, mail or content."""
 
     def __init__(self, before: bytes, after: bytes, *, base64: bool, message: bool) -> None:
-        self._texts = ffi.from_buffer("uint8_t[]", before), ffi.from_buffer("uint8_t[]", after)
+        self._texts = ffi.from_buffer(_OCTETS, before), ffi.from_buffer(_OCTETS, after)
         flags = (lib.SEAL_BASE64 if base64 else 0) | (lib.SEAL_MESSAGE if message else 0)
         fields = (*self._texts, len(before), len(after), flags)
         self.struct = ffi.new("struct seal_form *", fields)
@@ -308,7 +310,7 @@ class Addressees:
     ) -> None:
         self.wraps, self.version = holes is not None, version
         self._keys = [key for _, key, _ in holes or []]
-        self._infos = ffi.from_buffer("uint8_t[]", infos)
+        self._infos = ffi.from_buffer(_OCTETS, infos)
         self._holes = ffi.new("struct hole[]", len(holes or []))
         for hole, (at, key, padding) in zip(self._holes, holes or [], strict=True):
             hole.at, hole.key, hole.padding = at, key.struct, _PADDINGS[padding]
@@ -348,7 +350,7 @@ class Batch:
 
     def put(self, index: int, data: Buffer, to: Addressees) -> None:
         """One message, which must stay as it is until :meth:`run` ends."""
-        source = ffi.from_buffer("uint8_t[]", data)
+        source = ffi.from_buffer(_OCTETS, data)
         job = self._jobs[index]
         job.data, job.len, job.to = source, len(source), to.struct
         self._infos_room += to.room
@@ -379,7 +381,7 @@ class Batch:
 
     def bring(self, index: int, infos: bytes) -> None:
         """The encoded RecipientInfos of a message to addressees that C can't encrypt to."""
-        source = ffi.from_buffer("uint8_t[]", infos)
+        source = ffi.from_buffer(_OCTETS, infos)
         self._jobs[index].infos = source
         self._sources.append(source)
 
@@ -401,7 +403,7 @@ class Batch:
 
     def run_into(self, out: memoryview) -> int:
         """Seals the first one alone into ``out``; gives how many octets came out."""
-        with ffi.from_buffer("uint8_t[]", out, require_writable=True) as room:
+        with ffi.from_buffer(_OCTETS, out, require_writable=True) as room:
             self.place(0, room)
             self.run()
         return max(self.written(0), 0)
