@@ -267,7 +267,7 @@ class RsaKey:
         vectors = -(-(bits + 2) // (lib.RSA_DIGIT_BITS * lib.RSA_VECTOR))
         digits = vectors * lib.RSA_VECTOR
         odd = modulus % 2 == exponent % 2 == 1
-        if not odd or digits > lib.RSA_MOST_DIGITS or not 1 < exponent < _MOST_EXPONENT:
+        if not odd or bits > 8 * lib.RSA_MOST_OCTETS or not 1 < exponent < _MOST_EXPONENT:
             raise ValueError("C doesn't take such a key")
         r = 1 << (lib.RSA_DIGIT_BITS * digits)
         inverse = -pow(modulus, -1, 1 << lib.RSA_DIGIT_BITS) % (1 << lib.RSA_DIGIT_BITS)
