@@ -22,7 +22,7 @@ struct content_key {
 enum seal_flag {
     SEAL_BASE64 = 1, /* lines of base64 instead of octets */
     SEAL_CANON = 2,  /* a bare LF of the content becomes CRLF */
-    SEAL_STRICT = 4, /* a bare LF of the content is an error */
+    SEAL_STRICT = 4, /* a bare LF of the content is an error; with SEAL_BASE64, without SEAL_OPEN */
     SEAL_OPEN = 8,   /* size unknown: indefinite lengths and segments */
     SEAL_MESSAGE = 16, /* of many: an RFC 5322 message, whose header block is to be cut */
     SEAL_COUNT = 32,   /* of many: count all line feeds, though the first ones have a CR */
@@ -38,6 +38,7 @@ enum seal_error {
     SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
     SEAL_ALONE = -8,     /* of many: the fields that go inside are too long for a place */
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
+    SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_survey */
 };
 
 /* What is known before the first octet of content. Nothing of it is kept by the stream. */
@@ -143,7 +144,8 @@ struct seal_places;
  * is suspect or has an error. `flags` may have SEAL_COUNT. */
 bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags);
 
-/* Seals all that seal_survey has found good, as many at once as the kernels take, the first ones
+/* Seals all that seal_survey has found good, never beyond their `total` even if somebody changes a
+ * message meanwhile, as many at once as the kernels take, the first ones
  * first; wipes the keys, and what was plaintext in `places`. `infos` has room for the RecipientInfos
  * of all those with holes. Gives how many failed. */
 size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct seal_places *places);
@@ -206,6 +208,7 @@ struct seal_place {
     size_t blocks;     /* that the cipher's lane has before it */
     size_t unseen;     /* octets that it takes straight from the body, not looked at yet */
     bool padded;       /* the queue ends with the padding */
+    struct cache_rest rest; /* of the output: goes in front of seal.out */
 };
 
 struct seal_places {

@@ -169,20 +169,22 @@ int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos)
 
 /* --- one message in its place ----------------------------------------------------------------- */
 
-static void place_begin(struct seal_place *place, struct seal_job *job)
+static int place_begin(struct seal_place *place, struct seal_job *job)
 {
     struct seal *seal = &place->seal;
+    bool good = true;
 
     place->job = job;
     place->body = job->data;
     place->body_len = job->len;
     place->first = place->end = place->used = place->blocks = 0;
     place->padded = false;
+    place->rest.count = 0;
     seal->out = job->out;
     if (job->form->flags & SEAL_MESSAGE) {
         const struct header *header = &job->header;
-        header_outside(job->data, header, seal->out);
-        header_inside(job->data, header, seal->text);
+        good = header_outside(job->data, header, seal->out)
+               && header_inside(job->data, header, seal->text);
         seal->out += header->outside_len;
         place->end = place->used = header->inside_len;
         place->body += header->end;
@@ -190,6 +192,17 @@ static void place_begin(struct seal_place *place, struct seal_job *job)
     }
     job->plan.infos = job->infos;
     seal_head(seal, &job->plan, &job->key);
+    seal->left -= place->end;
+    return good ? 0 : SEAL_CHANGED;
+}
+
+/* So many octets of the content are taken; whether it is more than the survey found. */
+static bool is_too_much(struct seal *seal, size_t len)
+{
+    if (len > seal->left)
+        return true;
+    seal->left -= len;
+    return false;
 }
 
 /* Whether a line feed of the body's next octets is bare where none may be. */
@@ -216,14 +229,16 @@ static int top_up(struct seal_place *place, size_t want)
     place->body_len -= part;
     place->first = 0;
     place->end = queued + added;
+    if (place->end > place->used)
+        place->used = place->end;
+    if (is_too_much(seal, added) || (!place->body_len && seal->left))
+        return SEAL_CHANGED;
     if (!place->body_len) {
         size_t padding = AES_BLOCK - place->end % AES_BLOCK;
         memset(seal->text + place->end, (int)padding, padding);
         place->end += padding;
         place->padded = true;
     }
-    if (place->end > place->used)
-        place->used = place->end;
     return 0;
 }
 
@@ -237,6 +252,8 @@ static int place_prepare(struct seal_place *place, size_t want)
 
     place->unseen = 0;
     if (!queued && !(seal->flags & SEAL_CANON) && place->body_len >= len) {
+        if (is_too_much(seal, len))
+            return SEAL_CHANGED;
         lane->in = place->body;
         place->unseen = len;
         place->body += len;
@@ -268,7 +285,8 @@ static void place_encode(struct seal_place *place)
     if (place->job->len < LONG)
         seal->out += base64_update(&seal->base64, seal->run, len, seal->out);
     else
-        seal->out += base64_update_past_cache(&seal->base64, seal->run, len, seal->out);
+        seal->out +=
+            base64_update_past_cache(&seal->base64, &place->rest, seal->run, len, seal->out);
 }
 
 /* Gives out what the lane has encrypted. What came straight from the message is only now looked at
@@ -293,6 +311,7 @@ static void place_leave(struct seal_place *place, int error)
     const struct seal_form *form = job->form;
 
     wipe(place->seal.text, place->used);
+    base64_settle(&place->rest, place->seal.out);
     if (!error)
         seal_tail(&place->seal, form->after, form->after_len);
     job->written = error ? error : place->seal.out - job->out;
@@ -325,8 +344,9 @@ static void batch_refill(struct batch *batch)
         if (!wanted(batch->next))
             continue;
         unsigned i = batch->count++;
-        place_begin(batch->place[i], batch->next);
-        int error = place_prepare(batch->place[i], batch->left);
+        int error = place_begin(batch->place[i], batch->next);
+        if (!error)
+            error = place_prepare(batch->place[i], batch->left);
         if (error)
             batch_leave(batch, i, error);
     }
@@ -378,12 +398,16 @@ static void batch_alone(struct batch *batch)
         return;
     }
     const uint8_t last = seal->last;
-    /* What is in the queue has been looked at. */
+    base64_settle(&place->rest, seal->out);
+    /* What is in the queue has been looked at, and counted. */
+    seal->left += place->end - place->first;
     seal->flags &= ~(unsigned)(SEAL_STRICT | SEAL_CANON);
     (void)seal_content(seal, seal->text + place->first, place->end - place->first);
     seal->flags = flags;
     seal->last = last;
     error = seal_content(seal, place->body, place->body_len);
+    if (error == SEAL_TOO_MUCH || (!error && seal->left))
+        error = SEAL_CHANGED;
     if (!error)
         seal_last_block(seal);
     batch_leave(batch, 0, error);
@@ -411,9 +435,10 @@ size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct sea
         jobs[i].written = 0;
     if (wrap(jobs, count, infos))
         for (size_t i = 0; i < count; i++)
-            jobs[i].written = SEAL_NO_RANDOM;
+            if (wanted(&jobs[i]))
+                jobs[i].written = SEAL_NO_RANDOM;
     batch_run(&batch);
-    base64_settle();
+    base64_fence();
     seal_forget(jobs, count);
     size_t failed = 0;
     for (size_t i = 0; i < count; i++)

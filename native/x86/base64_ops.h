@@ -14,8 +14,6 @@
 
 #define AVX512VBMI __attribute__((target("avx512f,avx512bw,avx512vbmi")))
 
-#define AVX512VBMI2 __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2")))
-
 AVX512VBMI static inline void line_avx512vbmi(const uint8_t *in, uint8_t *out)
 {
     static const uint8_t order[64] = {

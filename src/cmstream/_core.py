@@ -95,7 +95,7 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
 
 
 def pointer(octets: Buffer) -> Any:
-    """Where they lie; they can't be resized any more."""
+    """Where they lie, for as long as the caller keeps them as they are."""
     return ffi.from_buffer(_OCTETS, octets, require_writable=True) + 0
 
 
@@ -255,19 +255,21 @@ def size_mismatch(what: Literal["more", "less"]) -> SizeMismatchError:
 
 
 _PADDINGS = {"pkcs1v15": lib.RSA_PKCS1V15, "oaep-sha256": lib.RSA_OAEP_SHA256}
+_LEAST_BITS = 1024
 _MOST_EXPONENT = 1 << 64
 
 
 class RsaKey:
-    """An RSA public key prepared for C. Raises ValueError for one that C doesn't take: of more
-    than 4096 bits, or with an exponent of more than 64."""
+    """An RSA public key prepared for C. Raises ValueError for one that C doesn't take: of less than
+    1024 bits or more than 4096, or with an exponent of more than 64."""
 
     def __init__(self, modulus: int, exponent: int) -> None:
         bits = modulus.bit_length()
         vectors = -(-(bits + 2) // (lib.RSA_DIGIT_BITS * lib.RSA_VECTOR))
         digits = vectors * lib.RSA_VECTOR
         odd = modulus % 2 == exponent % 2 == 1
-        if not odd or bits > 8 * lib.RSA_MOST_OCTETS or not 1 < exponent < _MOST_EXPONENT:
+        fits = _LEAST_BITS <= bits <= 8 * lib.RSA_MOST_OCTETS
+        if not odd or not fits or not 1 < exponent < _MOST_EXPONENT:
             raise ValueError("C doesn't take such a key")
         r = 1 << (lib.RSA_DIGIT_BITS * digits)
         inverse = -pow(modulus, -1, 1 << lib.RSA_DIGIT_BITS) % (1 << lib.RSA_DIGIT_BITS)
@@ -328,6 +330,8 @@ NO_HEADER_END: int = lib.SEAL_NO_HEADER_END
 """The header block is longer than the limit."""
 NO_RANDOM: int = lib.SEAL_NO_RANDOM
 """The operating system's random generator gave nothing."""
+CHANGED: int = lib.SEAL_CHANGED
+"""The message's octets were changed while it was sealed."""
 
 
 class Batch:
@@ -396,7 +400,10 @@ class Batch:
     def run(self) -> int:
         """Seals all that were placed; gives how many failed."""
         infos = _allocate("uint8_t[]", self._infos_room)
-        places = _places.pop() if _places else _allocate("struct seal_places *")
+        try:
+            places = _places.pop()
+        except IndexError:
+            places = _allocate("struct seal_places *")
         failed = int(lib.seal_many(self._jobs, self._count, infos, places))
         _places.append(places)
         return failed

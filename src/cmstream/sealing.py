@@ -168,6 +168,8 @@ def failure(code: int) -> Exception:
     """The exception for a code that stands in the place of a length."""
     if code == _core.NO_HEADER_END:
         return mime.header_too_large()
+    if code == _core.CHANGED:
+        return ValueError("the message's octets changed while it was sealed: they must stay")
     if code == _core.NO_RANDOM:
         return OSError(_core.NO_RANDOM_TEXT)
     return ValueError("the sealed message would be longer than 2**63 octets")
