@@ -117,7 +117,14 @@ struct seal_form {
     unsigned flags; /* SEAL_BASE64, SEAL_MESSAGE */
 };
 
-/* One of many messages. */
+/* One of many messages, and its recipients. */
+struct seal_input {
+    const uint8_t *data;
+    size_t len;
+    const struct seal_to *to;
+};
+
+/* The same on its way. */
 struct seal_job {
     const uint8_t *data;
     size_t len;
@@ -133,7 +140,7 @@ struct seal_job {
 
     /* What seal_many takes and gives. */
     const uint8_t *infos; /* this message's own RecipientInfos, where there are no holes */
-    uint8_t *out;   /* room for `total` octets; NULL: this one is left out */
+    uint8_t *out;
     int64_t written; /* `total`, or an enum seal_error: then `out` holds nothing of use */
 };
 
@@ -142,13 +149,15 @@ struct seal_places;
 
 /* Looks at each message: header block, line feeds, lengths; and makes its key. Gives whether one
  * is suspect or has an error. `flags` may have SEAL_COUNT. */
-bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags);
+bool seal_survey(struct seal_job *jobs, const struct seal_input *inputs, size_t count,
+                 const struct seal_form *form, unsigned flags);
 
-/* Seals all that seal_survey has found good, never beyond their `total` even if somebody changes a
- * message meanwhile, as many at once as the kernels take, the first ones
- * first; wipes the keys, and what was plaintext in `places`. `infos` has room for the RecipientInfos
- * of all those with holes. Gives how many failed. */
-size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct seal_places *places);
+/* Seals all that seal_survey has found good into outs[i], which has room for `total` octets, or is
+ * NULL for one that is left out; never beyond that, even if somebody changes a message meanwhile. As
+ * many at once as the kernels take, the first ones first; wipes the keys, and what was plaintext in
+ * `places`. `infos` has room for the RecipientInfos of all those with holes. Gives how many failed. */
+size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uint8_t *infos,
+                 struct seal_places *places);
 
 /* Wipes the keys of messages that won't be sealed. */
 void seal_forget(struct seal_job *jobs, size_t count);

@@ -5,7 +5,7 @@
 
 enum {
     TURN = SEAL_TURN,
-    LONG = 64 << 10, /* octets of a message that no cache is to be filled with */
+    LONG = 8 << 10,  /* octets of a message that no cache is to be filled with */
     SAMPLE = 4 << 10, /* octets of a body whose line feeds are counted beforehand */
     WRAPS = 64,       /* keys encrypted in one go */
 };
@@ -88,12 +88,17 @@ static bool make_keys(struct seal_job *jobs, size_t count)
     return failed;
 }
 
-bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags)
+bool seal_survey(struct seal_job *jobs, const struct seal_input *inputs, size_t count,
+                 const struct seal_form *form, unsigned flags)
 {
     bool unusual = false;
 
-    for (struct seal_job *job = jobs; job < jobs + count; job++) {
+    for (struct seal_job *job = jobs; job < jobs + count; job++, inputs++) {
+        job->data = inputs->data;
+        job->len = inputs->len;
+        job->to = inputs->to;
         job->form = form;
+        job->infos = NULL;
         job->total = survey(job, flags);
         unusual |= job->suspect || job->total < 0;
     }
@@ -425,14 +430,17 @@ static void batch_run(struct batch *batch)
     }
 }
 
-size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct seal_places *places)
+size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uint8_t *infos,
+                 struct seal_places *places)
 {
     struct batch batch = {.next = jobs, .end = jobs + count, .left = TURN};
 
     for (unsigned i = 0; i < SEAL_PLACES; i++)
         batch.place[i] = &places->place[i];
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        jobs[i].out = outs[i];
         jobs[i].written = 0;
+    }
     if (wrap(jobs, count, infos))
         for (size_t i = 0; i < count; i++)
             if (wanted(&jobs[i]))

@@ -75,15 +75,10 @@ static void to_octets(const uint64_t *digit, uint8_t *octets, unsigned size)
  * nothing of those that stay. */
 static int fill_nonzero(uint8_t *octets, size_t len)
 {
-    uint8_t fresh[64];
-    size_t filled = 0;
-    int error = random_fill(octets, len);
+    uint8_t fresh[RANDOM_AT_ONCE];
+    int error = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        octets[filled] = octets[i];
-        filled += octets[i] != 0;
-    }
-    while (filled < len && !error) {
+    for (size_t filled = 0; filled < len && !error;) {
         error = random_fill(fresh, sizeof fresh);
         for (size_t i = 0; i < sizeof fresh && filled < len; i++) {
             octets[filled] = fresh[i];

@@ -101,21 +101,19 @@ def test_lanes_give_what_one_message_alone_gives(level):
 def fixed(data, to):
     """Sealed with keys that depend on the message's length alone, as DER; without the encrypted
     key, which has random padding."""
-    group = _core.Batch(_core.Form(b"", b"", base64=False, message=False), len(data))
     addressees = to.addressees(cmstream.DEFAULT)
-    for index, one in enumerate(data):
-        group.put(index, one, addressees)
+    form = _core.Form(b"", b"", base64=False, message=False)
+    group = _core.Batch(form, data, [addressees] * len(data))
     totals = group.survey(count_all=False)
     rooms = [bytearray(total) for total in totals]
-    for index, room in enumerate(rooms):
+    for index in range(len(data)):
         key = group._jobs[index].key
         secret = random.Random(len(data[index])).randbytes(48)
         _core.ffi.memmove(key.key, secret[:32], 32)
         _core.ffi.memmove(key.iv, secret[32:], 16)
-        group.place(index, _core.pointer(room))
         if not addressees.wraps:
             group.bring(index, to.wrap(secret[:32], cmstream.DEFAULT))
-    assert group.run() == 0
+    assert group.run([_core.pointer(room) for room in rooms]) == 0
     starts = [-(len(one) // 16 + 1) * 16 for one in data]
     return [bytes(room[start:]) for room, start in zip(rooms, starts, strict=True)]
 

@@ -40,7 +40,7 @@ LEVELS: dict[str, int] = {
 }
 
 
-_OCTETS = ffi.typeof("uint8_t[]")
+OCTETS = ffi.typeof("uint8_t[]")
 
 wraps_rsa = False
 """Whether C has a row for RSA on this machine."""
@@ -90,23 +90,23 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     """How many line feeds in ``data`` have no carriage return before them, and its last octet;
     ``last`` is the octet that stood before it."""
     octet = ffi.new("uint8_t *", last)
-    source = ffi.from_buffer(_OCTETS, data)
+    source = ffi.from_buffer(OCTETS, data)
     return lib.canon_count(source, len(source), octet), octet[0]
 
 
 def pointer(octets: Buffer) -> Any:
     """Where they lie, for as long as the caller keeps them as they are."""
-    return ffi.from_buffer(_OCTETS, octets, require_writable=True) + 0
+    return ffi.from_buffer(OCTETS, octets, require_writable=True) + 0
 
 
 def expect_large(fresh: memoryview) -> None:
     """Asks for large pages for memory that will be written to from end to end."""
-    with ffi.from_buffer(_OCTETS, fresh, require_writable=True) as room:
+    with ffi.from_buffer(OCTETS, fresh, require_writable=True) as room:
         lib.expect_large(room, len(room))
 
 
 # A stream's state is mostly buffers, and clearing them costs more than filling a small message.
-_allocate = ffi.new_allocator(should_clear_after_alloc=False)
+allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 NO_RANDOM_TEXT = "the operating system's random generator gave nothing"
@@ -120,7 +120,7 @@ class Seal:
     """
 
     def __init__(self, key_len: int) -> None:
-        seal = _allocate("struct seal *")
+        seal = allocate("struct seal *")
         failed = lib.seal_init(seal, key_len)
         self._seal = ffi.gc(seal, lib.seal_abort)
         self._key = lib.seal_key(seal)
@@ -137,7 +137,7 @@ class Seal:
     def wrap(self, to: Addressees) -> bytes:
         """The encoded RecipientInfos with the key encrypted to all of them, which C can do."""
         infos = bytearray(to.room)
-        with ffi.from_buffer(_OCTETS, infos, require_writable=True) as room:
+        with ffi.from_buffer(OCTETS, infos, require_writable=True) as room:
             if lib.seal_wrap(self._seal, to.struct, room):
                 raise OSError(NO_RANDOM_TEXT)
         return bytes(infos)
@@ -159,7 +159,7 @@ class Seal:
         None."""
         flags = lib.SEAL_BASE64 if base64 else 0
         flags |= lib.SEAL_OPEN if size is None else 0
-        self._texts = ffi.from_buffer(_OCTETS, before), ffi.from_buffer(_OCTETS, infos)
+        self._texts = ffi.from_buffer(OCTETS, before), ffi.from_buffer(OCTETS, infos)
         self._after = after
         self._plan = ffi.new(
             "struct seal_plan *",
@@ -201,13 +201,13 @@ class Seal:
     def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
         """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``."""
         head = self._begin_into(out, start, len(data))
-        with ffi.from_buffer(_OCTETS, data) as source:
+        with ffi.from_buffer(OCTETS, data) as source:
             return head + self._call(lib.seal_update, out, start + head, source, len(source))
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """Writes the end and wipes the keys."""
         head = self._begin_into(out, start, 0)
-        after = ffi.from_buffer(_OCTETS, self._after)
+        after = ffi.from_buffer(OCTETS, self._after)
         count = head + self._call(lib.seal_finish, out, start + head, after, len(after))
         self._closed = True
         return count
@@ -216,7 +216,7 @@ class Seal:
         """Calls C with what is left of ``out``, which is let go at once, also after an error."""
         if self._closed:
             raise AlreadyFinalized("this stream was finalized, aborted, or failed before")
-        with ffi.from_buffer(_OCTETS, out, require_writable=True) as room:
+        with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
             count = function(self._seal, *arguments, room + start, len(room) - start)
         return self._checked(count)
 
@@ -296,7 +296,7 @@ class Form:
     """How a batch's messages come out: texts around, base64 or octets, mail or content."""
 
     def __init__(self, before: bytes, after: bytes, *, base64: bool, message: bool) -> None:
-        self._texts = ffi.from_buffer(_OCTETS, before), ffi.from_buffer(_OCTETS, after)
+        self._texts = ffi.from_buffer(OCTETS, before), ffi.from_buffer(OCTETS, after)
         flags = (lib.SEAL_BASE64 if base64 else 0) | (lib.SEAL_MESSAGE if message else 0)
         fields = (*self._texts, len(before), len(after), flags)
         self.struct = ffi.new("struct seal_form *", fields)
@@ -312,7 +312,7 @@ class Addressees:
     ) -> None:
         self.wraps, self.version = holes is not None, version
         self._keys = [key for _, key, _ in holes or []]
-        self._infos = ffi.from_buffer(_OCTETS, infos)
+        self._infos = ffi.from_buffer(OCTETS, infos)
         self._holes = ffi.new("struct hole[]", len(holes or []))
         for hole, (at, key, padding) in zip(self._holes, holes or [], strict=True):
             hole.at, hole.key, hole.padding = at, key.struct, _PADDINGS[padding]
@@ -337,13 +337,17 @@ CHANGED: int = lib.SEAL_CHANGED
 class Batch:
     """Messages that C seals in one call, with the GIL released. Not for two threads at once."""
 
-    def __init__(self, form: Form, count: int) -> None:
-        self._form = form
-        self._jobs = ffi.new("struct seal_job[]", count)
-        self._count = count
-        self._infos_room = 0
-        self._sources: list[Any] = []
-        self._to: list[Addressees] = []
+    def __init__(self, form: Form, data: list[Buffer], to: list[Addressees]) -> None:
+        """Messages, which must stay as they are until :meth:`run` ends, and for each its
+        recipients."""
+        self._form, self._to = form, to
+        self._count = len(data)
+        self._sources = sources = [ffi.from_buffer(OCTETS, one) for one in data]
+        inputs = [
+            (source, len(source), who.struct) for source, who in zip(sources, to, strict=True)
+        ]
+        self._inputs = ffi.new("struct seal_input[]", inputs)
+        self._jobs = allocate("struct seal_job[]", self._count)
 
     def __del__(self) -> None:
         # Keys of messages that weren't sealed after all; and buffers by name, since a memoryview in
@@ -352,21 +356,13 @@ class Batch:
         for source in self._sources:
             ffi.release(source)
 
-    def put(self, index: int, data: Buffer, to: Addressees) -> None:
-        """One message, which must stay as it is until :meth:`run` ends."""
-        source = ffi.from_buffer(_OCTETS, data)
-        job = self._jobs[index]
-        job.data, job.len, job.to = source, len(source), to.struct
-        self._infos_room += to.room
-        self._sources.append(source)
-        self._to.append(to)
-
     def survey(self, *, count_all: bool) -> list[int] | None:
         """Looks at all of them and makes their keys. Gives how many octets each will come to; None
         if one needs a look by :meth:`total` or :meth:`suspect`. ``count_all``: their line feeds
         are known not to be all alike."""
         flags = lib.SEAL_COUNT if count_all else 0
-        if lib.seal_survey(self._jobs, self._count, self._form.struct, flags):
+        form = self._form.struct
+        if lib.seal_survey(self._jobs, self._inputs, self._count, form, flags):
             return None
         return [job.total for job in self._jobs]
 
@@ -385,7 +381,7 @@ class Batch:
 
     def bring(self, index: int, infos: bytes) -> None:
         """The encoded RecipientInfos of a message to addressees that C can't encrypt to."""
-        source = ffi.from_buffer(_OCTETS, infos)
+        source = ffi.from_buffer(OCTETS, infos)
         self._jobs[index].infos = source
         self._sources.append(source)
 
@@ -393,26 +389,20 @@ class Batch:
         """Where the body of a message begins."""
         return int(self._jobs[index].header.end)
 
-    def place(self, index: int, room: Any) -> None:
-        """Where its octets go: a pointer to room for all of them."""
-        self._jobs[index].out = room
-
-    def run(self) -> int:
-        """Seals all that were placed; gives how many failed."""
-        infos = _allocate("uint8_t[]", self._infos_room)
-        try:
-            places = _places.pop()
-        except IndexError:
-            places = _allocate("struct seal_places *")
-        failed = int(lib.seal_many(self._jobs, self._count, infos, places))
+    def run(self, outs: list[Any]) -> int:
+        """Seals each into its place, a pointer to room for all of it; None leaves one out.
+        Gives how many failed."""
+        infos = allocate("uint8_t[]", sum(who.room for who in self._to))
+        places = _take_places()
+        pointers = ffi.new("uint8_t *[]", [out or ffi.NULL for out in outs])
+        failed = int(lib.seal_many(self._jobs, pointers, self._count, infos, places))
         _places.append(places)
         return failed
 
     def run_into(self, out: memoryview) -> int:
         """Seals the first one alone into ``out``; gives how many octets came out."""
-        with ffi.from_buffer(_OCTETS, out, require_writable=True) as room:
-            self.place(0, room)
-            self.run()
+        with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
+            self.run([room])
         return max(self.written(0), 0)
 
     def written(self, index: int) -> int:
@@ -421,6 +411,13 @@ class Batch:
 
 
 _places: list[Any] = []
+
+
+def _take_places() -> Any:
+    try:
+        return _places.pop()
+    except IndexError:
+        return allocate("struct seal_places *")
 
 
 restrict_cpu(os.environ.get("CMSTREAM_CPU"))

@@ -252,14 +252,15 @@ def _seal_into(
     feeds counted."""
     jobs = [answers[index] for index in indices]
     group = Group(jobs, form, count_all=count_all)
-    for slot, (index, found) in enumerate(zip(indices, group.survey(), strict=True)):
+    outs: list[Any] = []
+    for index, found in zip(indices, group.survey(), strict=True):
         if isinstance(found, int):
-            pointer, answers[index] = room.reserve(found)
-            group.place(slot, pointer)
+            out, answers[index] = room.reserve(found)
         else:
-            answers[index] = memoryview(found) if isinstance(found, bytes) else found
+            out, answers[index] = None, memoryview(found) if isinstance(found, bytes) else found
+        outs.append(out)
     room.check()
-    failed = group.run()
+    failed = group.run(outs)
     if not failed:
         return []
     again = []

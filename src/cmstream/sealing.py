@@ -133,11 +133,10 @@ class Group:
 
     def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
         self._jobs, self._count_all = jobs, count_all
-        self._batch = batch = _core.Batch(_FORMS[form], len(jobs))
-        self.place, self.run, self.written = batch.place, batch.run, batch.written
-        self.run_into = batch.run_into
-        for index, job in enumerate(jobs):
-            batch.put(index, job.data, job.addressees)
+        self._batch = batch = _core.Batch(
+            _FORMS[form], [job.data for job in jobs], [job.addressees for job in jobs]
+        )
+        self.run, self.run_into, self.written = batch.run, batch.run_into, batch.written
 
     def survey(self) -> Sequence[int | bytes | Exception]:
         """For each job how many octets it will come to, or its answer without any sealing: the
