@@ -29,14 +29,14 @@ static void lines_portable(const uint8_t *in, size_t lines, uint8_t *out)
 
 static const struct base64_kernel kernels[] = {
 #if defined(__x86_64__)
-    {"avx512vbmi", CPU_AVX512, base64_lines_avx512vbmi, base64_past_cache_avx512,
+    {"avx512vbmi", CPU_AVX512, base64_lines_avx512vbmi, base64_past_cache_avx512vbmi,
      base64_decode_avx512},
     {"avx2", CPU_AVX2, base64_lines_avx2, base64_past_cache_avx2, base64_decode_avx2},
     {"ssse3", CPU_AESNI, base64_lines_ssse3, base64_past_cache_ssse3, base64_decode_ssse3},
 #elif defined(__aarch64__)
-    {"neon", CPU_NEON, base64_lines_neon, base64_lines_neon, base64_decode_neon},
+    {"neon", CPU_NEON, base64_lines_neon, NULL, base64_decode_neon},
 #endif
-    {"portable", 0, lines_portable, lines_portable, base64_decode_portable},
+    {"portable", 0, lines_portable, NULL, base64_decode_portable},
 };
 
 const struct base64_kernel *base64_kernel_at(unsigned index)
@@ -92,17 +92,27 @@ size_t base64_update(struct base64 *state, const uint8_t *in, size_t len, uint8_
     return written + lines * BASE64_LINE_OUT;
 }
 
-size_t base64_update_past_cache(struct base64 *state, const uint8_t *in, size_t len, uint8_t *out)
+size_t base64_update_past_cache(struct base64 *state, struct cache_rest *rest, const uint8_t *in,
+                                size_t len, uint8_t *out)
 {
+    const struct base64_kernel *kernel = base64_kernel();
     size_t lines = len / BASE64_LINE_IN;
 
-    base64_kernel()->lines_past_cache(in, lines, out);
+    if (!kernel->lines_past_cache)
+        return base64_update(state, in, len, out);
+    kernel->lines_past_cache(rest, in, lines, out);
     state->fill = 0;
     fill_carry(state, in + lines * BASE64_LINE_IN, len % BASE64_LINE_IN);
     return lines * BASE64_LINE_OUT;
 }
 
-void base64_settle(void)
+void base64_settle(struct cache_rest *rest, uint8_t *end)
+{
+    memcpy(end - rest->count, rest->octets, rest->count);
+    rest->count = 0;
+}
+
+void base64_fence(void)
 {
 #if defined(__x86_64__)
     __asm__ __volatile__("sfence" : : : "memory");

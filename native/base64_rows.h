@@ -29,9 +29,11 @@ void base64_lines_avx512vbmi(const uint8_t *in, size_t lines, uint8_t *out);
 void base64_lines_avx2(const uint8_t *in, size_t lines, uint8_t *out);
 void base64_lines_ssse3(const uint8_t *in, size_t lines, uint8_t *out);
 
-void base64_past_cache_avx512(const uint8_t *in, size_t lines, uint8_t *out);
-void base64_past_cache_avx2(const uint8_t *in, size_t lines, uint8_t *out);
-void base64_past_cache_ssse3(const uint8_t *in, size_t lines, uint8_t *out);
+void base64_past_cache_avx512vbmi(struct cache_rest *rest, const uint8_t *in, size_t lines,
+                                  uint8_t *out);
+void base64_past_cache_avx2(struct cache_rest *rest, const uint8_t *in, size_t lines, uint8_t *out);
+void base64_past_cache_ssse3(struct cache_rest *rest, const uint8_t *in, size_t lines,
+                             uint8_t *out);
 #elif defined(__aarch64__)
 void base64_decode_neon(struct base64_text *text);
 void base64_lines_neon(const uint8_t *in, size_t lines, uint8_t *out);

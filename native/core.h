@@ -22,7 +22,7 @@ struct content_key {
 enum seal_flag {
     SEAL_BASE64 = 1, /* lines of base64 instead of octets */
     SEAL_CANON = 2,  /* a bare LF of the content becomes CRLF */
-    SEAL_STRICT = 4, /* a bare LF of the content is an error */
+    SEAL_STRICT = 4, /* a bare LF of the content is an error; with SEAL_BASE64, without SEAL_OPEN */
     SEAL_OPEN = 8,   /* size unknown: indefinite lengths and segments */
     SEAL_MESSAGE = 16, /* of many: an RFC 5322 message, whose header block is to be cut */
     SEAL_COUNT = 32,   /* of many: count all line feeds, though the first ones have a CR */
@@ -38,6 +38,7 @@ enum seal_error {
     SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
     SEAL_ALONE = -8,     /* of many: the fields that go inside are too long for a place */
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
+    SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_survey */
 };
 
 /* What is known before the first octet of content. Nothing of it is kept by the stream. */
@@ -116,7 +117,14 @@ struct seal_form {
     unsigned flags; /* SEAL_BASE64, SEAL_MESSAGE */
 };
 
-/* One of many messages. */
+/* One of many messages, and its recipients. */
+struct seal_input {
+    const uint8_t *data;
+    size_t len;
+    const struct seal_to *to;
+};
+
+/* The same on its way. */
 struct seal_job {
     const uint8_t *data;
     size_t len;
@@ -132,7 +140,7 @@ struct seal_job {
 
     /* What seal_many takes and gives. */
     const uint8_t *infos; /* this message's own RecipientInfos, where there are no holes */
-    uint8_t *out;   /* room for `total` octets; NULL: this one is left out */
+    uint8_t *out;
     int64_t written; /* `total`, or an enum seal_error: then `out` holds nothing of use */
 };
 
@@ -141,12 +149,15 @@ struct seal_places;
 
 /* Looks at each message: header block, line feeds, lengths; and makes its key. Gives whether one
  * is suspect or has an error. `flags` may have SEAL_COUNT. */
-bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags);
+bool seal_survey(struct seal_job *jobs, const struct seal_input *inputs, size_t count,
+                 const struct seal_form *form, unsigned flags);
 
-/* Seals all that seal_survey has found good, as many at once as the kernels take, the first ones
- * first; wipes the keys, and what was plaintext in `places`. `infos` has room for the RecipientInfos
- * of all those with holes. Gives how many failed. */
-size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct seal_places *places);
+/* Seals all that seal_survey has found good into outs[i], which has room for `total` octets, or is
+ * NULL for one that is left out; never beyond that, even if somebody changes a message meanwhile. As
+ * many at once as the kernels take, the first ones first; wipes the keys, and what was plaintext in
+ * `places`. `infos` has room for the RecipientInfos of all those with holes. Gives how many failed. */
+size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uint8_t *infos,
+                 struct seal_places *places);
 
 /* Wipes the keys of messages that won't be sealed. */
 void seal_forget(struct seal_job *jobs, size_t count);
@@ -208,6 +219,7 @@ struct seal_place {
     size_t blocks;     /* that the cipher's lane has before it */
     size_t unseen;     /* octets that it takes straight from the body, not looked at yet */
     bool padded;       /* the queue ends with the padding */
+    struct cache_rest rest; /* of the output: goes in front of seal.out */
 };
 
 struct seal_places {
@@ -216,8 +228,9 @@ struct seal_places {
 
 /* --- what a stream and many messages share; envelope.c ----------------------------------------- */
 
-/* A fresh key and IV from the operating system's generator; 0, or -1 if that gave nothing. */
-int content_key_init(struct content_key *key, unsigned key_len);
+/* A key and an IV of so many random octets. */
+enum { CONTENT_KEY_RANDOM = 32 + 16 };
+void content_key_set(struct content_key *key, unsigned key_len, const uint8_t *fresh);
 
 /* Of a stream whose `out` has room for all: everything in front of the content, with the key
  * expanded; ciphertext, or other octets of the CMS; so many octets of content, or all that is left,

@@ -1,29 +1,25 @@
 #include "core.h"
-
-#include <unistd.h>
-#if defined(__APPLE__)
-#include <sys/random.h>
-#endif
+#include "random.h"
 
 enum seal_state { SEAL_NEW = 0, SEAL_BODY, SEAL_DONE, SEAL_FAILED };
 
-int content_key_init(struct content_key *key, unsigned key_len)
+void content_key_set(struct content_key *key, unsigned key_len, const uint8_t *fresh)
 {
-    uint8_t fresh[sizeof key->key + sizeof key->iv];
-    int error = getentropy(fresh, sizeof fresh);
-
     key->key_len = key_len;
     memcpy(key->key, fresh, sizeof key->key);
     memcpy(key->iv, fresh + sizeof key->key, sizeof key->iv);
-    wipe(fresh, sizeof fresh);
-    return error;
 }
 
 int seal_init(struct seal *seal, unsigned key_len)
 {
+    uint8_t fresh[CONTENT_KEY_RANDOM];
+    int error = random_fill(fresh, sizeof fresh);
+
     seal->flags = 0;
     seal->state = SEAL_NEW;
-    return content_key_init(&seal->key, key_len);
+    content_key_set(&seal->key, key_len, fresh);
+    wipe(fresh, sizeof fresh);
+    return error;
 }
 
 struct content_key *seal_key(struct seal *seal)

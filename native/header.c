@@ -174,39 +174,61 @@ bool header_cut(const uint8_t *message, size_t len, struct header *header)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static uint8_t *write_lines(const uint8_t *message, const struct header *header, size_t start,
-                            size_t end, uint8_t *out)
-{
-    uint8_t last = 0;
+/* Room for output; `at` is NULL when it didn't suffice. */
+struct room {
+    uint8_t *at, *end;
+};
 
-    if (start == end)
-        return out;
-    if (header->canonical)
-        return (uint8_t *)memcpy(out, message + start, end - start) + (end - start);
-    out += canon_copy(message + start, end - start, &last, out);
-    if (last == '\n')
-        return out;
-    memcpy(out, "\r\n", 2);
-    return out + 2;
+static void write_octets(struct room *room, const uint8_t *octets, size_t len)
+{
+    if (!room->at || len > (size_t)(room->end - room->at)) {
+        room->at = NULL;
+        return;
+    }
+    memcpy(room->at, octets, len);
+    room->at += len;
 }
 
-void header_outside(const uint8_t *message, const struct header *header, uint8_t *out)
+static void write_lines(const uint8_t *message, const struct header *header, size_t start,
+                        size_t end, struct room *room)
 {
+    uint8_t canonical[512], last = 0;
+
+    if (header->canonical) {
+        write_octets(room, message + start, end - start);
+        return;
+    }
+    for (size_t part; start < end; start += part) {
+        part = least(end - start, sizeof canonical / 2);
+        write_octets(room, canonical, canon_copy(message + start, part, &last, canonical));
+        if (start + part == end && last != '\n')
+            write_octets(room, (const uint8_t *)"\r\n", 2);
+    }
+    wipe(canonical, sizeof canonical);
+}
+
+bool header_outside(const uint8_t *message, const struct header *header, uint8_t *out)
+{
+    struct room room = {out, out + header->outside_len};
     size_t kept = 0;
 
     for (unsigned i = 0; i < header->field_count; i++) {
-        out = write_lines(message, header, kept, header->field[i].start, out);
+        write_lines(message, header, kept, header->field[i].start, &room);
         kept = header->field[i].end;
     }
-    write_lines(message, header, kept, header->fields_end, out);
+    write_lines(message, header, kept, header->fields_end, &room);
+    return room.at == room.end;
 }
 
-void header_inside(const uint8_t *message, const struct header *header, uint8_t *out)
+bool header_inside(const uint8_t *message, const struct header *header, uint8_t *out)
 {
+    struct room room = {out, out + header->inside_len};
+
     for (unsigned i = 0; i < header->field_count; i++)
         if (header->field[i].inside)
-            out = write_lines(message, header, header->field[i].start, header->field[i].end, out);
-    memcpy(out, "\r\n", 2);
+            write_lines(message, header, header->field[i].start, header->field[i].end, &room);
+    write_octets(&room, (const uint8_t *)"\r\n", 2);
+    return room.at == room.end;
 }
 
 /* --- the body --------------------------------------------------------------------------------- */

@@ -34,9 +34,10 @@ struct header {
 bool header_cut(const uint8_t *message, size_t len, struct header *header);
 
 /* Write the fields that stay outside, without a blank line, and those that go inside with one; each
- * line ends in CRLF. Not for a special header. */
-void header_outside(const uint8_t *message, const struct header *header, uint8_t *out);
-void header_inside(const uint8_t *message, const struct header *header, uint8_t *out);
+ * line ends in CRLF. Not for a special header. False where they don't come to the length that was
+ * measured, since somebody has changed the message: no octet is written beyond it. */
+bool header_outside(const uint8_t *message, const struct header *header, uint8_t *out);
+bool header_inside(const uint8_t *message, const struct header *header, uint8_t *out);
 
 /* Whether a body begins as an armoured OpenPGP message, in base64 or not. */
 bool header_armoured(const uint8_t *body, size_t len);

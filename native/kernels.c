@@ -68,24 +68,27 @@ static bool is_decoded(const struct base64_kernel *kernel, const uint8_t *plain,
     return good;
 }
 
-/* Every value of an octet and of a group of six bits, the place of each in a line, and of a line in
- * the cache's lines; and the way back. */
+/* Every value of an octet and of a group of six bits, and the place of each in a line; and the way
+ * back. */
 bool base64_check(unsigned index)
 {
     const struct base64_kernel *kernel = base64_kernel_at(index);
-    uint8_t in[LINES * BASE64_LINE_IN], out[LINES * BASE64_LINE_OUT + 1];
+    uint8_t in[LINES * BASE64_LINE_IN], out[LINES * BASE64_LINE_OUT];
     bool good;
 
     for (unsigned i = 0; i < sizeof in; i++)
         in[i] = (uint8_t)(i * 167 + 13);
     kernel->lines(in, LINES, out);
     good = is_encoded(in, LINES, out);
-    for (unsigned offset = 0; offset < 2; offset++) {
-        kernel->lines_past_cache(in, LINES, out + offset);
-        base64_settle();
-        good &= is_encoded(in, LINES, out + offset);
+    if (kernel->lines_past_cache) {
+        struct cache_rest rest = {.count = 0};
+        memset(out, 0, sizeof out);
+        kernel->lines_past_cache(&rest, in, LINES, out);
+        base64_settle(&rest, out + sizeof out);
+        base64_fence();
+        good &= is_encoded(in, LINES, out);
     }
-    return good && is_decoded(kernel, in, out + 1);
+    return good && is_decoded(kernel, in, out);
 }
 
 void cbc_bare(const struct content_key *key, const uint8_t *in, size_t blocks, uint8_t *out)
@@ -102,6 +105,7 @@ void cbc_bare_wide(const struct content_key *key, const uint8_t *in, size_t bloc
     struct cbc cbc[AES_MOST_LANES];
     struct lane *lane[AES_MOST_LANES];
 
+    lanes = (unsigned)least(lanes, AES_MOST_LANES);
     for (unsigned i = 0; i < lanes; i++) {
         cbc_begin(&cbc[i], key->key, key->key_len, key->iv);
         lane[i] = &cbc[i].lane;

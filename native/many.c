@@ -1,10 +1,11 @@
 /* Many messages at once: each has a place and a lane of the cipher while it is under way; where one
  * ends, the next one begins. */
 #include "core.h"
+#include "random.h"
 
 enum {
     TURN = SEAL_TURN,
-    LONG = 64 << 10, /* octets of a message that no cache is to be filled with */
+    LONG = 8 << 10,  /* octets of a message that no cache is to be filled with */
     SAMPLE = 4 << 10, /* octets of a body whose line feeds are counted beforehand */
     WRAPS = 64,       /* keys encrypted in one go */
 };
@@ -69,18 +70,39 @@ static int64_t survey(struct seal_job *job, unsigned flags)
     return total < 0 ? total : total + outside;
 }
 
-bool seal_survey(struct seal_job *jobs, size_t count, const struct seal_form *form, unsigned flags)
+/* Keys for all, as many at a time as the generator gives in one go. Gives whether it failed. */
+static bool make_keys(struct seal_job *jobs, size_t count)
+{
+    enum { KEYS = RANDOM_AT_ONCE / CONTENT_KEY_RANDOM };
+    uint8_t fresh[KEYS * CONTENT_KEY_RANDOM];
+    bool failed = false;
+
+    for (size_t i = 0; i < count; i++) {
+        if (i % KEYS == 0 && random_fill(fresh, sizeof fresh))
+            failed = true;
+        if (failed && jobs[i].total >= 0)
+            jobs[i].total = SEAL_NO_RANDOM;
+        content_key_set(&jobs[i].key, jobs[i].to->key_len, fresh + i % KEYS * CONTENT_KEY_RANDOM);
+    }
+    wipe(fresh, sizeof fresh);
+    return failed;
+}
+
+bool seal_survey(struct seal_job *jobs, const struct seal_input *inputs, size_t count,
+                 const struct seal_form *form, unsigned flags)
 {
     bool unusual = false;
 
-    for (struct seal_job *job = jobs; job < jobs + count; job++) {
+    for (struct seal_job *job = jobs; job < jobs + count; job++, inputs++) {
+        job->data = inputs->data;
+        job->len = inputs->len;
+        job->to = inputs->to;
         job->form = form;
+        job->infos = NULL;
         job->total = survey(job, flags);
-        if (job->total >= 0 && content_key_init(&job->key, job->to->key_len))
-            job->total = SEAL_NO_RANDOM;
         unusual |= job->suspect || job->total < 0;
     }
-    return unusual;
+    return make_keys(jobs, count) || unusual;
 }
 
 void seal_forget(struct seal_job *jobs, size_t count)
@@ -152,20 +174,22 @@ int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos)
 
 /* --- one message in its place ----------------------------------------------------------------- */
 
-static void place_begin(struct seal_place *place, struct seal_job *job)
+static int place_begin(struct seal_place *place, struct seal_job *job)
 {
     struct seal *seal = &place->seal;
+    bool good = true;
 
     place->job = job;
     place->body = job->data;
     place->body_len = job->len;
     place->first = place->end = place->used = place->blocks = 0;
     place->padded = false;
+    place->rest.count = 0;
     seal->out = job->out;
     if (job->form->flags & SEAL_MESSAGE) {
         const struct header *header = &job->header;
-        header_outside(job->data, header, seal->out);
-        header_inside(job->data, header, seal->text);
+        good = header_outside(job->data, header, seal->out)
+               && header_inside(job->data, header, seal->text);
         seal->out += header->outside_len;
         place->end = place->used = header->inside_len;
         place->body += header->end;
@@ -173,6 +197,17 @@ static void place_begin(struct seal_place *place, struct seal_job *job)
     }
     job->plan.infos = job->infos;
     seal_head(seal, &job->plan, &job->key);
+    seal->left -= place->end;
+    return good ? 0 : SEAL_CHANGED;
+}
+
+/* So many octets of the content are taken; whether it is more than the survey found. */
+static bool is_too_much(struct seal *seal, size_t len)
+{
+    if (len > seal->left)
+        return true;
+    seal->left -= len;
+    return false;
 }
 
 /* Whether a line feed of the body's next octets is bare where none may be. */
@@ -199,14 +234,16 @@ static int top_up(struct seal_place *place, size_t want)
     place->body_len -= part;
     place->first = 0;
     place->end = queued + added;
+    if (place->end > place->used)
+        place->used = place->end;
+    if (is_too_much(seal, added) || (!place->body_len && seal->left))
+        return SEAL_CHANGED;
     if (!place->body_len) {
         size_t padding = AES_BLOCK - place->end % AES_BLOCK;
         memset(seal->text + place->end, (int)padding, padding);
         place->end += padding;
         place->padded = true;
     }
-    if (place->end > place->used)
-        place->used = place->end;
     return 0;
 }
 
@@ -220,6 +257,8 @@ static int place_prepare(struct seal_place *place, size_t want)
 
     place->unseen = 0;
     if (!queued && !(seal->flags & SEAL_CANON) && place->body_len >= len) {
+        if (is_too_much(seal, len))
+            return SEAL_CHANGED;
         lane->in = place->body;
         place->unseen = len;
         place->body += len;
@@ -251,7 +290,8 @@ static void place_encode(struct seal_place *place)
     if (place->job->len < LONG)
         seal->out += base64_update(&seal->base64, seal->run, len, seal->out);
     else
-        seal->out += base64_update_past_cache(&seal->base64, seal->run, len, seal->out);
+        seal->out +=
+            base64_update_past_cache(&seal->base64, &place->rest, seal->run, len, seal->out);
 }
 
 /* Gives out what the lane has encrypted. What came straight from the message is only now looked at
@@ -276,6 +316,7 @@ static void place_leave(struct seal_place *place, int error)
     const struct seal_form *form = job->form;
 
     wipe(place->seal.text, place->used);
+    base64_settle(&place->rest, place->seal.out);
     if (!error)
         seal_tail(&place->seal, form->after, form->after_len);
     job->written = error ? error : place->seal.out - job->out;
@@ -308,8 +349,9 @@ static void batch_refill(struct batch *batch)
         if (!wanted(batch->next))
             continue;
         unsigned i = batch->count++;
-        place_begin(batch->place[i], batch->next);
-        int error = place_prepare(batch->place[i], batch->left);
+        int error = place_begin(batch->place[i], batch->next);
+        if (!error)
+            error = place_prepare(batch->place[i], batch->left);
         if (error)
             batch_leave(batch, i, error);
     }
@@ -361,12 +403,16 @@ static void batch_alone(struct batch *batch)
         return;
     }
     const uint8_t last = seal->last;
-    /* What is in the queue has been looked at. */
+    base64_settle(&place->rest, seal->out);
+    /* What is in the queue has been looked at, and counted. */
+    seal->left += place->end - place->first;
     seal->flags &= ~(unsigned)(SEAL_STRICT | SEAL_CANON);
     (void)seal_content(seal, seal->text + place->first, place->end - place->first);
     seal->flags = flags;
     seal->last = last;
     error = seal_content(seal, place->body, place->body_len);
+    if (error == SEAL_TOO_MUCH || (!error && seal->left))
+        error = SEAL_CHANGED;
     if (!error)
         seal_last_block(seal);
     batch_leave(batch, 0, error);
@@ -384,19 +430,23 @@ static void batch_run(struct batch *batch)
     }
 }
 
-size_t seal_many(struct seal_job *jobs, size_t count, uint8_t *infos, struct seal_places *places)
+size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uint8_t *infos,
+                 struct seal_places *places)
 {
     struct batch batch = {.next = jobs, .end = jobs + count, .left = TURN};
 
     for (unsigned i = 0; i < SEAL_PLACES; i++)
         batch.place[i] = &places->place[i];
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        jobs[i].out = outs[i];
         jobs[i].written = 0;
+    }
     if (wrap(jobs, count, infos))
         for (size_t i = 0; i < count; i++)
-            jobs[i].written = SEAL_NO_RANDOM;
+            if (wanted(&jobs[i]))
+                jobs[i].written = SEAL_NO_RANDOM;
     batch_run(&batch);
-    base64_settle();
+    base64_fence();
     seal_forget(jobs, count);
     size_t failed = 0;
     for (size_t i = 0; i < count; i++)

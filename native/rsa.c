@@ -1,11 +1,7 @@
 #include "rsa_rows.h"
 
+#include "random.h"
 #include "sha256.h"
-
-#include <unistd.h>
-#if defined(__APPLE__)
-#include <sys/random.h>
-#endif
 
 enum { LANES = 8, HASH = SHA256_SIZE };
 
@@ -75,33 +71,15 @@ static void to_octets(const uint64_t *digit, uint8_t *octets, unsigned size)
 
 /* --- padding ---------------------------------------------------------------------------------- */
 
-/* Fills with random octets in portions that getentropy gives. */
-static int fill_random(uint8_t *octets, size_t len)
-{
-    enum { PORTION = 256 };
-    int error = 0;
-
-    for (size_t part; len && !error; octets += part, len -= part) {
-        part = least(len, PORTION);
-        error = getentropy(octets, part);
-    }
-    return error;
-}
-
 /* Random octets but zero, each value alike. Zeros are left out: how many there were and where tells
  * nothing of those that stay. */
 static int fill_nonzero(uint8_t *octets, size_t len)
 {
-    uint8_t fresh[64];
-    size_t filled = 0;
-    int error = fill_random(octets, len);
+    uint8_t fresh[RANDOM_AT_ONCE];
+    int error = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        octets[filled] = octets[i];
-        filled += octets[i] != 0;
-    }
-    while (filled < len && !error) {
-        error = fill_random(fresh, sizeof fresh);
+    for (size_t filled = 0; filled < len && !error;) {
+        error = random_fill(fresh, sizeof fresh);
         for (size_t i = 0; i < sizeof fresh && filled < len; i++) {
             octets[filled] = fresh[i];
             filled += fresh[i] != 0;
@@ -149,7 +127,7 @@ static int pad_oaep(const struct rsa_job *job, uint8_t *block)
 {
     uint8_t *seed = block + 1, *data = seed + HASH;
     size_t data_len = job->key->size - 1 - HASH, zeros = data_len - HASH - 1 - job->secret_len;
-    int error = fill_random(seed, HASH);
+    int error = random_fill(seed, HASH);
 
     block[0] = 0;
     sha256(NULL, 0, data);

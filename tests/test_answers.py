@@ -76,3 +76,20 @@ def test_a_failure_leaves_nothing():
     with pytest.raises(RuntimeError):
         filled(LARGE, fail)
     assert not answers._kept
+
+
+@COUNTS
+def test_an_answer_is_held_before_others_look(monkeypatch):
+    """Another thread may look for memory as soon as some is kept."""
+
+    class Kept(type(answers._kept)):
+        def append(self, store):
+            super().append(store)
+            if not others:
+                others.append(b"")
+                others[0] = filled(LARGE, all_of(2))
+
+    others = []
+    monkeypatch.setattr(answers, "_kept", Kept(maxlen=answers.KEPT_ANSWERS))
+    assert filled(LARGE, all_of(1)) == b"\1" * LARGE
+    assert others == [b"\2" * LARGE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from array import array
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -249,3 +250,10 @@ def test_cryptography_reads_it(alice):
     der = cmstream.encrypt(b"hello\r\n", alice.recipient)
     assert pkcs7.pkcs7_decrypt_der(der, x509, alice.key, []) == b"hello\r\n"
     assert x509.public_bytes(Encoding.DER) == certificate.der
+
+
+def test_items_of_several_octets(alice):
+    numbers = array("I", range(20_000))
+    context = cmstream.encryptor(alice.recipient)
+    sealed = context.update(numbers) + context.finalize()
+    assert open_cms(sealed, alice.key).content == numbers.tobytes()

@@ -263,3 +263,10 @@ def test_an_unused_one_closes():
     asyncio.run(main())
     with cmstream.Gatherer():
         pass
+
+
+def test_workers_that_found_nothing_go_on(to):
+    with cmstream.Gatherer(workers=4, wait=0.01) as many:
+        for _ in range(10):
+            many.submit(PLAIN, to).result(20)
+        assert all(thread.is_alive() for thread in many._threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import random
 import threading
 
@@ -100,21 +101,19 @@ def test_lanes_give_what_one_message_alone_gives(level):
 def fixed(data, to):
     """Sealed with keys that depend on the message's length alone, as DER; without the encrypted
     key, which has random padding."""
-    group = _core.Batch(_core.Form(b"", b"", base64=False, message=False), len(data))
     addressees = to.addressees(cmstream.DEFAULT)
-    for index, one in enumerate(data):
-        group.put(index, one, addressees)
+    form = _core.Form(b"", b"", base64=False, message=False)
+    group = _core.Batch(form, data, [addressees] * len(data))
     totals = group.survey(count_all=False)
     rooms = [bytearray(total) for total in totals]
-    for index, room in enumerate(rooms):
+    for index in range(len(data)):
         key = group._jobs[index].key
         secret = random.Random(len(data[index])).randbytes(48)
         _core.ffi.memmove(key.key, secret[:32], 32)
         _core.ffi.memmove(key.iv, secret[32:], 16)
-        group.place(index, _core.pointer(room))
         if not addressees.wraps:
             group.bring(index, to.wrap(secret[:32], cmstream.DEFAULT))
-    assert group.run() == 0
+    assert group.run([_core.pointer(room) for room in rooms]) == 0
     starts = [-(len(one) // 16 + 1) * 16 for one in data]
     return [bytes(room[start:]) for room, start in zip(rooms, starts, strict=True)]
 
@@ -301,3 +300,60 @@ def test_groups_are_bounded(monkeypatch, alice):
     assert [len(call) for call in calls] == [3, 2, 2, 2, 1]
     opened = [open_cms(bytes(answer), alice.key).content for answer in answers]
     assert opened == contents
+
+
+# What others do meanwhile
+
+
+@pytest.mark.parametrize("change", [b"\n", b"x", b"\r\n"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"A: b\n" * 3000 + b"\nbody\n",
+        b"A: b\r\n\r\n" + b"line\n" * 9000,
+        b"A: b\r\n\r\n" + b"line\r\n" * 9000,
+        b"A: b\r\nContent-Type: text/plain\n x\n\n" + b"line\n" * 2000,
+    ],
+)
+def test_nothing_is_written_beyond_the_room_of_a_message_that_changes(
+    monkeypatch, alice, message, change
+):
+    data, real = bytearray(message), many.Group.survey
+
+    def survey(group):
+        found = real(group)
+        data[:] = (change * len(data))[: len(data)]
+        return found
+
+    size = len(cmstream.encrypt_message(message, alice.recipient))
+    monkeypatch.setattr(many.Group, "survey", survey)
+    buffer = bytearray(b"\xa5" * (size + 100_000))
+    jobs = [(data, alice.recipient)]
+    (answer,) = cmstream.encrypt_many_into(jobs, buffer, return_exceptions=True)
+    assert buffer[size:] == b"\xa5" * 100_000
+    assert isinstance(answer, ValueError) or len(answer) == size
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # newer Pythons warn of threads
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_process_that_forks_has_answers_of_its_own(alice):
+    content = bytes(5 << 20)
+    (answer,) = cmstream.encrypt_many([(content, alice.recipient)], form="der")
+    before = bytes(answer)
+    child = os.fork()
+    if not child:
+        answer = None
+        cmstream.encrypt_many([(content, alice.recipient)] * 3, form="der")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert answer == before
+
+
+def test_a_buffer_too_small_tells_at_once_what_all_need(alice):
+    late = b"A: b\r\n\r\n" + b"line\r\n" * 2000 + b"bare\n"
+    jobs = [(message, alice.recipient) for message in (late, b"A: b\n\nx\n", late)]
+    with pytest.raises(ValueError, match="give") as caught:
+        cmstream.encrypt_many_into(jobs, bytearray(10))
+    need = int(str(caught.value).split("give ")[1].split()[0])
+    answers = cmstream.encrypt_many_into(jobs, bytearray(need))
+    assert sum(map(len, answers)) == need

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from cmstream._native import ffi, lib
+from cmstream._native import ffi as _ffi
+from cmstream._native import lib as _lib
 
 from .errors import AlreadyFinalized, SizeMismatchError
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Buffer = bytes | bytearray | memoryview
+
+ffi: Any = _ffi
+lib: Any = _lib
 
 LineEnds = Literal["as-is", "canonical", "strict"]
 
@@ -95,7 +99,7 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
 
 
 def pointer(octets: Buffer) -> Any:
-    """Where they lie; they can't be resized any more."""
+    """Where they lie, for as long as the caller keeps them as they are."""
     return ffi.from_buffer(OCTETS, octets, require_writable=True) + 0
 
 
@@ -255,19 +259,21 @@ def size_mismatch(what: Literal["more", "less"]) -> SizeMismatchError:
 
 
 _PADDINGS = {"pkcs1v15": lib.RSA_PKCS1V15, "oaep-sha256": lib.RSA_OAEP_SHA256}
+_LEAST_BITS = 1024
 _MOST_EXPONENT = 1 << 64
 
 
 class RsaKey:
-    """An RSA public key prepared for C. Raises ValueError for one that C doesn't take: of more
-    than 4096 bits, or with an exponent of more than 64."""
+    """An RSA public key prepared for C. Raises ValueError for one that C doesn't take: of less than
+    1024 bits or more than 4096, or with an exponent of more than 64."""
 
     def __init__(self, modulus: int, exponent: int) -> None:
         bits = modulus.bit_length()
         vectors = -(-(bits + 2) // (lib.RSA_DIGIT_BITS * lib.RSA_VECTOR))
         digits = vectors * lib.RSA_VECTOR
         odd = modulus % 2 == exponent % 2 == 1
-        if not odd or digits > lib.RSA_MOST_DIGITS or not 1 < exponent < _MOST_EXPONENT:
+        fits = _LEAST_BITS <= bits <= 8 * lib.RSA_MOST_OCTETS
+        if not odd or not fits or not 1 < exponent < _MOST_EXPONENT:
             raise ValueError("C doesn't take such a key")
         r = 1 << (lib.RSA_DIGIT_BITS * digits)
         inverse = -pow(modulus, -1, 1 << lib.RSA_DIGIT_BITS) % (1 << lib.RSA_DIGIT_BITS)
@@ -328,18 +334,24 @@ NO_HEADER_END: int = lib.SEAL_NO_HEADER_END
 """The header block is longer than the limit."""
 NO_RANDOM: int = lib.SEAL_NO_RANDOM
 """The operating system's random generator gave nothing."""
+CHANGED: int = lib.SEAL_CHANGED
+"""The message's octets were changed while it was sealed."""
 
 
 class Batch:
     """Messages that C seals in one call, with the GIL released. Not for two threads at once."""
 
-    def __init__(self, form: Form, count: int) -> None:
-        self._form = form
-        self._jobs = ffi.new("struct seal_job[]", count)
-        self._count = count
-        self._infos_room = 0
-        self._sources: list[Any] = []
-        self._to: list[Addressees] = []
+    def __init__(self, form: Form, data: list[Buffer], to: list[Addressees]) -> None:
+        """Messages, which must stay as they are until :meth:`run` ends, and for each its
+        recipients."""
+        self._form, self._to = form, to
+        self._count = len(data)
+        self._sources = sources = [ffi.from_buffer(OCTETS, one) for one in data]
+        inputs = [
+            (source, len(source), who.struct) for source, who in zip(sources, to, strict=True)
+        ]
+        self._inputs = ffi.new("struct seal_input[]", inputs)
+        self._jobs = allocate("struct seal_job[]", self._count)
 
     def __del__(self) -> None:
         # Keys of messages that weren't sealed after all; and buffers by name, since a memoryview in
@@ -348,21 +360,13 @@ class Batch:
         for source in self._sources:
             ffi.release(source)
 
-    def put(self, index: int, data: Buffer, to: Addressees) -> None:
-        """One message, which must stay as it is until :meth:`run` ends."""
-        source = ffi.from_buffer(OCTETS, data)
-        job = self._jobs[index]
-        job.data, job.len, job.to = source, len(source), to.struct
-        self._infos_room += to.room
-        self._sources.append(source)
-        self._to.append(to)
-
     def survey(self, *, count_all: bool) -> list[int] | None:
         """Looks at all of them and makes their keys. Gives how many octets each will come to; None
         if one needs a look by :meth:`total` or :meth:`suspect`. ``count_all``: their line feeds
         are known not to be all alike."""
         flags = lib.SEAL_COUNT if count_all else 0
-        if lib.seal_survey(self._jobs, self._count, self._form.struct, flags):
+        form = self._form.struct
+        if lib.seal_survey(self._jobs, self._inputs, self._count, form, flags):
             return None
         return [job.total for job in self._jobs]
 
@@ -389,23 +393,20 @@ class Batch:
         """Where the body of a message begins."""
         return int(self._jobs[index].header.end)
 
-    def place(self, index: int, room: Any) -> None:
-        """Where its octets go: a pointer to room for all of them."""
-        self._jobs[index].out = room
-
-    def run(self) -> int:
-        """Seals all that were placed; gives how many failed."""
-        infos = allocate("uint8_t[]", self._infos_room)
-        places = _places.pop() if _places else allocate("struct seal_places *")
-        failed = int(lib.seal_many(self._jobs, self._count, infos, places))
+    def run(self, outs: list[Any]) -> int:
+        """Seals each into its place, a pointer to room for all of it; None leaves one out.
+        Gives how many failed."""
+        infos = allocate("uint8_t[]", sum(who.room for who in self._to))
+        places = _take_places()
+        pointers = ffi.new("uint8_t *[]", [out or ffi.NULL for out in outs])
+        failed = int(lib.seal_many(self._jobs, pointers, self._count, infos, places))
         _places.append(places)
         return failed
 
     def run_into(self, out: memoryview) -> int:
         """Seals the first one alone into ``out``; gives how many octets came out."""
         with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
-            self.place(0, room)
-            self.run()
+            self.run([room])
         return max(self.written(0), 0)
 
     def written(self, index: int) -> int:
@@ -414,6 +415,13 @@ class Batch:
 
 
 _places: list[Any] = []
+
+
+def _take_places() -> Any:
+    try:
+        return _places.pop()
+    except IndexError:
+        return allocate("struct seal_places *")
 
 
 restrict_cpu(os.environ.get("CMSTREAM_CPU"))

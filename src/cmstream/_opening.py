@@ -54,13 +54,12 @@ class Opening:
         self._open = ffi.gc(allocate("struct open *"), lib.open_abort)
         lib.open_begin(self._open, _ARMOURS[armour])
         self._taken = ffi.new("size_t *")
+        self._head = bytearray()
         self._grow_head(_FIRST_HEAD)
 
     def _grow_head(self, size: int) -> None:
         head = bytearray(size)
-        count = lib.open_head_len(self._open)
-        if count:
-            head[:count] = self._head[:count]
+        head[: len(self._head)] = self._head
         self._head = head
         self._room = ffi.from_buffer(OCTETS, head, require_writable=True)
         lib.open_head(self._open, self._room, size)

@@ -45,9 +45,10 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
                 view[:] = bytes(len(view))
             raise
     store.truncate(count)
+    answer = store.getvalue()  # held, before another thread can look whether it is
     if LARGE <= count <= KEPT_LIMIT and _COUNTS and not secret:
         _kept.append(store)
-    return store.getvalue()
+    return answer
 
 
 def _let_go() -> io.BytesIO | None:
@@ -81,9 +82,7 @@ class Slab:
     """Memory that several answers lie in, one behind the other."""
 
     def __init__(self, size: int) -> None:
-        # A large bytearray would be filled with zeros page by page, before anybody could ask for
-        # large pages.
-        self._octets = mmap.mmap(-1, size) if size >= LARGE else bytearray(size)
+        self._octets = _mapping(size) if size >= LARGE else bytearray(size)
         self._start = _core.pointer(memoryview(self._octets))
         if size >= LARGE:
             _core.expect_large(memoryview(self._octets))
@@ -107,6 +106,12 @@ class Slab:
         if _COUNTS and sys.getrefcount(self._octets) == self._unheld:
             self._used = 0
         return self._used + size <= len(self._octets)
+
+
+def _mapping(size: int) -> mmap.mmap:
+    """Fresh memory. A large bytearray would be filled with zeros page by page, before anybody could
+    ask for large pages; and it must not be shared with a process that forks."""
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class Pool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import show
 from .command import Failure, add_password, certificates, open_input, read, subcommand, unlocked
@@ -11,7 +12,8 @@ from .identity import Identity
 from .inspection import inspect
 from .output import output
 from .progress import with_progress
-from .streams import decrypt_iter
+from .sealed import find_start
+from .streams import CHUNK, decrypt_iter
 
 if TYPE_CHECKING:
     import argparse
@@ -65,31 +67,22 @@ def _decrypt(options: argparse.Namespace) -> None:
         raise Failure(os.EX_USAGE, "give either --pfx, or --key and --certificate")
     me = _identity(options)
     with open_input(options.input) as source, output(options.output) as out:
-        beginning = source.read(_PEEK)
-        message = not options.content and _is_mail(beginning)
+        beginning, mail = _beginning(source)
         total = os.fstat(source.fileno()).st_size if source.seekable() else None
-        pieces = decrypt_iter(_Joined(beginning, source), me, message=message)
+        chunks = itertools.chain([beginning], iter(lambda: source.read(CHUNK), b""))
+        pieces = decrypt_iter(chunks, me, message=mail and not options.content)
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
 
 
-_PEEK = 2
-
-
-def _is_mail(beginning: bytes) -> bool:
-    """A header block is text, DER and PEM are not."""
-    return not beginning.startswith((b"\x30", b"--"))
-
-
-class _Joined:
-    """A file whose first octets were read already."""
-
-    def __init__(self, beginning: bytes, rest: Any) -> None:
-        self._beginning, self._rest = beginning, rest
-
-    def read(self, count: int) -> bytes:
-        beginning, self._beginning = self._beginning, b""
-        return beginning or self._rest.read(count)
+def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
+    """As much as tells the form, and whether it is a mail. Raises EnvelopeError."""
+    held, resume, start = bytearray(), 0, None
+    while start is None:
+        chunk = source.read(CHUNK)
+        held += chunk
+        start, resume = find_start(held, resume, final=not chunk)
+    return bytes(held), bool(start.head)
 
 
 def _identity(options: argparse.Namespace) -> Identity:

@@ -64,6 +64,7 @@ class Recipients:
         self._prepared: dict[Policy, tuple[_Template, ...]] = {}
         self._addressees: dict[tuple[Policy, bool], _core.Addressees] = {}
         self._latest: tuple[Policy, bool, _core.Addressees] | None = None
+        self._latest_templates: tuple[Policy, tuple[_Template, ...]] | None = None
         if not self._recipients:
             raise RecipientError(
                 "no-recipients", "there is nobody to encrypt to: give at least one certificate"
@@ -110,6 +111,9 @@ class Recipients:
         return prepared
 
     def _templates(self, policy: Policy) -> tuple[_Template, ...]:
+        latest = self._latest_templates
+        if latest and latest[0] is policy and not policy.refuse:
+            return latest[1]
         templates = self._prepared.get(policy)
         if templates is None:
             templates = tuple(_template(r, policy) for r in self._recipients)
@@ -118,6 +122,7 @@ class Recipients:
         if policy.refuse:
             for recipient in self._recipients:
                 _refuse(recipient, policy)
+        self._latest_templates = policy, templates
         return templates
 
     def _warn(self, policy: Policy) -> None:

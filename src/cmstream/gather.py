@@ -4,6 +4,7 @@ wait together are sealed together."""
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 from collections import deque
@@ -154,7 +155,8 @@ class Gatherer:
         """At the end of a loop's turn."""
         with self._lock:
             self._waking.discard(loop)
-            self._work.notify(-(-len(self._queue) // LEAST_SHARE))
+            shares = len(self._queue) / LEAST_SHARE, self._octets / BATCH_OCTETS
+            self._work.notify(math.ceil(max(shares)))
 
     # Workers
 
@@ -167,14 +169,19 @@ class Gatherer:
         """The next batch; an empty one is the end."""
         with self._lock:
             self._free += 1
-            while not self._queue and not self._closed:
-                self._work.wait()
-            if self._wait and not self._closed:
-                self._work.wait_for(lambda: len(self._queue) >= BATCH_COUNT, self._wait)
-            batch = self._next_batch()
+            batch: list[_Call] = []
+            while not batch and not (self._closed and not self._queue):
+                self._await_work()
+                batch = self._next_batch()  # others may have been faster
             self._free -= 1
             self._let_in()
             return batch
+
+    def _await_work(self) -> None:
+        while not self._queue and not self._closed:
+            self._work.wait()
+        if self._wait and not self._closed:
+            self._work.wait_for(lambda: len(self._queue) >= BATCH_COUNT, self._wait)
 
     def _next_batch(self) -> list[_Call]:
         share = max(LEAST_SHARE, -(-len(self._queue) // self._free))

@@ -117,7 +117,8 @@ def encrypt_many_into(
     is too small."""
     check_form(form)
     orders = [_job(order, policy) for order in jobs]
-    answers = _sealed(orders, form, _Given(buffer))
+    # Sizes are exact only where all line feeds were counted.
+    answers = _sealed(orders, form, _Given(buffer), count_all=True)
     if not return_exceptions:
         _raise_first(answers)
     return answers
@@ -162,6 +163,9 @@ class _Room(Protocol):
     def reserve(self, size: int) -> tuple[Any, memoryview]:
         """Room for ``size`` octets: for C, and for the caller."""
 
+    def check(self) -> None:
+        """Raises ValueError if there wasn't enough."""
+
     def close(self) -> None:
         """There will be no more."""
 
@@ -192,6 +196,9 @@ class _Slabs:
         shelf.used = end = at + size
         return shelf.start + at, shelf.view[at:end]
 
+    def check(self) -> None:
+        pass
+
     def close(self) -> None:
         for shelf in itertools.chain(self._full, self._shelves.values()):
             shelf.slab.close(shelf.used)
@@ -202,16 +209,18 @@ class _Given:
     def __init__(self, buffer: Buffer) -> None:
         self._view = memoryview(buffer).cast("B")
         self._start = _core.pointer(self._view)
-        self._used = self.missing = 0
+        self._used = 0
 
     def reserve(self, size: int) -> tuple[Any, memoryview]:
         at = self._used
         self._used += size
+        return self._start + at, self._view[at : at + size].toreadonly()
+
+    def check(self) -> None:
         if self._used > len(self._view):
             raise ValueError(
                 f"the buffer of {len(self._view)} octets is too small: give {self._used} or more"
             )
-        return self._start + at, self._view[at : at + size].toreadonly()
 
     def close(self) -> None:
         pass
@@ -220,13 +229,15 @@ class _Given:
 # The work
 
 
-def _sealed(jobs: list[Job | Exception], form: Form, room: _Room) -> list[Answer]:
+def _sealed(
+    jobs: list[Job | Exception], form: Form, room: _Room, *, count_all: bool = False
+) -> list[Answer]:
     answers: list[Any] = list(jobs)
     good = [index for index, job in enumerate(jobs) if isinstance(job, Job)]
     # Long ones first: the lanes that are left when all others have ended are the shorter for it.
     good.sort(key=lambda index: -len(answers[index].data))
     try:
-        again = _seal_into(answers, good, form, room, count_all=False)
+        again = _seal_into(answers, good, form, room, count_all=count_all)
         if again:
             _seal_into(answers, again, form, room, count_all=True)
     finally:
@@ -241,13 +252,15 @@ def _seal_into(
     feeds counted."""
     jobs = [answers[index] for index in indices]
     group = Group(jobs, form, count_all=count_all)
-    for slot, (index, found) in enumerate(zip(indices, group.survey(), strict=True)):
+    outs: list[Any] = []
+    for index, found in zip(indices, group.survey(), strict=True):
         if isinstance(found, int):
-            pointer, answers[index] = room.reserve(found)
-            group.place(slot, pointer)
+            out, answers[index] = room.reserve(found)
         else:
-            answers[index] = memoryview(found) if isinstance(found, bytes) else found
-    failed = group.run()
+            out, answers[index] = None, memoryview(found) if isinstance(found, bytes) else found
+        outs.append(out)
+    room.check()
+    failed = group.run(outs)
     if not failed:
         return []
     again = []

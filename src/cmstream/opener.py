@@ -62,11 +62,13 @@ class Opener(Push):
 
     def _finalize_into(self, buffer: Buffer) -> int:
         self._check_room(buffer, 0)
-        count = 0
+        left = memoryview(b"")
         if self._opening is None:
-            data = self._look(memoryview(b""), final=True)
-            count = self._feed(self._opening, data, buffer)
-        count += self._finish(self._opening, buffer, count)
+            left = self._look(left, final=True)
+        opening = self._opening
+        assert opening is not None  # noqa: S101 - else _look has raised
+        count = self._feed(opening, left, buffer)
+        count += self._finish(opening, buffer, count)
         self._failed = True
         return count
 

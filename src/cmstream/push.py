@@ -29,7 +29,8 @@ class Push:
     def update(self, data: Buffer) -> bytes:
         """Takes ``len(data)`` octets of any bytes-like object and gives what comes of them, which
         may be nothing. Raises AlreadyFinalized, and what the stream's own class tells."""
-        return filled(self.bound(len(data)), lambda out: self.update_into(data, out))
+        view = memoryview(data).cast("B")
+        return filled(self.bound(len(view)), lambda out: self.update_into(view, out))
 
     def update_into(self, data: Buffer, buffer: Buffer) -> int:
         """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of octets

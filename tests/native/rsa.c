@@ -1,0 +1,498 @@
+/* Every row of the RSA table against OpenSSL's arithmetic, and rsa_wrap against its private keys.
+ *
+ *   cc -O3 -Inative tests/native/rsa.c native/rsa.c native/x86/rsa_ifma.c native/sha256.c \
+ *      native/random.c native/cpu.c -lcrypto -o rsa && ./rsa [cases [seed]]
+ *
+ * `cases`: how many numbers each row raises to a power, 80000 if not given, which takes less than
+ * ten seconds and has moduli of every length; a 64th as many secrets are wrapped. The same seed
+ * gives the same numbers (but other private keys). Prints a line for each row. */
+#include "rsa.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LANES = 8, ROUNDS = 16, MARGIN = 16, SHORTEST = 120 };
+enum { FEWEST_BITS = 1024, MOST_BITS = 4096, VECTOR_BITS = RSA_VECTOR * RSA_DIGIT_BITS };
+enum { ROOM = RSA_MOST_OCTETS + MARGIN, UNTOUCHED = 0xa5 };
+enum { DEFAULT_CASES = 80000, CASES_PER_SECRET = 64 };
+
+/* --- tools ------------------------------------------------------------------------------------ */
+
+static const char *row_name = "none";
+static uint64_t state = 1;
+static BN_CTX *scratch;
+
+#define CHECK(truth) check(truth, #truth, __LINE__)
+
+static void check(bool truth, const char *text, int line)
+{
+    if (truth)
+        return;
+    printf("\nline %d: not true: %s (row: %s)\n", line, text, row_name);
+    exit(1);
+}
+
+static uint32_t below(uint32_t limit)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((state >> 32) * limit >> 32);
+}
+
+static void fill_random(void *room, size_t len)
+{
+    for (uint8_t *octet = room; len; len--)
+        *octet++ = (uint8_t)below(256);
+}
+
+static uint64_t random_long(void)
+{
+    uint64_t any;
+    fill_random(&any, sizeof any);
+    return any;
+}
+
+static BIGNUM *new_number(void)
+{
+    BIGNUM *number = BN_new();
+    CHECK(number);
+    return number;
+}
+
+/* --- numbers of all shapes -------------------------------------------------------------------- */
+
+static void draw_random(BIGNUM *x, unsigned bits)
+{
+    uint8_t octets[RSA_MOST_OCTETS];
+
+    fill_random(octets, sizeof octets);
+    CHECK(BN_bin2bn(octets, sizeof octets, x));
+    CHECK(BN_rshift(x, x, (int)(MOST_BITS - bits)));
+}
+
+static void draw_same(BIGNUM *x, unsigned bits, bool ones)
+{
+    BN_zero(x);
+    CHECK(!ones || (BN_set_bit(x, (int)bits) && BN_sub_word(x, 1)));
+}
+
+/* Zero but for a few bits, or all ones but for a few. */
+static void draw_plain(BIGNUM *x, unsigned bits, bool ones)
+{
+    draw_same(x, bits, ones);
+    for (unsigned left = below(4); left; left--)
+        (ones ? BN_clear_bit : BN_set_bit)(x, (int)below(bits));
+}
+
+static uint64_t draw_digit(unsigned bits)
+{
+    const uint64_t ones = UINT64_MAX >> (64 - bits);
+
+    switch (below(6)) {
+    case 0: return 0;
+    case 1: return 1;
+    case 2: return UINT64_C(1) << (bits - 1);
+    case 3: return random_long() & ones;
+    default: return ones;
+    }
+}
+
+/* Digits as the rows cut them, or runs of any length: mostly such as make carries go far. */
+static void draw_digits(BIGNUM *x, unsigned bits, bool aligned)
+{
+    BN_zero(x);
+    for (unsigned step; bits; bits -= step) {
+        step = aligned ? (bits - 1) % RSA_DIGIT_BITS + 1 : 1 + below((uint32_t)least(bits, 60));
+        CHECK(BN_lshift(x, x, (int)step) && BN_add_word(x, draw_digit(step)));
+    }
+}
+
+/* Near to a power of two or just above zero. */
+static void draw_end(BIGNUM *x, unsigned bits, bool ones)
+{
+    const uint64_t distance = random_long() >> below(64);
+
+    draw_same(x, bits, ones);
+    CHECK(ones ? BN_sub_word(x, distance) : BN_add_word(x, distance));
+}
+
+/* Random below, with some bits at the top all zero or all ones. */
+static void draw_top(BIGNUM *x, unsigned bits, bool ones)
+{
+    const unsigned rest = bits - below(SHORTEST);
+
+    draw_random(x, rest);
+    for (unsigned bit = rest; ones && bit < bits; bit++)
+        CHECK(BN_set_bit(x, (int)bit));
+}
+
+/* Any number of at most so many bits, which are SHORTEST or more. */
+static void draw(BIGNUM *x, unsigned bits)
+{
+    switch (below(6)) {
+    case 0: draw_plain(x, bits, below(2)); break;
+    case 1: draw_digits(x, bits, below(2)); break;
+    case 2: draw_end(x, bits, below(2)); break;
+    case 3: draw_top(x, bits, below(2)); break;
+    default: draw_random(x, bits);
+    }
+}
+
+/* --- keys, prepared by OpenSSL's arithmetic --------------------------------------------------- */
+
+static void to_digits(const BIGNUM *number, uint64_t digits[RSA_MOST_DIGITS])
+{
+    uint8_t octets[RSA_MOST_DIGITS * RSA_DIGIT_BITS / 8 + 8];
+    uint64_t word;
+
+    CHECK(BN_bn2lebinpad(number, octets, sizeof octets) > 0);
+    for (unsigned i = 0, bit = 0; i < RSA_MOST_DIGITS; i++, bit += RSA_DIGIT_BITS) {
+        memcpy(&word, octets + bit / 8, sizeof word);
+        digits[i] = word >> bit % 8 & UINT64_MAX >> (64 - RSA_DIGIT_BITS);
+    }
+}
+
+/* -1 / odd mod 2^52: each step doubles the bits that are right, of which odd itself has three. */
+static uint64_t negative_inverse(uint64_t odd)
+{
+    uint64_t inverse = odd;
+
+    for (unsigned step = 0; step < 5; step++)
+        inverse *= 2 - odd * inverse;
+    return -inverse & UINT64_MAX >> (64 - RSA_DIGIT_BITS);
+}
+
+static unsigned vectors_for(unsigned bits)
+{
+    return (bits + 2 + VECTOR_BITS - 1) / VECTOR_BITS;
+}
+
+static void prepare(struct rsa_key *key, const BIGNUM *modulus, uint64_t power)
+{
+    const unsigned bits = (unsigned)BN_num_bits(modulus);
+    const unsigned digits = vectors_for(bits) * RSA_VECTOR;
+    BIGNUM *r_squared = new_number();
+
+    CHECK(digits <= RSA_MOST_DIGITS && BN_is_odd(modulus));
+    CHECK(BN_set_bit(r_squared, (int)(2 * digits * RSA_DIGIT_BITS)));
+    CHECK(BN_mod(r_squared, r_squared, modulus, scratch));
+    to_digits(modulus, key->modulus);
+    to_digits(r_squared, key->r_squared);
+    key->inverse = negative_inverse(key->modulus[0]);
+    key->exponent = power;
+    key->digits = digits;
+    key->size = (bits + 7) / 8;
+    BN_free(r_squared);
+}
+
+static struct modulus {
+    struct rsa_key key;
+    BIGNUM *number, *r_inverse;
+    BN_MONT_CTX *mont; /* OpenSSL's own, with another R */
+} moduli[LANES];
+
+static BIGNUM *exponent;
+
+/* The two that occur, mostly; the others take long. */
+static uint64_t draw_exponent(void)
+{
+    switch (below(16)) {
+    case 0: return 17;
+    case 1: return (UINT64_C(1) << 32) + 1;
+    case 2: return UINT64_MAX;
+    case 3: return random_long() >> below(64) | 3;
+    case 4: return random_long() >> below(64) | 5;
+    default: return below(2) ? 3 : 65537;
+    }
+}
+
+static void draw_modulus(struct modulus *modulus, unsigned bits, uint64_t power)
+{
+    draw(modulus->number, bits);
+    CHECK(BN_set_bit(modulus->number, (int)bits - 1) && BN_set_bit(modulus->number, 0));
+    prepare(&modulus->key, modulus->number, power);
+    CHECK(BN_MONT_CTX_set(modulus->mont, modulus->number, scratch));
+    BN_zero(modulus->r_inverse);
+    CHECK(BN_set_bit(modulus->r_inverse, (int)(modulus->key.digits * RSA_DIGIT_BITS)));
+    CHECK(BN_mod_inverse(modulus->r_inverse, modulus->r_inverse, modulus->number, scratch));
+}
+
+/* Moduli with as many digits and one exponent, as a row needs them. The lengths in bits go round,
+ * so that none is left out; large numbers are rare, since they take long. */
+static void draw_moduli(void)
+{
+    static const uint8_t vectors[] = {3, 4, 5, 3, 4, 5, 3, 4, 5, 3, 4, 6, 7, 8, 9, 10};
+    static unsigned turn, lengths[RSA_MOST_DIGITS / RSA_VECTOR + 1];
+    const unsigned v = vectors[turn++ % sizeof vectors];
+    const unsigned fewest = v == vectors[0] ? FEWEST_BITS : (v - 1) * VECTOR_BITS - 1;
+    const uint64_t power = draw_exponent();
+
+    CHECK(BN_set_word(exponent, power));
+    for (unsigned i = 0; i < LANES; i++) {
+        if (vectors_for(++lengths[v]) != v || lengths[v] > MOST_BITS)
+            lengths[v] = fewest;
+        draw_modulus(&moduli[i], lengths[v], power);
+    }
+}
+
+/* --- one number of each lane ------------------------------------------------------------------ */
+
+static struct lane {
+    const struct modulus *modulus;
+    uint8_t in[ROOM], out[ROOM], expected[ROOM]; /* with what lies behind */
+} lanes[LANES];
+
+static BIGNUM *base, *result;
+
+/* Of a quarter, what it becomes in Montgomery's form is drawn; that is what gets squared. */
+static void draw_base(const struct modulus *modulus)
+{
+    const BIGNUM *n = modulus->number;
+    const unsigned bits = (unsigned)BN_num_bits(n);
+
+    draw(base, below(2) ? bits : SHORTEST + below(bits - SHORTEST));
+    if (!below(8))
+        CHECK(BN_set_word(base, below(3)));
+    if (!below(16)) /* if 9 divides n, its powers are 0, and a row comes to n before that */
+        CHECK(BN_copy(base, n) && BN_div_word(base, 3) < 3);
+    if (!below(3))
+        CHECK(BN_sub(base, n, base));
+    CHECK(BN_nnmod(base, base, n, scratch));
+    if (!below(4))
+        CHECK(BN_mod_mul(base, base, modulus->r_inverse, n, scratch));
+}
+
+static void draw_lane(struct lane *lane)
+{
+    const struct modulus *modulus = lane->modulus = &moduli[below(LANES)];
+    const int size = (int)modulus->key.size;
+
+    draw_base(modulus);
+    CHECK(BN_mod_exp_mont(result, base, exponent, modulus->number, scratch, modulus->mont));
+    memset(lane->expected, UNTOUCHED, ROOM);
+    CHECK(BN_bn2binpad(base, lane->in, size) == size);
+    CHECK(BN_bn2binpad(result, lane->expected, size) == size);
+}
+
+static bool as_expected(const struct lane *lane)
+{
+    return !memcmp(lane->out, lane->expected, ROOM);
+}
+
+static void show(const char *name, const uint8_t *octets, size_t len)
+{
+    for (printf("\n%s: ", name); len; len--)
+        printf("%02x", *octets++);
+}
+
+static void verify(const struct lane *lane)
+{
+    const struct rsa_key *key = &lane->modulus->key;
+
+    if (as_expected(lane))
+        return;
+    printf("exponent: %#llx\nmodulus: ", (unsigned long long)key->exponent);
+    BN_print_fp(stdout, lane->modulus->number);
+    show("number", lane->in, key->size);
+    show("expected", lane->expected, ROOM);
+    show("out", lane->out, ROOM);
+    CHECK(!"the result is as expected");
+}
+
+/* --- every row -------------------------------------------------------------------------------- */
+
+static void flip(uint8_t *octets, size_t len)
+{
+    octets[below((uint32_t)len)] ^= (uint8_t)(1 << below(8));
+}
+
+static void run_row(unsigned index, unsigned count)
+{
+    const struct rsa_key *key[LANES];
+    const uint8_t *in[LANES];
+    uint8_t *out[LANES];
+
+    for (unsigned i = 0; i < count; i++) {
+        key[i] = &lanes[i].modulus->key;
+        in[i] = lanes[i].in;
+        out[i] = memset(lanes[i].out, UNTOUCHED, ROOM);
+    }
+    row_name = rsa_name(index);
+    rsa_raw(index, key, in, out, count);
+    for (unsigned i = 0; i < count; i++)
+        verify(&lanes[i]);
+}
+
+static void test_rows(uint64_t cases)
+{
+    uint64_t done = 0;
+
+    for (unsigned round = 0; done < cases; round++) {
+        const unsigned count = (unsigned)least(1 + below(LANES), cases - done);
+        if (round % ROUNDS == 0)
+            draw_moduli();
+        for (unsigned i = 0; i < count; i++)
+            draw_lane(&lanes[i]);
+        for (unsigned index = 0; rsa_name(index); index++) {
+            run_row(index, count);
+            flip(lanes[0].out, ROOM); /* this test can fail: one bit that is wrong is noticed */
+            CHECK(!as_expected(&lanes[0]));
+        }
+        done += count;
+    }
+    for (unsigned index = 0; rsa_name(index); index++) {
+        row_name = rsa_name(index);
+        CHECK(rsa_check(index));
+        printf("rsa %s ok: %llu numbers\n", row_name, (unsigned long long)done);
+    }
+}
+
+/* --- padded ----------------------------------------------------------------------------------- */
+
+enum { MOST_JOBS = 64, MOST_SECRET = 32 };
+
+static const struct {
+    unsigned bits, exponent;
+} sizes[] = {{1024, 65537}, {1031, 3}, {1246, 65537}, {1247, 65537}, {2047, 3},
+             {2048, 65537}, {2048, 65537}, {3072, 65537}, {4096, 65537}};
+
+enum { PEOPLE = sizeof sizes / sizeof *sizes };
+
+static struct person {
+    struct rsa_key key;
+    EVP_PKEY_CTX *opener[2]; /* by enum rsa_padding */
+} people[PEOPLE];
+
+static EVP_PKEY *generate(unsigned bits, unsigned power)
+{
+    EVP_PKEY_CTX *generator = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    EVP_PKEY *private = NULL;
+
+    CHECK(EVP_PKEY_keygen_init(generator) > 0);
+    CHECK(EVP_PKEY_CTX_set_rsa_keygen_bits(generator, (int)bits) > 0);
+    /* As many primes as OpenSSL allows are found the soonest. */
+    CHECK(EVP_PKEY_CTX_set_rsa_keygen_primes(generator, bits < 4096 ? 3 : 4) > 0);
+    CHECK(BN_set_word(exponent, power));
+    CHECK(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(generator, exponent) > 0);
+    CHECK(EVP_PKEY_generate(generator, &private) > 0);
+    EVP_PKEY_CTX_free(generator);
+    return private;
+}
+
+static EVP_PKEY_CTX *new_opener(EVP_PKEY *private, unsigned padding)
+{
+    EVP_PKEY_CTX *opener = EVP_PKEY_CTX_new_from_pkey(NULL, private, NULL);
+    const bool oaep = padding == RSA_OAEP_SHA256;
+    const int number = oaep ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING;
+
+    CHECK(EVP_PKEY_decrypt_init(opener) > 0);
+    CHECK(EVP_PKEY_CTX_set_rsa_padding(opener, number) > 0);
+    CHECK(!oaep || EVP_PKEY_CTX_set_rsa_oaep_md(opener, EVP_sha256()) > 0); /* the mask's too */
+    return opener;
+}
+
+static void set_up_person(struct person *person, unsigned bits, unsigned power)
+{
+    EVP_PKEY *private = generate(bits, power);
+    BIGNUM *modulus = NULL;
+
+    CHECK(EVP_PKEY_get_bn_param(private, OSSL_PKEY_PARAM_RSA_N, &modulus));
+    prepare(&person->key, modulus, power);
+    for (unsigned padding = 0; padding < 2; padding++)
+        person->opener[padding] = new_opener(private, padding);
+    BN_free(modulus);
+    EVP_PKEY_free(private);
+}
+
+static struct wrapped {
+    const struct person *to;
+    uint8_t secret[MOST_SECRET], out[ROOM];
+} wrapped[MOST_JOBS];
+
+static struct rsa_job jobs[MOST_JOBS];
+
+static void draw_job(struct rsa_job *job, struct wrapped *one)
+{
+    one->to = &people[below(PEOPLE)];
+    fill_random(one->secret, sizeof one->secret);
+    memset(one->out, UNTOUCHED, ROOM);
+    job->key = &one->to->key;
+    job->secret = one->secret;
+    job->secret_len = below(2) ? 16 : 32;
+    job->padding = below(2) ? RSA_PKCS1V15 : RSA_OAEP_SHA256;
+    job->out = one->out;
+}
+
+static bool opens(const struct rsa_job *job, const struct wrapped *one)
+{
+    EVP_PKEY_CTX *opener = one->to->opener[job->padding];
+    uint8_t opened[RSA_MOST_OCTETS];
+    size_t len = sizeof opened;
+
+    if (EVP_PKEY_decrypt(opener, opened, &len, one->out, job->key->size) <= 0)
+        return false;
+    return len == job->secret_len && !memcmp(opened, one->secret, len);
+}
+
+static void verify_job(const struct rsa_job *job, const struct wrapped *one)
+{
+    CHECK(opens(job, one));
+    for (size_t i = job->key->size; i < ROOM; i++)
+        CHECK(one->out[i] == UNTOUCHED);
+}
+
+static void test_wrap(uint64_t cases)
+{
+    unsigned count;
+
+    for (uint64_t done = 0; done < cases; done += count) {
+        count = (unsigned)least(1 + below(MOST_JOBS), cases - done);
+        for (unsigned i = 0; i < count; i++)
+            draw_job(&jobs[i], &wrapped[i]);
+        CHECK(!rsa_wrap(jobs, count));
+        for (unsigned i = 0; i < count; i++)
+            verify_job(&jobs[i], &wrapped[i]);
+        flip(wrapped[0].out, jobs[0].key->size);
+        CHECK(!opens(&jobs[0], &wrapped[0]));
+    }
+    printf("rsa wrap ok: %llu secrets\n", (unsigned long long)cases);
+}
+
+/* All this stays until the end. */
+static void set_up(void)
+{
+    scratch = BN_CTX_new();
+    exponent = new_number();
+    base = new_number();
+    result = new_number();
+    CHECK(scratch);
+    for (unsigned i = 0; i < LANES; i++) {
+        moduli[i].number = new_number();
+        moduli[i].r_inverse = new_number();
+        moduli[i].mont = BN_MONT_CTX_new();
+        CHECK(moduli[i].mont);
+    }
+}
+
+int main(int count, char **arguments)
+{
+    const uint64_t cases = count > 1 ? strtoull(arguments[1], NULL, 10) : DEFAULT_CASES;
+
+    if (count > 2)
+        state = strtoull(arguments[2], NULL, 10);
+    if (!rsa_name(0)) {
+        printf("rsa: no row on this machine\n");
+        return 0;
+    }
+    set_up();
+    CHECK(cases);
+    test_rows(cases);
+    row_name = "wrap";
+    for (unsigned i = 0; i < PEOPLE; i++)
+        set_up_person(&people[i], sizes[i].bits, sizes[i].exponent);
+    test_wrap(cases / CASES_PER_SECRET);
+    return 0;
+}
