@@ -1,8 +1,10 @@
-"""Other people's software, each behind one function: sealed octets in, plaintext out, None where
-the peer refuses. A missing peer skips the test, but in CI it fails."""
+"""Other people's software, each behind two functions: ``open``, sealed octets in, plaintext out,
+None where the peer refuses; and ``seal``, the other way. A missing peer skips the test, but in CI
+it fails."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -12,6 +14,7 @@ from pathlib import Path
 import cryptography
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -19,11 +22,15 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.hazmat.primitives.serialization.pkcs7 import (
+    PKCS7EnvelopeBuilder,
+    PKCS7Options,
     pkcs7_decrypt_der,
     pkcs7_decrypt_pem,
     pkcs7_decrypt_smime,
 )
 from cryptography.x509 import load_der_x509_certificate
+
+from authorities import authority
 
 JARS = [
     Path("/usr/share/java") / f"{name}.jar" for name in ("bcmail", "bcpkix", "bcutil", "bcprov")
@@ -62,6 +69,9 @@ class Peer:
         path.write_bytes(octets)
         return path
 
+    def certificate(self, person):
+        return self.file(f"{person.recipient.fingerprint[:12]}.pem", person.recipient.pem)
+
     def pfx(self, person):
         path = self.folder / f"{person.recipient.fingerprint[:12]}.pfx"
         if not path.exists():
@@ -97,6 +107,19 @@ class OpenSSL(Peer):
         done = run("openssl", command, "-decrypt", "-inform", kind, "-in", source, "-inkey", key,
                    "-recip", certificate, "-out", out)  # fmt: skip
         return out.read_bytes() if done.returncode == 0 else None
+
+    def seal(self, data, people, form="der", options=("-aes256",), each=()):
+        """``options`` of the command, and those for each recipient."""
+        source, out = self.file("in", data), self.folder / "sealed"
+        to = [word for one in people for word in ("-recip", self.certificate(one), *each)]
+        must("openssl", "cms", "-encrypt", "-binary", "-outform", form.upper(), "-in", source,
+             "-out", out, *options, *to)  # fmt: skip
+        return out.read_bytes()
+
+
+def sha1(certificate):
+    """So gpgsm names certificates."""
+    return hashlib.sha1(certificate, usedforsecurity=False).hexdigest()
 
 
 class Gpgsm(Peer):
@@ -140,6 +163,20 @@ class Gpgsm(Peer):
         opened = out.read_bytes() if out.exists() else b""
         return opened if opened or done.returncode == 0 else None
 
+    def seal(self, data, people, options=()):
+        """``options`` of the command."""
+        ca = authority()[1].public_bytes(Encoding.DER)
+        (self.home / "trustlist.txt").write_text(f"{sha1(ca)} S relax\n")
+        source, out = self.file("in", data), self.folder / "sealed"
+        out.unlink(missing_ok=True)
+        self.gpgsm("--import", self.file("ca.der", ca))
+        for one in people:
+            self.gpgsm("--import", self.certificate(one))
+        to = [word for one in people for word in ("-r", f"0x{sha1(one.recipient.der)}")]
+        done = self.gpgsm("--output", out, *options, "--encrypt", *to, source)
+        assert done.returncode == 0, done.stderr
+        return out.read_bytes()
+
     def close(self):
         run("gpgconf", "--homedir", self.home, "--kill", "all")
 
@@ -169,6 +206,17 @@ class Nss(Peer):
         done = run("cmsutil", "-D", "-d", self.home, "-i", source, "-o", out)
         return out.read_bytes() if done.returncode == 0 else None
 
+    def seal(self, data, people):
+        source, out = self.file("in", data), self.folder / "sealed"
+        ca = self.file("ca.pem", authority()[1].public_bytes(Encoding.PEM))
+        must("certutil", "-A", "-d", self.home, "-n", "ca", "-t", "TC,C,C", "-a", "-i", ca)
+        names = [one.recipient.fingerprint[:12] for one in people]
+        for one, name in zip(people, names, strict=True):
+            must("certutil", "-A", "-d", self.home, "-n", name, "-t", ",,", "-a", "-i",
+                 self.certificate(one))  # fmt: skip
+        must("cmsutil", "-E", "-d", self.home, "-r", ",".join(names), "-i", source, "-o", out)
+        return out.read_bytes()
+
 
 class BouncyCastle(Peer):
     programs = ("javac", "java")
@@ -179,8 +227,8 @@ class BouncyCastle(Peer):
             report = pytest.fail if os.environ.get("CI") else pytest.skip
             report("Bouncy Castle's libbcmail-java is not installed")
         self.path = ":".join([*map(str, JARS), str(folder)])
-        source = Path(__file__).parent / "interop" / "Decrypt.java"
-        must("javac", "-cp", self.path, "-d", folder, source)
+        sources = sorted((Path(__file__).parent / "interop").glob("*.java"))
+        must("javac", "-cp", self.path, "-d", folder, *sources)
 
     def open_all(self, cases):
         """Opens many at once: starting Java takes longer than they do."""
@@ -191,6 +239,17 @@ class BouncyCastle(Peer):
             lines.append(f"{self.pfx(person)} {source} {outs[-1]}\n")
         listing = self.file("cases", "".join(lines).encode())
         must("java", "-cp", self.path, "Decrypt", listing)
+        return [out.read_bytes() for out in outs]
+
+    def seal_all(self, cases):
+        """Cases of data, a person, a cipher, a transport, and the octets of a segment."""
+        lines, outs = [], []
+        for number, (data, person, *how) in enumerate(cases):
+            source = self.file(f"in{number}", data)
+            outs.append(self.folder / f"sealed{number}")
+            lines.append(" ".join(map(str, (self.certificate(person), source, outs[-1], *how))))
+        listing = self.file("cases", "\n".join(lines).encode())
+        must("java", "-cp", self.path, "Encrypt", listing)
         return [out.read_bytes() for out in outs]
 
 
@@ -207,3 +266,11 @@ class Pyca(Peer):
             return openers.get(form, pkcs7_decrypt_smime)(sealed, certificate, person.key, [])
         except (UnsupportedAlgorithm, ValueError):
             return None
+
+    def seal(self, data, people, form="der", cipher=algorithms.AES256):
+        builder = PKCS7EnvelopeBuilder().set_data(data)
+        builder = builder.set_content_encryption_algorithm(cipher)
+        for one in people:
+            builder = builder.add_recipient(load_der_x509_certificate(one.recipient.der))
+        encoding = {"smime": Encoding.SMIME, "pem": Encoding.PEM}.get(form, Encoding.DER)
+        return builder.encrypt(encoding, [PKCS7Options.Binary])
