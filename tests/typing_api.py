@@ -48,6 +48,54 @@ def shapes(message: bytearray, to: list[cmstream.Recipient]) -> Iterator[bytes]:
     yield from cmstream.encrypt_iter([message], to)
 
 
+def identities(pfx: bytes, key: bytes, pem: bytes) -> list[cmstream.Identity]:
+    one: cmstream.Identity = cmstream.Identity.from_pkcs12(pfx, "secret")
+    other = cmstream.Identity.from_pem(key, pem, password=b"secret")
+    recipient: cmstream.Recipient = one.recipient
+    names: tuple[bytes, ...] = one.key_identifiers
+    assert names
+    return [one, cmstream.Identity(other.key, recipient), cmstream.Identity(other.key, pem)]
+
+
+def opening(sealed: bytearray, me: list[cmstream.Identity]) -> Iterator[bytes]:
+    yield cmstream.decrypt(memoryview(sealed), me[0])
+    yield cmstream.decrypt_message(sealed, me)
+    context: cmstream.Decryptor = cmstream.decryptor(iter(me), message=True)
+    buffer = bytearray(context.bound(len(sealed)))
+    count: int = context.update_into(sealed, buffer)
+    yield bytes(buffer[:count]) + context.update(b"") + context.finalize()
+    context.abort()
+    with cmstream.DecryptWriter(io.BytesIO(), me, message=True) as out:
+        out.write(sealed)
+    reader: io.RawIOBase = cmstream.DecryptReader(io.BytesIO(sealed), me)
+    yield reader.read() or b""
+    yield from cmstream.decrypt_iter([sealed], me[0], message=True)
+    jobs = ((sealed, one) for one in me)
+    answers: list[bytes | Exception] = cmstream.decrypt_many(jobs, return_exceptions=True)
+    yield from (one for one in answers if isinstance(one, bytes))
+
+
+def inspection(sealed: io.BytesIO, known: list[cmstream.Recipient]) -> Iterator[str]:
+    found: cmstream.Inspection = cmstream.inspect(sealed, certificates=known)
+    size: int = found.content_octets
+    yield f"{found.form} {found.content_type} {found.cipher} {found.encoding} {size}"
+    one: cmstream.Addressee
+    for one in found.addressees:
+        serial: int | None = one.serial
+        recipient: cmstream.Recipient | None = one.recipient
+        yield f"{one.kind} {one.issuer} {serial} {recipient} {one.key_octets} {one.algorithm}"
+
+
+def opening_errors(sealed: bytes, me: cmstream.Identity) -> str:
+    try:
+        cmstream.decrypt(sealed, me)
+    except cmstream.NoRecipientError as error:
+        return " ".join(error.recipients)
+    except (cmstream.EnvelopeError, cmstream.DecryptionError) as error:
+        return error.code
+    return ""
+
+
 def errors(message: bytes, to: list[cmstream.Recipient]) -> str:
     try:
         cmstream.encrypt_message(message, to)
