@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import io
 import json
+import tracemalloc
 
 import pytest
 
@@ -49,9 +51,20 @@ def test_every_source_will_do(alice, tmp_path):
     path.write_bytes(sealed)
     expected = cmstream.inspect(sealed)
     with path.open("rb") as file:
-        sources = [bytearray(sealed), memoryview(sealed), io.BytesIO(sealed), file, [sealed],
-                   iter(pieces(sealed, 1))]  # fmt: skip
-        assert [cmstream.inspect(source) for source in sources] == [expected] * 6
+        sources = [bytearray(sealed), memoryview(sealed), array.array("b", sealed),
+                   io.BytesIO(sealed), file, [sealed], iter(pieces(sealed, 1))]  # fmt: skip
+        assert [cmstream.inspect(source) for source in sources] == [expected] * 7
+
+
+def test_a_long_message_takes_little_memory(alice):
+    sealed = cmstream.encrypt(bytes(32 << 20), alice.recipient)
+    tracemalloc.start()
+    try:
+        assert cmstream.inspect(sealed).content_octets == (32 << 20) + 16
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 << 20
 
 
 def test_bare_base64(alice):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from .enveloped import ALGORITHMS, CIPHERS, Envelope, Name, RecipientInfo
 from .opener import Opener
-from .streams import chunks
+from .streams import CHUNK, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,13 +61,21 @@ def inspect(
     """
     inspector = _Inspector()
     buffer = bytearray()
-    octets: Any = [source] if isinstance(source, bytes | bytearray | memoryview) else source
-    for chunk in chunks(octets):
+    for chunk in _pieces(source):
         if len(buffer) < (need := inspector.bound(len(chunk))):
             buffer = bytearray(need)
         inspector.update_into(chunk, buffer)
     inspector.finalize_into(bytearray(inspector.bound(0)))
     return inspector.result(tuple(certificates))
+
+
+def _pieces(source: Any) -> Iterable[Buffer]:
+    """Octets in memory come in pieces too: what is made of them takes little room then."""
+    try:
+        view = memoryview(source).cast("B")
+    except TypeError:  # a file, or chunks
+        return chunks(source)
+    return (view[start : start + CHUNK] for start in range(0, len(view), CHUNK))
 
 
 class _Inspector(Opener):
