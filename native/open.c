@@ -56,7 +56,11 @@ void open_raw(struct open *open)
 
 uint64_t open_bound(const struct open *open, size_t len)
 {
-    return (uint64_t)len + (open->last - open->first) + 2 * AES_BLOCK;
+    uint64_t octets = len;
+
+    if (open->form != OPEN_BINARY) /* three of four, and of what the last call left of a group */
+        octets = octets / 4 * 3 + 2 * 3;
+    return octets + (open->last - open->first) + 2 * AES_BLOCK;
 }
 
 /* --- the cipher ------------------------------------------------------------------------------- */

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -11,7 +13,6 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from . import enveloped, mime, tlv
 from ._opening import decryption_error, envelope_error
-from .answers import filled
 from .identity import Identity
 from .opener import Opener
 from .unwrap import content_key
@@ -164,44 +165,68 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     where `cryptography` tells a wrong padding by an exception (OpenSSL before 3.2), that costs
     some. See :func:`decryptor` for what EnvelopedData doesn't promise.
     """
-    return _opened(sealed, identities, message=False)
+    return decryptor(identities).open_whole(sealed)
 
 
 def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
     """Opens an S/MIME message and gives a whole message: the outer fields without ``Content-*`` and
     ``MIME-Version``, then ``MIME-Version: 1.0`` and the inner entity as it was sealed; line ends of
     the header block become CRLF. Raises as :func:`decrypt`."""
-    return _opened(sealed, identities, message=True)
-
-
-def _opened(sealed: Buffer, identities: Who, *, message: bool) -> bytes:
-    context = decryptor(identities, message=message)
-    view = memoryview(sealed).cast("B")
-
-    def fill(out: memoryview) -> int:
-        count = context.update_into(view, out)
-        return count + context.finalize_into(out[count:])
-
-    return filled(context.bound(len(view)), fill, secret=True)
+    return decryptor(identities, message=True).open_whole(sealed)
 
 
 def decrypt_many(
-    jobs: Iterable[tuple[Buffer, Who]], *, form: str = "message", return_exceptions: bool = False
+    jobs: Iterable[tuple[Buffer, Who]],
+    *,
+    form: Literal["message", "content"] = "message",
+    return_exceptions: bool = False,
+    workers: int | None = None,
 ) -> list[bytes | Exception]:
-    """Opens many, in their order; ``jobs`` are pairs ``(sealed, identities)``. ``form="message"``
-    gives whole messages as :func:`decrypt_message`, ``"content"`` their content alone. With
+    """Opens many, in their order; ``jobs`` are pairs ``(sealed, identities)``. ``"message"`` gives
+    whole messages as :func:`decrypt_message`, ``"content"`` their content alone.
+
+    The private keys' operations take most of the time, and several run side by side: in ``workers``
+    threads, by default one for each processor; a key object of your own must bear that. With
     ``return_exceptions`` the answer of a job that fails is its exception; else the first one is
-    raised. A private key takes most of the time, and one thread a key at a time."""
+    raised. Raises ValueError for another form, or less than one worker.
+    """
     if form not in {"message", "content"}:
         raise ValueError(f"form={form!r}: choose message or content")
-    return [_answer(job, form == "message", return_exceptions) for job in jobs]
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers={workers}: must be 1 or more")
+
+    every = list(jobs)
+    answers: list[Any] = [None] * len(every)
+    turns, lock = iter(range(len(every))), threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                turn = next(turns, None)
+            if turn is None:
+                return
+            answers[turn] = _answer(every[turn], form == "message")
+
+    _in_threads(work, min(workers if workers is not None else os.cpu_count() or 1, len(every)))
+    failures = (answer for answer in answers if isinstance(answer, Exception))
+    if not return_exceptions and (first := next(failures, None)):
+        raise first
+    return answers
 
 
-def _answer(job: tuple[Buffer, Who], message: bool, return_exceptions: bool) -> bytes | Exception:
+def _in_threads(work: Callable[[], None], count: int) -> None:
+    """In so many at once, this one among them."""
+    helpers = [threading.Thread(target=work) for _ in range(count - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+
+
+def _answer(job: tuple[Buffer, Who], message: bool) -> bytes | Exception:
     try:
         sealed, identities = job
-        return _opened(sealed, identities, message=message)
-    except Exception as error:
-        if not return_exceptions:
-            raise
+        return decryptor(identities, message=message).open_whole(sealed)
+    except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
         return error

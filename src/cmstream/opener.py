@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import enveloped
 from ._opening import Opening, envelope_error
+from .answers import filled
 from .errors import EnvelopeError
 from .push import Push
 from .sealed import Start, find_start
@@ -84,7 +85,7 @@ class Opener(Push):
         """Finds out the form; gives what there is of the encoding. A message that comes in one
         piece isn't copied."""
         beginning: Buffer = data
-        if self._held or final:
+        if self._held:
             self._held += data
             beginning = self._held
         self._start, self._resume = find_start(beginning, self._resume, final=final)
@@ -94,6 +95,21 @@ class Opener(Push):
             return memoryview(b"")
         self._opening = Opening(self._start.armour)
         return memoryview(bytes(self._held) if self._held else data)[self._start.offset :]
+
+    def open_whole(self, sealed: Buffer) -> bytes:
+        """A message in one piece. Gives nothing before all is verified that can be."""
+        data = self._look(memoryview(sealed).cast("B"), final=True)
+        return filled(self.bound(len(data)), lambda out: self._whole_into(data, out), secret=True)
+
+    def _whole_into(self, data: memoryview, out: memoryview) -> int:
+        opening = self._opening
+        assert opening is not None  # noqa: S101 - else _look has raised
+        try:
+            count = self._feed(opening, data, out)
+            return count + self._finish(opening, out, count)
+        finally:
+            self._failed = True
+            opening.abort()
 
     def _feed(self, opening: Opening, data: memoryview, buffer: Buffer) -> int:
         at = count = 0

@@ -54,15 +54,10 @@ def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | 
     if end is None:
         return None, further
     head = bytes(beginning[:end])
-    kind = content_type(head)[1] if has_type(head) else b""
-    if kind:
+    value, kind = content_type(head)
+    if value or not kind:  # without the field it is text, of course
         return _mail_start(beginning, head, kind, final=final), resume
     return _text_start(beginning, head, final=final), resume
-
-
-def has_type(head: bytes) -> bool:
-    """Whether a header block has a Content-Type."""
-    return re.search(rb"(?:\A|\n)content-type[ \t]*:", head, re.IGNORECASE) is not None
 
 
 def _is_binary(octets: Buffer, *, final: bool) -> bool:

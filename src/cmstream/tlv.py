@@ -9,10 +9,7 @@ real certificates and PKCS #12 files have them. Whatever the input, the only exc
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import NamedTuple
 
 INTEGER = 0x02
 BIT_STRING = 0x03
@@ -72,21 +69,22 @@ class Tlv(NamedTuple):
         """The elements inside. Raises TlvError if this isn't constructed or they don't fit."""
         if not self.tag & _CONSTRUCTED:
             raise TlvError(f"tag {self.tag:#04x} can't have elements inside")
-        return tuple(self._walk())
-
-    def _walk(self) -> Iterator[Tlv]:
+        found: list[Tlv] = []
         position = self.body
-        for _ in range(MAX_ELEMENTS):
-            if position == self.stop:
-                return
-            try:
-                child = read(self.data, position, self.stop)
-            except TlvError as error:
-                # The outer length was all there, so an inner one that passes it is a lie.
-                raise TlvError(f"inside tag {self.tag:#04x}: {error}") from error
-            yield child
+        while position != self.stop:
+            if len(found) == MAX_ELEMENTS:
+                raise TlvError(f"more than {MAX_ELEMENTS} elements side by side")
+            child = self._child(position)
+            found.append(child)
             position = child.end
-        raise TlvError(f"more than {MAX_ELEMENTS} elements side by side")
+        return tuple(found)
+
+    def _child(self, position: int) -> Tlv:
+        try:
+            return read(self.data, position, self.stop)
+        except TlvError as error:
+            # The outer length was all there, so an inner one that passes it is a lie.
+            raise TlvError(f"inside tag {self.tag:#04x}: {error}") from error
 
     def octets(self, depth: int = 0) -> bytes:
         """The value of an OCTET STRING, its segments joined (X.690 section 8.7)."""
