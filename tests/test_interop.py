@@ -152,3 +152,14 @@ def test_bouncy_castle(tmp_path, alice):
             cases += [(sealed, someone, b"for all") for someone in people]
     opened = BouncyCastle(tmp_path).open_all([case[:2] for case in cases])
     assert opened == [case[2] for case in cases]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 9, 16, 17])
+def test_batches_of_every_row_and_lane_count(level, openssl, alice, count):
+    """The first, the last, and one from between."""
+    contents = [octets(100 * size + count) for size in range(count)]
+    ciphers = [WEAK_TOO.clone(cipher=CIPHERS[n % 2]) for n in range(count)]
+    jobs = [(c, alice.recipient, p) for c, p in zip(contents, ciphers, strict=True)]
+    answers = cmstream.encrypt_many(jobs, form="der")
+    for index in {0, count // 2, count - 1}:
+        check(openssl, bytes(answers[index]), alice, contents[index])
