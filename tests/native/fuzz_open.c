@@ -1,0 +1,392 @@
+/* Coverage-guided fuzzing of open.h: text, BER and decryption of a message that may be anything.
+ * libFuzzer brings the octets; .ci/fuzz builds and runs it. What must hold, whatever they are: no
+ * buffer is overrun, and the outcome is the one that plain_open.h comes to, decrypted by the
+ * portable row; however the message is cut in pieces, in base64 as without, on every processor. */
+#include "cpu.h"
+#include "plain_open.h"
+
+enum { CONTROLS = 4, HEAD_GROWTH = 4, MOST_PIECES = 5000 };
+
+/* As long as it must be, so that the sanitizers see an octet too many. */
+static uint8_t *exactly(size_t len)
+{
+    uint8_t *octets = malloc(len);
+    CHECK(octets);
+    return octets;
+}
+
+static uint8_t *copied(const uint8_t *from, size_t len)
+{
+    uint8_t *octets = exactly(len);
+    if (len)
+        memcpy(octets, from, len);
+    return octets;
+}
+
+static bool begins(const struct octets *whole, const struct octets *part)
+{
+    return part->len <= whole->len && (!part->len || !memcmp(whole->at, part->at, part->len));
+}
+
+static bool equal(const struct octets *a, const struct octets *b)
+{
+    return a->len == b->len && begins(a, b);
+}
+
+/* --- how a message is opened: the first octets of the input tell ------------------------------ */
+
+struct plan {
+    unsigned form, mask;
+    bool raw, even; /* even: all pieces are of the same length */
+    size_t key_len, piece, head_first, head_limit, line;
+    uint32_t seed;
+};
+
+static const uint32_t masks[] = {
+    ~0u,
+    0,
+    CPU_AESNI,
+    CPU_AESNI | CPU_AVX2,
+    CPU_AESNI | CPU_AVX2 | CPU_VAES256,
+    CPU_AESNI | CPU_AVX2 | CPU_VAES256 | CPU_AVX512,
+    CPU_AVX512,
+    CPU_AESNI | CPU_AVX2 | CPU_AVX512 | CPU_VAES512,
+};
+
+static struct plan read_plan(const uint8_t control[CONTROLS])
+{
+    static const size_t limits[] = {1 << 20, 1 << 20, 1 << 11, 1 << 6};
+    static const size_t lines[] = {64, 76, 0, 1};
+    static const unsigned forms[] = {OPEN_BINARY, OPEN_BASE64, OPEN_PEM, OPEN_BINARY};
+    static const size_t key_lens[] = {16, 24, 32, 16};
+
+    return (struct plan){
+        .form = forms[control[0] & 3],
+        .key_len = key_lens[control[0] >> 2 & 3],
+        .mask = masks[control[0] >> 4 & 7],
+        .raw = control[0] & 0x80,
+        .line = lines[control[1] & 3],
+        .head_limit = limits[control[1] >> 2 & 3],
+        .head_first = (size_t)1 << (control[1] >> 4 & 3) * 2,
+        .piece = (size_t)1 << (control[2] & 15),
+        .even = control[2] & 0x10,
+        .seed = control[3],
+    };
+}
+
+/* --- opening it ------------------------------------------------------------------------------- */
+
+struct stream {
+    const struct plan *plan;
+    struct open *open;
+    uint8_t *head;
+    size_t head_size;
+    uint32_t random;
+    bool stopped; /* at a hyphen */
+    struct outcome outcome;
+};
+
+static void resize_head(struct stream *stream, size_t size)
+{
+    const size_t len = open_head_len(stream->open);
+    uint8_t *head = exactly(size);
+
+    if (len)
+        memcpy(head, stream->head, len);
+    free(stream->head);
+    stream->head = head;
+    stream->head_size = size;
+    open_head(stream->open, head, size);
+}
+
+static void more_head(struct stream *stream)
+{
+    const size_t limit = stream->plan->head_limit;
+
+    CHECK(open_head_len(stream->open) == stream->head_size);
+    CHECK(open_stage(stream->open) == OPEN_HEAD);
+    if (stream->head_size < limit) {
+        resize_head(stream, least(HEAD_GROWTH * stream->head_size, limit));
+        return;
+    }
+    open_abort(stream->open);
+    stream->outcome.error = TOO_LARGE;
+}
+
+static const uint8_t secret[AES_MAX_KEY + 1] = "fuzzed with the very same octets";
+static const uint8_t iv[AES_BLOCK + 1] = "and this before.";
+
+/* Nothing may be read of either once they are set. */
+static void unlock(struct stream *stream)
+{
+    uint8_t *key = copied(secret, stream->plan->key_len), *first = copied(iv, AES_BLOCK);
+
+    if (stream->plan->raw)
+        open_raw(stream->open);
+    else
+        open_key(stream->open, key, stream->plan->key_len, first);
+    free(key);
+    free(first);
+}
+
+/* What was written: given out, or in raw lying there behind an error. */
+static void keep(struct stream *stream, const uint8_t *out, int64_t given, uint64_t before)
+{
+    const uint64_t read = open_content_len(stream->open) - before;
+
+    if (given >= 0 && stream->plan->raw)
+        CHECK((uint64_t)given == read);
+    if (given >= 0)
+        append(&stream->outcome.content, out, (size_t)given);
+    else if (stream->plan->raw)
+        append(&stream->outcome.content, out, (size_t)read);
+    if (given < 0 && given != OPEN_HEAD_FULL)
+        stream->outcome.error = given;
+}
+
+static int64_t update(struct stream *stream, const uint8_t *in, size_t len, size_t *taken)
+{
+    const uint64_t bound = open_bound(stream->open, len);
+    const uint64_t before = open_content_len(stream->open);
+    uint8_t *out = exactly(bound);
+    int64_t given;
+
+    CHECK(open_update(stream->open, in, len, out, bound - 1, taken) == OPEN_NO_ROOM && !*taken);
+    given = open_update(stream->open, in, len, out, bound, taken);
+    CHECK(*taken <= len && given <= (int64_t)bound);
+    CHECK(given != OPEN_NO_ROOM && given != OPEN_STATE && given != OPEN_FAILED);
+    CHECK(given != OPEN_TRUNCATED);
+    keep(stream, out, given, before);
+    free(out);
+    return given;
+}
+
+static bool is_error(const struct stream *stream)
+{
+    return stream->outcome.error;
+}
+
+/* One piece; the key and more room for the head when they are asked for. */
+static void give(struct stream *stream, const uint8_t *piece, size_t len)
+{
+    uint8_t *in = copied(piece, len);
+    size_t done = 0, taken;
+    bool again = true;
+
+    while (again && !is_error(stream)) {
+        const bool full = update(stream, in + done, len - done, &taken) == OPEN_HEAD_FULL;
+        done += taken;
+        again = !is_error(stream) && (full || open_stage(stream->open) == OPEN_WAIT);
+        if (again && full)
+            more_head(stream);
+        else if (again)
+            unlock(stream);
+        if (again && !full && stream->random & 1)
+            (void)update(stream, in + done, 0, &taken);
+    }
+    stream->outcome.taken += done;
+    stream->stopped = !is_error(stream) && done < len;
+    if (stream->stopped)
+        CHECK(stream->plan->form == OPEN_PEM && in[done] == '-');
+    free(in);
+}
+
+static size_t cut(struct stream *stream, size_t left)
+{
+    const struct plan *plan = stream->plan;
+
+    if (plan->even)
+        return least(plan->piece, left);
+    stream->random = stream->random * 1664525 + 1013904223;
+    return (stream->random >> 8) % (least(plan->piece, left) + 1);
+}
+
+static void finish(struct stream *stream)
+{
+    uint8_t *last = exactly(AES_BLOCK);
+    int64_t given;
+
+    CHECK(open_finish(stream->open, last, AES_BLOCK - 1) == OPEN_NO_ROOM);
+    given = open_finish(stream->open, last, AES_BLOCK);
+    CHECK(given < AES_BLOCK && given != OPEN_STATE && given != OPEN_NO_ROOM);
+    CHECK(!stream->plan->raw || given <= 0);
+    if (given > 0)
+        append(&stream->outcome.content, last, (size_t)given);
+    if (given < 0)
+        stream->outcome.error = given;
+    free(last);
+}
+
+/* After the end or an error nothing goes any more, and the key is gone. */
+static void check_over(struct open *open)
+{
+    static const struct aes_key none;
+    uint8_t out[AES_BLOCK], in = 0;
+    size_t taken = 1;
+
+    CHECK(open_stage(open) == OPEN_OVER);
+    CHECK(!memcmp(&open->key, &none, sizeof none));
+    CHECK(open_update(open, &in, 1, out, sizeof out, &taken) == OPEN_STATE && !taken);
+    CHECK(open_finish(open, out, sizeof out) == OPEN_STATE);
+}
+
+static void begin(struct stream *stream, const struct plan *plan)
+{
+    *stream = (struct stream){.plan = plan, .random = plan->seed};
+    stream->open = malloc(sizeof *stream->open);
+    CHECK(stream->open);
+    memset(&stream->open->key, 0, sizeof stream->open->key);
+    open_begin(stream->open, plan->form);
+    resize_head(stream, plan->head_first);
+    cpu_restrict(plan->mask);
+}
+
+static struct outcome opened(const struct plan *plan, const struct octets *message)
+{
+    struct stream stream;
+    size_t at = 0;
+
+    begin(&stream, plan);
+    while (at < message->len && !is_error(&stream) && !stream.stopped) {
+        const size_t piece = cut(&stream, message->len - at);
+        give(&stream, message->at + at, piece);
+        at += piece;
+    }
+    stream.outcome.content_len = open_content_len(stream.open);
+    stream.outcome.is_ber = open_is_ber(stream.open);
+    append(&stream.outcome.head, stream.head, open_head_len(stream.open));
+    if (!is_error(&stream))
+        finish(&stream);
+    check_over(stream.open);
+    free(stream.head);
+    free(stream.open);
+    return stream.outcome;
+}
+
+static void forget(struct outcome *outcome)
+{
+    free(outcome->content.at);
+    free(outcome->head.at);
+}
+
+/* --- what must come out ----------------------------------------------------------------------- */
+
+/* RFC 5652 section 6.3, in the plainest way. */
+static bool unpad(struct octets *text)
+{
+    const size_t count = text->len ? text->at[text->len - 1] : 0;
+
+    if (!count || count > AES_BLOCK || count > text->len)
+        return false;
+    for (size_t i = 1; i <= count; i++)
+        if (text->at[text->len - i] != count)
+            return false;
+    text->len -= count;
+    return true;
+}
+
+/* What a key makes of the outcome without one: by the portable row, all at once. */
+static void decipher(struct outcome *expected, size_t key_len)
+{
+    struct octets *content = &expected->content;
+    const size_t blocks = content->len / AES_BLOCK;
+    const bool whole = content->len % AES_BLOCK == 0;
+    struct aes_key key;
+    uint8_t chain[AES_BLOCK];
+
+    cpu_restrict(0);
+    memcpy(chain, iv, AES_BLOCK);
+    aes_decrypt_kernel()->expand_inverse(&key, secret, key_len);
+    if (blocks)
+        aes_decrypt_kernel()->cbc_decrypt(&key, chain, content->at, blocks, content->at);
+    content->len = blocks * AES_BLOCK;
+    if (!expected->error && (!whole || !unpad(content)))
+        expected->error = OPEN_FAILED;
+}
+
+static void compare(const struct outcome *expected, const struct outcome *outcome)
+{
+    CHECK(outcome->error == expected->error);
+    CHECK(outcome->content_len == expected->content_len);
+    CHECK(outcome->is_ber == expected->is_ber);
+    CHECK(equal(&outcome->head, &expected->head));
+    CHECK(begins(&expected->content, &outcome->content));
+    CHECK(outcome->error || equal(&expected->content, &outcome->content));
+    CHECK(outcome->error || outcome->taken == expected->taken);
+}
+
+static void expect(struct plan plan, const struct octets *message)
+{
+    struct outcome expected = open_plainly(message, plan.form, plan.head_limit), outcome;
+
+    if (!plan.raw)
+        decipher(&expected, plan.key_len);
+    if (message->len / plan.piece > MOST_PIECES)
+        plan.piece = message->len / MOST_PIECES + 1;
+    outcome = opened(&plan, message);
+    compare(&expected, &outcome);
+    forget(&expected);
+    forget(&outcome);
+}
+
+/* --- the same octets in base64 ---------------------------------------------------------------- */
+
+static void append_group(struct octets *text, const uint8_t *in, size_t len)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t bits = (uint32_t)in[0] << 16;
+    uint8_t group[4];
+
+    if (len > 1)
+        bits |= (uint32_t)in[1] << 8;
+    if (len > 2)
+        bits |= in[2];
+    for (size_t i = 0; i < 4; i++)
+        group[i] = i <= len ? (uint8_t)alphabet[bits >> (18 - 6 * i) & 63] : '=';
+    append(text, group, sizeof group);
+}
+
+static struct octets armoured(const struct octets *message, const struct plan *plan)
+{
+    struct octets text = {0};
+
+    for (size_t i = 0; i < message->len; i += 3) {
+        append_group(&text, message->at + i, least(message->len - i, 3));
+        if (plan->line && i / 3 % (plan->line / 4 + 1) == plan->line / 4)
+            append(&text, (const uint8_t *)"\r\n", plan->seed % 3);
+    }
+    if (plan->form == OPEN_PEM)
+        append(&text, (const uint8_t *)"-----END CMS-----\n", 18);
+    return text;
+}
+
+static void expect_armoured(struct plan plan, const struct octets *message)
+{
+    plan.form = plan.seed & 1 ? OPEN_PEM : OPEN_BASE64;
+    struct octets text = armoured(message, &plan);
+    expect(plan, &text);
+    free(text.at);
+}
+
+/* --- one input -------------------------------------------------------------------------------- */
+
+int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
+{
+    if (len < CONTROLS)
+        return 0;
+    struct plan plan = read_plan(in), whole = plan;
+    struct octets message = {0};
+
+    append(&message, in + CONTROLS, len - CONTROLS);
+    expect(plan, &message);
+    whole.piece = SIZE_MAX;
+    whole.even = true;
+    expect(whole, &message);
+    if (plan.form == OPEN_BINARY)
+        expect_armoured(plan, &message);
+    free(message.at);
+    return 0;
+}
