@@ -9,62 +9,17 @@
 #include "base64.h"
 #include "canon.h"
 #include "cpu.h"
+#include "guarded.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum { ROOM = 1 << 16, MOST_LINES = 80 };
 
 static const uint32_t masks[] = {UINT32_MAX, ~(uint32_t)CPU_AVX512, CPU_AESNI, 0};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* --- tools ------------------------------------------------------------------------------------ */
-
-#define CHECK(truth) check(truth, #truth, __LINE__)
-
-static void check(bool truth, const char *text, int line)
-{
-    if (truth)
-        return;
-    printf("line %d: not true: %s (best row: %s)\n", line, text, base64_kernel()->name);
-    exit(1);
-}
-
-static uint32_t below(uint32_t limit)
-{
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((state >> 32) * limit >> 32);
-}
-
-/* Memory whose neighbours on both sides fault. */
-struct guarded {
-    uint8_t *start, *end;
-};
-
-static struct guarded guarded(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *all = mmap(NULL, ROOM + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (all == MAP_FAILED || mprotect(all + page, ROOM, PROT_READ | PROT_WRITE)) {
-        perror("guard pages");
-        exit(2);
-    }
-    return (struct guarded){all + page, all + page + ROOM};
-}
-
 static struct guarded source, target;
 static uint8_t expected[ROOM];
-
-static void fill_random(uint8_t *octets, size_t len)
-{
-    while (len--)
-        *octets++ = (uint8_t)below(256);
-}
 
 /* --- base64 ----------------------------------------------------------------------------------- */
 
@@ -131,6 +86,7 @@ static void check_lines(const struct base64_kernel *row, const uint8_t *in, size
 /* Whole lines against both guards, and at every alignment. */
 static void test_row(const struct base64_kernel *row)
 {
+    row_name = row->name;
     fill_random(source.start, ROOM);
     for (size_t lines = 0; lines <= MOST_LINES; lines++) {
         size_t in_len = lines * BASE64_LINE_IN, out_len = lines * BASE64_LINE_OUT;
@@ -294,8 +250,8 @@ static void test_canon(void)
 
 int main(void)
 {
-    source = guarded();
-    target = guarded();
+    source = guarded(ROOM);
+    target = guarded(ROOM);
     test_sizes();
     for (unsigned row = 0; base64_kernel_at(row); row++)
         test_row(base64_kernel_at(row));

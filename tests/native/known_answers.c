@@ -1,16 +1,13 @@
 /* Every row of the AES table that this machine allows: NIST's known answers, random messages
  * against the portable row with one lane, decryption against encryption, and what is left on the
- * stack. Needs no Python, so that
- * it runs under an emulator and under the sanitizers:
+ * stack. Needs no Python, so that it runs under an emulator and under the sanitizers:
  *
  *   cc -O3 -Inative tests/native/known_answers.c native/aes.c native/aes_portable.c \
  *      native/x86/aes*.c native/arm/aes.c native/cpu.c -o known_answers && ./known_answers
  */
 #include "aes.h"
 #include "cpu.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "tools.h"
 
 enum { MOST_LANES = 32, MOST_BLOCKS = 70, MARGIN = 64, TRIALS = 300 };
 enum { ROOM = MOST_BLOCKS * AES_BLOCK + 2 * MARGIN };
@@ -18,29 +15,6 @@ enum { ROOM = MOST_BLOCKS * AES_BLOCK + 2 * MARGIN };
 /* --- tools ------------------------------------------------------------------------------------ */
 
 static const struct aes_kernel *row;
-
-#define CHECK(truth) check(truth, #truth, __LINE__)
-
-static void check(bool truth, const char *text, int line)
-{
-    if (truth)
-        return;
-    printf("line %d: not true: %s (row: %s)\n", line, text, row ? row->name : "none");
-    exit(1);
-}
-
-static uint32_t below(uint32_t limit)
-{
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((state >> 32) * limit >> 32);
-}
-
-static void fill_random(uint8_t *octets, size_t len)
-{
-    while (len--)
-        *octets++ = (uint8_t)below(256);
-}
 
 /* The last row of the table, whatever the machine. */
 static const struct aes_kernel *portable(void)
@@ -392,6 +366,7 @@ int main(void)
     test_wrong();
     for (unsigned i = 0; aes_kernel_at(i); i++) {
         row = aes_kernel_at(i);
+        row_name = row->name;
         test_row();
     }
     test_mixes();

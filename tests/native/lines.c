@@ -5,36 +5,11 @@
 
 #include "canon.h"
 #include "cpu.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "tools.h"
 
 enum { MOST_LINES = 20, TRIALS = 2000, DEPTH = 16 << 10 };
 
 static const struct lines_kernel *row;
-
-#define CHECK(truth) check(truth, #truth, __LINE__)
-
-static void check(bool truth, const char *text, int line)
-{
-    if (truth)
-        return;
-    printf("line %d: not true: %s (row: %s)\n", line, text, row ? row->name : "none");
-    exit(1);
-}
-
-static uint32_t below(uint32_t limit)
-{
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((state >> 32) * limit >> 32);
-}
-
-static void fill_random(uint8_t *octets, size_t len)
-{
-    while (len--)
-        *octets++ = (uint8_t)below(256);
-}
 
 /* Mostly line ends, and for the other half of the trials none that is bare. */
 static void fill_lines(uint8_t *text, size_t len)
@@ -167,6 +142,7 @@ int main(void)
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
         cpu_restrict(masks[i]);
         row = lines_kernel();
+        row_name = row ? row->name : "none";
         if (!row)
             continue;
         CHECK(!(row->needs & ~cpu_features()));

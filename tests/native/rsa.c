@@ -7,13 +7,12 @@
  * ten seconds and has moduli of every length; a 64th as many secrets are wrapped. The same seed
  * gives the same numbers (but other private keys). Prints a line for each row. */
 #include "rsa.h"
+#include "tools.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 enum { LANES = 8, ROUNDS = 16, MARGIN = 16, SHORTEST = 120 };
 enum { FEWEST_BITS = 1024, MOST_BITS = 4096, VECTOR_BITS = RSA_VECTOR * RSA_DIGIT_BITS };
@@ -22,31 +21,7 @@ enum { DEFAULT_CASES = 80000, CASES_PER_SECRET = 64 };
 
 /* --- tools ------------------------------------------------------------------------------------ */
 
-static const char *row_name = "none";
-static uint64_t state = 1;
 static BN_CTX *scratch;
-
-#define CHECK(truth) check(truth, #truth, __LINE__)
-
-static void check(bool truth, const char *text, int line)
-{
-    if (truth)
-        return;
-    printf("\nline %d: not true: %s (row: %s)\n", line, text, row_name);
-    exit(1);
-}
-
-static uint32_t below(uint32_t limit)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((state >> 32) * limit >> 32);
-}
-
-static void fill_random(void *room, size_t len)
-{
-    for (uint8_t *octet = room; len; len--)
-        *octet++ = (uint8_t)below(256);
-}
 
 static uint64_t random_long(void)
 {
@@ -482,7 +457,7 @@ int main(int count, char **arguments)
     const uint64_t cases = count > 1 ? strtoull(arguments[1], NULL, 10) : DEFAULT_CASES;
 
     if (count > 2)
-        state = strtoull(arguments[2], NULL, 10);
+        random_state = strtoull(arguments[2], NULL, 10);
     if (!rsa_name(0)) {
         printf("rsa: no row on this machine\n");
         return 0;

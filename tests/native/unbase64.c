@@ -6,52 +6,13 @@
  */
 #include "base64.h"
 #include "cpu.h"
+#include "guarded.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum { ROOM = 1 << 16 };
 
 static const uint32_t masks[] = {UINT32_MAX, ~(uint32_t)CPU_AVX512, CPU_AESNI, 0};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-
-/* --- tools ------------------------------------------------------------------------------------ */
-
-#define CHECK(truth) check(truth, #truth, __LINE__)
-
-static void check(bool truth, const char *text, int line)
-{
-    if (truth)
-        return;
-    printf("line %d: not true: %s (row: %s)\n", line, text, base64_kernel()->name);
-    exit(1);
-}
-
-static uint32_t below(uint32_t limit)
-{
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((state >> 32) * limit >> 32);
-}
-
-/* Memory whose neighbours on both sides fault. */
-struct guarded {
-    uint8_t *start, *end;
-};
-
-static struct guarded guarded(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *all = mmap(NULL, ROOM + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (all == MAP_FAILED || mprotect(all + page, ROOM, PROT_READ | PROT_WRITE)) {
-        perror("guard pages");
-        exit(2);
-    }
-    return (struct guarded){all + page, all + page + ROOM};
-}
 
 static struct guarded source, target;
 static uint8_t text[ROOM], decoded[ROOM];
@@ -283,10 +244,11 @@ static void test_nothing(void)
 
 int main(void)
 {
-    source = guarded();
-    target = guarded();
+    source = guarded(ROOM);
+    target = guarded(ROOM);
     for (size_t i = 0; i < COUNT(masks); i++) {
         cpu_restrict(masks[i]);
+        row_name = base64_kernel()->name;
         test_nothing();
         test_layouts();
         test_uneven();
