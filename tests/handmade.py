@@ -11,6 +11,7 @@ from pyasn1.type import univ
 from authorities import element
 
 ENVELOPED, DATA = "1.2.840.113549.1.7.3", "1.2.840.113549.1.7.1"
+AUTHENTICATED = "1.2.840.113549.1.9.16.1.23"
 RSA, OAEP = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.7"
 CIPHERS = {
     16: "2.16.840.1.101.3.4.1.2",
@@ -83,7 +84,7 @@ def encrypt(padded, key=KEY, iv=IV, cipher=algorithms.AES):
     return encryptor.update(padded) + encryptor.finalize()
 
 
-def envelope(infos, ciphertext, *, cipher=None, before=b"", indefinite=False):
+def envelope(infos, ciphertext, *, kind=ENVELOPED, cipher=None, before=b"", indefinite=False):
     """ContentInfo; ``ciphertext``: its octets, or the whole of its element with any segments."""
     if not isinstance(ciphertext, tuple):
         ciphertext = (element(0x80, ciphertext),)
@@ -94,7 +95,7 @@ def envelope(infos, ciphertext, *, cipher=None, before=b"", indefinite=False):
 
     content = outer(0x30, oid(DATA), cipher, *ciphertext)
     enveloped = outer(0x30, number(0), before, element(0x31, *infos), content)
-    return outer(0x30, oid(ENVELOPED), outer(0xA0, enveloped))
+    return outer(0x30, oid(kind), outer(0xA0, enveloped))
 
 
 def segments(ciphertext, size):

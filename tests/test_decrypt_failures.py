@@ -236,10 +236,11 @@ def test_a_message_that_names_us_often_costs_one_operation(alice):
     assert key.calls == 1
 
 
-def test_only_the_first_that_names_us_is_tried(alice, me):
+def test_only_the_first_that_names_us_is_tried(alice, bob, me):
     infos = [ktri(alice, encrypted=bytes(256)), ktri(alice)]
-    assert failure(lambda: envelope(infos, encrypt(pad(TEXT))), me) == ALIKE
-    assert cmstream.decrypt(envelope(infos[::-1], encrypt(pad(TEXT))), me) == TEXT
+    for who in (me, [identity(bob), me]):
+        assert failure(lambda: envelope(infos, encrypt(pad(TEXT))), who) == ALIKE
+        assert cmstream.decrypt(envelope(infos[::-1], encrypt(pad(TEXT))), who) == TEXT
 
 
 def test_the_first_identity_is_the_one_that_is_tried(alice, bob):
@@ -351,6 +352,27 @@ def test_a_way_that_is_not_known_though_it_is_for_us(me, alice):
     ):
         sealed = envelope([info], encrypt(pad(TEXT)))
         assert outcome(cmstream.decrypt, sealed, identity(someone)) == "unsupported-cipher"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (handmade.AUTHENTICATED, "unsupported-cipher"),
+        (handmade.DATA, "not-enveloped"),
+        ("1.2.840.113549.1.7.2", "not-enveloped"),
+        ("1.2.3", "not-enveloped"),
+    ],
+)
+def test_cms_of_another_type(alice, me, kind, code):
+    sealed = envelope([ktri(alice)], encrypt(pad(TEXT)), kind=kind)
+    assert outcome(cmstream.decrypt, sealed, me) == code
+
+
+@pytest.mark.parametrize("iv", [b"", b"\5\0", element(4, bytes(15)), element(4, bytes(17))])
+def test_an_iv_of_another_length(alice, me, iv):
+    cipher = handmade.algorithm(handmade.CIPHERS[32], iv)
+    sealed = envelope([ktri(alice)], encrypt(pad(TEXT)), cipher=cipher)
+    assert outcome(cmstream.decrypt, sealed, me) == "malformed"
 
 
 # Limits
