@@ -29,6 +29,8 @@ import samples
 from engines import Absent, Engine, Lab
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from goals import Figures, Row
 
 PEERS = {
@@ -84,24 +86,33 @@ class Progress:
 
 def gather(lab: Lab) -> list[Engine]:
     """All that are on this machine; who isn't is named."""
-    rows = [row for name in PEERS for row in _peer(name, lab)]
-    return ours.engines(lab) + rows + limits.engines()
+    return ours.engines(lab) + present(PEERS, lab) + limits.engines()
 
 
-def _peer(name: str, lab: Lab) -> list[Engine]:
+def present(peers: Mapping[str, Callable[[Lab], list[Engine]]], lab: Lab) -> list[Engine]:
+    """The rows of those that are on this machine."""
+    return [row for name, start in peers.items() for row in _peer(name, start, lab)]
+
+
+def _peer(name: str, start: Callable[[Lab], list[Engine]], lab: Lab) -> list[Engine]:
     try:
-        return PEERS[name](lab)
+        return start(lab)
     except Absent as reason:
         print(f"{name} is left out: {reason}")
         return []
 
 
-def figures_of(engines: list[Engine], extent: Extent, progress: Progress) -> Figures:
+def figures_of(
+    engines: list[Engine],
+    extent: Extent,
+    progress: Progress,
+    messages: Callable[[str, int], samples.Column] = samples.column,
+) -> Figures:
     """Column by column, so that one column's messages are in memory at a time."""
     figures = {}
     for name in extent.columns:
         progress.heading(f"measuring {name}")
-        figures[name] = _row(engines, samples.column(name, extent.share), extent, progress)
+        figures[name] = _row(engines, messages(name, extent.share), extent, progress)
     return figures
 
 
@@ -115,32 +126,41 @@ def _row(engines: list[Engine], column: samples.Column, extent: Extent, progress
     return goals.with_best_mode(measure.interleave(runs, extent.effort, progress.step))
 
 
-def document(versions: list[str], figures: Figures, memory: Any) -> dict[str, Any]:
-    """All figures; seconds and octets."""
+def document(
+    versions: list[str],
+    figures: Figures,
+    peers: Iterable[str] = report.PEERS,
+    wanted: Iterable[goals.Goal] = goals.GOALS,
+) -> dict[str, Any]:
+    """All figures; seconds."""
     return {
         "machine": report.machine(),
         "versions": versions,
         "figures": {
             column: {
                 name: row[name]._asdict() | {"times as fast as": found}
-                for name, found in report.ratios(row).items()
+                for name, found in report.ratios(row, peers).items()
             }
             for column, row in figures.items()
         },
-        "split": {column: report.split(row) for column, row in figures.items()},
-        "memory": memory,
         "goals": [
             {**one.goal._asdict(), "median": one.median, "best": one.best}
-            for one in goals.reached(figures)
+            for one in goals.reached(figures, wanted)
         ],
     }
 
 
+def write_json(path: Path, everything: dict[str, Any]) -> None:
+    """For programs to read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
+
+
 def write(out: Path, versions: list[str], figures: Figures, memory: Any) -> None:
     """The files that the folder is for."""
-    out.mkdir(parents=True, exist_ok=True)
-    everything = json.dumps(document(versions, figures, memory), indent=2)
-    (out / "results.json").write_text(everything + "\n", "utf-8")
+    parts = {column: report.split(row) for column, row in figures.items()}
+    everything = document(versions, figures) | {"split": parts, "memory": memory}
+    write_json(out / "results.json", everything)
     table = report.markdown(versions, figures, goals.reached(figures))
     (out / "table.md").write_text(table, "utf-8")
     if importlib.util.find_spec("matplotlib"):

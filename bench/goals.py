@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from measure import Figure
 
@@ -17,6 +17,12 @@ PYCA = "cryptography SMIME"
 CHAIN = "bare CBC chain"
 WIDE = "bare wide kernel"
 MANY = "cmstream encrypt_many"
+
+OPENSSL_BACK = "OpenSSL CMS_decrypt"
+PYCA_BACK = "cryptography pkcs7_decrypt_smime"
+RSA_BACK = "bare RSA private operation"
+MESSAGE_BACK = "cmstream decrypt_message"
+MANY_BACK = "cmstream decrypt_many"
 
 
 class Goal(NamedTuple):
@@ -64,15 +70,21 @@ GOALS = (
 )  # fmt: skip
 
 
+OPENING_GOALS = (
+    Goal("opening one message against OpenSSL", "25 MiB", MESSAGE_BACK, OPENSSL_BACK, 6, 25),
+    Goal("opening many, share of the bare RSA", "75 KiB", MANY_BACK, RSA_BACK, 1 / 1.15, 1),
+)
+
+
 def with_best_mode(row: Row) -> Row:
     """The same with OpenSSL's fastest mode, if there is one, under a name of its own."""
-    modes = [figure for name, figure in row.items() if name.startswith("OpenSSL ")]
+    modes = [row[name] for name in row if name.startswith("OpenSSL ") and name != OPENSSL_BACK]
     return row | ({OPENSSL: min(modes)} if modes else {})
 
 
-def reached(figures: Figures) -> Iterator[Reached]:
+def reached(figures: Figures, goals: Iterable[Goal] = GOALS) -> Iterator[Reached]:
     """What could be measured here."""
-    for goal in GOALS:
+    for goal in goals:
         row = figures.get(goal.column, {})
         if goal.row in row and goal.peer in row:
             ours, theirs = row[goal.row], row[goal.peer]

@@ -1,4 +1,5 @@
-"""OpenSSL's libcrypto, called from C: CMS_encrypt and SMIME_write_CMS into memory that is reused.
+"""OpenSSL's libcrypto, called from C: CMS_encrypt and SMIME_write_CMS, and SMIME_read_CMS and
+CMS_decrypt, into memory that is reused.
 
 Compiled for each run, into a folder that doesn't stay.
 """
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cffi import FFI, VerificationError
 
 from engines import Absent, Engine, one_by_one
-from samples import certificate
+from goals import OPENSSL_BACK
+from samples import certificate, private_key
 
 if TYPE_CHECKING:
     from engines import Lab
@@ -25,6 +27,11 @@ typedef struct sealer sealer;
 sealer *sealer_new(const unsigned char *certificate, long len);
 long sealer_seal(sealer *sealer, const unsigned char *content, int len, unsigned flags);
 void sealer_free(sealer *sealer);
+typedef struct opener opener;
+opener *opener_new(const unsigned char *key, long key_len, const unsigned char *certificate,
+                   long len);
+long opener_open(opener *opener, const unsigned char *sealed, int len);
+void opener_free(opener *opener);
 const char *OpenSSL_version(int);
 #define OPENSSL_VERSION ...
 """
@@ -71,16 +78,58 @@ static long sealer_seal(sealer *sealer, const unsigned char *content, int len, u
     BIO_free(in);
     return good ? (long)sealer->out->length : -1;
 }
+
+typedef struct opener {
+    EVP_PKEY *key;
+    X509 *x509;
+    BUF_MEM *out;
+} opener;
+
+static void opener_free(opener *opener)
+{
+    EVP_PKEY_free(opener->key);
+    X509_free(opener->x509);
+    BUF_MEM_free(opener->out);
+    OPENSSL_free(opener);
+}
+
+static opener *opener_new(const unsigned char *key, long key_len, const unsigned char *certificate,
+                          long len)
+{
+    opener *opener = OPENSSL_zalloc(sizeof *opener);
+
+    opener->key = d2i_AutoPrivateKey(NULL, &key, key_len);
+    opener->x509 = d2i_X509(NULL, &certificate, len);
+    opener->out = BUF_MEM_new();
+    return opener;
+}
+
+static long opener_open(opener *opener, const unsigned char *sealed, int len)
+{
+    BIO *in = BIO_new_mem_buf(sealed, len), *out = BIO_new(BIO_s_mem()), *detached = NULL;
+    CMS_ContentInfo *cms = SMIME_read_CMS(in, &detached);
+
+    opener->out->length = 0;
+    BIO_set_mem_buf(out, opener->out, BIO_NOCLOSE);
+    int good = cms && CMS_decrypt(cms, opener->key, opener->x509, NULL, out, 0);
+    CMS_ContentInfo_free(cms);
+    BIO_free(detached);
+    BIO_free(out);
+    BIO_free(in);
+    return good ? (long)opener->out->length : -1;
+}
 """
 
 
 class Libcrypto:
-    """One recipient, one output buffer that keeps its memory from message to message."""
+    """One recipient, one output buffer each way that keeps its memory from message to message."""
 
-    def __init__(self, native: Any, certificate: bytes) -> None:
+    def __init__(self, native: Any, certificate: bytes, key: bytes) -> None:
         self._ffi, self._lib = native.ffi, native.lib
         sealer = self._lib.sealer_new(certificate, len(certificate))
         self._sealer = self._ffi.gc(sealer, self._lib.sealer_free)
+        opener = self._lib.opener_new(key, len(key), certificate, len(certificate))
+        self._opener = self._ffi.gc(opener, self._lib.opener_free)
         binary, stream = self._lib.CMS_BINARY, self._lib.CMS_STREAM
         # Without CMS_BINARY it makes line ends canonical on the way, as a message needs.
         self.modes = {"binary": binary, "binary stream": binary | stream, "stream": stream}
@@ -98,15 +147,33 @@ class Libcrypto:
             raise RuntimeError("OpenSSL failed to write")
         return int(count)
 
+    def decrypt(self, sealed: bytes) -> int:
+        """Opens an S/MIME message; gives the length of its content."""
+        source = self._ffi.from_buffer("unsigned char[]", sealed)
+        count = self._lib.opener_open(self._opener, source, len(sealed))
+        if count < 0:
+            raise RuntimeError("OpenSSL failed to open")
+        return int(count)
+
 
 def engines(lab: Lab) -> list[Engine]:
     """A row for each mode."""
-    openssl = load(build(lab.folder))
-    lab.versions["OpenSSL"] = openssl.version()
+    openssl = _begin(lab)
     return [
         one_by_one(f"OpenSSL {mode}", functools.partial(openssl.encrypt, mode=mode))
         for mode in openssl.modes
     ]
+
+
+def openers(lab: Lab) -> list[Engine]:
+    """The one way back."""
+    return [one_by_one(OPENSSL_BACK, _begin(lab).decrypt)]
+
+
+def _begin(lab: Lab) -> Libcrypto:
+    openssl = load(build(lab.folder))
+    lab.versions["OpenSSL"] = openssl.version()
+    return openssl
 
 
 def build(folder: Path) -> Path:
@@ -130,4 +197,4 @@ def load(path: Path) -> Libcrypto:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Libcrypto(module, certificate())
+    return Libcrypto(module, certificate(), private_key())

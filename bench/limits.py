@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import padding
 import cmstream
 from cmstream import _core
 from cmstream._native import ffi, lib
+from cmstream._opening import Opening
 from engines import Engine, in_turn
+from goals import RSA_BACK
 from ours import jobs
-from samples import recipients
+from samples import identity, recipients
 
 if TYPE_CHECKING:
     from engines import Run
@@ -37,6 +39,17 @@ def engines() -> list[Engine]:
         Engine("piece AES", _wide_in_cache),
         Engine("piece base64", _base64),
         Engine("piece Python", _Python),
+    ]
+
+
+def opening() -> list[Engine]:
+    """The same for the way back. C has no bare decoding of base64: here that comes with the walk
+    through BER, and the ciphertext is written out."""
+    return [
+        Engine(RSA_BACK, _rsa_back),
+        Engine("bare CBC decryption", _cbc_back),
+        Engine("base64 and BER alone", _decoding),
+        Engine("memory copy", _copy),
     ]
 
 
@@ -177,3 +190,44 @@ class _Watch:
             return function(*arguments)
         finally:
             self.seconds += time.perf_counter() - start
+
+
+# The way back
+
+
+def _rsa_back(column: Column) -> Run:
+    """By `cryptography`, as it is done when messages are opened; in one go as many as
+    ``decrypt_many`` is given, so that a busy machine delays both alike."""
+    key, how = identity().key, padding.PKCS1v15()
+    wrapped = [key.public_key().encrypt(bytes(KEY_OCTETS), how) for _ in column.messages]
+
+    def run() -> int:
+        for one in wrapped:
+            key.decrypt(one, how)
+        return len(wrapped)
+
+    return run
+
+
+def _cbc_back(column: Column) -> Run:
+    """Of as many octets as the message's base64 holds."""
+    key, room = _key(), _source(bytearray(column.longest))
+
+    def work(data: bytes) -> None:
+        lib.cbc_bare_decrypt(key, _source(data), len(data) * 48 // 66 // 16, room)
+
+    return in_turn(column, column.messages, work)
+
+
+def _decoding(column: Column) -> Run:
+    room = bytearray(column.longest)
+
+    def work(data: bytes) -> None:
+        text = memoryview(data)[data.index(b"\r\n\r\n") + 4 :]
+        opening = Opening("base64")
+        taken, _ = opening.update_into(text, room)
+        opening.give_ciphertext()
+        opening.update_into(text[taken:], room)
+        opening.finish_into(room)
+
+    return in_turn(column, column.messages, work)

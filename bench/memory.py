@@ -1,4 +1,5 @@
-"""Streams gigabytes through an EncryptWriter and watches the resident memory.
+"""Streams gigabytes through an EncryptWriter, alone and with a DecryptWriter behind it, and watches
+the resident memory.
 
 python bench/memory.py [--gib 4]
 """
@@ -10,10 +11,15 @@ import multiprocessing
 import resource
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cmstream
 import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cmstream.streams import Sink
 
 LIMIT = 48 << 20
 GROWTH = 1 << 20
@@ -48,30 +54,55 @@ def peak() -> int:
 
 def stream(blocks: int, sized: bool) -> Memory:
     """Seals that many blocks as one message."""
+    return _measured(Nowhere(), blocks, sized)
+
+
+def back(blocks: int, sized: bool) -> Memory:
+    """Opens such a message while it is sealed, piece by piece."""
+    with cmstream.DecryptWriter(Nowhere(), samples.identity(), message=True) as opened:
+        found = _measured(opened, blocks, sized)
+    return Memory(peak(), found.grown + max(0, peak() - found.peak))
+
+
+def _measured(sink: Sink, blocks: int, sized: bool) -> Memory:
     size = len(HEAD) + blocks * len(LINE_BLOCK) if sized else None
     early = 0
-    with cmstream.EncryptWriter(Nowhere(), samples.recipients(), form="message", size=size) as out:
+    with cmstream.EncryptWriter(sink, samples.recipients(), form="message", size=size) as out:
         out.write(HEAD)
         for number in range(blocks):
             out.write(LINE_BLOCK)
             if number == EARLY:
                 early = peak()
-    return Memory(peak(), peak() - early)
+    return Memory(peak(), max(0, peak() - early))  # the kernel counts a few pages late
 
 
-def main() -> None:
-    """Streams with size and without; ends with 1 if the memory passes its limit or grows."""
-    parser = argparse.ArgumentParser(description="Resident memory of one large stream.")
-    parser.add_argument("--gib", type=float, default=4)
-    gib = parser.parse_args().gib
+def shapes(way: Callable[[int, bool], Memory], gib: float) -> dict[str, Memory]:
+    """Of a way, without size and with it."""
     blocks = max(int(gib * (1 << 30)) // len(LINE_BLOCK), EARLY + 1)
     # A process for each shape: a peak never falls.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        found = pool.starmap(stream, [(blocks, False), (blocks, True)], chunksize=1)
-    for shape, memory in zip(("BER, size unknown", "DER, size known"), found, strict=True):
-        print(f"{gib:g} GiB, {shape}: peak {memory.peak / (1 << 20):.1f} MiB, "
-              f"grew by {memory.grown >> 10} KiB; limit {LIMIT >> 20} MiB")  # fmt: skip
-    sys.exit(any(m.peak > LIMIT or m.grown > GROWTH for m in found))
+        found = pool.starmap(way, [(blocks, False), (blocks, True)], chunksize=1)
+    return dict(zip(("BER, size unknown", "DER, size known"), found, strict=True))
+
+
+def text(what: str, gib: float, found: dict[str, Memory]) -> Iterator[str]:
+    """A line for each shape."""
+    for shape, memory in found.items():
+        yield (f"{gib:g} GiB {what}, {shape}: peak {memory.peak / (1 << 20):.1f} MiB, "
+               f"grew by {memory.grown >> 10} KiB; limit {LIMIT >> 20} MiB")  # fmt: skip
+
+
+def main() -> None:
+    """Both ways, with size and without; ends with 1 if the memory passes its limit or grows."""
+    parser = argparse.ArgumentParser(description="Resident memory of one large stream.")
+    parser.add_argument("--gib", type=float, default=4)
+    gib = parser.parse_args().gib
+    every: list[Memory] = []
+    for what, way in {"sealed": stream, "sealed and opened": back}.items():
+        found = shapes(way, gib)
+        print(*text(what, gib, found), sep="\n", flush=True)
+        every += found.values()
+    sys.exit(any(m.peak > LIMIT or m.grown > GROWTH for m in every))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ from engines import Engine, in_turn, one_by_one
 from samples import recipients
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engines import Lab, Run
     from samples import Column
+
+    Context = Callable[[int], cmstream.Encryptor | cmstream.Decryptor]
 
 CHUNK = 256 << 10
 WIDTHS = (1, 8, 32, 128)
@@ -32,14 +34,17 @@ def one_message() -> list[Engine]:
     """The ways to seal one message at a time."""
     to = recipients()
 
+    def context(size: int) -> cmstream.Encryptor:
+        return cmstream.encryptor(to, size=size, form="message")
+
     def write(data: bytes) -> None:
         with cmstream.EncryptWriter(_Nowhere(), to, form="message", size=len(data)) as out:
             out.write(data)
 
     return [
         one_by_one("cmstream encrypt_message", lambda data: cmstream.encrypt_message(data, to)),
-        Engine("cmstream update_into, 256 KiB", lambda column: _pushed(column, to, CHUNK)),
-        Engine("cmstream update_into, whole", lambda column: _pushed_whole(column, to)),
+        Engine("cmstream update_into, 256 KiB", lambda column: pushed(column, context, CHUNK)),
+        Engine("cmstream update_into, whole", lambda column: _pushed_whole(column, context)),
         one_by_one("cmstream EncryptWriter", write),
     ]
 
@@ -75,21 +80,21 @@ class _Nowhere:
         return len(data)
 
 
-def _pushed_whole(column: Column, to: cmstream.Recipients) -> Run | None:
+def _pushed_whole(column: Column, context: Context) -> Run | None:
     # Of shorter messages the other row is the same.
-    return _pushed(column, to, column.longest) if column.longest > CHUNK else None
+    return pushed(column, context, column.longest) if column.longest > CHUNK else None
 
 
-def _pushed(column: Column, to: cmstream.Recipients, chunk: int) -> Run:
-    first = cmstream.encryptor(to, size=column.longest, form="message")
-    buffer = bytearray(first.bound(min(chunk, column.longest)))
+def pushed(column: Column, context: Context, chunk: int) -> Run:
+    """Each message through a push stream, which ``context`` gives for its length, in pieces."""
+    buffer = bytearray(context(column.longest).bound(min(chunk, column.longest)))
 
     def push(data: bytes) -> None:
         view = memoryview(data)
-        context = cmstream.encryptor(to, size=len(data), form="message")
+        stream = context(len(data))
         for start in range(0, len(data), chunk):
-            context.update_into(view[start : start + chunk], buffer)
-        context.finalize_into(buffer)
+            stream.update_into(view[start : start + chunk], buffer)
+        stream.finalize_into(buffer)
 
     return in_turn(column, column.messages, push)
 

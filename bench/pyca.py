@@ -1,4 +1,4 @@
-"""The Python package `cryptography`: its PKCS7EnvelopeBuilder, in two forms."""
+"""The Python package `cryptography`: its PKCS7EnvelopeBuilder, in two forms, and the way back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509 import load_der_x509_certificate
 
-from engines import Engine, one_by_one
-from samples import certificate
+from engines import Absent, Engine, one_by_one
+from goals import PYCA_BACK
+from samples import certificate, identity
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -22,9 +23,22 @@ if TYPE_CHECKING:
 
 def engines(lab: Lab) -> list[Engine]:
     """SMIME as a message needs it; DER with nothing but the encryption."""
+    _name_version(lab)
+    return [one_by_one("cryptography SMIME", smime), one_by_one("cryptography DER", der)]
+
+
+def openers(lab: Lab) -> list[Engine]:
+    """``pkcs7_decrypt_smime``, where this release has it."""
+    if not hasattr(pkcs7, "pkcs7_decrypt_smime"):
+        raise Absent("this release has no pkcs7_decrypt_smime")
+    _name_version(lab)
+    key = identity().key
+    return [one_by_one(PYCA_BACK, lambda data: pkcs7.pkcs7_decrypt_smime(data, _to(), key, []))]
+
+
+def _name_version(lab: Lab) -> None:
     version = f"cryptography {cryptography.__version__} with {backend.openssl_version_text()}"
     lab.versions["cryptography"] = version
-    return [one_by_one("cryptography SMIME", smime), one_by_one("cryptography DER", der)]
 
 
 def smime(data: bytes) -> bytes:

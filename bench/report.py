@@ -12,7 +12,7 @@ import cmstream
 from goals import CHAIN, MANY, OPENSSL, PYCA, WIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from goals import Figures, Reached, Row
 
@@ -20,7 +20,8 @@ _CAPTION = """\
 µs a message, AES-256-CBC, one RSA-2048 recipient, median; in brackets how many times as fast as
 OpenSSL's libcrypto in its better mode."""
 PIECE = "piece "
-PEERS = (OPENSSL, PYCA, CHAIN, WIDE)
+PEERS = {OPENSSL: "x OpenSSL", PYCA: "x pyca", CHAIN: "of chain", WIDE: "of wide"}
+"""What rows are compared with, and how a table's head says so."""
 REST = "memory and the rest"
 
 MAIN = (
@@ -63,10 +64,10 @@ def _processor() -> str:
     return platform.processor()
 
 
-def ratios(row: Row) -> dict[str, dict[str, float]]:
+def ratios(row: Row, peers: Iterable[str] = PEERS) -> dict[str, dict[str, float]]:
     """How many times as fast as each peer and limit every engine is, by medians."""
     return {
-        name: {peer: row[peer].median / figure.median for peer in PEERS if peer in row}
+        name: {peer: row[peer].median / figure.median for peer in peers if peer in row}
         for name, figure in row.items()
     }
 
@@ -93,16 +94,13 @@ def heading(versions: Iterable[str]) -> Iterator[str]:
 # As text
 
 
-def text(label: str, row: Row) -> Iterator[str]:
+def text(label: str, row: Row, peers: Mapping[str, str] = PEERS) -> Iterator[str]:
     """Every figure of a column."""
     yield (f"{label:48}{'median µs':>12}{'best µs':>12}{'spread':>8}{'n':>4}"
-           f"{'x OpenSSL':>11}{'x pyca':>9}{'of chain':>10}{'of wide':>9}")  # fmt: skip
-    for name, found in ratios(row).items():
+           f"{''.join(f'{head:>11}' for head in peers.values())}")  # fmt: skip
+    for name, found in ratios(row, peers).items():
         figure = row[name]
-        cells = "".join(
-            f"{found[peer]:{width}.2f}" if peer in found else f"{'-':>{width}}"
-            for peer, width in zip(PEERS, (11, 9, 10, 9), strict=True)
-        )
+        cells = "".join(f"{found[peer]:11.2f}" if peer in found else f"{'-':>11}" for peer in peers)
         yield (f"{name:48}{figure.median * 1e6:12.2f}{figure.best * 1e6:12.2f}"
                f"{figure.spread:8.0%}{figure.samples:4}{cells}")  # fmt: skip
 
@@ -112,7 +110,7 @@ def goals_text(found: Iterable[Reached]) -> Iterator[str]:
     yield f"{'goal':44}{'size':>8}{'at least':>10}{'aim':>7}{'reached':>9}{'by best':>9}"
     for one in found:
         goal = one.goal
-        yield (f"{goal.text:44}{goal.column:>8}{goal.least:10g}{goal.aim:7g}"
+        yield (f"{goal.text:44}{goal.column:>8}{goal.least:10.3g}{goal.aim:7g}"
                f"{one.median:9.2f}{one.best:9.2f}  {one.verdict}")  # fmt: skip
 
 
@@ -126,17 +124,18 @@ def markdown(versions: Iterable[str], figures: Figures, found: Iterable[Reached]
     parts = [
         "\n".join(heading(versions)),
         _CAPTION,
-        _table("", [n for n in MAIN if n in names], figures),
-        _table("in batches", batches, figures),
-        _table("limits", [n for n in LIMITS if n in names], figures),
-        _goals(found),
+        table("", [n for n in MAIN if n in names], figures),
+        table("in batches", batches, figures),
+        table("limits", [n for n in LIMITS if n in names], figures),
+        goals_table(found),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(title: str, names: Iterable[str], figures: Figures) -> str:
+def table(title: str, names: Iterable[str], figures: Figures, peer: str = OPENSSL) -> str:
+    """Rows by columns; in brackets how many times as fast as ``peer``."""
     lines = [_line(title, figures), _line("---", ["---:"] * len(figures))]
-    lines += [_line(name, (_cell(name, row) for row in figures.values())) for name in names]
+    lines += [_line(name, (_cell(name, row, peer) for row in figures.values())) for name in names]
     return "\n".join(lines)
 
 
@@ -145,13 +144,13 @@ def _line(*cells: Any) -> str:
     return f"| {' | '.join([first, *rest])} |"
 
 
-def _cell(name: str, row: Row) -> str:
+def _cell(name: str, row: Row, peer: str) -> str:
     if name not in row:
         return ""
     micros = row[name].median * 1e6
     # Three digits, as far as they are figures at all.
     value = f"{micros:,.0f}" if micros >= 100 else f"{micros:.{2 if micros < 10 else 1}f}"
-    times = f" ({_short(row[OPENSSL].median / row[name].median)})" if OPENSSL in row else ""
+    times = f" ({_short(row[peer].median / row[name].median)})" if peer in row else ""
     return value + times
 
 
@@ -159,10 +158,11 @@ def _short(ratio: float) -> str:
     return f"{ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f}"
 
 
-def _goals(found: Iterable[Reached]) -> str:
+def goals_table(found: Iterable[Reached]) -> str:
+    """What was to be reached and what was."""
     lines = ["| goal | size | at least | aim | reached |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [
-        f"| {goal.text} | {goal.column} | {goal.least:g} | {goal.aim:g} | {median:.2f} |"
+        f"| {goal.text} | {goal.column} | {goal.least:.3g} | {goal.aim:g} | {median:.2f} |"
         for goal, median, _ in found
     ]
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""A recipient, and the messages that are measured: a column for each size, and one of all sizes."""
+"""A recipient with its private key, and the messages that are measured: a column for each size, and
+one of all sizes."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 import cmstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CERTIFICATE = Path(__file__).parent.parent / "tests" / "samples" / "alice.pem"
+PRIVATE_KEY = CERTIFICATE.with_name("alice.key.pem")
 
 SIZES = {
     "1 KiB": (1 << 10, 256),
@@ -59,6 +63,13 @@ def column(name: str, share: int = 1) -> Column:
     return Column(name, [message(size, number) for number, size in enumerate(sizes)], mixed)
 
 
+def sealed(name: str, share: int = 1) -> Column:
+    """The same messages, each as the S/MIME message that it becomes."""
+    plain, to = column(name, share), recipients()
+    every = [cmstream.encrypt_message(one, to) for one in plain.messages]
+    return Column(name, every, plain.mixed)
+
+
 def _mixed_sizes() -> list[int]:
     """Lognormal, always the same."""
     normal = statistics.NormalDist(math.log(MIX_MEDIAN), MIX_SIGMA)
@@ -87,3 +98,14 @@ def certificate() -> bytes:
     """The recipient's, in DER."""
     (recipient,) = recipients()
     return recipient.der
+
+
+def identity() -> cmstream.Identity:
+    """The recipient's."""
+    return cmstream.Identity.from_pem(PRIVATE_KEY.read_bytes(), CERTIFICATE.read_bytes())
+
+
+def private_key() -> bytes:
+    """The recipient's, in DER."""
+    key = identity().key
+    return bytes(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))

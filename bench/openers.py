@@ -1,0 +1,47 @@
+"""cmstream's rows of the way back: each way to open a message, and many in one call."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import cmstream
+import ours
+from engines import Engine, in_turn, one_by_one
+from goals import MANY_BACK, MESSAGE_BACK
+from samples import identity
+
+if TYPE_CHECKING:
+    from engines import Run
+    from samples import Column
+
+
+def engines() -> list[Engine]:
+    """All rows. Each gives whole messages."""
+    who = identity()
+    return [
+        one_by_one(MESSAGE_BACK, lambda data: cmstream.decrypt_message(data, who)),
+        Engine("cmstream decryptor, 256 KiB", lambda column: _pushed(column, who)),
+        Engine("cmstream DecryptReader", lambda column: _read(column, who)),
+        Engine(MANY_BACK, lambda column: _many(column, who)),
+    ]
+
+
+def _pushed(column: Column, who: cmstream.Identity) -> Run:
+    return ours.pushed(column, lambda _: cmstream.decryptor(who, message=True), ours.CHUNK)
+
+
+def _read(column: Column, who: cmstream.Identity) -> Run:
+    buffer = bytearray(ours.CHUNK)
+
+    def read(data: bytes) -> None:
+        with cmstream.DecryptReader(io.BytesIO(data), who, message=True) as source:
+            while source.readinto(buffer):
+                pass
+
+    return in_turn(column, column.messages, read)
+
+
+def _many(column: Column, who: cmstream.Identity) -> Run:
+    jobs = [(data, who) for data in column.messages]
+    return lambda: len(cmstream.decrypt_many(jobs))
