@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
     except Exception as error:  # noqa: BLE001 - a mail server must be told to try again
-        return _fail(os.EX_TEMPFAIL, f"unexpected {type(error).__name__}: nothing was sealed")
+        return _fail(os.EX_TEMPFAIL, f"unexpected {type(error).__name__}: try again")
     return os.EX_OK
 
 
