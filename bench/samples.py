@@ -30,7 +30,7 @@ SIZES = {
 """Octets of a message, and how many of them are in hand at once."""
 
 MIX = "mix"
-MIX_COUNT, MIX_MEDIAN, MIX_LEAST, MIX_MOST = 256, 30 << 10, 1 << 10, 10 << 20
+MIX_COUNT, MIX_MEDIAN, MIX_LEAST, MIX_MOST = 512, 30 << 10, 1 << 10, 10 << 20
 MIX_SIGMA = 1.5  # with this median: three times as much on average, and a few of several MiB
 
 
