@@ -7,6 +7,7 @@ import errno
 import io
 import itertools
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -17,10 +18,14 @@ from .cms import Recipients
 from .command import (
     Failure,
     Parser,
+    Stopped,
     add_password,
     certificates,
+    hold_standard_streams,
     open_input,
     report,
+    say,
+    stoppable,
     subcommand,
     warn,
 )
@@ -49,9 +54,11 @@ examples:
   cmstream encrypt -r alice.pem -r bob.pem < message.eml > sealed.eml
   cmstream encrypt --binary -r alice.pem --form pem -o scan.pem scan.tiff
 
-A message that is encrypted already passes unchanged (--already-encrypted). The output appears
-only when it is complete. Exit codes: 64 usage, 65 bad certificate or message, 66 no such input,
-73 the output can't be created, 75 try again.
+A message that is encrypted already passes unchanged (--already-encrypted). A file appears only
+when it is complete, with mode 0600 if it is new; on a pipe, what comes before an error isn't all.
+What is wrong with a certificate is warned of, and it is used all the same (--refuse). Exit
+codes: 64 usage, 65 bad certificate or message, 66 no such input, 73 the output can't be created,
+75 try again.
 """
 
 _CERT_EXAMPLES = """\
@@ -64,10 +71,13 @@ examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit code; no exception leaves it but SystemExit."""
+    hold_standard_streams()
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
-        sys.stdout.flush()
+        with stoppable():
+            options.run(options)
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except Failure as failure:
         return _fail(failure.code, str(failure))
     except CmstreamError as error:
@@ -77,7 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(*_os_failure(error))
     except KeyboardInterrupt:
-        return _fail(130, "interrupted")
+        return _fail(128 + signal.SIGINT, "interrupted")
+    except Stopped as stopped:
+        return _fail(128 + stopped.number, "stopped")
     except Exception as error:  # noqa: BLE001 - a mail server must be told to try again
         return _fail(os.EX_TEMPFAIL, f"unexpected {type(error).__name__}: try again")
     return os.EX_OK
@@ -85,16 +97,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fail(code: int, message: str) -> int:
     # What is still buffered must not follow, or the output would look complete.
-    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
     print(f"cmstream: {message}", file=sys.stderr)
     return code
+
+
+_NO_PLACE = {
+    errno.ENOENT,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EBADF,
+}
 
 
 def _os_failure(error: OSError) -> tuple[int, str]:
     name = f"{error.filename}: " if error.filename else ""
     text = f"{name}{error.strerror or error}"
-    if error.errno in {errno.ENOENT, errno.EISDIR, errno.EACCES, errno.ENOTDIR, errno.EPERM}:
+    if error.errno in _NO_PLACE:
         return os.EX_CANTCREAT, f"can't write: {text}"
     return os.EX_TEMPFAIL, text
 
@@ -115,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
 def _version() -> str:
     rows = (
         f"{what}: {names[0]} in use; this machine has {', '.join(names)}"
+        if names
+        else f"{what}: by cryptography"
         for what, names in kernels().items()
     )
     return f"cmstream {__version__}; CMSTREAM_CPU=NAME lowers the kernels; " + "; ".join(rows)
@@ -127,12 +152,17 @@ def _add_encrypt(commands: Any) -> None:
     add("-r", "--recipient", action="append", required=True, metavar="CERT",
         help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
-    add("--cipher", choices=get_args(policy.Cipher), default=policy.DEFAULT.cipher)
-    add("--key-transport", choices=get_args(policy.KeyTransport), default="pkcs1v15")
-    add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial")
-    add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted), default="pass")
+    add("--cipher", choices=get_args(policy.Cipher), default=policy.DEFAULT.cipher,
+        help="of the content; default: %(default)s")  # fmt: skip
+    add("--key-transport", choices=get_args(policy.KeyTransport), default="pkcs1v15",
+        help="of its key; default: %(default)s, which every mail program reads")  # fmt: skip
+    add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
+        help="how recipients are named; default: %(default)s")  # fmt: skip
+    add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted), default="pass",
+        help="what becomes of a mail that is encrypted already; default: %(default)s")  # fmt: skip
     add("--refuse", action="append", default=[], choices=sorted(policy.PROBLEMS), metavar="CODE",
-        help="refuse a certificate with this problem, such as expired")  # fmt: skip
+        help="refuse a certificate with this problem instead of warning; may be given several "
+        f"times: {', '.join(sorted(policy.PROBLEMS))}")  # fmt: skip
     add("--binary", action="store_true", help="the input is no mail: any octets")
     add("--form", choices=["der", "pem", "smime"], help="of the output, with --binary; default der")
     add_password(add)
@@ -162,7 +192,7 @@ def _add_cert(commands: Any) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     file = certificates(options.file, options)
-    print(show.as_json(file) if options.json else show.as_text(file))
+    say(show.as_json(file) if options.json else show.as_text(file))
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -185,7 +215,7 @@ def _encrypt(options: argparse.Namespace) -> None:
     if options.form and not options.binary:
         raise Failure(os.EX_USAGE, "--form goes with --binary: a message becomes a message")
     form: Form = (options.form or "der") if options.binary else "message"
-    if form == "der" and options.output == "-" and sys.stdout.isatty():
+    if form == "der" and options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")
     chosen = policy.Policy(
         cipher=options.cipher,

@@ -7,7 +7,16 @@ import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import show
-from .command import Failure, add_password, certificates, open_input, read, subcommand, unlocked
+from .command import (
+    Failure,
+    add_password,
+    certificates,
+    open_input,
+    read,
+    say,
+    subcommand,
+    unlocked,
+)
 from .identity import Identity
 from .inspection import inspect
 from .output import output
@@ -102,4 +111,4 @@ def _inspect(options: argparse.Namespace) -> None:
     known = [r for name in options.recipient for r in certificates(name, options).recipients]
     with open_input(options.input) as source:
         found = inspect(source, certificates=known)
-    print(show.inspection_json(found) if options.json else show.inspection_text(found))
+    say(show.inspection_json(found) if options.json else show.inspection_text(found))

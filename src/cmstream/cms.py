@@ -60,7 +60,10 @@ class Recipients:
     """
 
     def __init__(self, recipients: Iterable[Recipient]) -> None:
-        self._recipients = tuple({r.fingerprint: r for r in recipients}.values())
+        every = tuple(recipients)
+        if not all(isinstance(one, Recipient) for one in every):
+            raise TypeError("to: give Recipient objects, as load_recipients makes them")
+        self._recipients = tuple({r.fingerprint: r for r in every}.values())
         self._prepared: dict[Policy, tuple[_Template, ...]] = {}
         self._addressees: dict[tuple[Policy, bool], _core.Addressees] = {}
         self._latest: tuple[Policy, bool, _core.Addressees] | None = None

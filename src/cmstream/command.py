@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from .certificates import read_certificates
 from .errors import CmstreamError
+from .output import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .certificates import CertificateFile
 
@@ -25,6 +29,43 @@ class Failure(Exception):  # noqa: N818 - an ending, not always an error
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Stopped(BaseException):
+    """Somebody asks the process to end, by SIGTERM or SIGHUP; ``number``: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raises Stopped where these signals would end the process and leave a temporary file."""
+
+    def stop(number: int, _: object) -> None:
+        raise Stopped(number)
+
+    ours = threading.current_thread() is threading.main_thread()  # others can't have handlers
+    signals = (signal.SIGTERM, signal.SIGHUP) if ours else ()
+    before = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def hold_standard_streams() -> None:
+    """Where a standard stream was closed, puts something in its place: no file that is opened later
+    must get its number, and with it what is meant for the stream."""
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,10 +97,17 @@ def add_password(add: Any) -> None:
 
 def read(name: str) -> bytes:
     """A whole file. Raises Failure with 66."""
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None
+    with open_input(name) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None
+
+
+def say(text: str) -> None:
+    """Prints on standard output, which must be there."""
+    with output("-") as out:
+        out.write(text.encode() + b"\n")
 
 
 def password(options: argparse.Namespace) -> str | bytes | None:
@@ -86,18 +134,27 @@ def unlocked(name: str, options: argparse.Namespace, load: Callable[[str | bytes
         try:
             return load(password(options))
         except CmstreamError as error:
-            if error.code != "password-needed" or not sys.stdin.isatty():
+            if error.code != "password-needed":
                 raise
-        return load(ask(name))
+            secret = ask(name)
+            if secret is None:
+                text = f"{name}: {error}: give --password-file or --password-env [{error.code}]"
+                raise Failure(os.EX_DATAERR, text) from None
+        return load(secret)
     except CmstreamError as error:
         raise Failure(os.EX_DATAERR, f"{name}: {error} [{error.code}]") from None
 
 
-def ask(name: str) -> str:
-    """Asks on the terminal."""
+def ask(name: str) -> str | None:
+    """Asks on the terminal; None if there is none, or no answer."""
     from getpass import getpass  # noqa: PLC0415 - slow to import, seldom wanted
 
-    return getpass(f"Password of {name}: ")
+    if sys.stdin is None or not sys.stdin.isatty():
+        return None
+    try:
+        return getpass(f"Password of {name}: ")
+    except EOFError:
+        return None
 
 
 def report(name: str, file: CertificateFile) -> None:
@@ -115,6 +172,8 @@ def warn(text: str) -> None:
 
 def open_input(name: str) -> BinaryIO:
     """The file, or standard input. Raises Failure with 66."""
+    if name == "-" and sys.stdin is None:
+        raise Failure(os.EX_NOINPUT, "can't read standard input: it is closed")
     if name == "-":
         return sys.stdin.buffer
     try:

@@ -88,7 +88,8 @@ def _put(buffer: Buffer, start: int, octets: bytes) -> int:
 def _cipher(envelope: Envelope) -> enveloped.Cipher:
     cipher = enveloped.CIPHERS.get(envelope.cipher)
     if cipher is None or envelope.content_type != "enveloped-data":
-        raise envelope_error("unsupported-cipher", f"its cipher is {envelope.cipher}")
+        name = enveloped.cipher_name(envelope.cipher)
+        raise envelope_error("unsupported-cipher", f"its cipher is {name}, which isn't supported")
     return cipher
 
 

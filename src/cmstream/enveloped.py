@@ -50,11 +50,24 @@ CIPHERS = {
     "1.2.840.113549.3.7": Cipher("des-ede3-cbc", 24, 8),
 }
 
+NOT_YET = {
+    "2.16.840.1.101.3.4.1.6": "aes128-gcm",
+    "2.16.840.1.101.3.4.1.46": "aes256-gcm",
+    "1.2.840.113549.1.9.16.3.18": "chacha20-poly1305",
+    "1.2.840.113549.3.2": "rc2-cbc",
+}
+"""Ciphers that have a name, and aren't opened."""
+
 ALGORITHMS = {
     "1.2.840.113549.1.1.1": "rsa-pkcs1v15",
     "1.2.840.113549.1.1.7": "rsa-oaep",
 }
 """What encrypts a key, as far as it has a name here."""
+
+
+def cipher_name(oid: str) -> str:
+    """As far as it has one."""
+    return CIPHERS[oid].name if oid in CIPHERS else NOT_YET.get(oid, oid)
 
 
 class Name(NamedTuple):

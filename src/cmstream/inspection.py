@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from .enveloped import ALGORITHMS, CIPHERS, Envelope, Name, RecipientInfo
+from .enveloped import ALGORITHMS, Envelope, Name, RecipientInfo, cipher_name
 from .opener import Opener
 from .streams import CHUNK, chunks
 
@@ -92,14 +92,13 @@ class _Inspector(Opener):
     def result(self, certificates: tuple[Recipient, ...]) -> Inspection:
         start, opening, envelope = self._start, self._opening, self._envelope
         assert start and opening and envelope  # noqa: S101, PT018 - else finalize has raised
-        cipher = CIPHERS.get(envelope.cipher)
         return Inspection(
             form="mail" if start.head else start.armour,
             content_type=envelope.content_type,
             encoding="BER" if opening.is_ber else "DER",
             version=envelope.version,
             inner_type=envelope.inner_type,
-            cipher=cipher.name if cipher else envelope.cipher,
+            cipher=cipher_name(envelope.cipher),
             content_octets=opening.content_len,
             addressees=tuple(
                 _addressee(info, name, certificates)

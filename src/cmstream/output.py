@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -23,17 +24,20 @@ def output(target: str) -> Iterator[BinaryIO]:
     doesn't; the permissions of a file that was there are kept. A device or a pipe is written
     directly. Raises OSError.
     """
+    if target == "-" and sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed", "standard output")
     if target == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    path = Path(os.path.realpath(target))
-    mode = _mode(path)
+    mode = _mode(Path(target))
     if mode is not None and not stat.S_ISREG(mode):
-        with path.open("wb", buffering=0) as file:
+        with Path(target).open("wb", buffering=0) as file:
             yield file
         return
-    with _replacing(path, mode) as file:
+    if not target or target.endswith(os.sep):
+        raise OSError(errno.EISDIR, "a folder is no file to write to", target)
+    with _replacing(Path(os.path.realpath(target)), mode) as file:
         yield file
 
 
@@ -46,7 +50,10 @@ def _mode(path: Path) -> int | None:
 
 @contextmanager
 def _replacing(path: Path, mode: int | None) -> Iterator[BinaryIO]:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:  # says the name that was asked for
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -60,6 +60,8 @@ class Policy:
             if value not in allowed:
                 raise ValueError(f"{name}={value!r}: choose one of {', '.join(allowed)}")
         for name in ("refuse", "warn"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: give a set of codes, not one text")  # noqa: TRY004
             codes = frozenset(getattr(self, name))
             if unknown := sorted(codes - PROBLEMS):
                 raise ValueError(f"{name}: no such problem: {', '.join(map(repr, unknown))}")

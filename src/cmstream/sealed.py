@@ -67,7 +67,9 @@ def _is_binary(octets: Buffer, *, final: bool) -> bool:
 
 def _mail_start(beginning: Buffer, head: bytes, kind: bytes, *, final: bool) -> Start | None:
     if kind not in _TYPES:
-        raise envelope_error("not-enveloped", f"its type is {kind.decode('ascii', 'replace')}")
+        raise envelope_error(
+            "not-enveloped", f"its type is {kind.decode('ascii', 'replace')}, which isn't encrypted"
+        )
     encoding = mime.transfer_encoding(head)
     offset = len(head)
     if encoding == b"base64":

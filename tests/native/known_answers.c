@@ -90,7 +90,7 @@ static void verify(const struct message *message, const struct lane *before, siz
 /* `count` messages of as many blocks, their work cut into two calls. */
 static void trial(unsigned count, size_t key_len, size_t blocks)
 {
-    struct lane *lanes[MOST_LANES], before[MOST_LANES];
+    struct lane *lanes[MOST_LANES] = {NULL}, before[MOST_LANES];
     size_t first = below((uint32_t)blocks + 1);
 
     for (unsigned i = 0; i < count; i++) {
@@ -274,7 +274,7 @@ static void test_stack(void)
 
 static void test_mixes(void)
 {
-    struct lane *lanes[AES_MOST_LANES], before[AES_MOST_LANES];
+    struct lane *lanes[AES_MOST_LANES] = {NULL}, before[AES_MOST_LANES];
 
     row = aes_kernel_at(0);
     for (unsigned i = 0; i < TRIALS; i++) {
