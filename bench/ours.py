@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CHUNK = 256 << 10
 WIDTHS = (1, 8, 32, 128)
-STRETCH = 0.02  # seconds that a thread works at least, so that its start doesn't show
+STRETCH = 0.15  # seconds that a thread works at least, so that its start doesn't show
 
 
 def engines(lab: Lab) -> list[Engine]:

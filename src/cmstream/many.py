@@ -26,6 +26,10 @@ GROUP_OCTETS = 64 << 20
 GROUP_LEAST = 16
 """The most messages, and octets of them, that go through C in one call; but so many as it takes at
 once do, of whatever length."""
+SHORT_COUNT = 128
+SHORT_OCTETS = 1 << 20
+"""So many messages of less than that together are a group too: they and their answers stay in the
+cache."""
 
 POOL_LIMIT = 128 << 20
 """The most octets that stay with the process for answers to come."""
@@ -133,12 +137,21 @@ def _raise_first(answers: list[Answer]) -> None:
 # Jobs and groups
 
 
+_PAIR = 2
+
+
 def _job(order: Order, policy: Policy) -> Job | Exception:
     try:
-        data, to, *own = order
-        return job(data, as_recipients(to), own[0] if own else policy)
+        data, to, policy = order if len(order) != _PAIR else (*order, policy)
+        return job(data, as_recipients(to), policy)
     except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
         return error
+
+
+def _is_full(count: int, octets: int, more: int) -> bool:
+    if count >= SHORT_COUNT and octets < SHORT_OCTETS:
+        return True
+    return count == GROUP_COUNT or (count >= GROUP_LEAST and octets + more > GROUP_OCTETS)
 
 
 def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exception]]:
@@ -147,8 +160,7 @@ def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exce
     for order in orders:
         one = _job(order, policy)
         size = len(one.data) if isinstance(one, Job) else 0
-        full = len(group) >= GROUP_LEAST and octets + size > GROUP_OCTETS
-        if full or len(group) == GROUP_COUNT:
+        if group and _is_full(len(group), octets, size):
             yield group
             group, octets = [], 0
         group.append(one)

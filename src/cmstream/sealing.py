@@ -115,7 +115,7 @@ def _seal(
 class Job(NamedTuple):
     """A message or content to be sealed, with what C needs of its recipients."""
 
-    data: memoryview
+    data: bytes | memoryview
     to: Recipients
     policy: Policy
     addressees: _core.Addressees
@@ -123,8 +123,9 @@ class Job(NamedTuple):
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
     """Raises RecipientError; TypeError where ``data`` isn't bytes-like and contiguous."""
+    octets = data if type(data) is bytes else memoryview(data).cast("B")
     # Half as long as by the class's own constructor.
-    return Job._make((memoryview(data).cast("B"), to, policy, to.addressees(policy)))
+    return Job._make((octets, to, policy, to.addressees(policy)))
 
 
 class Group:
@@ -151,7 +152,7 @@ class Group:
         total = self._batch.total(index)
         try:
             if body is not None and passes(
-                bytes(job.data[:body]), job.data[body:], job.policy, complete=True
+                bytes(job.data[:body]), memoryview(job.data)[body:], job.policy, complete=True
             ):
                 return bytes(job.data)
             if total == _core.ALONE:
@@ -176,13 +177,12 @@ def failure(code: int) -> Exception:
 
 def _alone(job: Job, body: int) -> bytes:
     """A message with more octets of ``Content-*`` fields than a place in C can hold."""
-    line_feeds, _ = _core.count_bare_line_feeds(job.data[body:])
-    seal, inside = message_seal(
-        bytes(job.data[:body]), len(job.data) - body, line_feeds, job.to, job.policy
-    )
-    out = bytearray(seal.bound(len(inside) + len(job.data) - body))
+    head, rest = bytes(job.data[:body]), memoryview(job.data)[body:]
+    line_feeds, _ = _core.count_bare_line_feeds(rest)
+    seal, inside = message_seal(head, len(rest), line_feeds, job.to, job.policy)
+    out = bytearray(seal.bound(len(inside) + len(rest)))
     count = seal.update_into(inside, out)
-    count += seal.update_into(job.data[body:], out, count)
+    count += seal.update_into(rest, out, count)
     return bytes(out[: count + seal.finish_into(out, count)])
 
 
