@@ -20,6 +20,9 @@ LARGE = 4 << 20
 """Octets from which on an answer is large: fresh memory for one costs a page fault for every few
 KiB, all together as much as a sixth of sealing it."""
 
+HUGE_PAGE = 2 << 20
+"""Octets from which on a slab asks for large pages: many messages at once write to many places."""
+
 KEPT_ANSWERS = 2
 KEPT_LIMIT = 48 << 20
 """How many large answers' memory stays with the process when nobody holds them any more, and the
@@ -82,9 +85,9 @@ class Slab:
     """Memory that several answers lie in, one behind the other."""
 
     def __init__(self, size: int) -> None:
-        self._octets = _mapping(size) if size >= LARGE else bytearray(size)
+        self._octets = _mapping(size) if size >= HUGE_PAGE else bytearray(size)
         self._start = _core.pointer(memoryview(self._octets))
-        if size >= LARGE:
+        if size >= HUGE_PAGE:
             _core.expect_large(memoryview(self._octets))
         self._used = 0
         self._unheld = sys.getrefcount(self._octets)
