@@ -221,7 +221,7 @@ def test_der_is_not_written_to_a_terminal():
 def test_a_long_input_shows_a_bar_on_a_terminal_alone(tmp_path):
     source = tmp_path / "in"
     with source.open("wb") as file:
-        file.truncate(300 << 20)
+        file.truncate(600 << 20)
     command = [sys.executable, "-m", "cmstream", "encrypt", "--binary", "-r", CERTIFICATE,
                "-o", "/dev/null", str(source)]  # fmt: skip
     leader, follower = pty.openpty()

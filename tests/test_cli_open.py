@@ -8,6 +8,7 @@ import pty
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -198,17 +199,22 @@ def test_a_full_disk_is_try_again(sealed):
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_long_input_shows_a_bar_on_a_terminal_alone(tmp_path):
-    source = tmp_path / "in"
-    with source.open("wb") as file:
-        file.writelines(cmstream.encrypt_iter([bytes(1 << 20)] * 200, ALICE))
+def test_a_long_input_shows_a_bar_on_a_terminal_alone():
+    sealed = cmstream.encrypt(bytes(20 << 20), ALICE)
     command = [sys.executable, "-m", "cmstream", "decrypt", *map(str, ME), "-o", "/dev/null"]
     leader, follower = pty.openpty()
-    subprocess.run([*command, source], stderr=follower, check=True)
-    os.close(follower)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=follower)
+    for start in range(0, len(sealed), 7 << 20):
+        process.stdin.write(sealed[start : start + (7 << 20)])
+        process.stdin.flush()
+        time.sleep(0.3)  # it takes less than a bar's time for all of it
+    process.stdin.close()
+    assert process.wait(30) == 0
     assert b"MiB/s" in os.read(leader, 10_000)
+    os.close(follower)
     os.close(leader)
-    assert subprocess.run([*command, source], stderr=subprocess.PIPE, check=True).stderr == b""
+    quiet = subprocess.run(command, input=sealed, stderr=subprocess.PIPE, check=True)
+    assert quiet.stderr == b""
 
 
 def test_inspect_in_words(sealed):
