@@ -19,18 +19,21 @@ from cmstream import _core
 from cmstream._native import ffi, lib
 from cmstream.errors import SizeMismatchError
 
-VECTORS = [
-    f"CBC{name}{bits}.rsp"
-    for bits in (128, 256)
-    for name in ("GFSbox", "KeySbox", "VarKey", "VarTxt", "MMT")
-]
+
+def vector_files(*sizes):
+    """NIST's response files for keys of so many bits."""
+    names = ("GFSbox", "KeySbox", "VarKey", "VarTxt", "MMT")
+    return [f"CBC{name}{bits}.rsp" for bits in sizes for name in names]
 
 
-def nist(name):
-    """The encryption vectors of a NIST response file."""
+VECTORS = vector_files(128, 256)
+
+
+def nist(name, *, decryption=False):
+    """The vectors of a NIST response file: those for encryption, or the others."""
     with cryptography_vectors.open_vector_file(f"ciphers/AES/CBC/{name}", "r") as file:
-        text = file.read().partition("[DECRYPT]")[0]
-    for block in text.split("COUNT")[1:]:
+        halves = file.read().partition("[DECRYPT]")
+    for block in halves[2 if decryption else 0].split("COUNT")[1:]:
         fields = dict(line.split(" = ") for line in block.splitlines()[1:] if " = " in line)
         yield tuple(bytes.fromhex(fields[f]) for f in ("KEY", "IV", "PLAINTEXT", "CIPHERTEXT"))
 

@@ -5,27 +5,11 @@ from __future__ import annotations
 
 import random
 
-import cryptography_vectors
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from cmstream._native import ffi, lib
-from test_engine import content_key, guarded
-
-VECTORS = [
-    f"CBC{name}{bits}.rsp"
-    for bits in (128, 192, 256)
-    for name in ("GFSbox", "KeySbox", "VarKey", "VarTxt", "MMT")
-]
-
-
-def nist(name):
-    """The decryption vectors of a NIST response file."""
-    with cryptography_vectors.open_vector_file(f"ciphers/AES/CBC/{name}", "r") as file:
-        text = file.read().partition("[DECRYPT]")[2]
-    for block in text.split("COUNT")[1:]:
-        fields = dict(line.split(" = ") for line in block.splitlines()[1:] if " = " in line)
-        yield tuple(bytes.fromhex(fields[f]) for f in ("KEY", "IV", "CIPHERTEXT", "PLAINTEXT"))
+from test_engine import content_key, guarded, nist, vector_files
 
 
 def decrypt(key, iv, source, blocks, target):
@@ -46,10 +30,10 @@ def encrypted(source, bits, blocks):
     return key, iv, plain, encryptor.update(plain)
 
 
-@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize("name", vector_files(128, 192, 256))
 def test_nist_vectors(level, name):
     count = 0
-    for key, iv, cipher, plain in nist(name):
+    for key, iv, plain, cipher in nist(name, decryption=True):
         assert bare(key, iv, cipher) == plain
         count += 1
     assert count >= 5
