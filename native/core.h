@@ -36,7 +36,7 @@ enum seal_error {
     SEAL_STATE = -5, /* not begun, finished, or failed before */
     SEAL_TOO_LARGE = -6, /* a length beyond 2^63 */
     SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
-    SEAL_ALONE = -8,     /* of many: the fields that go inside are too long for a place */
+    SEAL_ALONE = -8,     /* of many: it goes another way, or has too long fields to go inside */
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
     SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_survey */
 };
@@ -69,6 +69,7 @@ struct seal_to {
     unsigned hole_count;
     unsigned version; /* CMSVersion of the EnvelopedData */
     unsigned key_len; /* 16 or 32: the cipher */
+    unsigned alone;   /* whether these messages can't be among many: SEAL_ALONE */
 };
 
 /* One message on its way: content in, its EnvelopedData out. The caller owns it; it may be used by

@@ -66,6 +66,8 @@ static int64_t survey(struct seal_job *job, unsigned flags)
             return error;
         outside = (int64_t)job->header.outside_len;
     }
+    if (job->to->alone)
+        return SEAL_ALONE;
     total = seal_total(&job->plan);
     return total < 0 ? total : total + outside;
 }

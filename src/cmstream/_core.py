@@ -9,6 +9,7 @@ from cmstream._native import ffi as _ffi
 from cmstream._native import lib as _lib
 
 from .errors import AlreadyFinalized, SizeMismatchError
+from .policy import KEY_LEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,9 +124,9 @@ class Seal:
     wiped there. Not for two threads at once.
     """
 
-    def __init__(self, key_len: int) -> None:
+    def __init__(self, cipher: str) -> None:
         seal = allocate("struct seal *")
-        failed = lib.seal_init(seal, key_len)
+        failed = lib.seal_init(seal, KEY_LEN[cipher])
         self._seal = ffi.gc(seal, lib.seal_abort)
         self._key = lib.seal_key(seal)
         self._begun = self._closed = False
@@ -312,22 +313,30 @@ class Addressees:
     padded."""
 
     def __init__(
-        self, infos: bytes, version: int, key_len: int, holes: list[tuple[int, RsaKey, str]] | None
+        self,
+        infos: bytes,
+        version: int,
+        cipher: str,
+        holes: list[tuple[int, RsaKey, str]] | None,
+        *,
+        alone: bool = False,
     ) -> None:
-        self.wraps, self.version = holes is not None, version
+        """``cipher`` as a Policy names it; ``alone``: messages to them can't be among many."""
+        self.wraps, self.version, self.cipher = holes is not None, version, cipher
         self._keys = [key for _, key, _ in holes or []]
         self._infos = ffi.from_buffer(OCTETS, infos)
         self._holes = ffi.new("struct hole[]", len(holes or []))
         for hole, (at, key, padding) in zip(self._holes, holes or [], strict=True):
             hole.at, hole.key, hole.padding = at, key.struct, _PADDINGS[padding]
-        fields = (self._infos, len(infos), self._holes, len(self._holes), version, key_len)
+        key_len = KEY_LEN[cipher]
+        fields = (self._infos, len(infos), self._holes, len(self._holes), version, key_len, alone)
         self.struct = ffi.new("struct seal_to *", fields)
         self.room = len(infos) if self.wraps else 0
 
 
 # What a batch says instead of a length.
 ALONE: int = lib.SEAL_ALONE
-"""The message's inner header is too long for a batch."""
+"""The message can't be among many: its recipients say so, or its inner header is too long."""
 BARE_LF: int = lib.SEAL_BARE_LF
 """There is a bare line feed behind many that had their carriage return."""
 NO_HEADER_END: int = lib.SEAL_NO_HEADER_END

@@ -144,7 +144,7 @@ def _addressees(templates: tuple[_Template, ...], policy: Policy) -> _core.Addre
         infos += bytes(template.key_octets)
     # The CMSVersion of the EnvelopedData around them (RFC 5652 section 6.1).
     version = 2 if any(template.version for template in templates) else 0
-    return _core.Addressees(infos, version, policy.key_len, _engine_holes(holes))
+    return _core.Addressees(infos, version, policy.cipher, _engine_holes(holes))
 
 
 def _engine_holes(holes: list[tuple[int, _Template]]) -> list[tuple[int, _core.RsaKey, str]] | None:

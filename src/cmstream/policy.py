@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-Cipher = Literal["aes256-cbc", "aes128-cbc"]
-KeyTransport = Literal["pkcs1v15", "oaep-sha256"]
+Cipher = Literal[
+    "aes256-cbc", "aes128-cbc", "aes256-gcm", "aes128-gcm", "chacha20-poly1305", "auto"
+]
+KeyTransport = Literal["pkcs1v15", "oaep-sha256", "oaep-sha384", "oaep-sha512"]
+KeyAgreement = Literal["standard", "explicit-null", "sha1-kdf"]
+HeaderProtection = Literal["baseline", "shy"] | None
 RecipientId = Literal["issuer-serial", "ski"]
 AlreadyEncrypted = Literal["pass", "encrypt", "refuse"]
 
-_KEY_LEN = {"aes256-cbc": 32, "aes128-cbc": 16}
+KEY_LEN = {
+    "aes256-cbc": 32,
+    "aes128-cbc": 16,
+    "aes256-gcm": 32,
+    "aes128-gcm": 16,
+    "chacha20-poly1305": 32,
+}
+"""Octets of each cipher's content-encryption key."""
+AUTHENTICATED = frozenset({"aes256-gcm", "aes128-gcm", "chacha20-poly1305"})
+"""The ciphers that also prove their content unchanged: AuthEnvelopedData (RFC 5083)."""
 
 PROBLEMS = frozenset(
     {
@@ -31,9 +44,17 @@ PROBLEMS = frozenset(
 class Policy:
     """The choices for sealing; immutable, so that one can be shared by all threads.
 
-    ``cipher``: the content-encryption algorithm (RFC 3565), ``"aes256-cbc"`` or ``"aes128-cbc"``.
+    ``cipher``: the content-encryption algorithm: ``"aes256-cbc"`` or ``"aes128-cbc"`` (RFC 3565);
+    ``"aes256-gcm"``, ``"aes128-gcm"`` (RFC 5084) or ``"chacha20-poly1305"`` (RFC 8103), which make
+    AuthEnvelopedData; ``"auto"``: the strongest that all recipients say they read.
     ``key_transport``: ``"pkcs1v15"`` (RFC 8017 section 7.2), which every mail program reads, or
-    ``"oaep-sha256"`` (RFC 3560). ``recipient_id``: how a recipient is named (RFC 5652 section
+    OAEP (RFC 3560) with SHA-256, SHA-384 or SHA-512. ``key_agreement``, for keys on elliptic
+    curves: as the standards say (RFC 5753, RFC 8418), with an explicit NULL in the key wrap's
+    parameters, or with SHA-1 in the key derivation, for programs that want that.
+    ``header_protection``: which of a message's fields the outside still tells (RFC 9788): None
+    protects none, ``"baseline"`` and ``"shy"`` are the policies of those names.
+    ``forbid``: names of ciphers and key transports that must never be used, whatever the
+    recipients wish. ``recipient_id``: how a recipient is named (RFC 5652 section
     6.2.1), ``"issuer-serial"`` or ``"ski"``; a certificate without the extension falls back to
     issuer and serial number. ``already_encrypted``: what becomes of a message that is encrypted
     already: it passes unchanged, is encrypted again, or is refused.
@@ -49,28 +70,29 @@ class Policy:
 
     cipher: Cipher = "aes256-cbc"
     key_transport: KeyTransport = "pkcs1v15"
+    key_agreement: KeyAgreement = "standard"
+    header_protection: HeaderProtection = None
     recipient_id: RecipientId = "issuer-serial"
     already_encrypted: AlreadyEncrypted = "pass"
     refuse: frozenset[str] = frozenset()
     warn: frozenset[str] = PROBLEMS
+    forbid: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise ValueError(f"{name}={value!r}: choose one of {', '.join(allowed)}")
-        for name in ("refuse", "warn"):
+                names = ", ".join(map(str, allowed))
+                raise ValueError(f"{name}={value!r}: choose one of {names}")
+        for name, known in _SETS.items():
             if isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: give a set of codes, not one text")  # noqa: TRY004
             codes = frozenset(getattr(self, name))
-            if unknown := sorted(codes - PROBLEMS):
-                raise ValueError(f"{name}: no such problem: {', '.join(map(repr, unknown))}")
+            if unknown := sorted(codes - known):
+                raise ValueError(f"{name}: there is no {', '.join(map(repr, unknown))}")
             object.__setattr__(self, name, codes)
-
-    @property
-    def key_len(self) -> int:
-        """Octets of the content-encryption key."""
-        return _KEY_LEN[self.cipher]
+        if forbidden := self.forbid & {self.cipher, self.key_transport}:
+            raise ValueError(f"forbid: this very policy uses {', '.join(sorted(forbidden))}")
 
     def clone(self, **changes: Any) -> Policy:
         """This policy with some of its values changed. Raises ValueError and TypeError as the
@@ -78,12 +100,25 @@ class Policy:
         return replace(self, **changes)
 
 
-def _choices() -> dict[str, tuple[str, ...]]:
+def _choices() -> dict[str, tuple[Any, ...]]:
     hints = get_type_hints(Policy)
-    return {name: get_args(hint) for name, hint in hints.items() if get_args(hint)[1:]}
+    return {name: _allowed(hint) for name, hint in hints.items() if get_args(hint)[1:]}
+
+
+def _allowed(hint: Any) -> tuple[Any, ...]:
+    """The values of a Literal, and None where that will do too."""
+    values: list[Any] = []
+    for one in get_args(hint):
+        values += get_args(one) or [None if one is type(None) else one]
+    return tuple(values)
 
 
 _CHOICES = _choices()
+_SETS = {
+    "refuse": PROBLEMS,
+    "warn": PROBLEMS,
+    "forbid": frozenset({*KEY_LEN, *_CHOICES["key_transport"]}),
+}
 
 DEFAULT = Policy()
 """AES-256-CBC, RSA PKCS #1 v1.5, issuer and serial number: what every mail program reads."""

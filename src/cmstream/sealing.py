@@ -94,8 +94,8 @@ def _seal(
     line_ends: LineEnds = "as-is",
 ) -> _core.Seal:
     """A stream into C with a fresh key, which is wrapped for every recipient."""
-    seal = _core.Seal(policy.key_len)
     addressees = to.addressees(policy)
+    seal = _core.Seal(addressees.cipher)
     infos = seal.wrap(addressees) if addressees.wraps else to.wrap(seal.key(), policy)
     seal.plan(
         infos=infos,
@@ -133,7 +133,7 @@ class Group:
     to be all alike."""
 
     def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
-        self._jobs, self._count_all = jobs, count_all
+        self._jobs, self._form, self._count_all = jobs, form, count_all
         self._batch = batch = _core.Batch(
             _FORMS[form], [job.data for job in jobs], [job.addressees for job in jobs]
         )
@@ -156,7 +156,7 @@ class Group:
             ):
                 return bytes(job.data)
             if total == _core.ALONE:
-                return _alone(job, self._batch.body(index))
+                return _alone(job, self._form, self._batch.body(index))
             if total >= 0 and not job.addressees.wraps:
                 self._batch.bring(index, job.to.wrap(self._batch.key(index), job.policy))
         except CmstreamError as error:
@@ -175,15 +175,22 @@ def failure(code: int) -> Exception:
     return ValueError("the sealed message would be longer than 2**63 octets")
 
 
-def _alone(job: Job, body: int) -> bytes:
-    """A message with more octets of ``Content-*`` fields than a place in C can hold."""
-    head, rest = bytes(job.data[:body]), memoryview(job.data)[body:]
-    line_feeds, _ = _core.count_bare_line_feeds(rest)
-    seal, inside = message_seal(head, len(rest), line_feeds, job.to, job.policy)
-    out = bytearray(seal.bound(len(inside) + len(rest)))
-    count = seal.update_into(inside, out)
-    count += seal.update_into(rest, out, count)
-    return bytes(out[: count + seal.finish_into(out, count)])
+def _alone(job: Job, form: Form, body: int) -> bytes:
+    """A message that can't be among many, by a stream of its own."""
+    rest = memoryview(job.data)
+    if form == "message":
+        head, rest = bytes(rest[:body]), rest[body:]
+        line_feeds, _ = _core.count_bare_line_feeds(rest)
+        seal, inside = message_seal(head, len(rest), line_feeds, job.to, job.policy)
+    else:
+        seal, inside = content_seal(job.to, job.policy, form, len(rest)), b""
+
+    def fill(out: memoryview) -> int:
+        count = seal.update_into(inside, out)
+        count += seal.update_into(rest, out, count)
+        return count + seal.finish_into(out, count)
+
+    return filled(seal.bound(len(inside) + len(rest)), fill)
 
 
 def seal_one(job: Job, form: Form) -> bytes:
