@@ -17,7 +17,7 @@ class Effort(NamedTuple):
     """How long to measure."""
 
     rounds: int
-    least: float = 0.005
+    least: float = 0.02
     """Seconds that one sample should last: the clock's grain doesn't show, and of many short ones
     some are left alone by other programs."""
     budget: float = 1.5

@@ -118,14 +118,15 @@ struct seal_form {
     unsigned flags; /* SEAL_BASE64, SEAL_MESSAGE */
 };
 
-/* One of many messages, and its recipients. */
-struct seal_input {
-    const uint8_t *data;
-    size_t len;
-    const struct seal_to *to;
+/* Many messages: of each its octets, how many, and its recipients. */
+struct seal_inputs {
+    const uint8_t *const *data;
+    const size_t *len;
+    const struct seal_to *const *to;
+    size_t count;
 };
 
-/* The same on its way. */
+/* One of them on its way. */
 struct seal_job {
     const uint8_t *data;
     size_t len;
@@ -148,10 +149,10 @@ struct seal_job {
 /* The places of the messages under way. Any memory will do; one call at a time may use it. */
 struct seal_places;
 
-/* Looks at each message: header block, line feeds, lengths; and makes its key. Gives whether one
- * is suspect or has an error. `flags` may have SEAL_COUNT. */
-bool seal_survey(struct seal_job *jobs, const struct seal_input *inputs, size_t count,
-                 const struct seal_form *form, unsigned flags);
+/* Looks at each message: header block, line feeds, lengths; and makes its key. `totals` are then
+ * those of the jobs. Gives whether one is suspect or has an error. `flags` may have SEAL_COUNT. */
+bool seal_survey(struct seal_job *jobs, const struct seal_inputs *inputs,
+                 const struct seal_form *form, unsigned flags, int64_t *totals);
 
 /* Seals all that seal_survey has found good into outs[i], which has room for `total` octets, or is
  * NULL for one that is left out; never beyond that, even if somebody changes a message meanwhile. As

@@ -75,12 +75,12 @@ static int64_t survey(struct seal_job *job, unsigned flags)
 /* Keys for all, as many at a time as the generator gives in one go. Gives whether it failed. */
 static bool make_keys(struct seal_job *jobs, size_t count)
 {
-    enum { KEYS = RANDOM_AT_ONCE / CONTENT_KEY_RANDOM };
+    enum { KEYS = RANDOM_TOGETHER / CONTENT_KEY_RANDOM };
     uint8_t fresh[KEYS * CONTENT_KEY_RANDOM];
     bool failed = false;
 
     for (size_t i = 0; i < count; i++) {
-        if (i % KEYS == 0 && random_fill(fresh, sizeof fresh))
+        if (i % KEYS == 0 && random_fill(fresh, least(KEYS, count - i) * CONTENT_KEY_RANDOM))
             failed = true;
         if (failed && jobs[i].total >= 0)
             jobs[i].total = SEAL_NO_RANDOM;
@@ -90,21 +90,22 @@ static bool make_keys(struct seal_job *jobs, size_t count)
     return failed;
 }
 
-bool seal_survey(struct seal_job *jobs, const struct seal_input *inputs, size_t count,
-                 const struct seal_form *form, unsigned flags)
+bool seal_survey(struct seal_job *jobs, const struct seal_inputs *inputs,
+                 const struct seal_form *form, unsigned flags, int64_t *totals)
 {
     bool unusual = false;
 
-    for (struct seal_job *job = jobs; job < jobs + count; job++, inputs++) {
-        job->data = inputs->data;
-        job->len = inputs->len;
-        job->to = inputs->to;
+    for (size_t i = 0; i < inputs->count; i++) {
+        struct seal_job *job = &jobs[i];
+        job->data = inputs->data[i];
+        job->len = inputs->len[i];
+        job->to = inputs->to[i];
         job->form = form;
         job->infos = NULL;
-        job->total = survey(job, flags);
+        job->total = totals[i] = survey(job, flags);
         unusual |= job->suspect || job->total < 0;
     }
-    return make_keys(jobs, count) || unusual;
+    return make_keys(jobs, inputs->count) || unusual;
 }
 
 void seal_forget(struct seal_job *jobs, size_t count)

@@ -4,7 +4,8 @@
 
 #include "common.h"
 
-enum { RANDOM_AT_ONCE = 256 }; /* octets that one system call gives */
+/* A call costs as much as 150 octets. So what several need is fetched together, up to this. */
+enum { RANDOM_TOGETHER = 4 << 10 };
 
 /* 0, or -1 if it gave nothing. */
 int random_fill(uint8_t *octets, size_t len);

@@ -71,29 +71,45 @@ static void to_octets(const uint64_t *digit, uint8_t *octets, unsigned size)
 
 /* --- padding ---------------------------------------------------------------------------------- */
 
+/* Random octets for the blocks to come. Secret. */
+struct fresh {
+    uint8_t octets[RANDOM_TOGETHER];
+    size_t first, last;
+    size_t wanted; /* how many all of them will take, and a few more */
+};
+
+static int fetch(struct fresh *fresh)
+{
+    fresh->first = 0;
+    fresh->last = least(sizeof fresh->octets, fresh->wanted + fresh->wanted / 128 + 2);
+    return random_fill(fresh->octets, fresh->last);
+}
+
 /* Random octets but zero, each value alike. Zeros are left out: how many there were and where tells
  * nothing of those that stay. */
-static int fill_nonzero(uint8_t *octets, size_t len)
+static int fill_nonzero(struct fresh *fresh, uint8_t *octets, size_t len)
 {
-    uint8_t fresh[RANDOM_AT_ONCE];
-    int error = 0;
-
-    for (size_t filled = 0; filled < len && !error;) {
-        error = random_fill(fresh, sizeof fresh);
-        for (size_t i = 0; i < sizeof fresh && filled < len; i++) {
-            octets[filled] = fresh[i];
-            filled += fresh[i] != 0;
-        }
+    for (size_t filled = 0; filled < len; fresh->first++) {
+        if (fresh->first == fresh->last && fetch(fresh))
+            return -1;
+        octets[filled] = fresh->octets[fresh->first];
+        filled += octets[filled] != 0;
     }
-    wipe(fresh, sizeof fresh);
-    return error;
+    fresh->wanted -= len;
+    return 0;
+}
+
+/* How many random octets are between the secret and what stands before it. */
+static size_t pkcs1_random(const struct rsa_job *job)
+{
+    return job->padding == RSA_PKCS1V15 ? job->key->size - job->secret_len - 3 : 0;
 }
 
 /* RFC 8017 section 7.2.1: 00 02, random octets, 00, the secret. */
-static int pad_pkcs1(const struct rsa_job *job, uint8_t *block)
+static int pad_pkcs1(const struct rsa_job *job, struct fresh *fresh, uint8_t *block)
 {
-    size_t random = job->key->size - job->secret_len - 3;
-    int error = fill_nonzero(block + 2, random);
+    size_t random = pkcs1_random(job);
+    int error = fill_nonzero(fresh, block + 2, random);
 
     block[0] = 0;
     block[1] = 2;
@@ -190,35 +206,54 @@ static bool alike(const struct rsa_key *a, const struct rsa_key *b)
 }
 
 /* Takes one job out of those that are left, and others whose keys are like its. */
-static int wrap_alike(const struct rsa_job *jobs, uint64_t *left)
+static unsigned take_alike(const struct rsa_job *jobs, uint64_t *left,
+                           const struct rsa_job *taken[LANES])
 {
     const struct rsa_key *key = jobs[__builtin_ctzll(*left)].key;
-    uint8_t block[RSA_MOST_OCTETS];
-    struct work work = {.count = 0};
-    int error = 0;
+    unsigned count = 0;
 
-    for (uint64_t rest = *left; rest && work.count < LANES; rest &= rest - 1) {
+    for (uint64_t rest = *left; rest && count < LANES; rest &= rest - 1) {
         const struct rsa_job *job = &jobs[__builtin_ctzll(rest)];
         if (!alike(job->key, key))
             continue;
-        error |= job->padding == RSA_PKCS1V15 ? pad_pkcs1(job, block) : pad_oaep(job, block);
-        work_add(&work, job->key, block, job->out);
+        taken[count++] = job;
         *left &= ~(rest & -rest);
     }
+    return count;
+}
+
+static int wrap_alike(const struct rsa_job *const jobs[], unsigned count)
+{
+    uint8_t block[RSA_MOST_OCTETS];
+    struct fresh fresh;
+    struct work work;
+    int error = 0;
+
+    fresh.first = fresh.last = fresh.wanted = work.count = 0;
+    for (unsigned i = 0; i < count; i++)
+        fresh.wanted += pkcs1_random(jobs[i]);
+    for (unsigned i = 0; i < count; i++) {
+        const struct rsa_job *job = jobs[i];
+        error |= job->padding == RSA_PKCS1V15 ? pad_pkcs1(job, &fresh, block)
+                                              : pad_oaep(job, block);
+        work_add(&work, job->key, block, job->out);
+    }
     wipe(block, sizeof block);
+    wipe(fresh.octets, fresh.last);
     work_do(&work, row_for(work.count));
     return error;
 }
 
 int rsa_wrap(const struct rsa_job *jobs, size_t count)
 {
+    const struct rsa_job *taken[LANES];
     int error = !count || row_at(0) ? 0 : -1;
 
     for (size_t part; count && !error; jobs += part, count -= part) {
         part = least(count, 64);
         uint64_t left = UINT64_MAX >> (64 - part);
         while (left)
-            error |= wrap_alike(jobs, &left);
+            error |= wrap_alike(taken, take_alike(jobs, &left, taken));
     }
     return error;
 }

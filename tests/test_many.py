@@ -113,7 +113,7 @@ def fixed(data, to):
         _core.ffi.memmove(key.iv, secret[32:], 16)
         if not addressees.wraps:
             group.bring(index, to.wrap(secret[:32], cmstream.DEFAULT))
-    assert group.run([_core.pointer(room) for room in rooms]) == 0
+    assert group.run([_core.address(room) for room in rooms]) == 0
     starts = [-(len(one) // 16 + 1) * 16 for one in data]
     return [bytes(room[start:]) for room, start in zip(rooms, starts, strict=True)]
 

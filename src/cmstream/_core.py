@@ -12,7 +12,7 @@ from .errors import AlreadyFinalized, SizeMismatchError
 from .policy import KEY_LEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     Buffer = bytes | bytearray | memoryview
 
@@ -99,9 +99,9 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     return lib.canon_count(source, len(source), octet), octet[0]
 
 
-def pointer(octets: Buffer) -> Any:
+def address(octets: Buffer) -> int:
     """Where they lie, for as long as the caller keeps them as they are."""
-    return ffi.from_buffer(OCTETS, octets, require_writable=True) + 0
+    return int(ffi.cast("uintptr_t", ffi.from_buffer(OCTETS, octets, require_writable=True)))
 
 
 def expect_large(fresh: memoryview) -> None:
@@ -350,17 +350,19 @@ CHANGED: int = lib.SEAL_CHANGED
 class Batch:
     """Messages that C seals in one call, with the GIL released. Not for two threads at once."""
 
-    def __init__(self, form: Form, data: list[Buffer], to: list[Addressees]) -> None:
+    def __init__(self, form: Form, data: Sequence[Buffer], to: Sequence[Addressees]) -> None:
         """Messages, which must stay as they are until :meth:`run` ends, and for each its
         recipients."""
         self._form, self._to = form, to
-        self._count = len(data)
-        self._sources = sources = [ffi.from_buffer(OCTETS, one) for one in data]
-        inputs = [
-            (source, len(source), who.struct) for source, who in zip(sources, to, strict=True)
-        ]
-        self._inputs = ffi.new("struct seal_input[]", inputs)
-        self._jobs = allocate("struct seal_job[]", self._count)
+        self._count = count = len(data)
+        self._sources = [ffi.from_buffer(OCTETS, one) for one in data]
+        self._columns = (
+            ffi.new("uint8_t *[]", self._sources),
+            ffi.new("size_t[]", list(map(len, data))),
+            ffi.new("struct seal_to *[]", [who.struct for who in to]),
+        )
+        self._inputs = ffi.new("struct seal_inputs *", (*self._columns, count))
+        self._jobs = allocate("struct seal_job[]", count)
 
     def __del__(self) -> None:
         # Keys of messages that weren't sealed after all; and buffers by name, since a memoryview in
@@ -374,10 +376,11 @@ class Batch:
         if one needs a look by :meth:`total` or :meth:`suspect`. ``count_all``: their line feeds
         are known not to be all alike."""
         flags = lib.SEAL_COUNT if count_all else 0
-        form = self._form.struct
-        if lib.seal_survey(self._jobs, self._inputs, self._count, form, flags):
+        totals = ffi.new("int64_t[]", self._count)
+        if lib.seal_survey(self._jobs, self._inputs, self._form.struct, flags, totals):
             return None
-        return [job.total for job in self._jobs]
+        found: list[int] = ffi.unpack(totals, self._count)
+        return found
 
     def total(self, index: int) -> int:
         """How many octets will come out; negative where it can't be sealed as it is."""
@@ -402,12 +405,13 @@ class Batch:
         """Where the body of a message begins."""
         return int(self._jobs[index].header.end)
 
-    def run(self, outs: list[Any]) -> int:
-        """Seals each into its place, a pointer to room for all of it; None leaves one out.
+    def run(self, outs: Sequence[int]) -> int:
+        """Seals each into its place, the address of room for all of it; 0 leaves one out.
         Gives how many failed."""
-        infos = allocate("uint8_t[]", sum(who.room for who in self._to))
+        infos = allocate("uint8_t[]", sum([who.room for who in self._to]))
         places = _take_places()
-        pointers = ffi.new("uint8_t *[]", [out or ffi.NULL for out in outs])
+        addresses = ffi.new("uintptr_t[]", outs)
+        pointers = ffi.cast("uint8_t **", addresses)
         failed = int(lib.seal_many(self._jobs, pointers, self._count, infos, places))
         _places.append(places)
         return failed
@@ -415,7 +419,7 @@ class Batch:
     def run_into(self, out: memoryview) -> int:
         """Seals the first one alone into ``out``; gives how many octets came out."""
         with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
-            self.run([room])
+            self.run([int(ffi.cast("uintptr_t", room))])
         return max(self.written(0), 0)
 
     def written(self, index: int) -> int:

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _core
 
@@ -86,7 +86,7 @@ class Slab:
 
     def __init__(self, size: int) -> None:
         self._octets = _mapping(size) if size >= HUGE_PAGE else bytearray(size)
-        self._start = _core.pointer(memoryview(self._octets))
+        self._start = _core.address(memoryview(self._octets))
         if size >= HUGE_PAGE:
             _core.expect_large(memoryview(self._octets))
         self._used = 0
@@ -95,7 +95,7 @@ class Slab:
     def __len__(self) -> int:
         return len(self._octets)
 
-    def open(self) -> tuple[Any, memoryview, int]:
+    def open(self) -> tuple[int, memoryview, int]:
         """For C where it begins; for callers a view, read-only, which counts as a reference to the
         octets as long as it, or a slice of it, is held by anybody; and how much is in use."""
         return self._start, memoryview(self._octets).toreadonly(), self._used

@@ -3,7 +3,6 @@ how it is encrypted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import tlv, x509
@@ -22,8 +21,9 @@ CONTENT_TYPES = {
     "1.2.840.113549.1.7.3": "enveloped-data",
     "1.2.840.113549.1.9.16.1.23": "authenticated-enveloped-data",
 }
+_DATA = "1.2.840.113549.1.7.1"
 _OTHER_TYPES = {
-    "1.2.840.113549.1.7.1": "data",
+    _DATA: "data",
     "1.2.840.113549.1.7.2": "signed-data",
     "1.2.840.113549.1.7.5": "digested-data",
     "1.2.840.113549.1.7.6": "encrypted-data",
@@ -50,6 +50,15 @@ CIPHERS = {
     "1.2.840.113549.3.7": Cipher("des-ede3-cbc", 24, 8),
 }
 
+_UP_TO_IV, _IV = 26, 16
+# id-data, then id-aes128-CBC, id-aes192-CBC or id-aes256-CBC with an IV of 16 octets.
+_USUAL = {
+    bytes.fromhex(f"06092a864886f70d010701301d06096086480165030401{arc:02x}0410"): (
+        f"2.16.840.1.101.3.4.1.{arc}"
+    )
+    for arc in (2, 22, 42)
+}
+
 NOT_YET = {
     "2.16.840.1.101.3.4.1.6": "aes128-gcm",
     "2.16.840.1.101.3.4.1.46": "aes256-gcm",
@@ -58,8 +67,9 @@ NOT_YET = {
 }
 """Ciphers that have a name, and aren't opened."""
 
+RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 ALGORITHMS = {
-    "1.2.840.113549.1.1.1": "rsa-pkcs1v15",
+    RSA_ENCRYPTION: "rsa-pkcs1v15",
     "1.2.840.113549.1.1.7": "rsa-oaep",
 }
 """What encrypts a key, as far as it has a name here."""
@@ -124,8 +134,7 @@ class RecipientInfo(NamedTuple):
         return " and ".join(map(str, self.names)) or f"a {self.kind} recipient"
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(NamedTuple):
     """``content_type``: of the CMS, in words; ``inner_type`` and ``cipher``: dotted. ``recipients``
     are read when they are asked for."""
 
@@ -144,10 +153,10 @@ class Envelope:
 def read_head(head: bytes) -> Envelope:
     """The head of a ContentInfo, up to its encrypted content. Raises EnvelopeError
     ``not-enveloped``, ``malformed``, ``too-many-recipients``."""
-    check_type(head)
     try:
         return _envelope(head)
     except TlvError as error:
+        check_type(head)
         raise envelope_error("malformed", str(error)) from None
 
 
@@ -169,6 +178,9 @@ def check_type(head: bytes) -> None:
 def _envelope(head: bytes) -> Envelope:
     _, at = tlv.beginning(head)
     kind = tlv.read(head, at)
+    content_type = CONTENT_TYPES.get(kind.oid())
+    if content_type is None:
+        raise TlvError("an unknown type")
     _, at = tlv.beginning(head, kind.end)
     _, at = tlv.beginning(head, at)
     version = tlv.read(head, at)
@@ -179,16 +191,23 @@ def _envelope(head: bytes) -> Envelope:
     if len(recipients) > MAX_RECIPIENTS:
         raise envelope_error("too-many-recipients", f"it is for more than {MAX_RECIPIENTS}")
     _, at = tlv.beginning(head, infos.end)
+    return Envelope(
+        content_type,
+        int.from_bytes(version.content, "big", signed=True),
+        recipients,
+        *_content(head, at),
+    )
+
+
+def _content(head: bytes, at: int) -> tuple[str, str, Tlv | None]:
+    """Of an EncryptedContentInfo: the content's type, the cipher, and its parameters."""
+    iv = at + _UP_TO_IV
+    usual = _USUAL.get(head[at:iv])  # reading it takes longer than all else here
+    if usual and len(head) >= iv + _IV:
+        return _DATA, usual, Tlv(head, tlv.OCTET_STRING, iv - 2, iv, iv + _IV, iv + _IV)
     inner = tlv.read(head, at)
     cipher = tlv.read(head, inner.end).fields()
-    return Envelope(
-        content_type=CONTENT_TYPES[kind.oid()],
-        version=int.from_bytes(version.content, "big", signed=True),
-        infos=recipients,
-        inner_type=inner.oid(),
-        cipher=cipher.take(tlv.OID).oid(),
-        parameters=next(iter(cipher.rest()), None),
-    )
+    return inner.oid(), cipher.take(tlv.OID).oid(), next(iter(cipher.rest()), None)
 
 
 # RecipientInfos

@@ -28,6 +28,8 @@ _KEY_LABELS = {
     b"RSA PRIVATE KEY",
     b"EC PRIVATE KEY",
 }
+_VERSION_0 = bytes.fromhex("020100")
+_RSA_ENCRYPTION = bytes.fromhex("300d06092a864886f70d0101010500")
 _PUBLIC_KEYS = get_args(PublicKeyTypes)
 _OLD_ENCRYPTION = b"Proc-Type:"  # RFC 1421 section 4.6.1.1, as OpenSSL wrote it before PKCS #8
 
@@ -44,18 +46,21 @@ class Identity:
     ``recipient`` is the certificate, ``key`` the private key. ``key_identifiers`` are those by
     which a message may name it (RFC 5652 section 6.2.1): the content of the subjectKeyIdentifier
     extension, or without one the SHA-1 that RFC 5280 section 4.2.1.2 (1) derives from the public
-    key. Identities compare by identity; ``repr`` shows subject and fingerprint alone.
+    key. ``usual_info`` is what a KeyTransRecipientInfo (section 6.2.1) with PKCS #1 v1.5 begins
+    with where it names the certificate by issuer and serial number. Identities compare by identity;
+    ``repr`` shows subject and fingerprint alone.
 
     Raises CertificateError: those of :func:`load_recipients` for the certificate,
     ``trailing-data`` for several, ``not-a-certificate`` if it isn't the key's; and TypeError if
     the key can't do what the certificate needs.
     """
 
-    __slots__ = ("key", "key_identifiers", "recipient")
+    __slots__ = ("key", "key_identifiers", "recipient", "usual_info")
 
     recipient: Recipient
     key: Any
     key_identifiers: tuple[bytes, ...]
+    usual_info: bytes
 
     def __init__(self, key: Any, certificate: Recipient | Buffer) -> None:
         recipient = certificate if isinstance(certificate, Recipient) else _only(certificate)
@@ -70,6 +75,8 @@ class Identity:
         self.key = key
         self.recipient = recipient
         self.key_identifiers = (recipient.key_identifier or _derived_identifier(recipient),)
+        name = tlv.build(tlv.SEQUENCE, recipient.issuer_der, recipient.serial_der)
+        self.usual_info = _VERSION_0 + name + _RSA_ENCRYPTION
 
     @classmethod
     def from_pkcs12(cls, data: Buffer, password: str | bytes | None = None) -> Identity:

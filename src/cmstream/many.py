@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from . import _core
 from .answers import Pool, Slab, slab_size
-from .cms import as_recipients
+from .cms import Recipients, as_recipients
 from .policy import DEFAULT, Policy
 from .sealing import Form, Group, Job, check_form, failure, job
 
@@ -137,13 +137,13 @@ def _raise_first(answers: list[Answer]) -> None:
 # Jobs and groups
 
 
-_PAIR = 2
-
-
 def _job(order: Order, policy: Policy) -> Job | Exception:
     try:
-        data, to, policy = order if len(order) != _PAIR else (*order, policy)
-        return job(data, as_recipients(to), policy)
+        if len(order) == 2:  # noqa: PLR2004 - a pair
+            data, to = order
+        else:
+            data, to, policy = order
+        return job(data, to if type(to) is Recipients else as_recipients(to), policy)
     except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
         return error
 
@@ -151,7 +151,7 @@ def _job(order: Order, policy: Policy) -> Job | Exception:
 def _is_full(count: int, octets: int, more: int) -> bool:
     if count >= SHORT_COUNT and octets < SHORT_OCTETS:
         return True
-    return count == GROUP_COUNT or (count >= GROUP_LEAST and octets + more > GROUP_OCTETS)
+    return count == GROUP_COUNT or octets + more > GROUP_OCTETS
 
 
 def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exception]]:
@@ -159,8 +159,8 @@ def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exce
     octets = 0
     for order in orders:
         one = _job(order, policy)
-        size = len(one.data) if isinstance(one, Job) else 0
-        if group and _is_full(len(group), octets, size):
+        size = len(one.data) if type(one) is Job else 0
+        if (count := len(group)) >= GROUP_LEAST and _is_full(count, octets, size):
             yield group
             group, octets = [], 0
         group.append(one)
@@ -172,11 +172,9 @@ def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exce
 class _Room(Protocol):
     """Where answers go."""
 
-    def reserve(self, size: int) -> tuple[Any, memoryview]:
-        """Room for ``size`` octets: for C, and for the caller."""
-
-    def check(self) -> None:
-        """Raises ValueError if there wasn't enough."""
+    def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
+        """Room of so many octets each: its address, and a view for the caller. Raises ValueError
+        if there isn't enough."""
 
     def close(self) -> None:
         """There will be no more."""
@@ -197,19 +195,23 @@ class _Slabs:
         self._shelves: dict[int, _Shelf] = {}
         self._full: list[_Shelf] = []
 
-    def reserve(self, size: int) -> tuple[Any, memoryview]:
-        kind = slab_size(size)
-        shelf = self._shelves.get(kind)
-        if shelf is None or shelf.used + size > shelf.size:
-            if shelf is not None:
-                self._full.append(shelf)
-            shelf = self._shelves[kind] = _Shelf(self._pool.borrow(size))
-        at = shelf.used
-        shelf.used = end = at + size
-        return shelf.start + at, shelf.view[at:end]
+    def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
+        places = []
+        for size in sizes:
+            kind = slab_size(size)
+            shelf = self._shelves.get(kind)
+            if shelf is None or shelf.used + size > shelf.size:
+                shelf = self._next(kind, size)
+            at = shelf.used
+            shelf.used = end = at + size
+            places.append((shelf.start + at, shelf.view[at:end]))
+        return places
 
-    def check(self) -> None:
-        pass
+    def _next(self, kind: int, size: int) -> _Shelf:
+        if kind in self._shelves:
+            self._full.append(self._shelves[kind])
+        shelf = self._shelves[kind] = _Shelf(self._pool.borrow(size))
+        return shelf
 
     def close(self) -> None:
         for shelf in itertools.chain(self._full, self._shelves.values()):
@@ -220,19 +222,20 @@ class _Slabs:
 class _Given:
     def __init__(self, buffer: Buffer) -> None:
         self._view = memoryview(buffer).cast("B")
-        self._start = _core.pointer(self._view)
+        self._start = _core.address(self._view)
         self._used = 0
 
-    def reserve(self, size: int) -> tuple[Any, memoryview]:
-        at = self._used
-        self._used += size
-        return self._start + at, self._view[at : at + size].toreadonly()
-
-    def check(self) -> None:
+    def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
+        ends = list(itertools.accumulate(sizes, initial=self._used))
+        self._used = ends[-1]
         if self._used > len(self._view):
             raise ValueError(
                 f"the buffer of {len(self._view)} octets is too small: give {self._used} or more"
             )
+        return [
+            (self._start + at, self._view[at:end].toreadonly())
+            for at, end in itertools.pairwise(ends)
+        ]
 
     def close(self) -> None:
         pass
@@ -245,13 +248,14 @@ def _sealed(
     jobs: list[Job | Exception], form: Form, room: _Room, *, count_all: bool = False
 ) -> list[Answer]:
     answers: list[Any] = list(jobs)
-    good = [index for index, job in enumerate(jobs) if isinstance(job, Job)]
+    sizes = [len(job.data) if type(job) is Job else -1 for job in jobs]
     # Long ones first: the lanes that are left when all others have ended are the shorter for it.
-    good.sort(key=lambda index: -len(answers[index].data))
+    order = sorted(range(len(jobs)), key=sizes.__getitem__, reverse=True)
+    good = order[: len(order) - sizes.count(-1)]
     try:
-        again = _seal_into(answers, good, form, room, count_all=count_all)
-        if again:
-            _seal_into(answers, again, form, room, count_all=True)
+        while good:
+            good = _seal_into(answers, good, form, room, count_all=count_all)
+            count_all = True
     finally:
         room.close()
     return answers
@@ -264,16 +268,17 @@ def _seal_into(
     feeds counted."""
     jobs = [answers[index] for index in indices]
     group = Group(jobs, form, count_all=count_all)
-    outs: list[Any] = []
-    for index, found in zip(indices, group.survey(), strict=True):
-        if isinstance(found, int):
-            out, answers[index] = room.reserve(found)
+    found = group.survey()
+    outs = []
+    places = room.reserve([one if type(one) is int else 0 for one in found])
+    for index, one, (address, view) in zip(indices, found, places, strict=True):
+        if type(one) is int:
+            outs.append(address)
+            answers[index] = view
         else:
-            out, answers[index] = None, memoryview(found) if isinstance(found, bytes) else found
-        outs.append(out)
-    room.check()
-    failed = group.run(outs)
-    if not failed:
+            outs.append(0)
+            answers[index] = memoryview(one) if isinstance(one, bytes) else one
+    if not group.run(outs):
         return []
     again = []
     for slot, index in enumerate(indices):

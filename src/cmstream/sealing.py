@@ -124,8 +124,11 @@ class Job(NamedTuple):
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
     """Raises RecipientError; TypeError where ``data`` isn't bytes-like and contiguous."""
     octets = data if type(data) is bytes else memoryview(data).cast("B")
-    # Half as long as by the class's own constructor.
-    return Job._make((octets, to, policy, to.addressees(policy)))
+    # A third of the time that the class's own constructor takes.
+    return _new(Job, (octets, to, policy, to.addressees(policy)))
+
+
+_new = tuple.__new__
 
 
 class Group:
@@ -134,16 +137,16 @@ class Group:
 
     def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
         self._jobs, self._form, self._count_all = jobs, form, count_all
-        self._batch = batch = _core.Batch(
-            _FORMS[form], [job.data for job in jobs], [job.addressees for job in jobs]
-        )
+        data, _, _, to = zip(*jobs, strict=True)
+        self._wraps = all(who.wraps for who in set(to))
+        self._batch = batch = _core.Batch(_FORMS[form], data, to)
         self.run, self.run_into, self.written = batch.run, batch.run_into, batch.written
 
     def survey(self) -> Sequence[int | bytes | Exception]:
         """For each job how many octets it will come to, or its answer without any sealing: the
         message that is encrypted already, or the error."""
         totals = self._batch.survey(count_all=self._count_all)
-        if totals is not None and all(job.addressees.wraps for job in self._jobs):
+        if totals is not None and self._wraps:
             return totals
         return [self._look(index, job) for index, job in enumerate(self._jobs)]
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from . import tlv
 from ._opening import envelope_error
-from .enveloped import ALGORITHMS, Envelope, RecipientInfo
+from .enveloped import ALGORITHMS, RSA_ENCRYPTION, Envelope, RecipientInfo
 from .errors import NoRecipientError
 from .tlv import Tlv, TlvError
 
@@ -57,6 +57,8 @@ def content_key(envelope: Envelope, identities: Sequence[Identity], key_len: int
 
 def _ours(envelope: Envelope, identities: Sequence[Identity]) -> tuple[Identity, RecipientInfo]:
     """The first identity that is named by key transport, and where it is named first."""
+    if envelope.infos and (usual := _usual(envelope.infos[0], identities[0])):
+        return identities[0], usual
     found: dict[int, RecipientInfo] = {}
     for info in envelope.recipients():
         for index, identity in enumerate(identities):
@@ -68,6 +70,21 @@ def _ours(envelope: Envelope, identities: Sequence[Identity]) -> tuple[Identity,
         raise _no_recipient(envelope, identities)
     first = min(found)
     return identities[first], found[first]
+
+
+def _usual(info: Tlv, identity: Identity) -> RecipientInfo | None:
+    """As it would be read, if it is what most programs write for this identity: only the encrypted
+    key differs from message to message, and reading the rest takes longer than all else here."""
+    known = identity.usual_info
+    if info.tag != tlv.SEQUENCE or not info.data.startswith(known, info.body):
+        return None
+    try:
+        key = tlv.read(info.data, info.body + len(known), info.stop)
+    except TlvError:
+        return None
+    if key.tag != tlv.OCTET_STRING or key.end != info.stop:
+        return None
+    return RecipientInfo("key-transport", (), RSA_ENCRYPTION, None, key.content)
 
 
 def _names(info: RecipientInfo, identity: Identity) -> bool:
