@@ -64,6 +64,10 @@ class Recipient:
     are the whole Name and the whole INTEGER, unchanged, and ``key_identifier`` is the content of
     the subjectKeyIdentifier extension or None. ``oaep_only``: the key is marked id-RSAES-OAEP
     (RFC 4055), and PKCS #1 v1.5 must not be used with it.
+
+    ``capabilities``: which ciphers and key transports the certificate says that its owner reads
+    (S/MIME capabilities, RFC 4262), by the names that :class:`~cmstream.Policy` has for them and in
+    the certificate's order; None where it says nothing at all.
     """
 
     der: bytes
@@ -80,6 +84,7 @@ class Recipient:
     serial_der: bytes
     key_identifier: bytes | None
     oaep_only: bool
+    capabilities: tuple[str, ...] | None = None
     _lasting: tuple[Problem, ...] = field(default=())
 
     @classmethod
@@ -223,6 +228,7 @@ class _Parsed:
             serial_der=fields.serial.whole,
             key_identifier=fields.key_identifier,
             oaep_only=oaep_only,
+            capabilities=fields.capabilities,
             _lasting=tuple(Problem(code) for code in _lasting(fields, key)),
         )
 
