@@ -107,15 +107,17 @@ class Name(NamedTuple):
 
 
 class RecipientInfo(NamedTuple):
-    """One RecipientInfo (RFC 5652 section 6.2). ``kind``: ``key-transport``, ``key-agreement``,
-    ``kek``, ``password`` or ``other``; ``names``: one, but for key agreement, which may have
-    several, and a password, which has none. The key encrypted, its algorithm in dotted form, and
-    the parameters are those of key transport."""
+    """One RecipientInfo (RFC 5652 section 6.2), as far as all kinds are alike. ``kind``:
+    ``key-transport``, ``key-agreement``, ``kek``, ``password`` or ``other``; ``names``: one, but
+    for key agreement, which may have several, and a password, which has none. ``algorithm``, what
+    encrypts the key, in dotted form, with its ``parameters``; ``encrypted_key``: that of key
+    transport alone. ``whole``: all of it, for whoever reads more."""
 
     kind: str
     names: tuple[Name, ...]
     algorithm: str
-    parameters: Tlv | None = None
+    parameters: Tlv | None
+    whole: Tlv
     encrypted_key: bytes = b""
 
     def __str__(self) -> str:
@@ -196,66 +198,57 @@ def _envelope(head: bytes) -> Envelope:
 
 def _recipient(info: Tlv) -> RecipientInfo:
     try:
-        return _READERS.get(info.tag, _unknown)(info.fields())
+        return _READERS.get(info.tag, _unknown)(info, info.fields())
     except TlvError as error:
         raise envelope_error("malformed", f"a RecipientInfo is broken: {error}") from None
 
 
-def _key_transport(fields: tlv.Fields) -> RecipientInfo:
+def _key_transport(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
-    name = _name(fields)
-    algorithm = fields.take(tlv.SEQUENCE).fields()
-    oid, parameters = algorithm.take(tlv.OID).oid(), next(iter(algorithm.rest()), None)
+    name = read_name(fields)
+    how = read_algorithm(fields)
     key = fields.maybe(tlv.OCTET_STRING, _SEGMENTED)
     if key is None:
         raise TlvError("it has no encrypted key")
     fields.done()
-    return RecipientInfo("key-transport", (name,), oid, parameters, key.octets())
+    return RecipientInfo("key-transport", (name,), *how, info, key.octets())
 
 
-def _name(fields: tlv.Fields) -> Name:
-    """IssuerAndSerialNumber, or [0] SubjectKeyIdentifier."""
-    if identifier := fields.maybe(_IMPLICIT_0, _CONTEXT_0):
-        return Name(key_identifier=identifier.octets())
-    inner = fields.take(tlv.SEQUENCE).fields()
-    return Name(inner.take(tlv.SEQUENCE).whole, inner.take(tlv.INTEGER).whole)
-
-
-def _key_agreement(fields: tlv.Fields) -> RecipientInfo:
+def _key_agreement(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     """KeyAgreeRecipientInfo (section 6.2.2), as far as it says for whom it is."""
     fields.take(tlv.INTEGER)
     fields.take(_CONTEXT_0)
     fields.maybe(0xA1)
-    oid = fields.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
+    how = read_algorithm(fields)
     keys = fields.take(tlv.SEQUENCE).children()
-    return RecipientInfo("key-agreement", tuple(_agreed_name(key.fields()) for key in keys), oid)
+    names = tuple(_agreed_name(key.fields()) for key in keys)
+    return RecipientInfo("key-agreement", names, *how, info)
 
 
 def _agreed_name(fields: tlv.Fields) -> Name:
     if identifier := fields.maybe(_CONTEXT_0):
         return Name(key_identifier=identifier.fields().take(tlv.OCTET_STRING).content)
-    return _name(fields)
+    return read_name(fields)
 
 
-def _kek(fields: tlv.Fields) -> RecipientInfo:
+def _kek(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
     identifier = fields.take(tlv.SEQUENCE).fields().take(tlv.OCTET_STRING).content
-    oid = fields.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
-    return RecipientInfo("kek", (Name(key_identifier=identifier),), oid)
+    name = Name(key_identifier=identifier)
+    return RecipientInfo("kek", (name,), *read_algorithm(fields), info)
 
 
-def _password(fields: tlv.Fields) -> RecipientInfo:
+def _password(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
     fields.maybe(_CONTEXT_0)
-    oid = fields.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
-    return RecipientInfo("password", (), oid)
+    return RecipientInfo("password", (), *read_algorithm(fields), info)
 
 
-def _other(fields: tlv.Fields) -> RecipientInfo:
-    return RecipientInfo("other", (), fields.take(tlv.OID).oid())
+def _other(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
+    return RecipientInfo("other", (), fields.take(tlv.OID).oid(), None, info)
 
 
-def _unknown(_: tlv.Fields) -> RecipientInfo:
+def _unknown(*_: object) -> RecipientInfo:
     raise TlvError("its tag stands for none")
 
 
@@ -266,3 +259,17 @@ _READERS = {
     0xA3: _password,
     0xA4: _other,
 }
+
+
+def read_name(fields: tlv.Fields) -> Name:
+    """IssuerAndSerialNumber, or [0] SubjectKeyIdentifier. Raises TlvError."""
+    if identifier := fields.maybe(_IMPLICIT_0, _CONTEXT_0):
+        return Name(key_identifier=identifier.octets())
+    inner = fields.take(tlv.SEQUENCE).fields()
+    return Name(inner.take(tlv.SEQUENCE).whole, inner.take(tlv.INTEGER).whole)
+
+
+def read_algorithm(fields: tlv.Fields) -> tuple[str, Tlv | None]:
+    """An AlgorithmIdentifier: dotted, with its parameters. Raises TlvError."""
+    inner = fields.take(tlv.SEQUENCE).fields()
+    return inner.take(tlv.OID).oid(), next(iter(inner.rest()), None)

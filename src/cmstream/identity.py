@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from ._core import Buffer
+    from .enveloped import RecipientInfo
 
 _PKCS12_LABELS = {b"PKCS12", b"PFX"}
 _KEY_LABELS = {
@@ -41,27 +42,31 @@ class Identity:
     messages are opened; if it has ``public_key()``, that is compared with the certificate here,
     once. ``certificate`` is a Recipient, or one certificate in DER or PEM.
 
-    ``recipient`` is the certificate, ``key`` the private key. ``key_identifiers`` are those by
-    which a message may name it (RFC 5652 section 6.2.1): the content of the subjectKeyIdentifier
-    extension, or without one the SHA-1 that RFC 5280 section 4.2.1.2 (1) derives from the public
-    key. Identities compare by identity; ``repr`` shows subject and fingerprint alone.
+    ``recipient`` is the certificate, ``key`` the private key, ``kind`` the kind of RecipientInfo
+    that it opens (RFC 5652 section 6.2): ``key-transport`` or ``key-agreement``.
+    ``key_identifiers`` are those by which a message may name it (RFC 5652 section 6.2.1): the
+    content of the subjectKeyIdentifier extension, or without one the SHA-1 that RFC 5280 section
+    4.2.1.2 (1) derives from the public key. Identities compare by identity; ``repr`` shows subject
+    and fingerprint alone.
 
     Raises CertificateError: those of :func:`load_recipients` for the certificate,
     ``trailing-data`` for several, ``not-a-certificate`` if it isn't the key's; and TypeError if
     the key can't do what the certificate needs.
     """
 
-    __slots__ = ("key", "key_identifiers", "recipient")
+    __slots__ = ("key", "key_identifiers", "kind", "recipient")
 
     recipient: Recipient
     key: Any
+    kind: str
     key_identifiers: tuple[bytes, ...]
 
     def __init__(self, key: Any, certificate: Recipient | Buffer) -> None:
         recipient = certificate if isinstance(certificate, Recipient) else _only(certificate)
         if not _may_belong(key, recipient):
             raise _stranger(f"the certificate of {recipient.subject} isn't the private key's")
-        needed = "decrypt" if keys.rsa_bits(recipient.public_key) else "exchange"
+        is_rsa = keys.rsa_bits(recipient.public_key) > 0
+        needed = "decrypt" if is_rsa else "exchange"
         if not callable(getattr(key, needed, None)):
             raise TypeError(
                 f"the private key for a certificate with {recipient.key} needs a method {needed}; "
@@ -69,6 +74,7 @@ class Identity:
             )
         self.key = key
         self.recipient = recipient
+        self.kind = "key-transport" if is_rsa else "key-agreement"
         self.key_identifiers = (recipient.key_identifier or _derived_identifier(recipient),)
 
     @classmethod
@@ -127,6 +133,14 @@ class Identity:
         except ValueError as error:
             raise _unreadable("corrupt", str(error)) from None
         return found
+
+    def place(self, info: RecipientInfo) -> int | None:
+        """Which of a RecipientInfo's names is this one's, counted from 0; None if none is. Octets
+        alone are compared."""
+        for index, name in enumerate(info.names):
+            if name.is_of(self.recipient, self.key_identifiers):
+                return index
+        return None
 
     def __repr__(self) -> str:
         return f"<Identity {self.recipient.subject[:60]!r} {self.recipient.fingerprint}>"
