@@ -24,7 +24,7 @@ FLOORS = [
     {"containers"},
     {"certificates"},
     {"command", "enveloped", "wrapping"},
-    {"identity", "opener"},
+    {"choice", "identity", "opener"},
     {"transport"},
     {"cms", "unwrap"},
     {"sealing"},

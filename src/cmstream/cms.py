@@ -6,14 +6,14 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import _core, keys, transport
+from . import _core, choice, keys, transport
 from .certificates import Recipient
 from .errors import RecipientError, RecipientWarning
 from .policy import DEFAULT, Policy
 from .wrapping import unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .wrapping import Wrap
 
@@ -71,6 +71,11 @@ class Recipients:
         """How many octets :meth:`wrap` will give."""
         return sum(wrap.room for wrap in self._for(policy).wraps)
 
+    def cipher(self, policy: Policy = DEFAULT) -> str:
+        """The cipher of a message to them: the policy's own, or with ``cipher="auto"`` the one that
+        it chooses for these recipients. Raises as :meth:`check` does."""
+        return self._for(policy).addressees.cipher
+
     def addressees(self, policy: Policy = DEFAULT) -> _core.Addressees:
         """What C needs to encrypt to all of them. Raises as :meth:`check` does."""
         latest = self._latest
@@ -83,9 +88,10 @@ class Recipients:
         kind = policy, _core.wraps_rsa
         prepared = self._prepared.get(kind)
         if prepared is None:
-            wraps = _wraps(self._recipients, policy)
+            settled = choice.settled(self._recipients, policy)
+            wraps = _wraps(self._recipients, settled)
             self._warn(policy)
-            prepared = self._prepared[kind] = _Prepared(wraps, _addressees(wraps, policy))
+            prepared = self._prepared[kind] = _Prepared(wraps, _addressees(wraps, settled[0]))
         if policy.refuse:
             for recipient in self._recipients:
                 _refuse(recipient, policy)
@@ -100,12 +106,15 @@ class Recipients:
                     warnings.warn(text, RecipientWarning, stacklevel=5)
 
 
-def _wraps(recipients: Iterable[Recipient], policy: Policy) -> tuple[Wrap, ...]:
-    """Each kind of RecipientInfo by its own module."""
-    groups: dict[str, list[Recipient]] = {}
-    for recipient in recipients:
-        groups.setdefault(_kind(recipient), []).append(recipient)
-    return tuple(wrap for kind in groups for wrap in _PREPARE[kind](groups[kind], policy))
+def _wraps(recipients: Sequence[Recipient], settled: Sequence[Policy]) -> tuple[Wrap, ...]:
+    """Each kind of RecipientInfo by its own module; those of one policy together, since some kinds
+    share among recipients."""
+    groups: dict[tuple[str, Policy], list[Recipient]] = {}
+    for recipient, policy in zip(recipients, settled, strict=True):
+        groups.setdefault((_kind(recipient), policy), []).append(recipient)
+    return tuple(
+        wrap for (kind, policy), group in groups.items() for wrap in _PREPARE[kind](group, policy)
+    )
 
 
 def _kind(recipient: Recipient) -> str:

@@ -89,7 +89,7 @@ def prepare(recipients: Iterable[Recipient], policy: Policy) -> list[KeyTranspor
 def _prepared(recipient: Recipient, policy: Policy) -> KeyTransport:
     key = recipient.public_key
     assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101 - else it's another kind's
-    transport = "oaep-sha256" if recipient.oaep_only else policy.key_transport
+    transport = policy.key_transport
     version = 2 if by_identifier(recipient, policy) else 0
     key_octets = (key.key_size + 7) // 8
     info = sequence(
