@@ -125,6 +125,7 @@ _PADDINGS: dict[str, padding.AsymmetricPadding] = {
 # Sealing in C
 
 Holes = list[tuple[int, _core.RsaKey, str]]
+_OF_ENGINE = {"pkcs1v15", "oaep-sha256"}
 
 
 def for_engine(wraps: Sequence[KeyTransport]) -> tuple[bytes, Holes] | None:
@@ -132,7 +133,8 @@ def for_engine(wraps: Sequence[KeyTransport]) -> tuple[bytes, Holes] | None:
     None if it can't do all of them."""
     # Where two differ in the encrypted key alone, only that says which comes first in the SET.
     told_apart = len({wrap.prefix for wrap in wraps}) == len(wraps)
-    if not told_apart or not _core.wraps_rsa:
+    able = _core.wraps_rsa and {wrap.transport for wrap in wraps} <= _OF_ENGINE
+    if not told_apart or not able:
         return None
     infos, holes = b"", []
     try:
