@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cmstream
 from authorities import certificate, identity, rsa_key
 from cmstream import choice
 from cmstream.certificates import load_recipients
@@ -164,6 +165,54 @@ def test_each_has_a_policy_with_nothing_open():
     assert {(one.cipher, one.recipient_id) for one in policies} == {("aes256-cbc", "ski")}
     default = Policy()
     assert all(one is default for one in choice.settled(some, default))
+
+
+SHAPES = {
+    "one shot": lambda to: cmstream.encrypt(DATA, to, policy=AUTO),
+    "among many": lambda to: cmstream.encrypt_many([(DATA, to)] * 3, form="der", policy=AUTO)[1],
+    "a stream": lambda to: b"".join(cmstream.encrypt_iter([DATA], to, policy=AUTO)),
+}
+DATA = b"What is written here is read by all of them."
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("wished", "chosen"),
+    [
+        ((None, None), "aes256-cbc"),
+        ((None, ("aes128-cbc", "oaep-sha512")), "aes128-cbc"),
+        ((("oaep-sha256", *CBC), ("aes256-gcm", "aes256-cbc")), "aes256-cbc"),
+    ],
+)
+def test_the_choice_is_what_the_message_has(wished, chosen, shape):
+    some = [reader(*(one or ()), says=one is not None) for one in wished]
+    to = cmstream.Recipients(some)
+    sealed = bytes(SHAPES[shape](to))
+    assert to.cipher(AUTO) == chosen
+    found = cmstream.inspect(sealed, certificates=some)
+    assert found.cipher == chosen
+    for addressee in found.addressees:
+        wishes_oaep = "oaep" in str(addressee.recipient.capabilities)
+        assert addressee.algorithm.startswith("rsa-oaep" if wishes_oaep else "rsa-pkcs1v15")
+    for one in some:
+        assert cmstream.decrypt(sealed, cmstream.Identity(rsa_key(), one)) == DATA
+
+
+def test_the_choice_is_made_once_for_each_policy():
+    to = cmstream.Recipients([reader("aes128-cbc")])
+    assert to.addressees(AUTO) is to.addressees(AUTO.clone()) is to.addressees(AUTO)
+    assert to.cipher(AUTO) == "aes128-cbc"
+    assert to.cipher() == "aes256-cbc"
+
+
+def test_a_forbidden_transport_is_an_error_before_anything_is_sealed():
+    to = cmstream.Recipients([SILENT, oaep_only(reader("aes256-cbc"))])
+    policy = Policy(forbid={"oaep-sha256"})
+    refusal(cmstream.encrypt, DATA, to, policy=policy)
+    refusal(to.check, policy)
+    (error,) = cmstream.encrypt_many([(DATA, to)], policy=policy, return_exceptions=True)
+    assert error.code == "unusable-recipient"
+    assert cmstream.encrypt(DATA, to, policy=policy.clone(key_transport="oaep-sha384"))
 
 
 @given(st.data())
