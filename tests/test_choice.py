@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import cmstream
 from authorities import certificate, identity, rsa_key
-from cmstream import choice
+from cmstream import archive_keys, choice
 from cmstream.certificates import load_recipients
 from cmstream.errors import RecipientError
 from cmstream.policy import AUTHENTICATED, KEY_LEN, Policy
@@ -87,6 +87,15 @@ def test_who_names_no_cipher_of_ours_is_taken_to_read_what_every_client_does(nam
 def test_where_nothing_is_common_it_is_what_every_client_reads():
     assert cipher(reader("aes256-gcm"), reader("chacha20-poly1305")) == "aes256-cbc"
     assert cipher(reader("aes256-gcm"), SILENT) == "aes256-cbc"
+
+
+@pytest.mark.parametrize("archive", [archive_keys.password("x"), archive_keys.kek(bytes(16), b"1")])
+def test_archives_read_everything(archive):
+    assert cipher(archive) == "aes256-gcm"
+    assert cipher(archive, reader("aes128-gcm")) == "aes128-gcm"
+    assert cipher(archive, SILENT) == "aes256-cbc"
+    assert transport(archive, key_transport="oaep-sha384") == "oaep-sha384"
+    assert "(an archive)" in str(refusal(cipher, archive, forbid=KEY_LEN))
 
 
 def test_what_is_forbidden_is_passed_over():

@@ -6,14 +6,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import keys
+from .certificates import Recipient
 from .errors import RecipientError
 from .wrapping import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .certificates import Recipient
+    from .archive_keys import ArchiveKey
     from .policy import Policy
+
+    Anyone = Recipient | ArchiveKey
 
 BY_STRENGTH = ("aes256-gcm", "chacha20-poly1305", "aes128-gcm", "aes256-cbc", "aes128-cbc")
 """The strongest cipher first.
@@ -29,7 +32,7 @@ EVERY_CLIENT = frozenset({"aes256-cbc", "aes128-cbc"})
 _NAMED = 5
 
 
-def settled(recipients: Sequence[Recipient], policy: Policy) -> list[Policy]:
+def settled(recipients: Sequence[Anyone], policy: Policy) -> list[Policy]:
     """For each recipient the policy that leaves nothing open: the cipher of all, and its own key
     transport. Raises RecipientError ``unusable-recipient``."""
     cipher = content_cipher(recipients, policy)
@@ -44,7 +47,7 @@ def _with(policy: Policy, cipher: str, transport: str) -> Policy:
     return policy.clone(cipher=cipher, key_transport=transport)
 
 
-def content_cipher(recipients: Sequence[Recipient], policy: Policy) -> str:
+def content_cipher(recipients: Sequence[Anyone], policy: Policy) -> str:
     """The policy's cipher; where that is ``"auto"``, the strongest that it doesn't forbid and that
     all recipients read, and if there is none that all read, the strongest of what every client
     reads. Raises RecipientError ``unusable-recipient`` where the policy forbids all those."""
@@ -57,14 +60,14 @@ def content_cipher(recipients: Sequence[Recipient], policy: Policy) -> str:
     raise _nothing_left(recipients, policy)
 
 
-def key_transport(recipient: Recipient, policy: Policy) -> str:
+def key_transport(recipient: Anyone, policy: Policy) -> str:
     """What encrypts the key for one recipient; of no matter unless its own key is RSA.
 
     It is the policy's key transport, or with ``cipher="auto"`` the OAEP that the certificate
     names first, the hashes being equally good; a key marked for OAEP gets one in any case, with
     SHA-256 unless another is asked for. Raises RecipientError ``unusable-recipient`` where the
     policy forbids it."""
-    if not keys.rsa_bits(recipient.public_key):
+    if not isinstance(recipient, Recipient) or not keys.rsa_bits(recipient.public_key):
         return policy.key_transport
     usable = _transports(recipient, policy)
     for transport in usable:
@@ -90,20 +93,23 @@ def _is_oaep(name: str) -> bool:
     return name.startswith("oaep-")
 
 
-def _reads(recipient: Recipient) -> frozenset[str]:
+def _reads(recipient: Anyone) -> frozenset[str]:
+    if not isinstance(recipient, Recipient):
+        return frozenset(BY_STRENGTH)  # an archive is opened by the program that made it
     # Many a certificate names ciphers of the nineties alone, and its owner reads AES all the same.
     return frozenset(recipient.capabilities or ()) & frozenset(BY_STRENGTH) or EVERY_CLIENT
 
 
-def _nothing_left(recipients: Sequence[Recipient], policy: Policy) -> RecipientError:
+def _nothing_left(recipients: Sequence[Anyone], policy: Policy) -> RecipientError:
     remedy = "forbid less, or choose the cipher in the policy"
-    for recipient in recipients:
+    people = [one for one in recipients if isinstance(one, Recipient)]
+    for recipient in people:
         if not (reads := _reads(recipient)) - policy.forbid:
             names = ", ".join(cipher for cipher in BY_STRENGTH if cipher in reads)
             how = "as far as its certificate tells, it reads"
             return unusable(recipient, f"{how} {names}, which the policy forbids: {remedy}")
-    names = "; ".join(recipient.subject for recipient in recipients[:_NAMED])
-    more = "; …" if recipients[_NAMED:] else ""
+    names = "; ".join(recipient.subject for recipient in people[:_NAMED]) or "an archive"
+    more = "; …" if people[_NAMED:] else ""
     return RecipientError(
         "unusable-recipient",
         f"there is no cipher that all of them read and the policy allows ({names}{more}): {remedy}"
