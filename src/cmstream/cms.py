@@ -6,14 +6,14 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import _core, choice, keys, transport
+from . import _core, agreement, choice, keys, transport
 from .certificates import Recipient
 from .errors import RecipientError, RecipientWarning
 from .policy import DEFAULT, Policy
 from .wrapping import unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .wrapping import Wrap
 
@@ -118,12 +118,13 @@ def _wraps(recipients: Sequence[Recipient], settled: Sequence[Policy]) -> tuple[
 
 
 def _kind(recipient: Recipient) -> str:
-    if keys.rsa_bits(recipient.public_key):
-        return "key-transport"
-    raise unusable(recipient, f"a {recipient.key} key needs key agreement; use an RSA key")
+    return "key-transport" if keys.rsa_bits(recipient.public_key) else "key-agreement"
 
 
-_PREPARE = {"key-transport": transport.prepare}
+_PREPARE: dict[str, Callable[[list[Recipient], Policy], Sequence[Wrap]]] = {
+    "key-agreement": agreement.prepare,
+    "key-transport": transport.prepare,
+}
 
 
 def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> _core.Addressees:

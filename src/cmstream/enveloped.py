@@ -61,6 +61,20 @@ NOT_YET = {
 ALGORITHMS = {
     "1.2.840.113549.1.1.1": "rsa-pkcs1v15",
     "1.2.840.113549.1.1.7": "rsa-oaep",
+    "1.3.133.16.840.63.0.2": "ecdh-sha1",
+    "1.3.132.1.11.0": "ecdh-sha224",
+    "1.3.132.1.11.1": "ecdh-sha256",
+    "1.3.132.1.11.2": "ecdh-sha384",
+    "1.3.132.1.11.3": "ecdh-sha512",
+    "1.3.133.16.840.63.0.3": "ecdh-cofactor-sha1",
+    "1.3.132.1.14.0": "ecdh-cofactor-sha224",
+    "1.3.132.1.14.1": "ecdh-cofactor-sha256",
+    "1.3.132.1.14.2": "ecdh-cofactor-sha384",
+    "1.3.132.1.14.3": "ecdh-cofactor-sha512",
+    "1.2.840.113549.1.9.16.3.19": "ecdh-hkdf-sha256",
+    "1.2.840.113549.1.9.16.3.20": "ecdh-hkdf-sha384",
+    "1.2.840.113549.1.9.16.3.21": "ecdh-hkdf-sha512",
+    "1.2.840.113549.1.9.16.3.6": "des-ede3-wrap",
 }
 """What encrypts a key, as far as it has a name here."""
 
@@ -119,6 +133,19 @@ class RecipientInfo(NamedTuple):
     parameters: Tlv | None
     whole: Tlv
     encrypted_key: bytes = b""
+
+    @property
+    def how(self) -> str:
+        """What encrypts the key, by its name if it has one; for key agreement with the key wrap
+        behind a slash."""
+        name = ALGORITHMS.get(self.algorithm, self.algorithm)
+        if self.kind != "key-agreement" or self.parameters is None:
+            return name
+        try:
+            wrap = self.parameters.fields().take(tlv.OID).oid()
+        except TlvError:
+            return name
+        return f"{name}/{ALGORITHMS.get(wrap) or cipher_name(wrap)}"
 
     def __str__(self) -> str:
         if self.kind == "other":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from . import transport
+from . import agreement, transport
 from ._opening import envelope_error
 from .errors import NoRecipientError
 
@@ -19,6 +19,7 @@ _NAMED_AT_MOST = 20
 """Recipients that an error's sentence names; ``recipients`` has all."""
 
 _UNWRAP = {
+    "key-agreement": agreement.unwrap,
     "key-transport": transport.unwrap,
 }
 """For each kind: the content-encryption key for the identity that is named at this place, or None
@@ -35,8 +36,6 @@ def content_key(envelope: Envelope, identities: Sequence[Identity], key_len: int
     ``unsupported-cipher`` for an algorithm that isn't known, ``malformed``.
     """
     identity, info, place = _ours(envelope, identities)
-    if info.kind not in _UNWRAP:
-        raise envelope_error("unsupported-cipher", f"its key comes by {info.kind}")
     random = os.urandom(key_len)
     key = _UNWRAP[info.kind](identity, info, place, key_len)
     return key if key is not None and len(key) == key_len else random
