@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 Cipher = Literal[
@@ -40,7 +40,7 @@ PROBLEMS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Policy:
     """The choices for sealing; immutable, so that one can be shared by all threads.
 
@@ -94,10 +94,23 @@ class Policy:
         if forbidden := self.forbid & {self.cipher, self.key_transport}:
             raise ValueError(f"forbid: this very policy uses {', '.join(sorted(forbidden))}")
 
+    def __repr__(self) -> str:
+        """What differs from the default, in the form in which it is written."""
+        values = [(one.name, getattr(self, one.name), one.default) for one in fields(self)]
+        changes = [f"{name}={_text(value)}" for name, value, default in values if value != default]
+        return f"Policy({', '.join(changes)})"
+
     def clone(self, **changes: Any) -> Policy:
         """This policy with some of its values changed. Raises ValueError and TypeError as the
         constructor does."""
         return replace(self, **changes)
+
+
+def _text(value: Any) -> str:
+    """Sets in an order that stays the same."""
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(map(repr, sorted(value)))}}}" if value else "frozenset()"
+    return repr(value)
 
 
 def _choices() -> dict[str, tuple[Any, ...]]:
