@@ -50,7 +50,7 @@ class Identity:
     and fingerprint alone.
 
     Raises CertificateError: those of :func:`load_recipients` for the certificate,
-    ``trailing-data`` for several, ``not-a-certificate`` if it isn't the key's; and TypeError if
+    ``trailing-data`` for several, ``private-key-only`` if it isn't the key's; and TypeError if
     the key can't do what the certificate needs.
     """
 
@@ -86,8 +86,9 @@ class Identity:
         ``password``: as text it is tried in UTF-8; None tries none and the empty one.
 
         Raises CertificateError: ``empty``, ``not-a-certificate`` if this isn't PKCS #12, or it
-        holds no key or none with a certificate, ``wrong-password``, ``password-needed``,
-        ``truncated``, ``corrupt``, ``unsupported-cipher``, ``unsupported-key``.
+        holds no key, ``private-key-only`` if none with its certificate, ``wrong-password``,
+        ``password-needed``, ``truncated``, ``corrupt``, ``unsupported-cipher``,
+        ``unsupported-key``.
         """
         octets = _octets(data, "PKCS #12 file")
         try:
@@ -107,8 +108,8 @@ class Identity:
         first that fits a certificate counts. ``certificate``: whatever :func:`load_recipients`
         reads; both may be the same file. ``password`` opens what is encrypted.
 
-        Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key, or none that
-        fits a certificate, ``wrong-password``, ``password-needed``, ``truncated``, ``corrupt``,
+        Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key,
+        ``private-key-only`` if none fits a certificate, ``wrong-password``, ``password-needed``, ``truncated``, ``corrupt``,
         ``unsupported-cipher``, ``unsupported-key``, and for the certificate those of
         :func:`load_recipients`.
         """
@@ -177,7 +178,7 @@ def _derived_identifier(recipient: Recipient) -> bytes:
 
 def _stranger(what: str) -> CertificateError:
     return CertificateError(
-        "not-a-certificate", f"{what}: give the certificate that was issued for this key"
+        "private-key-only", f"{what}: give the certificate that was issued for this key"
     )
 
 
