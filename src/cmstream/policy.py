@@ -46,7 +46,9 @@ class Policy:
 
     ``cipher``: the content-encryption algorithm: ``"aes256-cbc"`` or ``"aes128-cbc"`` (RFC 3565);
     ``"aes256-gcm"``, ``"aes128-gcm"`` (RFC 5084) or ``"chacha20-poly1305"`` (RFC 8103), which make
-    AuthEnvelopedData; ``"auto"``: the strongest that all recipients say they read.
+    AuthEnvelopedData; ``"auto"``: the strongest that all certificates name in their S/MIME
+    capabilities (RFC 4262), and OAEP for those that name it; one that names none counts as reading
+    AES in CBC mode (:meth:`Recipients.cipher` tells the choice).
     ``key_transport``: ``"pkcs1v15"`` (RFC 8017 section 7.2), which every mail program reads, or
     OAEP (RFC 3560) with SHA-256, SHA-384 or SHA-512. ``key_agreement``, for keys on elliptic
     curves: as the standards say (RFC 5753, RFC 8418), with an explicit NULL in the key wrap's
@@ -54,7 +56,7 @@ class Policy:
     ``header_protection``: which of a message's fields the outside still tells (RFC 9788): None
     protects none, ``"baseline"`` and ``"shy"`` are the policies of those names.
     ``forbid``: names of ciphers and key transports that must never be used, whatever the
-    recipients wish. ``recipient_id``: how a recipient is named (RFC 5652 section
+    recipients wish; whoever can't be encrypted to without is unusable. ``recipient_id``: how a recipient is named (RFC 5652 section
     6.2.1), ``"issuer-serial"`` or ``"ski"``; a certificate without the extension falls back to
     issuer and serial number. ``already_encrypted``: what becomes of a message that is encrypted
     already: it passes unchanged, is encrypted again, or is refused.
