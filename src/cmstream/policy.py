@@ -56,10 +56,11 @@ class Policy:
     ``header_protection``: which of a message's fields the outside still tells (RFC 9788): None
     protects none, ``"baseline"`` and ``"shy"`` are the policies of those names.
     ``forbid``: names of ciphers and key transports that must never be used, whatever the
-    recipients wish; whoever can't be encrypted to without is unusable. ``recipient_id``: how a recipient is named (RFC 5652 section
-    6.2.1), ``"issuer-serial"`` or ``"ski"``; a certificate without the extension falls back to
-    issuer and serial number. ``already_encrypted``: what becomes of a message that is encrypted
-    already: it passes unchanged, is encrypted again, or is refused.
+    recipients wish; whoever can't be encrypted to without is unusable.
+    ``recipient_id``: how a recipient is named (RFC 5652 section 6.2.1), ``"issuer-serial"`` or
+    ``"ski"``; a certificate without the extension falls back to issuer and serial number.
+    ``already_encrypted``: what becomes of a message that is encrypted already: it passes
+    unchanged, is encrypted again, or is refused.
 
     ``refuse`` and ``warn``: the codes of :class:`~cmstream.Problem` that make a certificate
     unusable, and those that give a :class:`~cmstream.RecipientWarning` once for each prepared
@@ -67,7 +68,8 @@ class Policy:
     must not make a server store mail in the clear. What can't work at all (a key that only
     signs, RSA under 1024 bits) is always refused.
 
-    Raises :class:`ValueError` for a value that isn't in the lists above.
+    Raises :class:`ValueError` for a value that isn't in the lists above, and where a policy forbids
+    what it itself names.
     """
 
     cipher: Cipher = "aes256-cbc"
