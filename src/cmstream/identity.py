@@ -109,9 +109,9 @@ class Identity:
         reads; both may be the same file. ``password`` opens what is encrypted.
 
         Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key,
-        ``private-key-only`` if none fits a certificate, ``wrong-password``, ``password-needed``, ``truncated``, ``corrupt``,
-        ``unsupported-cipher``, ``unsupported-key``, and for the certificate those of
-        :func:`load_recipients`.
+        ``private-key-only`` if none fits a certificate, ``wrong-password``, ``password-needed``,
+        ``truncated``, ``corrupt``, ``unsupported-cipher``, ``unsupported-key``, and for the
+        certificate those of :func:`load_recipients`.
         """
         privates = _private_keys(_octets(key, "private key's file"), password)
         contents = containers.unpack(bytes(memoryview(certificate)), password)
