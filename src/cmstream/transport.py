@@ -3,7 +3,7 @@ with an RSA key, by PKCS #1 v1.5 or OAEP (RFC 8017 section 7)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pyasn1.codec.der import encoder
 from pyasn1.type import univ
 
-from . import _core, tlv
+from . import _core, tlv, x509
 from ._opening import envelope_error
 from .enveloped import ALGORITHMS
+from .errors import EnvelopeError
 from .tlv import Tlv, TlvError
 from .wrapping import (
     algorithm,
@@ -55,12 +56,14 @@ _OAEP_HASHES = {
 
 
 class KeyTransport(NamedTuple):
-    """A KeyTransRecipientInfo up to the octets of its encrypted key."""
+    """A KeyTransRecipientInfo up to the octets of its encrypted key. ``transport``: the padding's
+    name, if it has one."""
 
     prefix: bytes
     envelope_version: int
     key: rsa.RSAPublicKey
     transport: str
+    padding: padding.AsymmetricPadding
     recipient: Recipient
 
     @property
@@ -76,7 +79,7 @@ class KeyTransport(NamedTuple):
     def fill(self, content_key: bytes) -> bytes:
         """As of every Wrap."""
         try:
-            return self.prefix + self.key.encrypt(content_key, _PADDINGS[self.transport])
+            return self.prefix + self.key.encrypt(content_key, self.padding)
         except ValueError as error:
             raise unusable(self.recipient, "its RSA key can't encrypt") from error
 
@@ -89,16 +92,34 @@ def prepare(recipients: Iterable[Recipient], policy: Policy) -> list[KeyTranspor
 def _prepared(recipient: Recipient, policy: Policy) -> KeyTransport:
     key = recipient.public_key
     assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101 - else it's another kind's
-    transport = policy.key_transport
+    how, transport, padded = _transport(recipient, policy)
     version = 2 if by_identifier(recipient, policy) else 0
-    key_octets = (key.key_size + 7) // 8
-    info = sequence(
-        univ.Integer(version),
-        recipient_identifier(recipient, policy),
-        _algorithm(transport),
-        univ.OctetString(bytes(key_octets)),
-    )
-    return KeyTransport(encoder.encode(info)[:-key_octets], version, key, transport, recipient)
+    octets = (key.key_size + 7) // 8
+    name = recipient_identifier(recipient, policy)
+    info = sequence(univ.Integer(version), name, how, univ.OctetString(bytes(octets)))
+    prefix = encoder.encode(info)[:-octets]
+    return KeyTransport(prefix, version, key, transport, padded, recipient)
+
+
+def _transport(recipient: Recipient, policy: Policy) -> tuple[Any, str, padding.AsymmetricPadding]:
+    """The algorithm as it is written, its name, and how it pads: as the policy wants it, but for a
+    key whose own parameters allow nothing else (RFC 4055 section 4)."""
+    name = policy.key_transport
+    own = _own_algorithm(recipient) if recipient.oaep_only else None
+    if own is None:
+        return _algorithm(name), name, _PADDINGS[name]
+    written = {encoder.encode(_algorithm(name)): name for name in _OAEP_HASHES}
+    try:
+        return univ.Any(own.whole), written.get(own.whole, ""), _oaep(own.children()[1])
+    except (TlvError, EnvelopeError) as error:
+        raise unusable(recipient, f"what its key may be used with isn't known: {error}") from error
+
+
+def _own_algorithm(recipient: Recipient) -> Tlv | None:
+    """The AlgorithmIdentifier of a certificate's key, if it has parameters for OAEP."""
+    algorithm = x509.parse(recipient.der).public_key.fields().take(tlv.SEQUENCE)
+    _, *parameters = algorithm.children()
+    return algorithm if parameters and parameters[0].tag == tlv.SEQUENCE else None
 
 
 def _algorithm(transport: str) -> univ.Sequence:
