@@ -24,7 +24,7 @@ from cmstream import agreement, enveloped, old_wrap, unwrap
 from conftest import Person, identity, person
 from handmade import AES_WRAP, KEY, NULL, TRIPLE_DES, agreed, agreed_with, encrypt, envelope, pad
 from opening import envelope as parsed
-from peers import OpenSSL
+from peers import BouncyCastle, OpenSSL
 from shapes import SHAPES, WEAK_TOO
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "corpus"
@@ -447,7 +447,7 @@ def test_what_is_broken_is_malformed():
         assert refusal(info, someone) == "malformed"
 
 
-# OpenSSL
+# Other people's software
 
 
 @pytest.fixture(scope="module")
@@ -485,4 +485,22 @@ def test_we_read_openssls(openssl, curve, options, each):
     people = [carol(curve), carol(curve, number=2)]
     sealed = openssl.seal(TEXT, people, options=options, each=each)
     for someone in people:
+        assert cmstream.decrypt(sealed, identity(someone)) == TEXT
+
+
+def test_bouncy_castle_both_ways(tmp_path):
+    peer = BouncyCastle(tmp_path)
+    people = [carol(curve) for curve in list(CURVES)[:6]]
+    policies = [cmstream.Policy(key_agreement=q) for q in ("standard", "explicit-null", "sha1-kdf")]
+    policies.append(cmstream.Policy(recipient_id="ski", cipher="aes128-cbc"))
+    ours = [
+        (cmstream.encrypt(TEXT, one.recipient, policy=policy), one)
+        for one in people
+        for policy in policies
+    ]
+    assert peer.open_all(ours) == [TEXT] * len(ours)
+    schemes = ["ecdh-sha1", "ecdh-sha256", "ecdh-sha384", "ecdh-sha512"]
+    schemes += ["ecdh-cofactor-sha224", "ecdh-cofactor-sha512"]
+    cases = [(TEXT, one, "aes256", scheme, 1000) for one in people for scheme in schemes]
+    for sealed, (_, someone, *_) in zip(peer.seal_all(cases), cases, strict=True):
         assert cmstream.decrypt(sealed, identity(someone)) == TEXT
