@@ -4,7 +4,7 @@ key-encryption key. Each is recipient and identity at once."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .key_wrap import OIDS
 
@@ -23,6 +23,11 @@ class Password:
     """
 
     octets: bytes = field(repr=False)
+    kind = "password"
+
+    def place(self, info: Any) -> int | None:
+        """0 where a RecipientInfo is a password's, though it may be another one's."""
+        return 0 if info.kind == self.kind else None
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,12 @@ class Kek:
 
     octets: bytes = field(repr=False)
     key_id: bytes
+    kind = "kek"
+
+    def place(self, info: Any) -> int | None:
+        """0 where a RecipientInfo is for a key-encryption key of this name."""
+        named = info.kind == self.kind and info.names[0].key_identifier == self.key_id
+        return 0 if named else None
 
 
 ArchiveKey = Password | Kek

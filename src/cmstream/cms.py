@@ -4,9 +4,10 @@ whom a message is for."""
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _core, agreement, choice, keys, transport
+from . import _core, agreement, archive, choice, kem, keys, transport
+from .archive_keys import ArchiveKey
 from .certificates import Recipient
 from .errors import RecipientError, RecipientWarning
 from .policy import DEFAULT, Policy
@@ -15,6 +16,7 @@ from .wrapping import unusable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from .choice import Anyone
     from .wrapping import Wrap
 
 
@@ -28,18 +30,20 @@ class _Prepared(NamedTuple):
 class Recipients:
     """Who can open a message: certificates, checked once, with their RecipientInfos prepared.
 
-    Takes :class:`Recipient` objects; the same certificate twice counts once. Immutable, and safe
-    to share between threads. Wherever recipients are asked for, a list of Recipient does too;
-    a gateway that keeps a Recipients object in its cache saves the preparation.
+    Takes :class:`Recipient` objects, and what ``Recipient.from_password`` and ``from_kek`` give;
+    the same one twice counts once. Immutable, and safe to share between threads. Wherever
+    recipients are asked for, a list of them does too; a gateway that keeps a Recipients object in
+    its cache saves the preparation.
 
     Raises :class:`RecipientError` ``no-recipients`` when there are none.
     """
 
-    def __init__(self, recipients: Iterable[Recipient]) -> None:
+    def __init__(self, recipients: Iterable[Anyone]) -> None:
         every = tuple(recipients)
-        if not all(isinstance(one, Recipient) for one in every):
+        if not all(isinstance(one, Recipient | ArchiveKey) for one in every):
             raise TypeError("to: give Recipient objects, as load_recipients makes them")
-        self._recipients = tuple({r.fingerprint: r for r in every}.values())
+        self._recipients = tuple(dict.fromkeys(every))
+        self._certificates = [one for one in self._recipients if isinstance(one, Recipient)]
         self._prepared: dict[tuple[Policy, bool], _Prepared] = {}
         self._latest: tuple[Policy, bool, _core.Addressees] | None = None
         if not self._recipients:
@@ -47,7 +51,7 @@ class Recipients:
                 "no-recipients", "there is nobody to encrypt to: give at least one certificate"
             )
 
-    def __iter__(self) -> Iterator[Recipient]:
+    def __iter__(self) -> Iterator[Anyone]:
         return iter(self._recipients)
 
     def __len__(self) -> int:
@@ -93,23 +97,23 @@ class Recipients:
             self._warn(policy)
             prepared = self._prepared[kind] = _Prepared(wraps, _addressees(wraps, settled[0]))
         if policy.refuse:
-            for recipient in self._recipients:
+            for recipient in self._certificates:
                 _refuse(recipient, policy)
         self._latest = *kind, prepared.addressees
         return prepared
 
     def _warn(self, policy: Policy) -> None:
-        for recipient in self._recipients:
+        for recipient in self._certificates:
             for problem in recipient.problems():
                 if problem.code in policy.warn - policy.refuse:
                     text = f"{recipient.subject} ({recipient.fingerprint[:16]}…): {problem}"
                     warnings.warn(text, RecipientWarning, stacklevel=5)
 
 
-def _wraps(recipients: Sequence[Recipient], settled: Sequence[Policy]) -> tuple[Wrap, ...]:
+def _wraps(recipients: Sequence[Anyone], settled: Sequence[Policy]) -> tuple[Wrap, ...]:
     """Each kind of RecipientInfo by its own module; those of one policy together, since some kinds
     share among recipients."""
-    groups: dict[tuple[str, Policy], list[Recipient]] = {}
+    groups: dict[tuple[str, Policy], list[Any]] = {}
     for recipient, policy in zip(recipients, settled, strict=True):
         groups.setdefault((_kind(recipient), policy), []).append(recipient)
     return tuple(
@@ -117,11 +121,13 @@ def _wraps(recipients: Sequence[Recipient], settled: Sequence[Policy]) -> tuple[
     )
 
 
-def _kind(recipient: Recipient) -> str:
-    return "key-transport" if keys.rsa_bits(recipient.public_key) else "key-agreement"
+def _kind(recipient: Anyone) -> str:
+    return keys.kind(recipient.public_key) if isinstance(recipient, Recipient) else "archive"
 
 
-_PREPARE: dict[str, Callable[[list[Recipient], Policy], Sequence[Wrap]]] = {
+_PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[Wrap]]] = {
+    "archive": archive.prepare,
+    "kem": kem.prepare,
     "key-agreement": agreement.prepare,
     "key-transport": transport.prepare,
 }
@@ -136,11 +142,11 @@ def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> _core.Addressees:
     return _core.Addressees(room, version, policy.cipher, None)
 
 
-def as_recipients(to: Recipients | Recipient | Iterable[Recipient]) -> Recipients:
+def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:
     """What the caller gave as ``to``, prepared."""
     if isinstance(to, Recipients):
         return to
-    return Recipients([to] if isinstance(to, Recipient) else to)
+    return Recipients([to] if isinstance(to, Recipient | ArchiveKey) else to)
 
 
 def _refuse(recipient: Recipient, policy: Policy) -> None:

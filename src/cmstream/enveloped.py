@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import tlv, x509
+from . import key_wrap, keys, tlv, x509
 from ._opening import envelope_error
 from .tlv import Tlv, TlvError
 
@@ -58,6 +58,9 @@ NOT_YET = {
 }
 """Ciphers that have a name, and aren't opened."""
 
+ORI_KEM = "1.2.840.113549.1.9.16.13.3"
+"""The OtherRecipientInfo that is a KEMRecipientInfo (RFC 9629 section 3)."""
+
 ALGORITHMS = {
     "1.2.840.113549.1.1.1": "rsa-pkcs1v15",
     "1.2.840.113549.1.1.7": "rsa-oaep",
@@ -75,6 +78,9 @@ ALGORITHMS = {
     "1.2.840.113549.1.9.16.3.20": "ecdh-hkdf-sha384",
     "1.2.840.113549.1.9.16.3.21": "ecdh-hkdf-sha512",
     "1.2.840.113549.1.9.16.3.6": "des-ede3-wrap",
+    "1.2.840.113549.1.9.16.3.9": "pwri-kek",
+    **key_wrap.NAMES,
+    **{kem.oid: name.lower() for name, kem in keys.ML_KEMS.items()},
 }
 """What encrypts a key, as far as it has a name here."""
 
@@ -122,10 +128,10 @@ class Name(NamedTuple):
 
 class RecipientInfo(NamedTuple):
     """One RecipientInfo (RFC 5652 section 6.2), as far as all kinds are alike. ``kind``:
-    ``key-transport``, ``key-agreement``, ``kek``, ``password`` or ``other``; ``names``: one, but
-    for key agreement, which may have several, and a password, which has none. ``algorithm``, what
-    encrypts the key, in dotted form, with its ``parameters``; ``encrypted_key``: that of key
-    transport alone. ``whole``: all of it, for whoever reads more."""
+    ``key-transport``, ``key-agreement``, ``kek``, ``password``, ``kem`` or ``other``; ``names``:
+    one, but for key agreement, which may have several, and a password, which has none.
+    ``algorithm``, what encrypts the key, in dotted form, with its ``parameters``;
+    ``encrypted_key``: that of key transport alone. ``whole``: all of it, for whoever reads more."""
 
     kind: str
     names: tuple[Name, ...]
@@ -272,7 +278,17 @@ def _password(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
 
 
 def _other(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
-    return RecipientInfo("other", (), fields.take(tlv.OID).oid(), None, info)
+    oid = fields.take(tlv.OID).oid()
+    if oid == ORI_KEM:
+        return _kem(info, fields.take(tlv.SEQUENCE).fields())
+    return RecipientInfo("other", (), oid, None, info)
+
+
+def _kem(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
+    """KEMRecipientInfo (RFC 9629 section 3), as far as it says for whom it is."""
+    fields.take(tlv.INTEGER)
+    name = read_name(fields)
+    return RecipientInfo("kem", (name,), *read_algorithm(fields), info)
 
 
 def _unknown(*_: object) -> RecipientInfo:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-from . import containers, keys, pfx, pfx_outline, private_keys, tlv, x509
+from . import archive_keys, containers, keys, pfx, pfx_outline, private_keys, tlv, x509
 from .certificates import Recipient
 from .errors import CertificateError
 from .pfx_outline import MAX_KEYS_OCTETS, RARE_KEY_CIPHERS
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from ._core import Buffer
+    from .archive_keys import Kek, Password
     from .enveloped import RecipientInfo
 
 _PKCS12_LABELS = {b"PKCS12", b"PFX"}
@@ -29,6 +30,7 @@ _KEY_LABELS = {
     b"RSA PRIVATE KEY",
     b"EC PRIVATE KEY",
 }
+_METHODS = {"key-transport": "decrypt", "key-agreement": "exchange", "kem": "decapsulate"}
 _PUBLIC_KEYS = get_args(PublicKeyTypes)
 _OLD_ENCRYPTION = b"Proc-Type:"  # RFC 1421 section 4.6.1.1, as OpenSSL wrote it before PKCS #8
 
@@ -37,13 +39,14 @@ class Identity:
     """A certificate with its private key: it opens what was sealed to the certificate.
 
     ``key`` is a private key of the library *cryptography*, or a stand-in in front of a token or a
-    key service: for an RSA certificate it needs ``decrypt(ciphertext, padding)``, for another one
-    ``exchange`` as the library's key of that kind has it. Nothing else is asked of it while
-    messages are opened; if it has ``public_key()``, that is compared with the certificate here,
-    once. ``certificate`` is a Recipient, or one certificate in DER or PEM.
+    key service: for an RSA certificate it needs ``decrypt(ciphertext, padding)``, for ML-KEM
+    ``decapsulate(ciphertext)``, for another one ``exchange``, as the library's key of that kind has
+    it. Nothing else is asked of it while messages are opened; if it has ``public_key()``, that is
+    compared with the certificate here, once. ``certificate`` is a Recipient, or one certificate in
+    DER or PEM.
 
     ``recipient`` is the certificate, ``key`` the private key, ``kind`` the kind of RecipientInfo
-    that it opens (RFC 5652 section 6.2): ``key-transport`` or ``key-agreement``.
+    that it opens (RFC 5652 section 6.2): ``key-transport``, ``key-agreement`` or ``kem``.
     ``key_identifiers`` are those by which a message may name it (RFC 5652 section 6.2.1): the
     content of the subjectKeyIdentifier extension, or without one the SHA-1 that RFC 5280 section
     4.2.1.2 (1) derives from the public key. Identities compare by identity; ``repr`` shows subject
@@ -65,8 +68,8 @@ class Identity:
         recipient = certificate if isinstance(certificate, Recipient) else _only(certificate)
         if not _may_belong(key, recipient):
             raise _stranger(f"the certificate of {recipient.subject} isn't the private key's")
-        is_rsa = keys.rsa_bits(recipient.public_key) > 0
-        needed = "decrypt" if is_rsa else "exchange"
+        kind = keys.kind(recipient.public_key)
+        needed = _METHODS[kind]
         if not callable(getattr(key, needed, None)):
             raise TypeError(
                 f"the private key for a certificate with {recipient.key} needs a method {needed}; "
@@ -74,7 +77,7 @@ class Identity:
             )
         self.key = key
         self.recipient = recipient
-        self.kind = "key-transport" if is_rsa else "key-agreement"
+        self.kind = kind
         self.key_identifiers = (recipient.key_identifier or _derived_identifier(recipient),)
 
     @classmethod
@@ -124,6 +127,24 @@ class Identity:
         if b"" in bits:
             Recipient.from_der(bits[b""])  # says what is broken
         raise _stranger("the private key fits none of the certificates")
+
+    @staticmethod
+    def from_password(password: str | bytes) -> Password:
+        """What opens messages that were sealed with a password: it goes wherever an Identity goes.
+        Text is taken in UTF-8.
+
+        Nothing in a message tells which password fits. Where another identity is named, that one
+        opens it; else the password is tried on all of a message's, a fraction of a second each.
+        Raises ValueError for an empty password.
+        """
+        return archive_keys.password(password)
+
+    @staticmethod
+    def from_kek(key: Buffer, key_id: Buffer) -> Kek:
+        """What opens messages that were sealed with a key-encryption key of 16, 24 or 32 octets by
+        the name ``key_id``: it goes wherever an Identity goes. Raises ValueError for another
+        length, or an empty name."""
+        return archive_keys.kek(key, key_id)
 
     @classmethod
     def _checked(cls, private: PrivateKeyTypes, der: bytes) -> Identity:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import agreement, transport
+from . import agreement, archive, kem, transport
 from ._opening import envelope_error
+from .archive_keys import Password
 from .errors import NoRecipientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from .archive_keys import ArchiveKey
     from .enveloped import Envelope, RecipientInfo
     from .identity import Identity
 
 _NAMED_AT_MOST = 20
 """Recipients that an error's sentence names; ``recipients`` has all."""
 
-_UNWRAP = {
+_UNWRAP: dict[str, Callable[[Any, RecipientInfo, int, int], bytes | None]] = {
+    "kek": archive.unwrap_kek,
+    "kem": kem.unwrap,
     "key-agreement": agreement.unwrap,
     "key-transport": transport.unwrap,
 }
@@ -26,41 +30,61 @@ _UNWRAP = {
 if it doesn't unwrap."""
 
 
-def content_key(envelope: Envelope, identities: Sequence[Identity], key_len: int) -> bytes:
+def content_key(
+    envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
+) -> bytes:
     """The content-encryption key of ``key_len`` octets, for the first of the identities that the
     message is for, by the first RecipientInfo that names it: one operation with a private key,
     however often we are named. A second try by another would tell whether the first one failed.
+    Passwords, which nothing names, are tried where none of the identities is named, on all that
+    the message has for them.
 
     A key that doesn't unwrap, or to another length, becomes a random one (RFC 3218 section 2.3.2):
     the content then fails as with any wrong key. Raises NoRecipientError; EnvelopeError
     ``unsupported-cipher`` for an algorithm that isn't known, ``malformed``.
     """
-    identity, info, place = _ours(envelope, identities)
+    ours = _ours(envelope, identities)
     random = os.urandom(key_len)
-    key = _UNWRAP[info.kind](identity, info, place, key_len)
+    if ours is None:
+        key = _by_password(envelope, identities, key_len)
+    else:
+        identity, info, place = ours
+        key = _UNWRAP[info.kind](identity, info, place, key_len)
     return key if key is not None and len(key) == key_len else random
 
 
 def _ours(
-    envelope: Envelope, identities: Sequence[Identity]
-) -> tuple[Identity, RecipientInfo, int]:
+    envelope: Envelope, identities: Sequence[Identity | ArchiveKey]
+) -> tuple[Identity | ArchiveKey, RecipientInfo, int] | None:
     """The first identity that is named in its own kind of RecipientInfo, and where that is."""
     found: dict[int, tuple[RecipientInfo, int]] = {}
     for info in envelope.recipients():
         for index, identity in enumerate(identities):
-            if index not in found and info.kind == identity.kind:
+            if index not in found and info.kind == identity.kind in _UNWRAP:
                 place = identity.place(info)
                 if place is not None:
                     found[index] = info, place
         if 0 in found:
             break
     if not found:
-        raise _no_recipient(envelope, identities)
+        return None
     first = min(found)
     return identities[first], *found[first]
 
 
-def _no_recipient(envelope: Envelope, identities: Iterable[Identity]) -> Exception:
+def _by_password(
+    envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
+) -> bytes | None:
+    """Raises NoRecipientError where no password is given, or none is asked for."""
+    infos = [info for info in envelope.recipients() if info.kind == Password.kind]
+    passwords = [one for one in identities if isinstance(one, Password)]
+    if not infos or not passwords:
+        raise _no_recipient(envelope, identities)
+    found = [archive.unwrap_password(one, infos, key_len) for one in passwords]
+    return next((key for key in found if key is not None), None)
+
+
+def _no_recipient(envelope: Envelope, identities: Iterable[Identity | ArchiveKey]) -> Exception:
     infos = list(envelope.recipients())
     for info in infos:
         if any(identity.place(info) is not None for identity in identities):
