@@ -166,5 +166,5 @@ def _refused(subject: str, why: str) -> CertificateError:
     return CertificateError(
         "unsupported-key",
         f"the key of {subject} can't be encrypted to: {why}; ask for a certificate with an RSA "
-        "key of 2048 bits or more",
+        "key of 2048 bits or more, or one on P-256, P-384 or X25519",
     )
