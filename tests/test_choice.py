@@ -16,6 +16,8 @@ from cmstream import archive_keys, choice
 from cmstream.certificates import load_recipients
 from cmstream.errors import RecipientError
 from cmstream.policy import AUTHENTICATED, KEY_LEN, Policy
+from test_transport import marked
+from test_transport import oaep as oaep_parameters
 from wishes import RC2, TRIPLE_DES, wishes
 
 CBC = ("aes256-cbc", "aes128-cbc")
@@ -159,6 +161,18 @@ def test_a_key_that_is_for_oaep_gets_it():
     wishing = oaep_only(reader("oaep-sha512", "oaep-sha384"))
     assert transport(wishing) == "oaep-sha512"
     assert transport(wishing, cipher="aes256-cbc") == "oaep-sha256"
+
+
+def test_the_oaep_that_a_key_allows_may_be_forbidden(alice):
+    someone = marked(alice, oaep_parameters("oaep-sha384")).recipient
+    for cipher_name in ("auto", "aes256-cbc"):
+        for forbid in ((), {"oaep-sha256"}):
+            assert transport(someone, cipher=cipher_name, forbid=forbid) == "oaep-sha384"
+        error = refusal(transport, someone, cipher=cipher_name, forbid={"oaep-sha384"})
+        assert "needs the key transport oaep-sha384," in str(error)
+    for name in ("oaep-sha1", "oaep-sha256"):
+        other = marked(alice, oaep_parameters(name)).recipient
+        assert transport(other) == "oaep-sha256"
 
 
 def test_other_keys_have_no_key_transport_to_choose():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import keys
+from . import keys, x509
 from .certificates import Recipient
 from .errors import RecipientError
 from .wrapping import unusable
@@ -64,9 +64,9 @@ def key_transport(recipient: Anyone, policy: Policy) -> str:
     """What encrypts the key for one recipient; of no matter unless its own key is RSA.
 
     It is the policy's key transport, or with ``cipher="auto"`` the OAEP that the certificate
-    names first, the hashes being equally good; a key marked for OAEP gets one in any case, with
-    SHA-256 unless another is asked for. Raises RecipientError ``unusable-recipient`` where the
-    policy forbids it."""
+    names first, the hashes being equally good; a key marked for OAEP gets one in any case, the one
+    that its own parameters name, else with SHA-256 unless another is asked for. Raises
+    RecipientError ``unusable-recipient`` where the policy forbids it."""
     if not isinstance(recipient, Recipient) or not keys.rsa_bits(recipient.public_key):
         return policy.key_transport
     usable = _transports(recipient, policy)
@@ -84,9 +84,10 @@ def _transports(recipient: Recipient, policy: Policy) -> list[str]:
     """Those that come into question, the best first."""
     wished = (recipient.capabilities or ()) if policy.cipher == "auto" else ()
     every = [*filter(_is_oaep, wished), policy.key_transport]
-    if recipient.oaep_only:
-        every = [*filter(_is_oaep, every)] or ["oaep-sha256"]
-    return every
+    if not recipient.oaep_only:
+        return every
+    own = x509.own_oaep(x509.parse(recipient.der).public_key)
+    return [own] if own else [*filter(_is_oaep, every)] or ["oaep-sha256"]
 
 
 def _is_oaep(name: str) -> bool:

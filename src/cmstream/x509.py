@@ -212,6 +212,17 @@ def _capability(element: Tlv) -> str:
     return _CAPABILITIES.get(oid, "")
 
 
+def own_oaep(public_key: Tlv) -> str:
+    """The OAEP that the parameters of an RSA key allow alone (RFC 4055 section 4.1), or "" where
+    they say nothing, or name one that :class:`~cmstream.Policy` has no name for."""
+    try:
+        _, parameters = _algorithm(public_key.fields().take(tlv.SEQUENCE))
+        there = parameters and parameters[0].tag == tlv.SEQUENCE
+        return _oaep(parameters[0].children()) if there else ""
+    except TlvError:
+        return ""
+
+
 def _oaep(parameters: tuple[Tlv, ...]) -> str:
     """The name for RSAES-OAEP-params (RFC 4055 section 4.1) with one hash in both places, or "":
     what is left out means SHA-1."""
