@@ -34,7 +34,7 @@ def rsa_key(bits: int = 2048, _number: int = 0) -> rsa.RSAPrivateKey:
 
 
 @functools.cache
-def other_key(kind: str) -> Any:
+def other_key(kind: str, _number: int = 0) -> Any:
     """A key of another kind: "ed25519", "ed448", "x25519", "x448", or the name of a curve."""
     classes: dict[str, Any] = {
         "ed25519": ed25519.Ed25519PrivateKey,
@@ -87,7 +87,7 @@ def rsa_identity(
 @functools.cache
 def identity(kind: str, **options: Any) -> tuple[Any, x509.Certificate]:
     """A person with a key as `other_key` makes it."""
-    key = other_key(kind)
+    key = other_key(kind, options.pop("number", 0))
     return key, certificate(key, **options)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyasn1.codec.der import encoder
 from pyasn1.type import univ
 
@@ -19,6 +24,13 @@ CIPHERS = {
     32: "2.16.840.1.101.3.4.1.42",
 }
 TRIPLE_DES = "1.2.840.113549.3.7"
+AES_WRAP = {
+    16: "2.16.840.1.101.3.4.1.5",
+    24: "2.16.840.1.101.3.4.1.25",
+    32: "2.16.840.1.101.3.4.1.45",
+}
+ECDH_SHA256 = "1.3.132.1.11.1"
+EC_KEY = "1.2.840.10045.2.1"
 NULL = b"\5\0"
 KEY, IV = bytes(range(32)), bytes(range(100, 116))
 
@@ -53,6 +65,53 @@ def kari(*names):
     originator = element(0xA0, element(0xA1, algorithm("1.2.840.10045.2.1"), element(3, bytes(66))))
     how = algorithm("1.3.132.1.11.1", algorithm("2.16.840.1.101.3.4.1.5", b""))
     return element(0xA1, number(3), originator, how, element(0x30, *keys))
+
+
+def ephemeral_for(person):
+    """A fresh key on a person's curve, its point, and the secret that the two share."""
+    public = person.key.public_key()
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        key = ec.generate_private_key(public.curve)
+        form = Encoding.X962, PublicFormat.UncompressedPoint
+        return key.public_key().public_bytes(*form), key.exchange(ec.ECDH(), public)
+    kind = x25519.X25519PrivateKey
+    key = (kind if isinstance(person.key, kind) else x448.X448PrivateKey).generate()
+    return key.public_key().public_bytes_raw(), key.exchange(public)
+
+
+def derived(secret, digest, wrap, octets, *, ukm=None, hkdf=False):
+    """A key-encryption key, as RFC 5753 section 7.2 or RFC 8418 section 2.2 have it."""
+    added = b"" if ukm is None else element(0xA0, element(4, ukm))
+    length = element(0xA2, element(4, (8 * octets).to_bytes(4, "big")))
+    shared = element(0x30, wrap, added, length)
+    if hkdf:
+        salt = ukm or bytes(hashlib.new(digest).digest_size)
+        inner = hmac.digest(salt, secret, digest)
+        return hmac.digest(inner, shared + b"\1", digest)[:octets]
+    rounds = (secret + bytes([0, 0, 0, n]) + shared for n in (1, 2))
+    return b"".join(hashlib.new(digest, one).digest() for one in rounds)[:octets]
+
+
+def agreed(names, point, encrypted, *, scheme=ECDH_SHA256, wrap=None, ukm=None, key=EC_KEY):
+    """KeyAgreeRecipientInfo of these parts; ``key``: the algorithm of the originator's key."""
+    parts = [element(0x30, name, element(4, encrypted)) for name in names]
+    originator = element(0xA0, element(0xA1, algorithm(key, b""), element(3, b"\0", point)))
+    added = b"" if ukm is None else element(0xA1, element(4, ukm))
+    how = algorithm(scheme, algorithm(AES_WRAP[32], b"") if wrap is None else wrap)
+    return element(0xA1, number(3), originator, added, how, element(0x30, *parts))
+
+
+def agreed_with(person, key=KEY, *, scheme=ECDH_SHA256, digest="sha256", octets=32, **options):
+    """KeyAgreeRecipientInfo for a person. ``null``: the key wrap's parameters; ``shared``: those
+    that the key is derived with; ``hkdf``, ``ukm``."""
+    null, shared = options.get("null", b""), options.get("shared")
+    point, secret = ephemeral_for(person)
+    wrap = algorithm(AES_WRAP[octets], null)
+    with_ = wrap if shared is None else algorithm(AES_WRAP[octets], shared)
+    ukm = options.get("ukm")
+    kek = derived(secret, digest, with_, octets, ukm=ukm, hkdf=options.get("hkdf", False))
+    name = issuer_and_serial(person.recipient)
+    return agreed([name], point, aes_key_wrap(kek, key), scheme=scheme, wrap=wrap, ukm=ukm)
 
 
 def agreed_by_key(identifier):

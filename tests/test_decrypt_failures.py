@@ -344,14 +344,16 @@ def test_our_serial_number_of_another_issuer_is_not_ours(alice, me):
     assert outcome(cmstream.decrypt, sealed, me) == "no-recipient"
 
 
-def test_a_way_that_is_not_known_though_it_is_for_us(me, alice):
+def test_a_way_that_our_key_can_not_go_though_it_is_for_us(me, alice):
     ec = with_curve()
-    for someone, info in (
-        (ec, handmade.kari(handmade.issuer_and_serial(ec.recipient))),
-        (alice, handmade.kari(handmade.agreed_by_key(alice.recipient.key_identifier))),
-    ):
+    by_agreement = handmade.kari(handmade.agreed_by_key(alice.recipient.key_identifier))
+    by_transport = ktri(alice, name=handmade.issuer_and_serial(ec.recipient))
+    for who, info in ((me, by_agreement), (identity(ec), by_transport)):
         sealed = envelope([info], encrypt(pad(TEXT)))
-        assert outcome(cmstream.decrypt, sealed, identity(someone)) == "unsupported-cipher"
+        assert outcome(cmstream.decrypt, sealed, who) == "unsupported-cipher"
+        # Another that it can go comes first, wherever it stands.
+    sealed = envelope([by_agreement, ktri(alice)], encrypt(pad(TEXT)))
+    assert cmstream.decrypt(sealed, me) == TEXT
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import mmap
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import cryptography_vectors
 import pytest
@@ -98,6 +99,25 @@ def test_the_environment_lowers_the_mask():
         check=True,
     )
     assert run.stdout.strip() == b"['portable']"
+
+
+def test_a_misnamed_level_is_an_error_when_something_is_to_be_done():
+    code = (
+        "import cmstream, sys\n"
+        "to = cmstream.load_recipients(open(sys.argv[1], 'rb').read())\n"
+        "for call in (lambda: cmstream.encrypt(b'', to), lambda: cmstream.inspect(b'0')):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except ValueError as error:\n"
+        "        print(error)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, Path(__file__).parent / "samples" / "alice.pem"],
+        env={"CMSTREAM_CPU": "nonsense"},
+        capture_output=True,
+        check=True,
+    )
+    assert run.stdout.count(b"CMSTREAM_CPU='nonsense': choose one of portable, ") == 2
 
 
 def guarded(size):

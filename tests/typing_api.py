@@ -28,13 +28,16 @@ def facts(recipient: cmstream.Recipient, at: datetime) -> tuple[str, ...]:
     serial: int = recipient.serial
     valid: datetime = recipient.not_after
     codes: tuple[str, ...] = tuple(problem.code for problem in recipient.problems(at))
-    assert pem or der or serial or valid
+    reads: tuple[str, ...] | None = recipient.capabilities
+    assert pem or der or serial or valid or reads
     return (*emails, *codes, recipient.fingerprint, recipient.key, recipient.subject)
 
 
 def shapes(message: bytearray, to: list[cmstream.Recipient]) -> Iterator[bytes]:
     policy: cmstream.Policy = cmstream.DEFAULT.clone(cipher="aes128-cbc", recipient_id="ski")
     prepared = cmstream.Recipients(to)
+    chosen: str = prepared.cipher(cmstream.Policy(cipher="auto", forbid=frozenset({"aes128-cbc"})))
+    assert chosen
     yield cmstream.encrypt_message(message, prepared, policy=policy)
     yield cmstream.encrypt(memoryview(message), to[0], form="pem")
     context: cmstream.Encryptor = cmstream.encryptor(to, size=len(message), form="message")

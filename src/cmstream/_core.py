@@ -61,6 +61,13 @@ def restrict_cpu(level: str | None) -> None:
     wraps_rsa = bool(lib.rsa_name(0))
 
 
+def check_environment() -> None:
+    """Raises ValueError if ``CMSTREAM_CPU`` names no level: then nothing is sealed or opened. An
+    import that fails could give the command no better ending than a traceback."""
+    if misnamed:
+        raise ValueError(misnamed)
+
+
 def kernels() -> dict[str, list[str]]:
     """The kernels that this machine can run, by what they do, the fastest for many messages first;
     narrower ones take what is left over, and a message alone."""
@@ -322,6 +329,7 @@ class Addressees:
         alone: bool = False,
     ) -> None:
         """``cipher`` as a Policy names it; ``alone``: messages to them can't be among many."""
+        check_environment()
         self.wraps, self.version, self.cipher = holes is not None, version, cipher
         self._keys = [key for _, key, _ in holes or []]
         self._infos = ffi.from_buffer(OCTETS, infos)
@@ -437,5 +445,15 @@ def _take_places() -> Any:
         return allocate("struct seal_places *")
 
 
-restrict_cpu(os.environ.get("CMSTREAM_CPU"))
+def _heed_environment() -> str:
+    """Restricts the CPU as ``CMSTREAM_CPU`` says, or tells what is wrong with that."""
+    try:
+        restrict_cpu(os.environ.get("CMSTREAM_CPU"))
+    except ValueError as error:
+        restrict_cpu("portable")
+        return str(error)
+    return ""
+
+
+misnamed = _heed_environment()
 check_kernels()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ._core import OCTETS, allocate, ffi, lib
+from ._core import OCTETS, allocate, check_environment, ffi, lib
 from .errors import AlreadyFinalized, DecryptionError, EnvelopeError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Opening:
     """
 
     def __init__(self, armour: Armour) -> None:
+        check_environment()
         self._open = ffi.gc(allocate("struct open *"), lib.open_abort)
         lib.open_begin(self._open, _ARMOURS[armour])
         self._taken = ffi.new("size_t *")

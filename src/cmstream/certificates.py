@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from . import containers, keys, x509
+from . import archive_keys, containers, keys, x509
 from .errors import CertificateError, PrivateKeyIgnored
 from .tlv import TlvError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._core import Buffer
+    from .archive_keys import Kek, Password
 
 _KEY_ENCIPHERMENT, _KEY_AGREEMENT = 2, 4
 _EMAIL_PROTECTION = {"1.3.6.1.5.5.7.3.4", "2.5.29.37.0"}  # itself, and anyExtendedKeyUsage
@@ -64,6 +65,10 @@ class Recipient:
     are the whole Name and the whole INTEGER, unchanged, and ``key_identifier`` is the content of
     the subjectKeyIdentifier extension or None. ``oaep_only``: the key is marked id-RSAES-OAEP
     (RFC 4055), and PKCS #1 v1.5 must not be used with it.
+
+    ``capabilities``: which ciphers and key transports the certificate says that its owner reads
+    (S/MIME capabilities, RFC 4262), by the names that :class:`~cmstream.Policy` has for them and in
+    the certificate's order; None where it says nothing at all.
     """
 
     der: bytes
@@ -80,6 +85,7 @@ class Recipient:
     serial_der: bytes
     key_identifier: bytes | None
     oaep_only: bool
+    capabilities: tuple[str, ...] | None = None
     _lasting: tuple[Problem, ...] = field(default=())
 
     @classmethod
@@ -87,6 +93,24 @@ class Recipient:
         """Read exactly one certificate in DER. Raises CertificateError ``truncated``,
         ``corrupt``, or ``unsupported-key`` if its key can't encrypt."""
         return _read(der).recipient()
+
+    @staticmethod
+    def from_password(password: str | bytes) -> Password:
+        """Whoever knows a password (RFC 5652 section 6.2.4), for archives: it goes wherever a
+        Recipient goes. Text is taken in UTF-8.
+
+        A key is derived for each message that is sealed, which takes a good part of a second by
+        design: PBKDF2-HMAC-SHA-256, 600 000 rounds, a salt of its own. A gateway has no time for
+        that. Raises ValueError for an empty password.
+        """
+        return archive_keys.password(password)
+
+    @staticmethod
+    def from_kek(key: Buffer, key_id: Buffer) -> Kek:
+        """Whoever has a key-encryption key (RFC 5652 section 6.2.3) of 16, 24 or 32 octets, which
+        messages call ``key_id``, for archives: it goes wherever a Recipient goes. Raises
+        ValueError for another length, or an empty name."""
+        return archive_keys.kek(key, key_id)
 
     @property
     def pem(self) -> bytes:
@@ -223,6 +247,7 @@ class _Parsed:
             serial_der=fields.serial.whole,
             key_identifier=fields.key_identifier,
             oaep_only=oaep_only,
+            capabilities=fields.capabilities,
             _lasting=tuple(Problem(code) for code in _lasting(fields, key)),
         )
 
@@ -240,8 +265,9 @@ def _lasting(fields: x509.Certificate, key: keys.PublicKey) -> list[str]:
     """The codes of what is wrong at any time."""
     bits, purposes = fields.key_usage, fields.purposes
     rsa_bits = keys.rsa_bits(key)
-    needed = _KEY_ENCIPHERMENT if rsa_bits else _KEY_AGREEMENT
-    usage_problem = "no-key-encipherment" if rsa_bits else "no-key-agreement"
+    agrees = keys.kind(key) == "key-agreement"
+    needed = _KEY_AGREEMENT if agrees else _KEY_ENCIPHERMENT
+    usage_problem = "no-key-agreement" if agrees else "no-key-encipherment"
     checks = {
         usage_problem: bits is not None and needed not in bits,
         "no-email-protection": purposes is not None and not purposes & _EMAIL_PROTECTION,

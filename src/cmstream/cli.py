@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
-from . import __version__, cli_open, kernels, policy, show
+from . import __version__, _core, cli_open, kernels, policy, show
 from .cms import Recipients
 from .command import (
     Failure,
@@ -41,6 +41,13 @@ if TYPE_CHECKING:
 
     from .certificates import Recipient
     from .sealing import Form
+
+PROTECTIONS: dict[str, policy.HeaderProtection] = {
+    "none": None,
+    "baseline": "baseline",
+    "shy": "shy",
+}
+FORBIDDABLE = [*policy.KEY_LEN, *get_args(policy.KeyTransport)]
 
 HELD = 16 << 20
 """Octets of a pipe that are held in memory, so that their number is known and DER can be
@@ -75,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with stoppable():
+            if _core.misnamed:
+                raise Failure(os.EX_USAGE, _core.misnamed)  # noqa: TRY301 - one way to end
             options.run(options)
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -147,15 +156,34 @@ def _version() -> str:
 
 def _add_encrypt(commands: Any) -> None:
     text = "encrypt a mail, or with --binary any file"
-    parser = subcommand(commands, "encrypt", text, _ENCRYPT_EXAMPLES, _encrypt)
+    usage = "encrypt -r CERT [options] [MESSAGE]"
+    parser = subcommand(commands, usage, text, _ENCRYPT_EXAMPLES, _encrypt)
     add = parser.add_argument
     add("-r", "--recipient", action="append", required=True, metavar="CERT",
         help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
+    _add_policy(add)
+    add("--binary", action="store_true", help="the input is no mail: any octets")
+    add("--form", choices=["der", "pem", "smime"], help="of the output, with --binary; default der")
+    add_password(parser)
+    add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
+
+
+def _add_policy(add: Any) -> None:
+    """What a Policy has, each by its own name."""
     add("--cipher", choices=get_args(policy.Cipher), default=policy.DEFAULT.cipher,
-        help="of the content; default: %(default)s")  # fmt: skip
+        help="of the content; auto: the strongest that all certificates name, with OAEP for those "
+        "that name it; default: %(default)s, which all mail programs read")  # fmt: skip
     add("--key-transport", choices=get_args(policy.KeyTransport), default="pkcs1v15",
-        help="of its key; default: %(default)s, which every mail program reads")  # fmt: skip
+        help="of its key, for RSA; default: %(default)s, which they all read too")  # fmt: skip
+    add("--key-agreement", choices=get_args(policy.KeyAgreement), default="standard",
+        help="of its key, for elliptic curves: as the standards say, or as some programs want it; "
+        "default: %(default)s")  # fmt: skip
+    add("--header-protection", choices=[*PROTECTIONS], default="none",
+        help="which fields of a mail are encrypted with it; default: %(default)s")  # fmt: skip
+    add("--forbid", action="append", default=[], choices=FORBIDDABLE, metavar="NAME",
+        help="never use the cipher or key transport of this name; may be given several "
+        "times")  # fmt: skip
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
         help="how recipients are named; default: %(default)s")  # fmt: skip
     add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted), default="pass",
@@ -163,10 +191,6 @@ def _add_encrypt(commands: Any) -> None:
     add("--refuse", action="append", default=[], choices=sorted(policy.PROBLEMS), metavar="CODE",
         help="refuse a certificate with this problem instead of warning; may be given several "
         f"times: {', '.join(sorted(policy.PROBLEMS))}")  # fmt: skip
-    add("--binary", action="store_true", help="the input is no mail: any octets")
-    add("--form", choices=["der", "pem", "smime"], help="of the output, with --binary; default der")
-    add_password(add)
-    add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
 
 
 def _add_cert(commands: Any) -> None:
@@ -174,16 +198,18 @@ def _add_cert(commands: Any) -> None:
     parser = subcommand(commands, "cert", text, _CERT_EXAMPLES, None)
     actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
 
-    shown = subcommand(actions, "show", "what is in a certificate file", _CERT_EXAMPLES, _show)
+    text = "what is in a certificate file"
+    shown = subcommand(actions, "show [options] FILE", text, _CERT_EXAMPLES, _show)
     shown.add_argument("--json", action="store_true", help="for programs")
-    add_password(shown.add_argument)
+    add_password(shown)
     shown.add_argument("file", metavar="FILE")
 
     text = "take the public certificates out of a PFX or another file"
-    export = subcommand(actions, "export", text, _CERT_EXAMPLES, _export)
+    usage = "export -o OUT [options] PFX"
+    export = subcommand(actions, usage, text, _CERT_EXAMPLES, _export)
     export.add_argument("-o", "--output", required=True, metavar="OUT")
     export.add_argument("--form", choices=["pem", "der"], default="pem")
-    add_password(export.add_argument)
+    add_password(export)
     export.add_argument("file", metavar="PFX")
 
 
@@ -217,17 +243,29 @@ def _encrypt(options: argparse.Namespace) -> None:
     form: Form = (options.form or "der") if options.binary else "message"
     if form == "der" and options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")
-    chosen = policy.Policy(
-        cipher=options.cipher,
-        key_transport=options.key_transport,
-        recipient_id=options.recipient_id,
-        already_encrypted=options.already_encrypted,
-        refuse=frozenset(options.refuse),
-    )
+    chosen = _policy(options)
     to = _recipients(options, chosen)
     with open_input(options.input) as source, output(options.output) as out:
         for piece in _sealed(source, to, form, chosen):
             out.write(piece)
+
+
+def _policy(options: argparse.Namespace) -> policy.Policy:
+    if options.binary and options.header_protection != "none":
+        raise Failure(os.EX_USAGE, "--header-protection is for a mail, not for --binary")
+    try:
+        return policy.Policy(
+            cipher=options.cipher,
+            key_transport=options.key_transport,
+            key_agreement=options.key_agreement,
+            header_protection=PROTECTIONS[options.header_protection],
+            recipient_id=options.recipient_id,
+            already_encrypted=options.already_encrypted,
+            refuse=frozenset(options.refuse),
+            forbid=frozenset(options.forbid),
+        )
+    except ValueError as error:
+        raise Failure(os.EX_USAGE, f"--{error}") from None
 
 
 def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipients:

@@ -49,22 +49,24 @@ examples:
 def add_commands(commands: Any) -> None:
     """Adds both to the command."""
     text = "open a sealed mail or file"
-    parser = subcommand(commands, "decrypt", text, _DECRYPT_EXAMPLES, _decrypt)
+    usage = "decrypt (--pfx PFX | -k KEY -c CERT) [options] [FILE]"
+    parser = subcommand(commands, usage, text, _DECRYPT_EXAMPLES, _decrypt)
     add = parser.add_argument
     add("-k", "--key", metavar="KEY", help="private key, PEM or DER")
     add("-c", "--certificate", metavar="CERT", help="its certificate")
     add("--pfx", metavar="PFX", help="key and certificate in one PKCS #12 file")
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     add("--content", action="store_true", help="of a mail, too, the content alone")
-    add_password(add)
+    add_password(parser, "the PFX or the key")
     add("input", nargs="?", default="-", metavar="FILE", help="default: standard input")
 
     text = "tell whom a sealed mail or file is for, and how it is encrypted; needs no key"
-    parser = subcommand(commands, "inspect", text, _INSPECT_EXAMPLES, _inspect)
+    usage = "inspect [options] [FILE]"
+    parser = subcommand(commands, usage, text, _INSPECT_EXAMPLES, _inspect)
     parser.add_argument("-r", "--recipient", action="append", default=[], metavar="CERT",
                         help="say where this certificate is meant")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
-    add_password(parser.add_argument)
+    add_password(parser)
     parser.add_argument("input", nargs="?", default="-", metavar="FILE")
 
 

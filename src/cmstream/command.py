@@ -76,10 +76,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(os.EX_USAGE, f"cmstream: {message} (see {self.prog} --help)\n")
 
 
-def subcommand(commands: Any, name: str, text: str, examples: str, run: Any) -> Any:
-    """Adds a subcommand whose help ends with examples."""
+def subcommand(commands: Any, usage: str, text: str, examples: str, run: Any) -> Any:
+    """Adds a subcommand whose help ends with examples. ``usage``: its name, and the least that must
+    be given."""
+    name, _, needed = usage.partition(" ")
     parser = commands.add_parser(
         name,
+        usage=f"%(prog)s {needed}" if needed else None,
         help=text,
         description=text,
         epilog=examples,
@@ -89,10 +92,11 @@ def subcommand(commands: Any, name: str, text: str, examples: str, run: Any) -> 
     return parser
 
 
-def add_password(add: Any) -> None:
-    """Adds the options that say where a password is."""
-    add("--password-file", metavar="FILE", help="its first line is the PFX's password")
-    add("--password-env", metavar="NAME", help="the environment variable with the password")
+def add_password(parser: Any, of: str = "the PFX", prefix: str = "") -> None:
+    """Adds the options that say where a password is, of which one may be given."""
+    add = parser.add_mutually_exclusive_group().add_argument
+    add(f"--{prefix}password-file", metavar="FILE", help=f"its first line is the password of {of}")
+    add(f"--{prefix}password-env", metavar="NAME", help="the environment variable with it")
 
 
 def read(name: str) -> bytes:
@@ -110,14 +114,17 @@ def say(text: str) -> None:
         out.write(text.encode() + b"\n")
 
 
-def password(options: argparse.Namespace) -> str | bytes | None:
+def password(options: argparse.Namespace, prefix: str = "") -> str | bytes | None:
     """As the options say, if they do."""
-    if options.password_file:
-        return read(options.password_file).partition(b"\n")[0].rstrip(b"\r")
-    if options.password_env:
-        if options.password_env not in os.environ:
-            raise Failure(os.EX_USAGE, f"{options.password_env} isn't in the environment")
-        return os.environ[options.password_env]
+    file, variable = (
+        getattr(options, f"{prefix}password_{where}", None) for where in ("file", "env")
+    )
+    if file:
+        return read(file).partition(b"\n")[0].rstrip(b"\r")
+    if variable:
+        if variable not in os.environ:
+            raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
+        return os.environ[variable]
     return None
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from . import enveloped, mime, tlv
 from ._opening import decryption_error, envelope_error
+from .archive_keys import ArchiveKey
 from .identity import Identity
 from .opener import Opener
 from .unwrap import content_key
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ._opening import Opening
     from .enveloped import Envelope
 
-Who = Identity | Iterable[Identity]
+Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
 
 _VERSION = b"MIME-Version: 1.0\r\n"
 
@@ -130,9 +131,11 @@ class _TripleDes:
 # What callers use
 
 
-def as_identities(identities: Who) -> tuple[Identity, ...]:
+def as_identities(identities: Who) -> tuple[Identity | ArchiveKey, ...]:
     """What the caller gave, as a tuple. Raises ValueError if there are none."""
-    found = (identities,) if isinstance(identities, Identity) else tuple(identities)
+    if isinstance(identities, Identity | ArchiveKey):
+        return (identities,)
+    found = tuple(identities)
     if not found:
         raise ValueError("there is no identity to decrypt with: give at least one")
     return found
@@ -150,7 +153,8 @@ def decryptor(identities: Who, *, message: bool = False) -> Decryptor:
     change what comes out, and has made mail programs give plaintext away so (EFAIL). Don't fetch
     what an opened mail refers to, and rely on nothing in it that isn't signed inside.
 
-    Reads DES-EDE3-CBC and AES-CBC, RSA PKCS #1 v1.5 and OAEP. Raises ValueError without identities.
+    Reads DES-EDE3-CBC and AES-CBC; RSA PKCS #1 v1.5 and OAEP, key agreement on elliptic curves.
+    Raises ValueError without identities.
     """
     return Decryptor(identities, message=message)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from . import _core, mime
+from .archive_keys import ArchiveKey
 from .certificates import Recipient
 from .cms import Recipients, as_recipients
 from .policy import DEFAULT, Policy
@@ -15,7 +16,7 @@ from .sealing import Form, check_form, content_seal, job, message_seal, passes, 
 if TYPE_CHECKING:
     from ._core import Buffer
 
-To = Recipients | Recipient | Iterable[Recipient]
+To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
 
 
 class Encryptor(Push):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import tlv, x509
+from . import key_wrap, keys, tlv, x509
 from ._opening import envelope_error
 from .tlv import Tlv, TlvError
 
@@ -67,10 +67,30 @@ NOT_YET = {
 }
 """Ciphers that have a name, and aren't opened."""
 
+ORI_KEM = "1.2.840.113549.1.9.16.13.3"
+"""The OtherRecipientInfo that is a KEMRecipientInfo (RFC 9629 section 3)."""
+
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 ALGORITHMS = {
     RSA_ENCRYPTION: "rsa-pkcs1v15",
     "1.2.840.113549.1.1.7": "rsa-oaep",
+    "1.3.133.16.840.63.0.2": "ecdh-sha1",
+    "1.3.132.1.11.0": "ecdh-sha224",
+    "1.3.132.1.11.1": "ecdh-sha256",
+    "1.3.132.1.11.2": "ecdh-sha384",
+    "1.3.132.1.11.3": "ecdh-sha512",
+    "1.3.133.16.840.63.0.3": "ecdh-cofactor-sha1",
+    "1.3.132.1.14.0": "ecdh-cofactor-sha224",
+    "1.3.132.1.14.1": "ecdh-cofactor-sha256",
+    "1.3.132.1.14.2": "ecdh-cofactor-sha384",
+    "1.3.132.1.14.3": "ecdh-cofactor-sha512",
+    "1.2.840.113549.1.9.16.3.19": "ecdh-hkdf-sha256",
+    "1.2.840.113549.1.9.16.3.20": "ecdh-hkdf-sha384",
+    "1.2.840.113549.1.9.16.3.21": "ecdh-hkdf-sha512",
+    "1.2.840.113549.1.9.16.3.6": "des-ede3-wrap",
+    "1.2.840.113549.1.9.16.3.9": "pwri-kek",
+    **key_wrap.NAMES,
+    **{kem.oid: name.lower() for name, kem in keys.ML_KEMS.items()},
 }
 """What encrypts a key, as far as it has a name here."""
 
@@ -117,16 +137,31 @@ class Name(NamedTuple):
 
 
 class RecipientInfo(NamedTuple):
-    """One RecipientInfo (RFC 5652 section 6.2). ``kind``: ``key-transport``, ``key-agreement``,
-    ``kek``, ``password`` or ``other``; ``names``: one, but for key agreement, which may have
-    several, and a password, which has none. The key encrypted, its algorithm in dotted form, and
-    the parameters are those of key transport."""
+    """One RecipientInfo (RFC 5652 section 6.2), as far as all kinds are alike. ``kind``:
+    ``key-transport``, ``key-agreement``, ``kek``, ``password``, ``kem`` or ``other``; ``names``:
+    one, but for key agreement, which may have several, and a password, which has none.
+    ``algorithm``, what encrypts the key, in dotted form, with its ``parameters``;
+    ``encrypted_key``: that of key transport alone. ``whole``: all of it, for whoever reads more."""
 
     kind: str
     names: tuple[Name, ...]
     algorithm: str
-    parameters: Tlv | None = None
+    parameters: Tlv | None
+    whole: Tlv
     encrypted_key: bytes = b""
+
+    @property
+    def how(self) -> str:
+        """What encrypts the key, by its name if it has one; for key agreement with the key wrap
+        behind a slash."""
+        name = ALGORITHMS.get(self.algorithm, self.algorithm)
+        if self.kind != "key-agreement" or self.parameters is None:
+            return name
+        try:
+            wrap = self.parameters.fields().take(tlv.OID).oid()
+        except TlvError:
+            return name
+        return f"{name}/{ALGORITHMS.get(wrap) or cipher_name(wrap)}"
 
     def __str__(self) -> str:
         if self.kind == "other":
@@ -215,66 +250,67 @@ def _content(head: bytes, at: int) -> tuple[str, str, Tlv | None]:
 
 def _recipient(info: Tlv) -> RecipientInfo:
     try:
-        return _READERS.get(info.tag, _unknown)(info.fields())
+        return _READERS.get(info.tag, _unknown)(info, info.fields())
     except TlvError as error:
         raise envelope_error("malformed", f"a RecipientInfo is broken: {error}") from None
 
 
-def _key_transport(fields: tlv.Fields) -> RecipientInfo:
+def _key_transport(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
-    name = _name(fields)
-    algorithm = fields.take(tlv.SEQUENCE).fields()
-    oid, parameters = algorithm.take(tlv.OID).oid(), next(iter(algorithm.rest()), None)
+    name = read_name(fields)
+    how = read_algorithm(fields)
     key = fields.maybe(tlv.OCTET_STRING, _SEGMENTED)
     if key is None:
         raise TlvError("it has no encrypted key")
     fields.done()
-    return RecipientInfo("key-transport", (name,), oid, parameters, key.octets())
+    return RecipientInfo("key-transport", (name,), *how, info, key.octets())
 
 
-def _name(fields: tlv.Fields) -> Name:
-    """IssuerAndSerialNumber, or [0] SubjectKeyIdentifier."""
-    if identifier := fields.maybe(_IMPLICIT_0, _CONTEXT_0):
-        return Name(key_identifier=identifier.octets())
-    inner = fields.take(tlv.SEQUENCE).fields()
-    return Name(inner.take(tlv.SEQUENCE).whole, inner.take(tlv.INTEGER).whole)
-
-
-def _key_agreement(fields: tlv.Fields) -> RecipientInfo:
+def _key_agreement(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     """KeyAgreeRecipientInfo (section 6.2.2), as far as it says for whom it is."""
     fields.take(tlv.INTEGER)
     fields.take(_CONTEXT_0)
     fields.maybe(0xA1)
-    oid = fields.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
+    how = read_algorithm(fields)
     keys = fields.take(tlv.SEQUENCE).children()
-    return RecipientInfo("key-agreement", tuple(_agreed_name(key.fields()) for key in keys), oid)
+    names = tuple(_agreed_name(key.fields()) for key in keys)
+    return RecipientInfo("key-agreement", names, *how, info)
 
 
 def _agreed_name(fields: tlv.Fields) -> Name:
     if identifier := fields.maybe(_CONTEXT_0):
         return Name(key_identifier=identifier.fields().take(tlv.OCTET_STRING).content)
-    return _name(fields)
+    return read_name(fields)
 
 
-def _kek(fields: tlv.Fields) -> RecipientInfo:
+def _kek(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
     identifier = fields.take(tlv.SEQUENCE).fields().take(tlv.OCTET_STRING).content
-    oid = fields.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
-    return RecipientInfo("kek", (Name(key_identifier=identifier),), oid)
+    name = Name(key_identifier=identifier)
+    return RecipientInfo("kek", (name,), *read_algorithm(fields), info)
 
 
-def _password(fields: tlv.Fields) -> RecipientInfo:
+def _password(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
     fields.maybe(_CONTEXT_0)
-    oid = fields.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
-    return RecipientInfo("password", (), oid)
+    return RecipientInfo("password", (), *read_algorithm(fields), info)
 
 
-def _other(fields: tlv.Fields) -> RecipientInfo:
-    return RecipientInfo("other", (), fields.take(tlv.OID).oid())
+def _other(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
+    oid = fields.take(tlv.OID).oid()
+    if oid == ORI_KEM:
+        return _kem(info, fields.take(tlv.SEQUENCE).fields())
+    return RecipientInfo("other", (), oid, None, info)
 
 
-def _unknown(_: tlv.Fields) -> RecipientInfo:
+def _kem(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
+    """KEMRecipientInfo (RFC 9629 section 3), as far as it says for whom it is."""
+    fields.take(tlv.INTEGER)
+    name = read_name(fields)
+    return RecipientInfo("kem", (name,), *read_algorithm(fields), info)
+
+
+def _unknown(*_: object) -> RecipientInfo:
     raise TlvError("its tag stands for none")
 
 
@@ -285,3 +321,17 @@ _READERS = {
     0xA3: _password,
     0xA4: _other,
 }
+
+
+def read_name(fields: tlv.Fields) -> Name:
+    """IssuerAndSerialNumber, or [0] SubjectKeyIdentifier. Raises TlvError."""
+    if identifier := fields.maybe(_IMPLICIT_0, _CONTEXT_0):
+        return Name(key_identifier=identifier.octets())
+    inner = fields.take(tlv.SEQUENCE).fields()
+    return Name(inner.take(tlv.SEQUENCE).whole, inner.take(tlv.INTEGER).whole)
+
+
+def read_algorithm(fields: tlv.Fields) -> tuple[str, Tlv | None]:
+    """An AlgorithmIdentifier: dotted, with its parameters. Raises TlvError."""
+    inner = fields.take(tlv.SEQUENCE).fields()
+    return inner.take(tlv.OID).oid(), next(iter(inner.rest()), None)

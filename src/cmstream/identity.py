@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-from . import containers, keys, pfx, pfx_outline, private_keys, tlv, x509
+from . import archive_keys, containers, keys, pfx, pfx_outline, private_keys, tlv, x509
 from .certificates import Recipient
 from .errors import CertificateError
 from .pfx_outline import MAX_KEYS_OCTETS, RARE_KEY_CIPHERS
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from ._core import Buffer
+    from .archive_keys import Kek, Password
+    from .enveloped import RecipientInfo
 
 _PKCS12_LABELS = {b"PKCS12", b"PFX"}
 _KEY_LABELS = {
@@ -30,6 +32,7 @@ _KEY_LABELS = {
 }
 _VERSION_0 = bytes.fromhex("020100")
 _RSA_ENCRYPTION = bytes.fromhex("300d06092a864886f70d0101010500")
+_METHODS = {"key-transport": "decrypt", "key-agreement": "exchange", "kem": "decapsulate"}
 _PUBLIC_KEYS = get_args(PublicKeyTypes)
 _OLD_ENCRYPTION = b"Proc-Type:"  # RFC 1421 section 4.6.1.1, as OpenSSL wrote it before PKCS #8
 
@@ -38,27 +41,30 @@ class Identity:
     """A certificate with its private key: it opens what was sealed to the certificate.
 
     ``key`` is a private key of the library *cryptography*, or a stand-in in front of a token or a
-    key service: for an RSA certificate it needs ``decrypt(ciphertext, padding)``, for another one
-    ``exchange`` as the library's key of that kind has it. Nothing else is asked of it while
-    messages are opened; if it has ``public_key()``, that is compared with the certificate here,
-    once. ``certificate`` is a Recipient, or one certificate in DER or PEM.
+    key service: for an RSA certificate it needs ``decrypt(ciphertext, padding)``, for ML-KEM
+    ``decapsulate(ciphertext)``, for another one ``exchange``, as the library's key of that kind has
+    it. Nothing else is asked of it while messages are opened; if it has ``public_key()``, that is
+    compared with the certificate here, once. ``certificate`` is a Recipient, or one certificate in
+    DER or PEM.
 
-    ``recipient`` is the certificate, ``key`` the private key. ``key_identifiers`` are those by
-    which a message may name it (RFC 5652 section 6.2.1): the content of the subjectKeyIdentifier
-    extension, or without one the SHA-1 that RFC 5280 section 4.2.1.2 (1) derives from the public
-    key. ``usual_info`` is what a KeyTransRecipientInfo (section 6.2.1) with PKCS #1 v1.5 begins
-    with where it names the certificate by issuer and serial number. Identities compare by identity;
-    ``repr`` shows subject and fingerprint alone.
+    ``recipient`` is the certificate, ``key`` the private key, ``kind`` the kind of RecipientInfo
+    that it opens (RFC 5652 section 6.2): ``key-transport``, ``key-agreement`` or ``kem``.
+    ``key_identifiers`` are those by which a message may name it (RFC 5652 section 6.2.1): the
+    content of the subjectKeyIdentifier extension, or without one the SHA-1 that RFC 5280 section
+    4.2.1.2 (1) derives from the public key. ``usual_info`` is what a KeyTransRecipientInfo with
+    PKCS #1 v1.5 begins with where it names the certificate by issuer and serial number. Identities
+    compare by identity; ``repr`` shows subject and fingerprint alone.
 
     Raises CertificateError: those of :func:`load_recipients` for the certificate,
-    ``trailing-data`` for several, ``not-a-certificate`` if it isn't the key's; and TypeError if
+    ``trailing-data`` for several, ``private-key-only`` if it isn't the key's; and TypeError if
     the key can't do what the certificate needs.
     """
 
-    __slots__ = ("key", "key_identifiers", "recipient", "usual_info")
+    __slots__ = ("key", "key_identifiers", "kind", "recipient", "usual_info")
 
     recipient: Recipient
     key: Any
+    kind: str
     key_identifiers: tuple[bytes, ...]
     usual_info: bytes
 
@@ -66,7 +72,8 @@ class Identity:
         recipient = certificate if isinstance(certificate, Recipient) else _only(certificate)
         if not _may_belong(key, recipient):
             raise _stranger(f"the certificate of {recipient.subject} isn't the private key's")
-        needed = "decrypt" if keys.rsa_bits(recipient.public_key) else "exchange"
+        kind = keys.kind(recipient.public_key)
+        needed = _METHODS[kind]
         if not callable(getattr(key, needed, None)):
             raise TypeError(
                 f"the private key for a certificate with {recipient.key} needs a method {needed}; "
@@ -74,6 +81,7 @@ class Identity:
             )
         self.key = key
         self.recipient = recipient
+        self.kind = kind
         self.key_identifiers = (recipient.key_identifier or _derived_identifier(recipient),)
         name = tlv.build(tlv.SEQUENCE, recipient.issuer_der, recipient.serial_der)
         self.usual_info = _VERSION_0 + name + _RSA_ENCRYPTION
@@ -87,8 +95,9 @@ class Identity:
         ``password``: as text it is tried in UTF-8; None tries none and the empty one.
 
         Raises CertificateError: ``empty``, ``not-a-certificate`` if this isn't PKCS #12, or it
-        holds no key or none with a certificate, ``wrong-password``, ``password-needed``,
-        ``truncated``, ``corrupt``, ``unsupported-cipher``, ``unsupported-key``.
+        holds no key, ``private-key-only`` if none with its certificate, ``wrong-password``,
+        ``password-needed``, ``truncated``, ``corrupt``, ``unsupported-cipher``,
+        ``unsupported-key``.
         """
         octets = _octets(data, "PKCS #12 file")
         try:
@@ -108,10 +117,10 @@ class Identity:
         first that fits a certificate counts. ``certificate``: whatever :func:`load_recipients`
         reads; both may be the same file. ``password`` opens what is encrypted.
 
-        Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key, or none that
-        fits a certificate, ``wrong-password``, ``password-needed``, ``truncated``, ``corrupt``,
-        ``unsupported-cipher``, ``unsupported-key``, and for the certificate those of
-        :func:`load_recipients`.
+        Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key,
+        ``private-key-only`` if none fits a certificate, ``wrong-password``, ``password-needed``,
+        ``truncated``, ``corrupt``, ``unsupported-cipher``, ``unsupported-key``, and for the
+        certificate those of :func:`load_recipients`.
         """
         privates = _private_keys(_octets(key, "private key's file"), password)
         contents = containers.unpack(bytes(memoryview(certificate)), password)
@@ -125,6 +134,24 @@ class Identity:
             Recipient.from_der(bits[b""])  # says what is broken
         raise _stranger("the private key fits none of the certificates")
 
+    @staticmethod
+    def from_password(password: str | bytes) -> Password:
+        """What opens messages that were sealed with a password: it goes wherever an Identity goes.
+        Text is taken in UTF-8.
+
+        Nothing in a message tells which password fits. Where another identity is named, that one
+        opens it; else the password is tried on all of a message's, a fraction of a second each.
+        Raises ValueError for an empty password.
+        """
+        return archive_keys.password(password)
+
+    @staticmethod
+    def from_kek(key: Buffer, key_id: Buffer) -> Kek:
+        """What opens messages that were sealed with a key-encryption key of 16, 24 or 32 octets by
+        the name ``key_id``: it goes wherever an Identity goes. Raises ValueError for another
+        length, or an empty name."""
+        return archive_keys.kek(key, key_id)
+
     @classmethod
     def _checked(cls, private: PrivateKeyTypes, der: bytes) -> Identity:
         """An identity from a file, whose key may be damaged."""
@@ -134,6 +161,14 @@ class Identity:
         except ValueError as error:
             raise _unreadable("corrupt", str(error)) from None
         return found
+
+    def place(self, info: RecipientInfo) -> int | None:
+        """Which of a RecipientInfo's names is this one's, counted from 0; None if none is. Octets
+        alone are compared."""
+        for index, name in enumerate(info.names):
+            if name.is_of(self.recipient, self.key_identifiers):
+                return index
+        return None
 
     def __repr__(self) -> str:
         return f"<Identity {self.recipient.subject[:60]!r} {self.recipient.fingerprint}>"
@@ -170,7 +205,7 @@ def _derived_identifier(recipient: Recipient) -> bytes:
 
 def _stranger(what: str) -> CertificateError:
     return CertificateError(
-        "not-a-certificate", f"{what}: give the certificate that was issued for this key"
+        "private-key-only", f"{what}: give the certificate that was issued for this key"
     )
 
 

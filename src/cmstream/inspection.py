@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from .enveloped import ALGORITHMS, Envelope, Name, RecipientInfo, cipher_name
+from .enveloped import Envelope, Name, RecipientInfo, cipher_name
 from .opener import Opener
 from .streams import CHUNK, chunks
 
@@ -114,7 +114,7 @@ def _addressee(info: RecipientInfo, name: Name, certificates: tuple[Recipient, .
         issuer=name.issuer_text if name.issuer else None,
         serial=name.serial_number if name.serial else None,
         key_identifier=name.key_identifier,
-        algorithm=ALGORITHMS.get(info.algorithm, info.algorithm),
+        algorithm=info.how,
         key_octets=len(info.encrypted_key),
         recipient=next((one for one in certificates if name.is_of(one, _identifiers(one))), None),
     )

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from . import tlv
 from .errors import CertificateError
 from .tlv import Tlv, TlvError
 
+MlKemPublicKey = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 PublicKey = (
-    rsa.RSAPublicKey | ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey
+    rsa.RSAPublicKey
+    | ec.EllipticCurvePublicKey
+    | x25519.X25519PublicKey
+    | x448.X448PublicKey
+    | MlKemPublicKey
 )
+
+
+class MlKem(NamedTuple):
+    """A parameter set of ML-KEM (FIPS 203): its name in certificates and messages (RFC 9935
+    section 3), the library's classes, and octets of a ciphertext."""
+
+    oid: str
+    public: Any
+    private: Any
+    ciphertext: int
+
+
+ML_KEMS = {
+    "ML-KEM-768": MlKem(
+        "2.16.840.1.101.3.4.4.2", mlkem.MLKEM768PublicKey, mlkem.MLKEM768PrivateKey, 1088
+    ),
+    "ML-KEM-1024": MlKem(
+        "2.16.840.1.101.3.4.4.3", mlkem.MLKEM1024PublicKey, mlkem.MLKEM1024PrivateKey, 1568
+    ),
+}
+"""The library has no ML-KEM-512."""
 
 MIN_RSA_BITS = 1024
 """Below this an RSA key is broken in hours, and sealing to it is no better than cleartext."""
@@ -37,7 +65,9 @@ _CURVES = {
     "1.3.101.111": "X448",
 }
 _AGREEMENT_CLASSES = (ec.EllipticCurvePublicKey, x25519.X25519PublicKey, x448.X448PublicKey)
-_SIGNATURE_KEYS = {
+_ML_KEM_NAMES = {kem.oid: name for name, kem in ML_KEMS.items()}
+_UNUSABLE_KEYS = {
+    "2.16.840.1.101.3.4.4.1": "ML-KEM-512",
     "1.2.840.113549.1.1.10": "RSASSA-PSS",
     "1.2.840.10040.4.1": "DSA",
     "1.3.101.112": "Ed25519",
@@ -56,15 +86,26 @@ def load(info: Tlv, subject: str) -> tuple[str, PublicKey, bool]:
         if algorithm in {_RSA, _RSAES_OAEP}:
             key = _rsa(octets, subject)
             return f"RSA-{key.key_size}", key, algorithm == _RSAES_OAEP
+        if algorithm in _ML_KEM_NAMES:
+            name = _ML_KEM_NAMES[algorithm]
+            return name, _ml_kem(octets, name, subject), False
     except TlvError as error:
         raise CertificateError(
             "corrupt", f"the public key of {subject} is corrupt ({error}): ask for it again"
         ) from error
-    name = _CURVES.get(curve if algorithm == _EC else algorithm)
-    if name is None:
-        kind = _SIGNATURE_KEYS.get(algorithm, f"unknown, {algorithm} {curve}".rstrip())
+    agreed = _CURVES.get(curve if algorithm == _EC else algorithm)
+    if agreed is None:
+        kind = _UNUSABLE_KEYS.get(algorithm, f"unknown, {algorithm} {curve}".rstrip())
         raise _refused(subject, f"its kind ({kind}) can't be used for encryption")
-    return name, _agreement(info, name, subject), False
+    return agreed, _agreement(info, agreed, subject), False
+
+
+def kind(key: PublicKey) -> str:
+    """The kind of RecipientInfo (RFC 5652 section 6.2) that is made with such a key:
+    ``key-transport``, ``key-agreement`` or ``kem``."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return "key-transport"
+    return "kem" if isinstance(key, MlKemPublicKey) else "key-agreement"
 
 
 def rsa_bits(key: PublicKey) -> int:
@@ -112,9 +153,18 @@ def _agreement(info: Tlv, name: str, subject: str) -> PublicKey:
     return key
 
 
+def _ml_kem(octets: bytes, name: str, subject: str) -> MlKemPublicKey:
+    """A raw encapsulation key (RFC 9935 section 4), whatever parameters the algorithm has."""
+    try:
+        key: MlKemPublicKey = ML_KEMS[name].public.from_public_bytes(octets)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _refused(subject, f"it is no {name} key, or the library has no {name}") from error
+    return key
+
+
 def _refused(subject: str, why: str) -> CertificateError:
     return CertificateError(
         "unsupported-key",
         f"the key of {subject} can't be encrypted to: {why}; ask for a certificate with an RSA "
-        "key of 2048 bits or more",
+        "key of 2048 bits or more, or one on P-256, P-384 or X25519",
     )

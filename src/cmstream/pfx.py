@@ -70,8 +70,8 @@ def open_key(data: bytes, password: str | bytes | None) -> tuple[PrivateKeyTypes
     """The first private key of one PFX that has a certificate, and that certificate in DER: of
     several with its public key the one with its localKeyID, if that can be seen, or the first.
 
-    Raises as :func:`open_pfx`, and CertificateError ``unsupported-key``, and
-    ``not-a-certificate`` where there is no key, or none with a certificate.
+    Raises as :func:`open_pfx`, and CertificateError ``unsupported-key``, ``not-a-certificate``
+    where there is no key, and ``private-key-only`` where none has a certificate.
     """
     outline, passwords, certificates = _unlocked(data, password)
     certified = [(private_keys.certified_bits(one.octets), one) for one in certificates]
@@ -88,7 +88,7 @@ def open_key(data: bytes, password: str | bytes | None) -> tuple[PrivateKeyTypes
     if outline.keys and not opened:
         raise _unopened(outline, given=password is not None)
     raise CertificateError(
-        "not-a-certificate",
+        "private-key-only" if opened else "not-a-certificate",
         f"the PKCS #12 file holds {'no certificate of its' if opened else 'no'} private key: "
         "export the certificate together with its private key",
     )

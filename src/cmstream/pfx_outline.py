@@ -42,6 +42,7 @@ _PBKDF2 = "1.2.840.113549.1.5.12"
 _PBMAC1 = "1.2.840.113549.1.5.14"
 _TRIPLE_DES = {f"1.2.840.113549.1.12.1.{n}" for n in (3, 4)} | {"1.2.840.113549.3.7"}
 _AES_CBC = {f"2.16.840.1.101.3.4.1.{n}" for n in (2, 22, 42)}
+_IV_OCTETS = {**dict.fromkeys(_AES_CBC, 16), "1.2.840.113549.3.7": 8}
 RARE_CIPHERS = {
     **{f"1.2.840.113549.1.12.1.{n}": "RC4" for n in (1, 2)},
     **{f"1.2.840.113549.1.12.1.{n}": "RC2" for n in (5, 6)},
@@ -262,7 +263,12 @@ def read_cipher(algorithm: Tlv, outline: Outline) -> str:
     if cipher == _PBES2:
         parameters = fields.take(tlv.SEQUENCE).fields()
         _read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
-        cipher = parameters.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
+        scheme = parameters.take(tlv.SEQUENCE).fields()
+        cipher = scheme.take(tlv.OID).oid()
+        # With a shorter one the library panics.
+        octets = _IV_OCTETS.get(cipher)
+        if octets and len(scheme.take(tlv.OCTET_STRING).content) != octets:
+            raise TlvError("an IV that isn't of the cipher's length")
     elif cipher in _CIPHERS:
         parameters = fields.take(tlv.SEQUENCE).fields()
         parameters.take(tlv.OCTET_STRING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 Cipher = Literal[
@@ -40,13 +40,15 @@ PROBLEMS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Policy:
     """The choices for sealing; immutable, so that one can be shared by all threads.
 
     ``cipher``: the content-encryption algorithm: ``"aes256-cbc"`` or ``"aes128-cbc"`` (RFC 3565);
     ``"aes256-gcm"``, ``"aes128-gcm"`` (RFC 5084) or ``"chacha20-poly1305"`` (RFC 8103), which make
-    AuthEnvelopedData; ``"auto"``: the strongest that all recipients say they read.
+    AuthEnvelopedData; ``"auto"``: the strongest that all certificates name in their S/MIME
+    capabilities (RFC 4262), and OAEP for those that name it; one that names none counts as reading
+    AES in CBC mode (:meth:`Recipients.cipher` tells the choice).
     ``key_transport``: ``"pkcs1v15"`` (RFC 8017 section 7.2), which every mail program reads, or
     OAEP (RFC 3560) with SHA-256, SHA-384 or SHA-512. ``key_agreement``, for keys on elliptic
     curves: as the standards say (RFC 5753, RFC 8418), with an explicit NULL in the key wrap's
@@ -54,10 +56,11 @@ class Policy:
     ``header_protection``: which of a message's fields the outside still tells (RFC 9788): None
     protects none, ``"baseline"`` and ``"shy"`` are the policies of those names.
     ``forbid``: names of ciphers and key transports that must never be used, whatever the
-    recipients wish. ``recipient_id``: how a recipient is named (RFC 5652 section
-    6.2.1), ``"issuer-serial"`` or ``"ski"``; a certificate without the extension falls back to
-    issuer and serial number. ``already_encrypted``: what becomes of a message that is encrypted
-    already: it passes unchanged, is encrypted again, or is refused.
+    recipients wish; whoever can't be encrypted to without is unusable.
+    ``recipient_id``: how a recipient is named (RFC 5652 section 6.2.1), ``"issuer-serial"`` or
+    ``"ski"``; a certificate without the extension falls back to issuer and serial number.
+    ``already_encrypted``: what becomes of a message that is encrypted already: it passes
+    unchanged, is encrypted again, or is refused.
 
     ``refuse`` and ``warn``: the codes of :class:`~cmstream.Problem` that make a certificate
     unusable, and those that give a :class:`~cmstream.RecipientWarning` once for each prepared
@@ -65,7 +68,8 @@ class Policy:
     must not make a server store mail in the clear. What can't work at all (a key that only
     signs, RSA under 1024 bits) is always refused.
 
-    Raises :class:`ValueError` for a value that isn't in the lists above.
+    Raises :class:`ValueError` for a value that isn't in the lists above, and where a policy forbids
+    what it itself names.
     """
 
     cipher: Cipher = "aes256-cbc"
@@ -94,10 +98,23 @@ class Policy:
         if forbidden := self.forbid & {self.cipher, self.key_transport}:
             raise ValueError(f"forbid: this very policy uses {', '.join(sorted(forbidden))}")
 
+    def __repr__(self) -> str:
+        """What differs from the default, in the form in which it is written."""
+        values = [(one.name, getattr(self, one.name), one.default) for one in fields(self)]
+        changes = [f"{name}={_text(value)}" for name, value, default in values if value != default]
+        return f"Policy({', '.join(changes)})"
+
     def clone(self, **changes: Any) -> Policy:
         """This policy with some of its values changed. Raises ValueError and TypeError as the
         constructor does."""
         return replace(self, **changes)
+
+
+def _text(value: Any) -> str:
+    """Sets in an order that stays the same."""
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(map(repr, sorted(value)))}}}" if value else "frozenset()"
+    return repr(value)
 
 
 def _choices() -> dict[str, tuple[Any, ...]]:

@@ -34,6 +34,8 @@ def _lines(recipient: Recipient) -> str:
         ("key", recipient.key),
         ("SHA-256", recipient.fingerprint),
     ]
+    if recipient.capabilities is not None:
+        rows.append(("reads", ", ".join(recipient.capabilities) or "nothing that is known here"))
     rows += [("problem", f"{problem} [{problem.code}]") for problem in recipient.problems()]
     return _block(rows)
 
@@ -56,10 +58,12 @@ def _object(recipient: Recipient) -> dict[str, Any]:
         "subject": recipient.subject,
         "issuer": recipient.issuer,
         "serial": str(recipient.serial),
+        "serial_hex": f"{recipient.serial:x}",
         "emails": list(recipient.emails),
         "not_before": recipient.not_before.isoformat(),
         "not_after": recipient.not_after.isoformat(),
         "key": recipient.key,
+        "capabilities": recipient.capabilities,
         "sha256": recipient.fingerprint,
         "problems": [{"code": p.code, "text": str(p)} for p in recipient.problems()],
     }
@@ -110,6 +114,7 @@ def _addressee(one: Addressee) -> dict[str, Any]:
         "kind": one.kind,
         "issuer": one.issuer,
         "serial": None if one.serial is None else str(one.serial),
+        "serial_hex": None if one.serial is None else f"{one.serial:x}",
         "key_identifier": None if one.key_identifier is None else one.key_identifier.hex(),
         "algorithm": one.algorithm,
         "key_octets": one.key_octets,

@@ -22,6 +22,22 @@ _SUBJECT_ALT_NAME = "2.5.29.17"
 _BASIC_CONSTRAINTS = "2.5.29.19"
 _EXTENDED_KEY_USAGE = "2.5.29.37"
 _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
+_SMIME_CAPABILITIES = "1.2.840.113549.1.9.15"
+
+_CAPABILITIES = {
+    "2.16.840.1.101.3.4.1.2": "aes128-cbc",
+    "2.16.840.1.101.3.4.1.42": "aes256-cbc",
+    "2.16.840.1.101.3.4.1.6": "aes128-gcm",
+    "2.16.840.1.101.3.4.1.46": "aes256-gcm",
+    "1.2.840.113549.1.9.16.3.18": "chacha20-poly1305",
+    "1.2.840.113549.1.1.1": "pkcs1v15",
+}
+_RSAES_OAEP, _MGF1 = "1.2.840.113549.1.1.7", "1.2.840.113549.1.1.8"
+_OAEP_HASHES = {
+    "2.16.840.1.101.3.4.2.1": "oaep-sha256",
+    "2.16.840.1.101.3.4.2.2": "oaep-sha384",
+    "2.16.840.1.101.3.4.2.3": "oaep-sha512",
+}
 
 _EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
 _SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 section 3
@@ -68,6 +84,8 @@ class Certificate:
 
     ``key_usage``: the numbers of the bits set (section 4.2.1.3), ``purposes``: the extended key
     usages in dotted form; both None without the extension, as is ``key_identifier``.
+    ``capabilities``: the S/MIME capabilities (RFC 4262) that :class:`~cmstream.Policy` has a name
+    for, in their order; None without the extension, or with a broken one.
     ``subject_text`` and ``issuer_text`` are RFC 4514; ``emails`` has the addresses of the
     subjectAltName, then those of the subject, each once.
     """
@@ -85,6 +103,7 @@ class Certificate:
     purposes: frozenset[str] | None
     key_identifier: bytes | None
     is_ca: bool
+    capabilities: tuple[str, ...] | None
 
 
 # Controls, line and paragraph separators, and what turns the direction of the text after it.
@@ -125,6 +144,7 @@ def parse(der: bytes) -> Certificate:
         purposes=_purposes(extensions.get(_EXTENDED_KEY_USAGE)),
         key_identifier=_key_identifier(extensions.get(_SUBJECT_KEY_IDENTIFIER)),
         is_ca=_is_ca(extensions.get(_BASIC_CONSTRAINTS)),
+        capabilities=_capabilities(extensions.get(_SMIME_CAPABILITIES)),
     )
 
 
@@ -170,6 +190,55 @@ def _key_identifier(value: bytes | None) -> bytes | None:
 def _is_ca(value: bytes | None) -> bool:
     flag = tlv.read_only(value).fields().maybe(_BOOLEAN) if value is not None else None
     return flag is not None and any(flag.content)
+
+
+def _capabilities(value: bytes | None) -> tuple[str, ...] | None:
+    """SMIMECapabilities (RFC 8551 section 2.5.2), the most preferred first."""
+    if value is None:
+        return None
+    try:
+        names = map(_capability, tlv.read_only(value).children())
+        return tuple(dict.fromkeys(filter(None, names)))
+    except TlvError:
+        return None  # nobody should go without mail for wishes that can't be read
+
+
+def _capability(element: Tlv) -> str:
+    """The name of one, or ""."""
+    fields = element.fields()
+    oid, parameters = fields.take(tlv.OID).oid(), fields.rest()
+    if oid == _RSAES_OAEP:
+        return _oaep(parameters[0].children()) if parameters else ""
+    return _CAPABILITIES.get(oid, "")
+
+
+def own_oaep(public_key: Tlv) -> str:
+    """The OAEP that the parameters of an RSA key allow alone (RFC 4055 section 4.1), or "" where
+    they say nothing, or name one that :class:`~cmstream.Policy` has no name for."""
+    try:
+        _, parameters = _algorithm(public_key.fields().take(tlv.SEQUENCE))
+        there = parameters and parameters[0].tag == tlv.SEQUENCE
+        return _oaep(parameters[0].children()) if there else ""
+    except TlvError:
+        return ""
+
+
+def _oaep(parameters: tuple[Tlv, ...]) -> str:
+    """The name for RSAES-OAEP-params (RFC 4055 section 4.1) with one hash in both places, or "":
+    what is left out means SHA-1."""
+    # The octets that RFC 3560 section 5 prints have no tags around the algorithms.
+    bare = [p if p.tag == tlv.SEQUENCE else p.fields().take(tlv.SEQUENCE) for p in parameters]
+    match [_algorithm(one) for one in bare]:
+        case [(hash_oid, _), (generator, [mask])] if generator == _MGF1:
+            same = _algorithm(mask)[0] == hash_oid
+            return _OAEP_HASHES.get(hash_oid, "") if same else ""
+    return ""
+
+
+def _algorithm(element: Tlv) -> tuple[str, tuple[Tlv, ...]]:
+    """An AlgorithmIdentifier: its object identifier and its parameters."""
+    fields = element.fields()
+    return fields.take(tlv.OID).oid(), fields.rest()
 
 
 def _validity(element: Tlv) -> tuple[datetime, datetime]:

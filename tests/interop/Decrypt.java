@@ -6,9 +6,15 @@ import java.security.KeyStore;
 import java.security.PrivateKey;
 import java.security.Security;
 import java.security.cert.X509Certificate;
+import java.util.Arrays;
 import java.util.List;
 import org.bouncycastle.cms.CMSEnvelopedDataParser;
+import org.bouncycastle.cms.KeyAgreeRecipientId;
+import org.bouncycastle.cms.Recipient;
+import org.bouncycastle.cms.RecipientId;
 import org.bouncycastle.cms.RecipientInformation;
+import org.bouncycastle.cms.jcajce.JceKeyAgreeEnvelopedRecipient;
+import org.bouncycastle.cms.jcajce.JceKeyAgreeRecipientId;
 import org.bouncycastle.cms.jcajce.JceKeyTransEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKeyTransRecipientId;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
@@ -28,12 +34,23 @@ public final class Decrypt {
     private static void decrypt(KeyStore identity, Path input, Path output) throws Exception {
         String alias = identity.aliases().nextElement();
         PrivateKey key = (PrivateKey) identity.getKey(alias, "secret".toCharArray());
-        var name = new JceKeyTransRecipientId((X509Certificate) identity.getCertificate(alias));
+        var certificate = (X509Certificate) identity.getCertificate(alias);
+        boolean rsa = key.getAlgorithm().equals("RSA");
+        RecipientId name = rsa
+                ? new JceKeyTransRecipientId(certificate)
+                : new JceKeyAgreeRecipientId(certificate);
+        Recipient recipient = rsa
+                ? new JceKeyTransEnvelopedRecipient(key).setProvider("BC")
+                : new JceKeyAgreeEnvelopedRecipient(key).setProvider("BC");
         try (InputStream in = Files.newInputStream(input);
                 OutputStream out = Files.newOutputStream(output)) {
             CMSEnvelopedDataParser parser = new CMSEnvelopedDataParser(in);
             RecipientInformation one = parser.getRecipientInfos().get(name);
-            var recipient = new JceKeyTransEnvelopedRecipient(key).setProvider("BC");
+            if (one == null) { // unlike key transport's, this name doesn't fit a key identifier too
+                byte[] extension = certificate.getExtensionValue("2.5.29.14");
+                byte[] octets = Arrays.copyOfRange(extension, 4, extension.length);
+                one = parser.getRecipientInfos().get(new KeyAgreeRecipientId(octets));
+            }
             one.getContentStream(recipient).getContentStream().transferTo(out);
         }
     }
