@@ -158,6 +158,9 @@ def _add_encrypt(commands: Any) -> None:
         help="of its key; default: %(default)s, which every mail program reads")  # fmt: skip
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
         help="how recipients are named; default: %(default)s")  # fmt: skip
+    add("--header-protection", choices=["baseline", "shy"],
+        help="seal the header fields too (RFC 9788); the outside then hides the subject, with shy "
+        "also names and the time zone; default: all fields stay in the clear")  # fmt: skip
     add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted), default="pass",
         help="what becomes of a mail that is encrypted already; default: %(default)s")  # fmt: skip
     add("--refuse", action="append", default=[], choices=sorted(policy.PROBLEMS), metavar="CODE",
@@ -214,6 +217,8 @@ def _export(options: argparse.Namespace) -> None:
 def _encrypt(options: argparse.Namespace) -> None:
     if options.form and not options.binary:
         raise Failure(os.EX_USAGE, "--form goes with --binary: a message becomes a message")
+    if options.header_protection and options.binary:
+        raise Failure(os.EX_USAGE, "--header-protection is for mail: --binary has no header")
     form: Form = (options.form or "der") if options.binary else "message"
     if form == "der" and options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")
@@ -221,6 +226,7 @@ def _encrypt(options: argparse.Namespace) -> None:
         cipher=options.cipher,
         key_transport=options.key_transport,
         recipient_id=options.recipient_id,
+        header_protection=options.header_protection,
         already_encrypted=options.already_encrypted,
         refuse=frozenset(options.refuse),
     )

@@ -144,7 +144,8 @@ def _addressees(templates: tuple[_Template, ...], policy: Policy) -> _core.Addre
         infos += bytes(template.key_octets)
     # The CMSVersion of the EnvelopedData around them (RFC 5652 section 6.1).
     version = 2 if any(template.version for template in templates) else 0
-    return _core.Addressees(infos, version, policy.cipher, _engine_holes(holes))
+    alone = policy.header_protection is not None
+    return _core.Addressees(infos, version, policy.cipher, _engine_holes(holes), alone=alone)
 
 
 def _engine_holes(holes: list[tuple[int, _Template]]) -> list[tuple[int, _core.RsaKey, str]] | None:
