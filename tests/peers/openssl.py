@@ -1,0 +1,90 @@
+"""OpenSSL's ``cms`` command: the system's, and the newest."""
+
+from __future__ import annotations
+
+import os
+
+from .program import Peer, missing, must, run
+
+CIPHERS = {
+    "aes128-cbc": "-aes-128-cbc",
+    "aes256-cbc": "-aes-256-cbc",
+    "aes128-gcm": "-aes-128-gcm",
+    "aes256-gcm": "-aes-256-gcm",
+    "chacha20-poly1305": "-chacha20-poly1305",
+}
+OAEP = "rsa_padding_mode:oaep"
+KEY_OPTIONS = {
+    "oaep-sha256": (OAEP, "rsa_oaep_md:sha256"),
+    "oaep-sha384": (OAEP, "rsa_oaep_md:sha384"),
+    "oaep-sha512": (OAEP, "rsa_oaep_md:sha512"),
+    "standard": ("ecdh_kdf_md:sha256",),
+}
+
+
+class OpenSSL(Peer):
+    programs = ("openssl",)
+    forms = frozenset({"der", "pem", "smime", "message"})
+    program = "openssl"
+
+    def version(self):
+        return must(self.program, "version").stdout.decode().split(" (")[0].strip()
+
+    def open(self, sealed, person, form="der", command="cms"):
+        who = ("-inkey", self.key(person), "-recip", self.certificate(person))
+        return self._decrypt(sealed, who, form, command)
+
+    def _decrypt(self, sealed, who, form="der", command="cms"):
+        source, out = self.file("sealed", sealed), self.folder / "out"
+        out.unlink(missing_ok=True)
+        kind = form.upper() if form in {"der", "pem"} else "SMIME"
+        done = run(self.program, command, "-decrypt", "-inform", kind, "-in", source, *who,
+                   "-out", out)  # fmt: skip
+        return out.read_bytes() if done.returncode == 0 else None
+
+    def seal(self, data, people, form="der", options=("-aes256",), each=()):
+        """``options`` of the command, and those for each recipient."""
+        to = [word for one in people for word in ("-recip", self.certificate(one), *each)]
+        sealed = self._encrypt(data, [*options, *to], form)
+        assert sealed is not None
+        return sealed
+
+    def _encrypt(self, data, words, form="der"):
+        source, out = self.file("in", data), self.folder / "sealed"
+        done = run(self.program, "cms", "-encrypt", "-binary", "-outform", form.upper(),
+                   "-in", source, "-out", out, *words)  # fmt: skip
+        return out.read_bytes() if done.returncode == 0 else None
+
+    def _secret(self, case):
+        if case.kind == "password":
+            return ("-pwri_password", case.password)
+        return ("-secretkey", case.kek.hex(), "-secretkeyid", case.kek_id.hex())
+
+    def reads(self, case, sealed):
+        return super().reads(case, sealed) or self._decrypt(sealed, self._secret(case))
+
+    def writes(self, case, data):
+        if case.how == "explicit-null":
+            return None
+        options = [CIPHERS[case.cipher]]
+        if case.named == "ski":
+            options.append("-keyid")
+        if case.streamed:
+            options.append("-stream")
+        if not case.person:
+            return self._encrypt(data, [*options, *self._secret(case)])
+        each = [w for option in KEY_OPTIONS.get(case.how, ()) for w in ("-keyopt", option)]
+        to = [w for one in case.people for w in ("-recip", self.certificate(one), *each)]
+        return self._encrypt(data, [*options, *to])
+
+
+class NewestOpenSSL(OpenSSL):
+    """.ci/openssl builds it; NEWEST_OPENSSL says where it is."""
+
+    programs = ()
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.program = os.environ.get("NEWEST_OPENSSL")
+        if not self.program:
+            missing("the newest OpenSSL (.ci/openssl builds it, NEWEST_OPENSSL names it)")
