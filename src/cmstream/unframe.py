@@ -16,7 +16,7 @@ INNER_LIMIT = 2 * mime.HEADER_LIMIT
 """The most octets of an inner header block that is looked at: protected fields may stand there
 twice."""
 
-_OF_INTEREST = re.compile(rb"mime-version|\bhp\b|protected-headers", re.IGNORECASE)
+_OF_INTEREST = b"hp", b"mime-version", b"protected-headers"
 _MIME_VERSION = re.compile(rb"\nmime-version[ \t]*:", re.IGNORECASE)
 
 
@@ -45,7 +45,7 @@ class Unframing:
     def join(self, buffer: Buffer, start: int, count: int, *, final: bool = False) -> int:
         """Takes ``count`` octets of content that lie ``room`` behind ``start``; gives how many
         octets of the message lie at ``start`` then. ``final``: there is no more content."""
-        if self._done:
+        if self._done or not (count or final):
             return count
         room = self.room
         view = memoryview(buffer).cast("B")[start:]
@@ -79,7 +79,8 @@ class Unframing:
         return end
 
     def _top(self, head: bytes) -> bytes:
-        if not _OF_INTEREST.search(head):
+        small = head.lower()
+        if not any(word in small for word in _OF_INTEREST):  # nearly always, and at once
             return self._outside + mime.VERSION + head
         top = restored(self._head, head)
         if top is not None:
