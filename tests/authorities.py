@@ -42,7 +42,7 @@ def rsa_key(bits: int = 2048, _number: int = 0) -> rsa.RSAPrivateKey:
 
 
 @functools.cache
-def other_key(kind: str) -> Any:
+def other_key(kind: str, _number: int = 0) -> Any:
     """A key of another kind: "ed25519", "ed448", "x25519", "x448", "mlkem768", "mlkem1024", or
     the name of a curve."""
     classes: dict[str, Any] = {
@@ -97,8 +97,8 @@ def rsa_identity(
 
 @functools.cache
 def identity(kind: str, **options: Any) -> tuple[Any, x509.Certificate]:
-    """A person with a key as `other_key` makes it."""
-    key = other_key(kind)
+    """A person with a key as `other_key` makes it; one for each ``number``."""
+    key = other_key(kind, options.pop("number", 0))
     return key, certificate(key, **options)
 
 

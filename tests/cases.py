@@ -40,22 +40,20 @@ class Owner(NamedTuple):
     recipient: Certificate
 
 
-def owner(kind: str) -> Owner:
-    """The one with a key of this kind; the same at each call."""
+def owner(kind: str, number: int = 0) -> Owner:
+    """The one with a key of this kind and number; the same at each call."""
+    usage = authorities.key_usage("key_agreement" if kind in CURVES else "key_encipherment")
+    options = {"usage": usage, "common_name": f"{kind} {number}", "number": number}
     if kind == "RSA":
-        usage = authorities.key_usage("key_encipherment")
-        key, certificate = authorities.rsa_identity(usage=usage, common_name="RSA")
+        key, certificate = authorities.rsa_identity(**options)
     else:
-        usage = authorities.key_usage("key_agreement" if kind in CURVES else "key_encipherment")
-        key, certificate = authorities.identity(
-            CURVES.get(kind) or KEMS[kind], usage=usage, common_name=kind
-        )
+        key, certificate = authorities.identity(CURVES.get(kind) or KEMS[kind], **options)
     return Owner(key, Certificate(certificate))
 
 
 class Case(NamedTuple):
-    """A row. ``kinds``: of the recipients' keys, whose last one opens it, or "KEK" or "password"
-    alone. ``how``: the key transport or the key agreement, as a Policy names them."""
+    """A row. ``kinds``: of the recipients' keys, whose last one opens it. ``how``: the key
+    transport or the key agreement, as a Policy names them."""
 
     name: str
     kinds: tuple[str, ...] = ("RSA",)
@@ -70,14 +68,19 @@ class Case(NamedTuple):
 
     @property
     def people(self):
-        return [owner(kind) for kind in self.kinds if kind not in SECRETS]
+        """Those who have certificates."""
+        kinds = enumerate(self.kinds)
+        return [owner(kind, number) for number, kind in kinds if kind not in SECRETS]
 
     @property
     def person(self):
-        """None where there is no certificate."""
-        return self.people[-1] if self.people else None
+        """Who opens it; None where that takes no certificate."""
+        return None if self.kind in SECRETS else self.people[-1]
 
-    kek, kek_id, password = KEK, KEK_ID, PASSWORD
+    @property
+    def secrets(self):
+        """The kinds of recipients without certificates."""
+        return [kind for kind in self.kinds if kind in SECRETS]
 
     def policy(self):
         field = "key_agreement" if self.how in {"standard", "explicit-null", "sha1-kdf"} else None
@@ -86,11 +89,12 @@ class Case(NamedTuple):
 
     def recipients(self):
         """Whom cmstream seals to."""
-        if self.kind == "KEK":
-            return [cmstream.Recipient.from_kek(KEK, KEK_ID)]
-        if self.kind == "password":
-            return [cmstream.Recipient.from_password(PASSWORD)]
-        return [cmstream.load_recipients(one.recipient.der)[0] for one in self.people]
+        to = [cmstream.load_recipients(one.recipient.der)[0] for one in self.people]
+        if "KEK" in self.secrets:
+            to.append(cmstream.Recipient.from_kek(KEK, KEK_ID))
+        if "password" in self.secrets:
+            to.append(cmstream.Recipient.from_password(PASSWORD))
+        return to
 
     def identity(self):
         """What cmstream opens with."""
@@ -112,14 +116,14 @@ class Case(NamedTuple):
             seen.cipher == self.cipher
             and (seen.encoding == "BER" or not self.streamed)
             and len(seen.addressees) == len(self.kinds)
-            and all(bool(one.key_identifier) is (self.named == "ski") or self.kind in SECRETS
-                    for one in seen.addressees)
+            and any(bool(one.key_identifier) for one in seen.addressees if one.kind != "kek")
+            is (self.named == "ski")
             and any("oaep" in one.algorithm for one in seen.addressees) is ("oaep" in self.how)
-        )  # fmt: skip
+        )
 
 
-def agreed(name, kind, cipher="aes256-cbc", how="standard"):
-    return Case(name, (kind,), cipher, how)
+def agreed(name, *kinds, cipher="aes256-cbc", how="standard"):
+    return Case(name, kinds, cipher, how)
 
 
 CASES = [
@@ -135,12 +139,14 @@ CASES = [
     Case("RSA-OAEP, SHA-512", how="oaep-sha512"),
     Case("RSA-OAEP, SHA-256, AES-256-GCM", how="oaep-sha256", cipher="aes256-gcm"),
     *(agreed(f"ECDH, {kind}" if kind[0] != "X" else kind, kind) for kind in CURVES),
-    agreed("ECDH, P-256, AES-256-GCM", "P-256", "aes256-gcm"),
+    agreed("ECDH, P-256, AES-256-GCM", "P-256", cipher="aes256-gcm"),
     agreed("ECDH, P-256, explicit NULL", "P-256", how="explicit-null"),
     agreed("ECDH, P-256, SHA-1 in the KDF", "P-256", how="sha1-kdf"),
     Case("KEK", ("KEK",)),
     Case("password", ("password",)),
     *(Case(kind, (kind,)) for kind in KEMS),
     Case("ML-KEM-768, AES-256-GCM", ("ML-KEM-768",), cipher="aes256-gcm"),
+    agreed("two with P-256", "P-256", "P-256"),
+    *(Case(f"RSA beside {kind}", (kind, "RSA")) for kind in ("P-256", "KEK", "password")),
     Case("RSA beside ML-KEM-768", ("ML-KEM-768", "RSA")),
 ]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from cases import KEK, KEK_ID, PASSWORD
+
 from .program import Peer, must, need
 
 SOURCES = Path(__file__).parent.parent / "interop"
@@ -59,10 +61,10 @@ class BouncyCastle(Peer):
     def _owner(self, person):
         return "certificate", self.certificate(person), self.key(person, Encoding.DER)
 
-    def _secret(self, case):
-        if case.kind == "password":
-            return "password", case.password
-        return "kek", self.file("kek", case.kek), case.kek_id.hex()
+    def _secret(self, kind):
+        if kind == "password":
+            return "password", PASSWORD
+        return "kek", self.file("kek", KEK), KEK_ID.hex()
 
     def open(self, sealed, person, **_form):
         return self._open(sealed, self._owner(person))
@@ -89,7 +91,7 @@ class BouncyCastle(Peer):
     def reads(self, case, sealed):
         if case.person:
             return self.open(sealed, case.person)
-        return self._open(sealed, self._secret(case))
+        return self._open(sealed, self._secret(case.kind))
 
     def writes(self, case, data):
         if case.how == "explicit-null":
@@ -97,4 +99,6 @@ class BouncyCastle(Peer):
         who = []
         for one in case.people:
             who += ["and", "certificate", self.certificate(one), case.how, case.named]
-        return self._seal(data, case.cipher, 1000, who[1:] or self._secret(case))
+        for kind in case.secrets:
+            who += ["and", *self._secret(kind)]
+        return self._seal(data, case.cipher, 1000, who[1:])

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import authority
+from cases import PASSWORD
 
 from .program import Peer, Unfit, must, run
 
@@ -66,12 +67,12 @@ class Gpgsm(Peer):
 
     def reads(self, case, sealed):
         if case.kind == "password":
-            return self._decrypt(sealed, case.password)
+            return self._decrypt(sealed, PASSWORD)
         return super().reads(case, sealed)
 
     def writes(self, case, data):
         """Always with indefinite lengths, to whom it knows how to."""
-        if not case.person or case.cipher not in CIPHERS:
+        if case.secrets or case.cipher not in CIPHERS:
             return None
         return self._encrypt(data, case.people, ("--cipher-algo", CIPHERS[case.cipher]))
 

@@ -47,7 +47,7 @@ class Nss(Peer):
 
     def writes(self, case, data):
         """It chooses the cipher itself."""
-        return self._encrypt(data, case.people) if case.person else None
+        return self._encrypt(data, case.people) if not case.secrets else None
 
     def _encrypt(self, data, people):
         source, out = self.file("in", data), self.folder / "sealed"

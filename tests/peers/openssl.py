@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from cases import KEK, KEK_ID, PASSWORD
+
 from .program import Peer, missing, must, run
 
 CIPHERS = {
@@ -14,6 +16,10 @@ CIPHERS = {
     "chacha20-poly1305": "-chacha20-poly1305",
 }
 OAEP = "rsa_padding_mode:oaep"
+SECRETS = {
+    "KEK": ("-secretkey", KEK.hex(), "-secretkeyid", KEK_ID.hex()),
+    "password": ("-pwri_password", PASSWORD),
+}
 KEY_OPTIONS = {
     "oaep-sha256": (OAEP, "rsa_oaep_md:sha256"),
     "oaep-sha384": (OAEP, "rsa_oaep_md:sha384"),
@@ -55,13 +61,8 @@ class OpenSSL(Peer):
                    "-in", source, "-out", out, *words)  # fmt: skip
         return out.read_bytes() if done.returncode == 0 else None
 
-    def _secret(self, case):
-        if case.kind == "password":
-            return ("-pwri_password", case.password)
-        return ("-secretkey", case.kek.hex(), "-secretkeyid", case.kek_id.hex())
-
     def reads(self, case, sealed):
-        return super().reads(case, sealed) or self._decrypt(sealed, self._secret(case))
+        return super().reads(case, sealed) or self._decrypt(sealed, SECRETS.get(case.kind, ()))
 
     def writes(self, case, data):
         if case.how == "explicit-null":
@@ -71,8 +72,7 @@ class OpenSSL(Peer):
             options.append("-keyid")
         if case.streamed:
             options.append("-stream")
-        if not case.person:
-            return self._encrypt(data, [*options, *self._secret(case)])
+        options += [word for kind in case.secrets for word in SECRETS[kind]]
         each = [w for option in KEY_OPTIONS.get(case.how, ()) for w in ("-keyopt", option)]
         to = [w for one in case.people for w in ("-recip", self.certificate(one), *each)]
         return self._encrypt(data, [*options, *to])

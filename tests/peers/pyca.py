@@ -45,7 +45,7 @@ class Pyca(Peer):
         return builder.encrypt(encoding, [PKCS7Options.Binary])
 
     def writes(self, case, data):
-        if not case.person or case.cipher not in CIPHERS:
+        if case.secrets or case.cipher not in CIPHERS:
             return None
         try:
             return self.seal(data, case.people, cipher=CIPHERS[case.cipher])
