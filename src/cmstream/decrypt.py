@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -70,32 +71,36 @@ class Decryptor(Opener):
         return count if self._foreign is None else _put(buffer, start, self._foreign.finish())
 
 
+class _Way(NamedTuple):
+    update_into: Callable[[memoryview, Buffer, int], tuple[int, int]]
+    finish_into: Callable[[Buffer, int], int]
+
+
 class _MessageDecryptor(Decryptor):
     """Gives a whole message; the content alone comes from the class above."""
 
     _frame: Unframing | None = None
 
     def _head_room(self, count: int) -> int:
-        if self._frame is None:
-            return 2 * count  # line ends get longer
-        return self._frame.held + self._frame.room
+        return 2 * count if self._frame is None else self._frame.extra  # line ends get longer
 
-    def _framing(self) -> Unframing:
-        if self._frame is None:
-            self._frame = Unframing(self._start.head if self._start else b"")
-        return self._frame
+    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
+        count = super()._unlock(opening, envelope, buffer, start)
+        content = _Way(partial(super()._through, opening), partial(super()._last, opening))
+        self._frame = Unframing(content, self._start.head if self._start else b"")
+        return count
 
     def _through(
         self, opening: Opening, data: memoryview, buffer: Buffer, start: int
     ) -> tuple[int, int]:
-        frame = self._framing()
-        taken, count = super()._through(opening, data, buffer, start + frame.room)
-        return taken, frame.join(buffer, start, count)
+        if self._frame is None:
+            return super()._through(opening, data, buffer, start)
+        return self._frame.update_into(data, buffer, start)
 
     def _last(self, opening: Opening, buffer: Buffer, start: int) -> int:
-        frame = self._framing()
-        count = super()._last(opening, buffer, start + frame.room)
-        return frame.join(buffer, start, count, final=True)
+        if self._frame is None:
+            return super()._last(opening, buffer, start)
+        return self._frame.finish_into(buffer, start)
 
 
 def _put(buffer: Buffer, start: int, octets: bytes) -> int:

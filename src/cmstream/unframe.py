@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from . import mime
 from .errors import MessageError
@@ -20,36 +20,49 @@ _OF_INTEREST = b"hp", b"mime-version", b"protected-headers"
 _MIME_VERSION = re.compile(rb"\nmime-version[ \t]*:", re.IGNORECASE)
 
 
-class Unframing:
-    """Waits for the header block of the content, then puts in front of it, or in its place, what
-    the whole message has there. Everything behind it passes."""
+class Way(Protocol):
+    """Where content comes from."""
 
-    def __init__(self, head: bytes) -> None:
+    def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
+        """Takes octets of the sealed message; gives how many, and how many came out."""
+
+    def finish_into(self, buffer: Buffer, start: int) -> int:
+        """Writes the last octets; gives their number."""
+
+
+class Unframing:
+    """A way that waits for the header block of the content, then puts in front of it, or in its
+    place, what the whole message has there. Everything behind it passes."""
+
+    def __init__(self, content: Way, head: bytes) -> None:
         """``head``: the sealed message's own header block; empty if it has none."""
-        self._head = head
+        self._content, self._head = content, head
         self._outside = mime.frame(head).outside[: -len(mime.ENTITY_HEADER)]
+        # So much is left free in front of content that comes, until it is clear what belongs there.
+        self._room = len(self._outside) + len(mime.VERSION)
         self._held = bytearray()
         self._resume = 0
-        self._done = False
 
     @property
-    def room(self) -> int:
-        """How many octets to leave free in front of content."""
-        return 0 if self._done else len(self._outside) + len(mime.VERSION)
+    def extra(self) -> int:
+        """The most octets that are still to come out besides those of the content to come."""
+        return self._room + len(self._held)
 
-    @property
-    def held(self) -> int:
-        """How many octets of content wait."""
-        return len(self._held)
+    def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
+        """As Way tells."""
+        taken, count = self._content.update_into(data, buffer, start + self._room)
+        return taken, self._join(buffer, start, count) if self._room and count else count
 
-    def join(self, buffer: Buffer, start: int, count: int, *, final: bool = False) -> int:
-        """Takes ``count`` octets of content that lie ``room`` behind ``start``; gives how many
-        octets of the message lie at ``start`` then. ``final``: there is no more content."""
-        if self._done or not (count or final):
-            return count
-        room = self.room
+    def finish_into(self, buffer: Buffer, start: int) -> int:
+        """As Way tells."""
+        count = self._content.finish_into(buffer, start + self._room)
+        return self._join(buffer, start, count, final=True) if self._room else count
+
+    def _join(self, buffer: Buffer, start: int, count: int, *, final: bool = False) -> int:
+        """Takes ``count`` octets of content behind the room at ``start``; gives how many octets of
+        the message lie at ``start`` then."""
         view = memoryview(buffer).cast("B")[start:]
-        beginning: Buffer = view[room : room + count]
+        beginning: Buffer = view[self._room : self._room + count]
         if self._held:
             self._held += beginning
             beginning = self._held
@@ -58,16 +71,16 @@ class Unframing:
             if not self._held:
                 self._held += beginning
             return 0
-        self._done = True
-        head = bytes(beginning[:end])
-        top = self._top(head)
-        if len(top) == room + end and not self._held:  # all is in its place, nearly always
+        top = self._top(bytes(beginning[:end]))
+        if len(top) == self._room + end and not self._held:  # all is in its place, nearly always
             view[: len(top)] = top
-            return room + count
-        message = top + bytes(beginning[end:])
-        self._held = bytearray()
-        view[: len(message)] = message
-        return len(message)
+            written = self._room + count
+        else:
+            message = top + bytes(beginning[end:])
+            view[: len(message)] = message
+            written = len(message)
+        self._room, self._held = 0, bytearray()
+        return written
 
     def _header_end(self, beginning: Buffer, *, final: bool) -> int | None:
         try:
