@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timezone
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -88,10 +89,15 @@ def _occurrences(field: Field, name: str) -> Iterator[tuple[int, int, int]]:
     """Where each parameter of this name, or of a name in the form of RFC 2231, begins (with its
     semicolon), where its value, and where it ends; counted in the field's value."""
     mask, _ = masked(field.value)
-    pattern = rb";\s*" + re.escape(name.encode()) + rb"(?:\*[^=;]*)?\s*=([^;]*)"
-    for found in re.finditer(pattern, mask, re.IGNORECASE):
+    for found in _pattern(name).finditer(mask):
         end = found.start(1) + len(found[1].rstrip())
         yield found.start(), found.start(1), end
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[bytes]:
+    pattern = rb";\s*" + re.escape(name.encode()) + rb"(?:\*[^=;]*)?\s*=([^;]*)"
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def parameter(field: Field, name: str) -> bytes:

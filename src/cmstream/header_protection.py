@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from . import fields, mime
@@ -22,6 +23,18 @@ _TRACE = re.compile(
 # What a mailing list adds on the way (RFC 9788 section 7).
 _LIST = re.compile(rb"list-.*|archived-at")
 _STRUCTURAL = re.compile(rb"content-.*|mime-version|hp-outer")
+
+
+@lru_cache(maxsize=1024)
+def _kind(name: bytes) -> str:
+    """Whose a field of this name is: ``trace``, ``list``, ``structural``, else the ``author``'s; a
+    line that is no field goes with what servers wrote."""
+    if not name or _TRACE.fullmatch(name):
+        return "trace"
+    if _STRUCTURAL.fullmatch(name):
+        return "structural"
+    return "list" if _LIST.fullmatch(name) else "author"
+
 
 _TYPE = b"content-type"
 _DEFAULT_TYPE = Field(_TYPE, b'Content-Type: text/plain; charset=us-ascii; hp="cipher"\r\n')
@@ -54,16 +67,18 @@ def protect(head: bytes, hcp: str) -> mime.Framing:
     that know nothing of all this, aren't written: the body stays as it was.
     """
     outside, inside, told, own = [], [], [], []
+    shown_of = _HCPS[hcp]
     for field in fields.split(mime.lines(head)):
-        if field.name.startswith(b"content-"):
-            own.append(_marked(field))
-        elif not field.name or _TRACE.fullmatch(field.name):
+        kind = _kind(field.name)
+        if kind == "trace":
             outside.append(field.raw)
-        elif not _STRUCTURAL.fullmatch(field.name):
-            shown = _HCPS[hcp](field)
+        elif kind != "structural":
+            shown = shown_of(field)
             inside.append(field.raw)
             outside.append(shown)
             told.append(_hp_outer(shown))
+        elif field.name.startswith(b"content-"):
+            own.append(_marked(field))
     if not any(field.name == _TYPE for field in own):
         own.append(_DEFAULT_TYPE)
     entity = b"".join(field.raw for field in own)
@@ -147,27 +162,30 @@ def restored(outer: bytes, inner: bytes) -> bytes | None:
         return None
     around = list(fields.split(mime.lines(outer)))
     mismatch = _another_author(around, every)
-    own = [f for f in every if not (_is_no_authors(f.name) or (mismatch and f.name == b"from"))]
+    own = [field for field in every if _is_authors(field.name, mismatch=mismatch)]
     names = {field.name for field in own}
-    strict = stated and any(name and not _STRUCTURAL.fullmatch(name) for name in names)
-    top = [f.raw for f in around if (mismatch and f.name == b"from") or _stays(f, names, strict)]
+    strict = stated and not {_kind(name) for name in names}.isdisjoint({"author", "list"})
+    top = [f.raw for f in around if _stays(f.name, names, strict=strict, mismatch=mismatch)]
     if b"mime-version" not in names:
         top.append(mime.VERSION)
     return b"".join(top + [_unmarked(field).raw for field in own])
 
 
-def _is_no_authors(name: bytes) -> bool:
-    return name == b"hp-outer" or _TRACE.fullmatch(name) is not None
-
-
-def _stays(field: Field, names: set[bytes], strict: bool) -> bool:
-    """Whether an outer field belongs to a message with inner fields of these names."""
-    name = field.name
-    if not name or _TRACE.fullmatch(name):
-        return True
-    if name in names or _STRUCTURAL.fullmatch(name):
+def _is_authors(name: bytes, *, mismatch: bool) -> bool:
+    """Whether an inner field belongs to the opened message."""
+    if name == b"hp-outer" or (mismatch and name == b"from"):
         return False
-    return not strict or _LIST.fullmatch(name) is not None
+    return not name or _kind(name) != "trace"
+
+
+def _stays(name: bytes, names: set[bytes], *, strict: bool, mismatch: bool) -> bool:
+    """Whether an outer field belongs to it, with inner fields of these names."""
+    kind = _kind(name)
+    if kind == "trace" or (mismatch and name == b"from"):
+        return True
+    if kind == "structural" or name in names:
+        return False
+    return kind == "list" or not strict
 
 
 def _another_author(around: list[Field], every: list[Field]) -> bool:
