@@ -119,6 +119,7 @@ class Case(NamedTuple):
             and any(bool(one.key_identifier) for one in seen.addressees if one.kind != "kek")
             is (self.named == "ski")
             and any("oaep" in one.algorithm for one in seen.addressees) is ("oaep" in self.how)
+            and any("sha1" in one.algorithm for one in seen.addressees) is ("sha1" in self.how)
         )
 
 

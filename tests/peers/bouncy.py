@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,6 +23,7 @@ def classpath():
     """The jars, which Maven fetches once, and the programs compiled with them."""
     need("mvn", "javac", "java")
     folder = Path(tempfile.mkdtemp(prefix="cmstream-interop-"))
+    atexit.register(shutil.rmtree, folder)
     listing = folder / "jars"
     must("mvn", "-B", "-q", "-f", SOURCES / "pom.xml", "dependency:build-classpath",
          f"-Dmdep.outputFile={listing}")  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
 from cases import KEK, KEK_ID, PASSWORD
 
 from .program import Peer, missing, must, run
@@ -24,8 +26,14 @@ KEY_OPTIONS = {
     "oaep-sha256": (OAEP, "rsa_oaep_md:sha256"),
     "oaep-sha384": (OAEP, "rsa_oaep_md:sha384"),
     "oaep-sha512": (OAEP, "rsa_oaep_md:sha512"),
-    "standard": ("ecdh_kdf_md:sha256",),
 }
+
+
+def key_options(case, key):
+    """Without any, it derives keys of elliptic curves with SHA-1."""
+    if isinstance(key, EllipticCurvePrivateKey):
+        return () if case.how == "sha1-kdf" else ("ecdh_kdf_md:sha256",)
+    return KEY_OPTIONS.get(case.how, ())
 
 
 class OpenSSL(Peer):
@@ -73,9 +81,10 @@ class OpenSSL(Peer):
         if case.streamed:
             options.append("-stream")
         options += [word for kind in case.secrets for word in SECRETS[kind]]
-        each = [w for option in KEY_OPTIONS.get(case.how, ()) for w in ("-keyopt", option)]
-        to = [w for one in case.people for w in ("-recip", self.certificate(one), *each)]
-        return self._encrypt(data, [*options, *to])
+        for one in case.people:
+            options += ["-recip", self.certificate(one)]
+            options += [word for what in key_options(case, one.key) for word in ("-keyopt", what)]
+        return self._encrypt(data, options)
 
 
 class NewestOpenSSL(OpenSSL):
