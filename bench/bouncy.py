@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from engines import Lab
     from samples import Column
 
-JARS = [
-    Path("/usr/share/java") / f"{name}.jar" for name in ("bcmail", "bcpkix", "bcutil", "bcprov")
-]
 SOURCE = Path(__file__).parent / "Encrypt.java"
+POM = Path(__file__).parent.parent / "tests" / "interop" / "pom.xml"
 FIRST_WARM, WARM = 2.0, 0.5  # seconds at first, before each column: Java compiles what runs often
 TURN = 256 << 10  # octets that are sealed before Java answers
 
@@ -72,9 +70,9 @@ def engines(lab: Lab) -> list[Engine]:
 
 def start(lab: Lab) -> Java:
     """Compiles and starts it; it ends with the lab."""
-    if not (shutil.which("javac") and all(jar.exists() for jar in JARS)):
-        raise Absent("no Java compiler, or no Bouncy Castle (Debian's libbcmail-java)")
-    path = ":".join([*map(str, JARS), str(lab.folder)])
+    if not (shutil.which("javac") and shutil.which("mvn")):
+        raise Absent("no Java compiler, or no Maven to fetch Bouncy Castle with")
+    path = f"{_jars(lab.folder / 'jars')}:{lab.folder}"
     done = subprocess.run(["javac", "-cp", path, "-d", lab.folder, SOURCE], capture_output=True,
                           check=False, text=True)  # fmt: skip
     if done.returncode:
@@ -85,6 +83,16 @@ def start(lab: Lab) -> Java:
     java.ask("load", CERTIFICATE)
     _warm(_Run(java, 1), FIRST_WARM)
     return java
+
+
+def _jars(listing: Path) -> str:
+    """The tests' own; Maven fetches them once."""
+    done = subprocess.run(["mvn", "-B", "-q", "-f", POM, "dependency:build-classpath",
+                           f"-Dmdep.outputFile={listing}"], capture_output=True,
+                          check=False, text=True)  # fmt: skip
+    if done.returncode:
+        raise Absent(f"Maven doesn't fetch Bouncy Castle: {done.stdout.strip()}")
+    return listing.read_text("utf-8").strip()
 
 
 def _warm(run: _Run, seconds: float) -> None:

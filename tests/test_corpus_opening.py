@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import functools
 import hashlib
 import json
@@ -67,3 +68,20 @@ def test_what_opens_can_be_inspected(record):
     opened = outcome(cmstream.decrypt, sealed, identity((record["open_with"] or ["rsa2048"])[0]))
     seen = outcome(lambda sealed, _: repr(cmstream.inspect(sealed)).encode(), sealed, None)
     assert "error" not in seen or "error" in opened
+
+
+def test_protected_fields_of_the_older_form_come_back():
+    sealed = (CORPUS / "rfc-samples/smime-enc+legacy-disp.eml").read_bytes()
+    message = email.message_from_bytes(cmstream.decrypt_message(sealed, identity("draft-bob")))
+    assert message.get_all("Subject") == ["BarCorp contract signed, let's go!"]
+    assert message.get_all("MIME-Version") == ["1.0"]
+    assert len(message.get_all("From")) == len(message.get_all("Date")) == 1
+    assert message["Received"].startswith("from localhost")
+
+
+@pytest.mark.parametrize("name", ["smime-sign+enc", "smime-sign+enc+legacy-disp"])
+def test_what_is_signed_inside_is_left_to_others(name):
+    sealed = (CORPUS / f"rfc-samples/{name}.eml").read_bytes()
+    whole = cmstream.decrypt_message(sealed, identity("draft-bob"))
+    content = cmstream.decrypt(sealed, identity("draft-bob"))
+    assert whole.endswith(b"Subject: ...\r\nMIME-Version: 1.0\r\n" + content)

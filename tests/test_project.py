@@ -19,9 +19,9 @@ FILES = [p for folder in ("src", "native", "tests", "bench") for p in (ROOT / fo
 FLOORS = [
     {"errors", "key_wrap", "policy", "tlv", "output", "progress"},
     {"_core", "keys", "mime", "old_wrap", "pfx_outline", "x509"},
-    {"_opening", "answers", "archive_keys", "private_keys", "recognise"},
-    {"pfx", "push", "pwri_kek", "sealed"},
-    {"containers"},
+    {"_opening", "answers", "archive_keys", "fields", "private_keys", "recognise"},
+    {"header_protection", "pfx", "push", "pwri_kek", "sealed"},
+    {"containers", "unframe"},
     {"certificates"},
     {"command", "enveloped", "wrapping"},
     {"choice", "identity", "opener"},

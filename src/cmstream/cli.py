@@ -180,7 +180,8 @@ def _add_policy(add: Any) -> None:
         help="of its key, for elliptic curves: as the standards say, or as some programs want it; "
         "default: %(default)s")  # fmt: skip
     add("--header-protection", choices=[*PROTECTIONS], default="none",
-        help="which fields of a mail are encrypted with it; default: %(default)s")  # fmt: skip
+        help="seal the header fields too (RFC 9788); the outside then hides the subject, with shy "
+        "also names and the time zone; default: %(default)s")  # fmt: skip
     add("--forbid", action="append", default=[], choices=FORBIDDABLE, metavar="NAME",
         help="never use the cipher or key transport of this name; may be given several "
         "times")  # fmt: skip
@@ -240,6 +241,8 @@ def _export(options: argparse.Namespace) -> None:
 def _encrypt(options: argparse.Namespace) -> None:
     if options.form and not options.binary:
         raise Failure(os.EX_USAGE, "--form goes with --binary: a message becomes a message")
+    if options.header_protection and options.binary:
+        raise Failure(os.EX_USAGE, "--header-protection is for mail: --binary has no header")
     form: Form = (options.form or "der") if options.binary else "message"
     if form == "der" and options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")

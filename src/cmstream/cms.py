@@ -135,11 +135,12 @@ _PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[Wrap]]] = {
 
 def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> _core.Addressees:
     version = max(wrap.envelope_version for wrap in wraps)
+    alone = policy.header_protection is not None
     known = [wrap for wrap in wraps if isinstance(wrap, transport.KeyTransport)]
+    infos, holes = bytes(sum(wrap.room for wrap in wraps)), None
     if len(known) == len(wraps) and (engine := transport.for_engine(known)):
-        return _core.Addressees(engine[0], version, policy.cipher, engine[1])
-    room = bytes(sum(wrap.room for wrap in wraps))
-    return _core.Addressees(room, version, policy.cipher, None)
+        infos, holes = engine
+    return _core.Addressees(infos, version, policy.cipher, holes, alone=alone)
 
 
 def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from . import enveloped, mime, tlv
+from . import enveloped, tlv
 from ._opening import decryption_error, envelope_error
 from .archive_keys import ArchiveKey
 from .identity import Identity
 from .opener import Opener
+from .unframe import Unframing
 from .unwrap import content_key
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from .enveloped import Envelope
 
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
-
-_VERSION = b"MIME-Version: 1.0\r\n"
 
 
 class Decryptor(Opener):
@@ -40,16 +40,13 @@ class Decryptor(Opener):
     Besides those of a wrong call: EnvelopeError, NoRecipientError, DecryptionError.
     """
 
-    def __init__(self, identities: Who, *, message: bool) -> None:
+    def __init__(self, identities: Who) -> None:
         super().__init__()
         self._identities = as_identities(identities)
-        self._whole = message  # until the outer fields have been given out
         self._foreign: _TripleDes | None = None
 
-    def _head_room(self, count: int) -> int:
-        return 2 * count if self._whole else 0  # line ends get longer
-
     def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
+        del buffer, start
         cipher = _cipher(envelope)
         iv = _iv(envelope, cipher)
         key = content_key(envelope, self._identities, cipher.key_len)
@@ -58,13 +55,7 @@ class Decryptor(Opener):
         else:
             opening.give_ciphertext()
             self._foreign = _TripleDes(key, iv)
-        before = self._outside() if self._whole else b""
-        self._whole = False
-        return _put(buffer, start, before)
-
-    def _outside(self) -> bytes:
-        head = self._start.head if self._start else b""
-        return mime.frame(head).outside[: -len(mime.ENTITY_HEADER)] + _VERSION
+        return 0
 
     def _through(
         self, opening: Opening, data: memoryview, buffer: Buffer, start: int
@@ -79,6 +70,38 @@ class Decryptor(Opener):
     def _last(self, opening: Opening, buffer: Buffer, start: int) -> int:
         count = opening.finish_into(buffer, start)
         return count if self._foreign is None else _put(buffer, start, self._foreign.finish())
+
+
+class _Way(NamedTuple):
+    update_into: Callable[[memoryview, Buffer, int], tuple[int, int]]
+    finish_into: Callable[[Buffer, int], int]
+
+
+class _MessageDecryptor(Decryptor):
+    """Gives a whole message; the content alone comes from the class above."""
+
+    _frame: Unframing | None = None
+
+    def _head_room(self, count: int) -> int:
+        return 2 * count if self._frame is None else self._frame.extra  # line ends get longer
+
+    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
+        count = super()._unlock(opening, envelope, buffer, start)
+        content = _Way(partial(super()._through, opening), partial(super()._last, opening))
+        self._frame = Unframing(content, self._start.head if self._start else b"")
+        return count
+
+    def _through(
+        self, opening: Opening, data: memoryview, buffer: Buffer, start: int
+    ) -> tuple[int, int]:
+        if self._frame is None:
+            return super()._through(opening, data, buffer, start)
+        return self._frame.update_into(data, buffer, start)
+
+    def _last(self, opening: Opening, buffer: Buffer, start: int) -> int:
+        if self._frame is None:
+            return super()._last(opening, buffer, start)
+        return self._frame.finish_into(buffer, start)
 
 
 def _put(buffer: Buffer, start: int, octets: bytes) -> int:
@@ -156,7 +179,7 @@ def decryptor(identities: Who, *, message: bool = False) -> Decryptor:
     Reads DES-EDE3-CBC and AES-CBC; RSA PKCS #1 v1.5 and OAEP, key agreement on elliptic curves.
     Raises ValueError without identities.
     """
-    return Decryptor(identities, message=message)
+    return _MessageDecryptor(identities) if message else Decryptor(identities)
 
 
 def decrypt(sealed: Buffer, identities: Who) -> bytes:
@@ -176,8 +199,18 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
 
 def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
     """Opens an S/MIME message and gives a whole message: the outer fields without ``Content-*`` and
-    ``MIME-Version``, then ``MIME-Version: 1.0`` and the inner entity as it was sealed; line ends of
-    the header block become CRLF. Raises as :func:`decrypt`."""
+    ``MIME-Version``, then ``MIME-Version: 1.0``, unless the inner entity has one, and the inner
+    entity as it was sealed; line ends of the outer fields become CRLF.
+
+    Where the inner entity protects header fields (RFC 9788: ``hp=`` in its Content-Type; also the
+    older ``protected-headers="v1"``), they are the message's, and of the outer ones those remain
+    that servers and mailing lists add on the way; all others go. ``HP-Outer`` fields and the ``hp``
+    parameter are left out. No signature is verified: an outer ``From`` with another address than
+    the inner one is the message's. Fields within a signature inside aren't looked at. A push stream
+    holds the inner header block back until all of it has come (8 MiB at most; a longer one is given
+    as it is).
+
+    Raises as :func:`decrypt`."""
     return decryptor(identities, message=True).open_whole(sealed)
 
 

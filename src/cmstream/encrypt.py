@@ -75,8 +75,10 @@ class _MessageEncryptor(Encryptor):
         if self._passes:
             return n + len(self._held)
         # What is held may be header, which goes outside with CRLF for every LF, or body, every
-        # octet of which may be a bare LF, in base64.
-        return self._room + 6 * (n + len(self._held))
+        # octet of which may be a bare LF, in base64. Protected fields stand inside twice.
+        held = n + len(self._held)
+        protected = min(held, mime.HEADER_LIMIT) if self._policy.header_protection else 0
+        return self._room + 6 * held + 21 * protected
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
         if len(buffer) < self.bound(len(data)):
@@ -198,6 +200,12 @@ def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> byt
     inner entity; bare line feeds become CRLF unless the transfer encoding is ``binary``. A
     message without Content-Type gets none inside either: RFC 2045 section 5.2 reads it as plain
     text in US-ASCII, outside and inside alike. The outside then says ``MIME-Version: 1.0`` once.
+
+    With ``header_protection`` in the policy (RFC 9788) the fields go inside too, and the outside
+    shows what the policy named there leaves of them: ``"baseline"`` hides ``Subject``, ``Comments``
+    and ``Keywords``, ``"shy"`` also names in addresses and the sender's time zone. What servers
+    wrote (``Received``, ``DKIM-Signature``, ...) stays outside alone. :func:`decrypt_message` gives
+    the fields back.
 
     A message that is encrypted already (:func:`is_encrypted`) passes octet for octet, is
     encrypted again or refused, as the policy says. One that is only signed is encrypted.

@@ -17,6 +17,8 @@ HEADER_LIMIT = 4 << 20
 PEEK_LIMIT = 8 << 10
 """How many octets of the body a stream looks at to recognise an encrypted message."""
 
+VERSION = b"MIME-Version: 1.0\r\n"
+
 ENTITY_HEADER = (
     b"MIME-Version: 1.0\r\n"
     b'Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"\r\n'
@@ -57,7 +59,11 @@ class Framing(NamedTuple):
 
 
 def header_end(
-    buffer: bytes | bytearray | memoryview, start: int, *, final: bool
+    buffer: bytes | bytearray | memoryview,
+    start: int,
+    *,
+    final: bool,
+    limit: int = HEADER_LIMIT,
 ) -> tuple[int | None, int]:
     """Find where the body begins in ``buffer``, the message so far.
 
@@ -71,10 +77,10 @@ def header_end(
     quoted one, may stand on top. A line of white space alone continues the field above it; a
     carriage return alone is no line end.
 
-    Raises :class:`MessageError` (``header-too-large``) past :data:`HEADER_LIMIT`.
+    Raises :class:`MessageError` (``header-too-large``) past ``limit`` octets.
     """
     end, resume = _first_no_field(buffer, start, final=final)
-    if (resume if end is None else end) > HEADER_LIMIT:
+    if (resume if end is None else end) > limit:
         raise header_too_large()
     return end, resume
 
@@ -114,7 +120,7 @@ def frame(head: bytes) -> Framing:
     up: an entity without one is US-ASCII text by RFC 2045 section 5.2, and a guess at another
     charset could make it unreadable.
     """
-    text = _lines(head)
+    text = b"\n" + lines(head)
     outside, inside, kept = [], [], 1
     for name in _MIME_FIELD.finditer(text):
         begin, end = name.start() + 1, _field_end(text, name.end())
@@ -136,15 +142,13 @@ def transfer_encoding(head: bytes) -> bytes:
     return found[1].lower() if found else b"7bit"
 
 
-def _lines(head: bytes) -> bytes:
-    """The header block with CRLF line ends, a line feed in front of its first line so that all
-    lines begin alike, and without its blank line."""
+def lines(head: bytes) -> bytes:
+    """The header block with CRLF line ends, also of its last line, and without its blank line."""
     if head.count(b"\n") != head.count(b"\r\n"):
         head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    text = b"\n" + head
-    if text.endswith(b"\n\r\n"):
-        return text[:-2]
-    return text if text.endswith(b"\n") else text + b"\r\n"
+    if head.endswith(b"\n\r\n") or head == b"\r\n":
+        return head[:-2]
+    return head if head.endswith(b"\n") or not head else head + b"\r\n"
 
 
 def _field_end(text: bytes, start: int) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from . import _core, mime
 from .answers import filled
 from .errors import CmstreamError, MessageError
+from .header_protection import protect
 from .recognise import encrypted_inside
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def message_seal(
     """The stream for a message with this header block, and what goes into it first.
 
     ``line_feeds``: how many bare ones the body has; None: not counted."""
-    framing = mime.frame(head)
+    hcp = policy.header_protection
+    framing = mime.frame(head) if hcp is None else protect(head, hcp)
     line_ends: LineEnds = "as-is"
     size = None
     if body_size is not None:

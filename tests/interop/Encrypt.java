@@ -4,11 +4,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
-import java.security.Security;
-import java.security.cert.CertificateFactory;
+import java.security.PublicKey;
 import java.security.cert.X509Certificate;
 import java.security.interfaces.ECPublicKey;
 import java.security.spec.MGF1ParameterSpec;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import javax.crypto.spec.OAEPParameterSpec;
@@ -18,88 +19,159 @@ import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
 import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
 import org.bouncycastle.cert.jcajce.JcaX509ExtensionUtils;
 import org.bouncycastle.cms.CMSAlgorithm;
+import org.bouncycastle.cms.CMSAuthEnvelopedDataStreamGenerator;
 import org.bouncycastle.cms.CMSEnvelopedDataStreamGenerator;
+import org.bouncycastle.cms.PasswordRecipient;
 import org.bouncycastle.cms.RecipientInfoGenerator;
 import org.bouncycastle.cms.jcajce.JceCMSContentEncryptorBuilder;
+import org.bouncycastle.cms.jcajce.JceKEKRecipientInfoGenerator;
+import org.bouncycastle.cms.jcajce.JceKEMRecipientInfoGenerator;
 import org.bouncycastle.cms.jcajce.JceKeyAgreeRecipientInfoGenerator;
 import org.bouncycastle.cms.jcajce.JceKeyTransRecipientInfoGenerator;
-import org.bouncycastle.jce.provider.BouncyCastleProvider;
+import org.bouncycastle.cms.jcajce.JcePasswordRecipientInfoGenerator;
+import org.bouncycastle.operator.OutputAEADEncryptor;
+import org.bouncycastle.operator.OutputEncryptor;
 import org.bouncycastle.operator.jcajce.JcaAlgorithmParametersConverter;
 
-/** Encrypts files with Bouncy Castle's streaming generator. The argument names a file of lines
- * "CERTIFICATE INPUT OUTPUT CIPHER TRANSPORT SEGMENT": aes128, aes192, aes256 or des3; rsa, ski,
- * oaep or a scheme of key agreement; and the octets of a segment. */
-public final class Encrypt {
+/** Seals a file with Bouncy Castle's streaming generators, in segments of some octets. For whom,
+ * words say: "certificate FILE HOW NAMED", where HOW is pkcs1v15, oaep-sha256, -sha384 or -sha512
+ * for RSA, and sha1-kdf for an elliptic curve that isn't to have the KDF of its own size, and NAMED
+ * is issuer-serial or ski; "kek FILE IDENTIFIER"; or "password TEXT"; "and" between several. */
+final class Encrypt {
     private static final Map<String, ASN1ObjectIdentifier> CIPHERS = Map.of(
-            "aes128", CMSAlgorithm.AES128_CBC,
-            "aes192", CMSAlgorithm.AES192_CBC,
-            "aes256", CMSAlgorithm.AES256_CBC,
-            "des3", CMSAlgorithm.DES_EDE3_CBC);
+            "aes128-cbc", CMSAlgorithm.AES128_CBC,
+            "aes192-cbc", CMSAlgorithm.AES192_CBC,
+            "aes256-cbc", CMSAlgorithm.AES256_CBC,
+            "des3-cbc", CMSAlgorithm.DES_EDE3_CBC,
+            "aes128-gcm", CMSAlgorithm.AES128_GCM,
+            "aes256-gcm", CMSAlgorithm.AES256_GCM,
+            "chacha20-poly1305", CMSAlgorithm.ChaCha20Poly1305);
+    private static final Map<String, String> DIGESTS =
+            Map.of("oaep-sha256", "SHA-256", "oaep-sha384", "SHA-384", "oaep-sha512", "SHA-512");
+    private static final int ROUNDS = 10_000;
 
-    private static final Map<String, ASN1ObjectIdentifier> SCHEMES = Map.of(
-            "ecdh-sha1", CMSAlgorithm.ECDH_SHA1KDF,
-            "ecdh-sha256", CMSAlgorithm.ECDH_SHA256KDF,
-            "ecdh-sha384", CMSAlgorithm.ECDH_SHA384KDF,
-            "ecdh-sha512", CMSAlgorithm.ECDH_SHA512KDF,
-            "ecdh-cofactor-sha224", CMSAlgorithm.ECCDH_SHA224KDF,
-            "ecdh-cofactor-sha512", CMSAlgorithm.ECCDH_SHA512KDF);
+    private Encrypt() {}
 
-    private static X509Certificate certificate(String name) throws Exception {
-        try (InputStream in = Files.newInputStream(Path.of(name))) {
-            CertificateFactory factory = CertificateFactory.getInstance("X.509", "BC");
-            return (X509Certificate) factory.generateCertificate(in);
-        }
-    }
-
-    private static RecipientInfoGenerator agreeing(X509Certificate to, String scheme)
+    static void seal(Path input, Path output, String cipher, int segment, String[] who)
             throws Exception {
-        KeyPairGenerator generator = KeyPairGenerator.getInstance("EC", "BC");
-        generator.initialize(((ECPublicKey) to.getPublicKey()).getParams());
-        KeyPair ephemeral = generator.generateKeyPair();
-        return new JceKeyAgreeRecipientInfoGenerator(SCHEMES.get(scheme), ephemeral.getPrivate(),
-                ephemeral.getPublic(), CMSAlgorithm.AES256_WRAP)
-                .addRecipient(to).setProvider("BC");
-    }
-
-    private static RecipientInfoGenerator recipient(X509Certificate to, String transport)
-            throws Exception {
-        if (SCHEMES.containsKey(transport)) {
-            return agreeing(to, transport);
+        OutputEncryptor encryptor =
+                new JceCMSContentEncryptorBuilder(CIPHERS.get(cipher)).setProvider("BC").build();
+        List<RecipientInfoGenerator> to = new ArrayList<>();
+        int first = 0;
+        for (int end = 0; end <= who.length; end++) {
+            if (end == who.length || who[end].equals("and")) {
+                to.add(recipient(Arrays.copyOfRange(who, first, end), wrapping(cipher)));
+                first = end + 1;
+            }
         }
-        if (transport.equals("ski")) {
-            byte[] identifier = new JcaX509ExtensionUtils()
-                    .createSubjectKeyIdentifier(to.getPublicKey()).getKeyIdentifier();
-            return new JceKeyTransRecipientInfoGenerator(identifier, to.getPublicKey())
-                    .setProvider("BC");
-        }
-        if (!transport.equals("oaep")) {
-            return new JceKeyTransRecipientInfoGenerator(to).setProvider("BC");
-        }
-        var parameters = new OAEPParameterSpec(
-                "SHA-256", "MGF1", MGF1ParameterSpec.SHA256, PSource.PSpecified.DEFAULT);
-        AlgorithmIdentifier oaep = new JcaAlgorithmParametersConverter()
-                .getAlgorithmIdentifier(PKCSObjectIdentifiers.id_RSAES_OAEP, parameters);
-        return new JceKeyTransRecipientInfoGenerator(to, oaep).setProvider("BC");
-    }
-
-    private static void encrypt(String[] words) throws Exception {
-        var generator = new CMSEnvelopedDataStreamGenerator();
-        generator.addRecipientInfoGenerator(recipient(certificate(words[0]), words[4]));
-        generator.setBufferSize(Integer.parseInt(words[5]));
-        var cipher = new JceCMSContentEncryptorBuilder(CIPHERS.get(words[3])).setProvider("BC");
-        try (InputStream in = Files.newInputStream(Path.of(words[1]));
-                OutputStream file = Files.newOutputStream(Path.of(words[2]));
-                OutputStream out = generator.open(file, cipher.build())) {
+        try (InputStream in = Files.newInputStream(input);
+                OutputStream file = Files.newOutputStream(output);
+                OutputStream out = open(file, encryptor, to, segment)) {
             in.transferTo(out);
         }
     }
 
-    public static void main(String[] arguments) throws Exception {
-        Security.addProvider(new BouncyCastleProvider());
-        List<String> cases = Files.readAllLines(Path.of(arguments[0]));
-        for (String line : cases) {
-            encrypt(line.split(" "));
+    private static OutputStream open(
+            OutputStream file, OutputEncryptor encryptor, List<RecipientInfoGenerator> to,
+            int segment) throws Exception {
+        if (encryptor instanceof OutputAEADEncryptor authenticating) {
+            var generator = new CMSAuthEnvelopedDataStreamGenerator();
+            to.forEach(generator::addRecipientInfoGenerator);
+            generator.setBufferSize(segment);
+            return generator.open(file, authenticating);
         }
-        System.out.println(cases.size() + " encrypted");
+        var generator = new CMSEnvelopedDataStreamGenerator();
+        to.forEach(generator::addRecipientInfoGenerator);
+        generator.setBufferSize(segment);
+        return generator.open(file, encryptor);
+    }
+
+    private static ASN1ObjectIdentifier wrapping(String cipher) {
+        boolean narrow = cipher.startsWith("aes128");
+        return narrow ? CMSAlgorithm.AES128_WRAP : CMSAlgorithm.AES256_WRAP;
+    }
+
+    private static RecipientInfoGenerator recipient(String[] who, ASN1ObjectIdentifier wrapping)
+            throws Exception {
+        switch (who[0]) {
+            case "kek":
+                return new JceKEKRecipientInfoGenerator(
+                        Words.octets(who[2]), Material.secretKey(who[1])).setProvider("BC");
+            case "password":
+                return new JcePasswordRecipientInfoGenerator(
+                        CMSAlgorithm.AES256_CBC, who[1].toCharArray())
+                        .setProvider("BC")
+                        .setPRF(PasswordRecipient.PRF.HMacSHA256)
+                        .setSaltAndIterationCount("sixteen octets!!".getBytes(), ROUNDS);
+            default:
+                X509Certificate to = Material.certificate(who[1]);
+                return owner(to, who[2], who[3].equals("ski"), wrapping);
+        }
+    }
+
+    private static RecipientInfoGenerator owner(
+            X509Certificate to, String how, boolean ski, ASN1ObjectIdentifier wrapping)
+            throws Exception {
+        PublicKey key = to.getPublicKey();
+        byte[] identifier = new JcaX509ExtensionUtils()
+                .createSubjectKeyIdentifier(key).getKeyIdentifier();
+        if (key.getAlgorithm().equals("RSA")) {
+            return transport(to, how, ski, identifier);
+        }
+        if (key.getAlgorithm().startsWith("ML-KEM")) {
+            var generator = ski
+                    ? new JceKEMRecipientInfoGenerator(identifier, key, wrapping)
+                    : new JceKEMRecipientInfoGenerator(to, wrapping);
+            return generator.setKDF(CMSAlgorithm.SHA256_HKDF).setProvider("BC");
+        }
+        KeyPair ephemeral = pair(key);
+        var generator = new JceKeyAgreeRecipientInfoGenerator(
+                agreement(key, how), ephemeral.getPrivate(), ephemeral.getPublic(), wrapping);
+        generator.setProvider("BC");
+        return ski ? generator.addRecipient(identifier, key) : generator.addRecipient(to);
+    }
+
+    private static RecipientInfoGenerator transport(
+            X509Certificate to, String how, boolean ski, byte[] identifier) throws Exception {
+        PublicKey key = to.getPublicKey();
+        if (!DIGESTS.containsKey(how)) {
+            var generator = ski
+                    ? new JceKeyTransRecipientInfoGenerator(identifier, key)
+                    : new JceKeyTransRecipientInfoGenerator(to);
+            return generator.setProvider("BC");
+        }
+        String digest = DIGESTS.get(how);
+        var parameters = new OAEPParameterSpec(
+                digest, "MGF1", new MGF1ParameterSpec(digest), PSource.PSpecified.DEFAULT);
+        AlgorithmIdentifier oaep = new JcaAlgorithmParametersConverter()
+                .getAlgorithmIdentifier(PKCSObjectIdentifiers.id_RSAES_OAEP, parameters);
+        var generator = ski
+                ? new JceKeyTransRecipientInfoGenerator(identifier, oaep, key)
+                : new JceKeyTransRecipientInfoGenerator(to, oaep);
+        return generator.setProvider("BC");
+    }
+
+    private static KeyPair pair(PublicKey like) throws Exception {
+        if (like instanceof ECPublicKey curve) {
+            KeyPairGenerator generator = KeyPairGenerator.getInstance("EC", "BC");
+            generator.initialize(curve.getParams());
+            return generator.generateKeyPair();
+        }
+        return KeyPairGenerator.getInstance(like.getAlgorithm(), "BC").generateKeyPair();
+    }
+
+    /** RFC 5753 section 7.1 and RFC 8418 section 2: a digest as long as the curve is wide. */
+    private static ASN1ObjectIdentifier agreement(PublicKey key, String how) {
+        if (how.equals("sha1-kdf")) {
+            return CMSAlgorithm.ECDH_SHA1KDF;
+        }
+        if (!(key instanceof ECPublicKey curve)) {
+            boolean narrow = key.getAlgorithm().equals("X25519");
+            return narrow ? CMSAlgorithm.ECDH_HKDF_SHA256 : CMSAlgorithm.ECDH_HKDF_SHA512;
+        }
+        int bits = curve.getParams().getCurve().getField().getFieldSize();
+        return bits <= 256 ? CMSAlgorithm.ECDH_SHA256KDF
+                : bits <= 384 ? CMSAlgorithm.ECDH_SHA384KDF
+                : CMSAlgorithm.ECDH_SHA512KDF;
     }
 }

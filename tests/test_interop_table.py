@@ -1,0 +1,65 @@
+"""Each cell of the README's table of peers is true: what it says is read is read, and what it says
+isn't still isn't."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+import cmstream
+from cases import CASES
+from limits import LIMITS, PEERS, in_readme, reads, table, writes
+from peers.program import missing
+
+DATA = bytes(range(256)) * 40
+
+
+@functools.cache
+def ours(case):
+    """The case as we seal it."""
+    try:
+        sealed = case.seal(DATA)
+        assert case.describes(cmstream.inspect(sealed))
+    except Exception as error:  # noqa: BLE001 - whatever tells that it isn't built
+        missing(f"a cmstream that seals it ({error!r})")
+    return sealed
+
+
+@pytest.fixture(scope="module", params=PEERS)
+def peer(request, tmp_path_factory):
+    """Its name in the table and the peer itself, if it has the version that the table names."""
+    made = PEERS[request.param](tmp_path_factory.mktemp("peer"))
+    number = request.param.rpartition(" ")[2]
+    if f" {number}." not in made.version() + ".":
+        missing(request.param)
+    yield request.param, made
+    made.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_who_reads_ours(peer, case):
+    name, program = peer
+    assert (program.reads(case, ours(case)) == DATA) is reads(name, case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_whose_we_read(peer, case):
+    assert ours(case)  # else we needn't try
+    name, program = peer
+    sealed = program.writes(case, DATA)
+    is_it = sealed is not None and case.describes(cmstream.inspect(sealed))
+    assert is_it is writes(name, case)
+    if is_it:
+        assert cmstream.decrypt(sealed, case.identity()) == DATA
+
+
+def test_the_readme_tells_this():
+    """`python tests/limits.py` writes it."""
+    assert in_readme() == table()
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_each_limit_concerns_a_case(name):
+    for one in LIMITS[name]:
+        assert any(one.unread(case) or one.unwritten(case) for case in CASES), one.what
