@@ -19,7 +19,7 @@ FILES = [p for folder in ("src", "native", "tests", "bench") for p in (ROOT / fo
 FLOORS = [
     {"errors", "policy", "tlv", "output", "progress"},
     {"_core", "aead", "keys", "mime", "pfx_outline", "x509"},
-    {"_opening", "answers", "private_keys", "recognise"},
+    {"_opening", "answers", "authenticated", "private_keys", "recognise"},
     {"pfx", "push", "sealed"},
     {"containers"},
     {"certificates"},
