@@ -45,15 +45,9 @@ class Decryptor(Pass):
         """The most octets that ``n`` octets of input can give now and, unless all that came is
         withheld until it is verified, :meth:`finalize` with them; ``bound(0)`` is enough for
         :meth:`finalize` in any case."""
-        if n or not self._withholds:
+        if n or self._content is None or self._spool is None:
             return super().bound(n)
-        assert self._spool is not None  # noqa: S101 - else nothing is withheld
-        head = self._start.head if self._start else b""
-        return super().bound(0) + len(self._spool) + self._head_room(len(head))
-
-    @property
-    def _withholds(self) -> bool:
-        return self._content is not None and self._content.withheld
+        return super().bound(0) + len(self._spool)
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
         count = super()._update_into(data, buffer)
