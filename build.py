@@ -14,7 +14,7 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-HEADERS = ("cpu.h", "header.h", "rsa.h", "core.h", "open.h")
+HEADERS = ("cpu.h", "header.h", "rsa.h", "der.h", "core.h", "open.h")
 OPAQUE = ("seal", "seal_places", "open")
 
 

@@ -174,6 +174,15 @@ static int read_octet(struct ber *ber, uint8_t octet)
     return 0;
 }
 
+/* Whether the element around the encrypted content has ended just now. */
+static bool comes_behind(struct ber *ber)
+{
+    const bool over = !ber->behind && ber->place >= CONTENT && ber->depth < ber->content_depth;
+
+    ber->behind |= over;
+    return over;
+}
+
 /* Passes octets of an element without others inside; whether they are content. */
 static bool pass(struct ber *ber, const uint8_t **in, const uint8_t *in_end, size_t *run)
 {
@@ -211,6 +220,8 @@ int ber_walk(struct ber *ber, const uint8_t **in, const uint8_t *in_end, size_t 
             return error;
         if (ber->state == STATE_TAG && !ber->depth && ber->place > START)
             return BER_END;
+        if (comes_behind(ber))
+            return BER_BEHIND;
         /* An element around without a length can't go beyond one that has its. */
         if (ber->at == ber->limit[ber->depth])
             return BER_MALFORMED;

@@ -22,6 +22,7 @@ enum ber_event {
     BER_MORE,    /* the end of the input */
     BER_CONTENT, /* the beginning of the encrypted content: all before it has been passed */
     BER_RUN,     /* octets of the encrypted content */
+    BER_BEHIND,  /* the end of what holds that: all from here to BER_END follows it */
     BER_END,     /* the end of the ContentInfo: what follows isn't its own */
 };
 
@@ -38,6 +39,7 @@ struct ber {
     unsigned place;                      /* what was passed last of what must come in order */
     uint8_t tag;
     uint8_t state;
+    bool behind;     /* BER_BEHIND has been told */
     bool indefinite; /* an element had no length: not DER */
 };
 

@@ -50,6 +50,7 @@ struct seal_plan {
     size_t after_len;     /* text that seal_finish will put at the end */
     uint64_t content_len; /* octets of content after canonicalisation, unless SEAL_OPEN */
     unsigned version;     /* CMSVersion of the EnvelopedData */
+    unsigned mode;        /* enum frame_mode; all but MODE_CBC without SEAL_CANON and SEAL_STRICT */
     unsigned flags;       /* enum seal_flag */
 };
 
@@ -72,9 +73,10 @@ struct seal_to {
     unsigned alone;   /* whether these messages can't be among many: SEAL_ALONE */
 };
 
-/* One message on its way: content in, its EnvelopedData out. The caller owns it; it may be used by
- * one thread at a time. Any error but SEAL_NO_ROOM is for good: what came before stays
- * incomplete. */
+/* One message on its way: content in, its EnvelopedData out. Of another mode than MODE_CBC the
+ * ciphertext comes in, which somebody else has made with the stream's key and nonce, and
+ * AuthEnvelopedData goes out. The caller owns it; it may be used by one thread at a time. Any error
+ * but SEAL_NO_ROOM is for good: what came before stays incomplete. */
 struct seal;
 
 /* Makes a stream of memory that may hold anything, with a fresh key of 16 or 32 octets and an IV
@@ -92,24 +94,26 @@ int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos);
 int64_t seal_total(const struct seal_plan *plan);
 
 /* Each gives the number of octets written to `out`, or an enum seal_error. seal_begin writes what
- * stands in front of the content; seal_finish the last block, all that was held back, and the text
- * `after`; both it and seal_abort wipe every secret. */
+ * stands in front of the content; seal_finish the last block, all that was held back, the `tag` of
+ * DER_TAG octets that all modes but MODE_CBC have, and the text `after`; both it and seal_abort wipe
+ * every secret. */
 int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, uint8_t *out, size_t cap);
 int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *out, size_t cap);
-int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, uint8_t *out,
-                    size_t cap);
+int64_t seal_finish(struct seal *seal, const uint8_t *tag, const uint8_t *after, size_t after_len,
+                    uint8_t *out, size_t cap);
 void seal_abort(struct seal *seal);
 
 /* Asks the system for large pages below a large buffer that nobody has touched yet: a hint, which
  * saves most of the page faults that would take as long as the encryption itself. */
 void expect_large(uint8_t *fresh, size_t len);
 
-/* The most that seal_update may write for `len` octets, and the most that seal_finish may write
- * before its text; UINT64_MAX where no memory is that large. */
+/* The most that seal_update may write for `len` octets, in any number of calls but of MODE_CBC, and
+ * the most that seal_finish may write before its text; UINT64_MAX where no memory is that large. */
 uint64_t seal_update_bound(const struct seal *seal, size_t len);
 uint64_t seal_finish_bound(const struct seal *seal);
 
 size_t canon_count(const uint8_t *in, size_t len, uint8_t *last);
+size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out);
 
 /* How messages come out. */
 struct seal_form {

@@ -32,18 +32,21 @@ struct content_key *seal_key(struct seal *seal)
 /* What stands around the content is in memory, and so far below this. */
 static const uint64_t around = UINT64_C(1) << 50;
 
-static uint64_t ciphertext_len(uint64_t content_len)
+static uint64_t ciphertext_len(const struct seal_plan *plan)
 {
-    return (content_len / AES_BLOCK + 1) * AES_BLOCK;
+    if (plan->mode != MODE_CBC)
+        return plan->content_len;
+    return (plan->content_len / AES_BLOCK + 1) * AES_BLOCK;
 }
 
 static struct frame frame_of(const struct seal_plan *plan, const struct content_key *key)
 {
     return (struct frame){
         .infos_len = plan->infos_len,
-        .cipher_len = ciphertext_len(plan->content_len),
+        .cipher_len = ciphertext_len(plan),
         .iv = key->iv,
         .version = plan->version,
+        .mode = plan->mode,
         .key_len = key->key_len,
         .open = plan->flags & SEAL_OPEN,
     };
@@ -66,7 +69,7 @@ static uint64_t encoded_total(const struct seal_plan *plan, const struct frame *
 
     if (plan->flags & SEAL_OPEN)
         return plan->flags & SEAL_BASE64 ? len / BASE64_LINE_IN * BASE64_LINE_OUT : len;
-    len += frame->cipher_len;
+    len += frame->cipher_len + frame_tail(frame, NULL);
     return plan->flags & SEAL_BASE64 ? base64_size(len) : len;
 }
 
@@ -89,15 +92,33 @@ static uint64_t emit_bound(const struct seal *seal, uint64_t len)
     return (len / BASE64_LINE_IN + 2) * BASE64_LINE_OUT;
 }
 
+static uint64_t encrypted_bound(const struct seal *seal, uint64_t len)
+{
+    uint64_t content = seal->flags & SEAL_CANON ? 2 * len : len;
+    uint64_t cipher = content + AES_BLOCK + seal->run_len;
+    if (seal->flags & SEAL_OPEN)
+        cipher += (cipher / SEAL_SEGMENT + 1) * DER_SEGMENT_MAX;
+    return emit_bound(seal, cipher);
+}
+
+/* What exactly `len` octets of ciphertext from outside give. */
+static uint64_t framed_len(const struct seal *seal, uint64_t len)
+{
+    if (seal->flags & SEAL_OPEN) {
+        uint64_t segment = SEAL_SEGMENT + frame_segment(SEAL_SEGMENT, NULL);
+        len = (seal->run_len + len) / SEAL_SEGMENT * segment;
+    }
+    if (seal->flags & SEAL_BASE64)
+        return (seal->base64.fill + len) / BASE64_LINE_IN * BASE64_LINE_OUT;
+    return len;
+}
+
 uint64_t seal_update_bound(const struct seal *seal, size_t len)
 {
     if (len > around)
         return UINT64_MAX;
-    uint64_t content = seal->flags & SEAL_CANON ? 2 * (uint64_t)len : len;
-    uint64_t cipher = content + AES_BLOCK + seal->run_len;
-    if (seal->flags & SEAL_OPEN)
-        cipher += (cipher / SEAL_SEGMENT + 1) * DER_SEGMENT_MAX;
-    uint64_t bound = emit_bound(seal, cipher);
+    bool outside = seal->frame.mode != MODE_CBC;
+    uint64_t bound = outside ? framed_len(seal, len) : encrypted_bound(seal, len);
     return seal->flags & SEAL_OPEN || bound < seal->promised ? bound : seal->promised;
 }
 
@@ -184,8 +205,30 @@ static bool encrypt_lines(struct seal *seal, const uint8_t *in, size_t len)
     return bare;
 }
 
+/* Ciphertext from outside goes where encrypt() puts its own. */
+static void put_encrypted(struct seal *seal, const uint8_t *in, size_t len)
+{
+    if (!(seal->flags & SEAL_OPEN)) {
+        seal_emit(seal, in, len);
+        return;
+    }
+    while (len) {
+        size_t part = least(len, SEAL_SEGMENT - seal->run_len);
+        memcpy(seal->run + seal->run_len, in, part);
+        seal->run_len += part;
+        if (seal->run_len == SEAL_SEGMENT)
+            flush_run(seal);
+        in += part;
+        len -= part;
+    }
+}
+
 static int take(struct seal *seal, const uint8_t *in, size_t len)
 {
+    if (seal->frame.mode != MODE_CBC) {
+        put_encrypted(seal, in, len);
+        return 0;
+    }
     if ((seal->flags & (SEAL_BASE64 | SEAL_OPEN)) == SEAL_BASE64) {
         bool bare = encrypt_lines(seal, in, len);
         return bare && seal->flags & SEAL_STRICT ? SEAL_BARE_LF : 0;
@@ -254,7 +297,8 @@ void seal_head(struct seal *seal, const struct seal_plan *plan, const struct con
     seal->run_len = seal->base64.fill = 0;
     seal->last = 0;
     seal->frame = frame_of(plan, key);
-    cbc_begin(&seal->cbc, key->key, key->key_len, key->iv);
+    if (plan->mode == MODE_CBC)
+        cbc_begin(&seal->cbc, key->key, key->key_len, key->iv);
     if (plan->before_len)
         memcpy(seal->out, plan->before, plan->before_len);
     seal->out += plan->before_len;
@@ -323,8 +367,8 @@ int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *o
     return error ? fail(seal, error) : written(seal, out);
 }
 
-int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, uint8_t *out,
-                    size_t cap)
+int64_t seal_finish(struct seal *seal, const uint8_t *tag, const uint8_t *after, size_t after_len,
+                    uint8_t *out, size_t cap)
 {
     if (seal->state != SEAL_BODY)
         return SEAL_STATE;
@@ -334,7 +378,11 @@ int64_t seal_finish(struct seal *seal, const uint8_t *after, size_t after_len, u
         return fail(seal, SEAL_TOO_LITTLE);
 
     seal->out = out;
-    seal_last_block(seal);
+    seal->frame.tag = tag;
+    if (seal->frame.mode == MODE_CBC)
+        seal_last_block(seal);
+    else
+        flush_run(seal);
     seal_tail(seal, after, after_len);
     seal_abort(seal);
     return seal->out - out;

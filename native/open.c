@@ -6,8 +6,9 @@ void open_begin(struct open *open, unsigned form)
     open->text = (struct unbase64){0};
     open->first = open->last = 0;
     open->held_len = 0;
-    open->head = open->out = NULL;
-    open->head_len = open->head_cap = 0;
+    open->head = open->tail = open->out = NULL;
+    open->head_len = open->head_cap = open->tail_len = 0;
+    open->tail_cap = SIZE_MAX;
     open->content_len = 0;
     open->form = form;
     open->stage = OPEN_HEAD;
@@ -23,6 +24,17 @@ void open_head(struct open *open, uint8_t *head, size_t cap)
 size_t open_head_len(const struct open *open)
 {
     return open->head_len;
+}
+
+void open_tail(struct open *open, uint8_t *tail, size_t cap)
+{
+    open->tail = tail;
+    open->tail_cap = cap;
+}
+
+size_t open_tail_len(const struct open *open)
+{
+    return open->tail ? open->tail_len : 0;
 }
 
 unsigned open_stage(const struct open *open)
@@ -151,11 +163,30 @@ static int walk_head(struct open *open, const uint8_t **in, const uint8_t *in_en
     return event < 0 ? event : 0;
 }
 
+/* What follows the content is kept, or passed over if nobody wants it. */
+static int walk_tail(struct open *open, const uint8_t **in, const uint8_t *in_end)
+{
+    const uint8_t *start = *in;
+    size_t run = 0, part = least((size_t)(in_end - start), open->tail_cap - open->tail_len);
+    int event = ber_walk(&open->ber, in, start + part, &run);
+
+    if (open->tail)
+        memcpy(open->tail + open->tail_len, start, (size_t)(*in - start));
+    open->tail_len += (size_t)(*in - start);
+    if (event == BER_END)
+        open->stage = OPEN_END;
+    if (event == BER_MORE && *in < in_end)
+        return OPEN_TAIL_FULL;
+    return event < 0 ? event : 0;
+}
+
 static int walk_body(struct open *open, const uint8_t **in, const uint8_t *in_end)
 {
     size_t run = 0;
-    int event = ber_walk(&open->ber, in, in_end, &run);
 
+    if (open->ber.behind)
+        return walk_tail(open, in, in_end);
+    int event = ber_walk(&open->ber, in, in_end, &run);
     if (event == BER_RUN)
         take_run(open, *in - run, run);
     if (event == BER_END)

@@ -30,6 +30,7 @@ enum open_error {
     OPEN_HEAD_FULL = -6, /* nothing is lost: give more room and go on */
     OPEN_NO_ROOM = -7,   /* nothing is lost either */
     OPEN_STATE = -8,     /* over, or no key yet */
+    OPEN_TAIL_FULL = -9, /* more follows the encrypted content than there is room for */
 };
 
 /* One message on its way. The caller owns it; it may be used by one thread at a time. Any error but
@@ -42,6 +43,11 @@ void open_begin(struct open *open, unsigned form);
  * old one already. */
 void open_head(struct open *open, uint8_t *head, size_t cap);
 size_t open_head_len(const struct open *open);
+
+/* Room for all that follows the encrypted content, from the end of EncryptedContentInfo to that of
+ * the ContentInfo, decoded. It must be given before that comes, or else it is passed over. */
+void open_tail(struct open *open, uint8_t *tail, size_t cap);
+size_t open_tail_len(const struct open *open);
 
 unsigned open_stage(const struct open *open);
 bool open_is_ber(const struct open *open); /* indefinite lengths, as far as was seen */
@@ -80,8 +86,8 @@ struct open {
     uint8_t held[AES_BLOCK]; /* the last block of ciphertext, as far as it is there */
     unsigned held_len;
     uint8_t chain[AES_BLOCK];
-    uint8_t *head, *out;
-    size_t head_len, head_cap;
+    uint8_t *head, *tail, *out;
+    size_t head_len, head_cap, tail_len, tail_cap;
     uint64_t content_len;
     unsigned form, stage;
     bool raw;

@@ -8,6 +8,7 @@ import hmac
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import ec, padding, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyasn1.codec.der import encoder
@@ -31,6 +32,12 @@ AES_WRAP = {
 }
 ECDH_SHA256 = "1.3.132.1.11.1"
 EC_KEY = "1.2.840.10045.2.1"
+GCM = {
+    16: "2.16.840.1.101.3.4.1.6",
+    24: "2.16.840.1.101.3.4.1.26",
+    32: "2.16.840.1.101.3.4.1.46",
+}
+CHACHA20 = "1.2.840.113549.1.9.16.3.18"
 NULL = b"\5\0"
 KEY, IV = bytes(range(32)), bytes(range(100, 116))
 
@@ -143,7 +150,9 @@ def encrypt(padded, key=KEY, iv=IV, cipher=algorithms.AES):
     return encryptor.update(padded) + encryptor.finalize()
 
 
-def envelope(infos, ciphertext, *, kind=ENVELOPED, cipher=None, before=b"", indefinite=False):
+def envelope(
+    infos, ciphertext, *, kind=ENVELOPED, cipher=None, before=b"", behind=b"", indefinite=False
+):
     """ContentInfo; ``ciphertext``: its octets, or the whole of its element with any segments."""
     if not isinstance(ciphertext, tuple):
         ciphertext = (element(0x80, ciphertext),)
@@ -153,8 +162,42 @@ def envelope(infos, ciphertext, *, kind=ENVELOPED, cipher=None, before=b"", inde
         return element(tag, *contents, indefinite=indefinite)
 
     content = outer(0x30, oid(DATA), cipher, *ciphertext)
-    enveloped = outer(0x30, number(0), before, element(0x31, *infos), content)
+    enveloped = outer(0x30, number(0), before, element(0x31, *infos), content, behind)
     return outer(0x30, oid(kind), outer(0xA0, enveloped))
+
+
+def gcm(key_len=32, nonce=IV[:12], tag_len=16):
+    """The AlgorithmIdentifier of AES-GCM; ``tag_len`` None: its default."""
+    length = b"" if tag_len is None else number(tag_len)
+    return algorithm(GCM[key_len], element(0x30, element(4, nonce), length))
+
+
+def chacha20(nonce=IV[:12]):
+    return algorithm(CHACHA20, element(4, nonce))
+
+
+def attribute(dotted, *values):
+    return element(0x30, oid(dotted), element(0x31, *values))
+
+
+def authenticated(
+    infos, data, *, key=KEY, cipher=None, nonce=IV[:12], tag_len=16, attributes=(), written=None,
+    unauthenticated=b"", size=None, indefinite=False, spoil=lambda tag: tag,
+):  # fmt: skip
+    """AuthEnvelopedData, AES-GCM unless ``cipher`` says ChaCha20. ``attributes`` in DER and in
+    order are proved; ``written``: as they stand in the message. ``size``: of segments."""
+    aad = element(0x31, *attributes) if attributes else None
+    if cipher is None:
+        sealed = AESGCM(key).encrypt(nonce, data, aad)
+        cipher = gcm(len(key), nonce, tag_len)
+    else:
+        sealed = ChaCha20Poly1305(key).encrypt(nonce, data, aad)
+    text, tag = sealed[:-16], spoil(sealed[-16:])
+    if written is None:
+        written = element(0xA1, *attributes) if attributes else b""
+    behind = written + element(4, tag[: tag_len or 12]) + unauthenticated
+    return envelope(infos, text if size is None else segments(text, size), kind=AUTHENTICATED,
+                    cipher=cipher, behind=behind, indefinite=indefinite)  # fmt: skip
 
 
 def segments(ciphertext, size):

@@ -9,7 +9,7 @@ from cmstream._native import ffi as _ffi
 from cmstream._native import lib as _lib
 
 from .errors import AlreadyFinalized, SizeMismatchError
-from .policy import KEY_LEN
+from .policy import AUTHENTICATED, KEY_LEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,14 @@ ffi: Any = _ffi
 lib: Any = _lib
 
 LineEnds = Literal["as-is", "canonical", "strict"]
+
+_MODES = {
+    "aes256-cbc": lib.MODE_CBC,
+    "aes128-cbc": lib.MODE_CBC,
+    "aes256-gcm": lib.MODE_GCM,
+    "aes128-gcm": lib.MODE_GCM,
+    "chacha20-poly1305": lib.MODE_CHACHA20_POLY1305,
+}
 
 _LINE_ENDS: dict[LineEnds, int] = {
     "as-is": 0,
@@ -128,7 +136,8 @@ class Seal:
     """One message on its way through C: canonicalisation, AES-CBC, frame, base64.
 
     The content-encryption key and the IV are made in C by the operating system's generator and
-    wiped there. Not for two threads at once.
+    wiped there. With another cipher it takes ciphertext, whose frame and base64 it makes. Not for
+    two threads at once.
     """
 
     def __init__(self, cipher: str) -> None:
@@ -136,15 +145,20 @@ class Seal:
         failed = lib.seal_init(seal, KEY_LEN[cipher])
         self._seal = ffi.gc(seal, lib.seal_abort)
         self._key = lib.seal_key(seal)
+        self._mode = _MODES[cipher]
         self._begun = self._closed = False
         self.total: int | None = None
         if failed:
             raise OSError(NO_RANDOM_TEXT)
 
     def key(self) -> bytes:
-        """The content-encryption key, for key transport alone. Short-lived bytes that can't be
-        wiped: what `cryptography`'s RSA takes."""
+        """The content-encryption key, for key transport and for ciphers that aren't C's.
+        Short-lived bytes that can't be wiped: what `cryptography` takes."""
         return bytes(ffi.buffer(self._key.key, self._key.key_len))
+
+    def nonce(self) -> bytes:
+        """Before the first octet: the nonce of 12 octets that will stand beside the ciphertext."""
+        return bytes(ffi.buffer(self._key.iv, 12))
 
     def wrap(self, to: Addressees) -> bytes:
         """The encoded RecipientInfos with the key encrypted to all of them, which C can do."""
@@ -183,6 +197,7 @@ class Seal:
                 len(after),
                 size or 0,
                 version,
+                self._mode,
                 flags | _LINE_ENDS[line_ends],
             ),
         )
@@ -204,8 +219,7 @@ class Seal:
         octets will find room behind it."""
         if self._begun:
             return 0
-        if len(out) - start < self.bound(more):
-            self._fail(lib.SEAL_NO_ROOM)
+        self._demand(out, start, self.bound(more))
         count = self._call(lib.seal_begin, out, start, self._plan)
         self._begun = True
         return count
@@ -219,10 +233,19 @@ class Seal:
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """Writes the end and wipes the keys."""
         head = self._begin_into(out, start, 0)
-        after = ffi.from_buffer(OCTETS, self._after)
-        count = head + self._call(lib.seal_finish, out, start + head, after, len(after))
+        self._demand(out, start + head, lib.seal_finish_bound(self._seal) + len(self._after))
+        end = self._tag(), self._after, len(self._after)
+        count = head + self._call(lib.seal_finish, out, start + head, *end)
         self._closed = True
         return count
+
+    def _tag(self) -> bytes:
+        """What proves the content unchanged: nothing, of AES-CBC."""
+        return b""
+
+    def _demand(self, out: Buffer, start: int, need: int) -> None:
+        if len(out) - start < need and not self._closed:
+            self._fail(lib.SEAL_NO_ROOM)
 
     def _call(self, function: Callable[..., int], out: Buffer, start: int, *arguments: Any) -> int:
         """Calls C with what is left of ``out``, which is let go at once, also after an error."""
@@ -255,6 +278,32 @@ class Seal:
                 "size= says: leave size out, or count the line feeds first",
             )
         raise size_mismatch("more" if error == lib.SEAL_TOO_MUCH else "less")
+
+
+class Lines:
+    """Line ends of a text that comes in pieces, for ciphers that aren't C's."""
+
+    def __init__(self) -> None:
+        self._last = ffi.new("uint8_t *")
+
+    def count_bare(self, piece: Buffer) -> int:
+        """How many of the next piece's line feeds have no carriage return before them."""
+        with ffi.from_buffer(OCTETS, piece) as source:
+            return int(lib.canon_count(source, len(source), self._last))
+
+    def canonical(self, piece: memoryview, room: bytearray) -> memoryview:
+        """The next piece with a carriage return before each of those, a copy in ``room`` for twice
+        as many octets; the piece itself where there are none."""
+        before = self._last[0]
+        if not self.count_bare(piece):
+            return piece
+        self._last[0] = before
+        with (
+            ffi.from_buffer(OCTETS, piece) as source,
+            ffi.from_buffer(OCTETS, room, require_writable=True) as copy,
+        ):
+            count = lib.canon_copy(source, len(source), self._last, copy)
+        return memoryview(room)[:count]
 
 
 def size_mismatch(what: Literal["more", "less"]) -> SizeMismatchError:
@@ -336,7 +385,7 @@ class Addressees:
         self._holes = ffi.new("struct hole[]", len(holes or []))
         for hole, (at, key, padding) in zip(self._holes, holes or [], strict=True):
             hole.at, hole.key, hole.padding = at, key.struct, _PADDINGS[padding]
-        key_len = KEY_LEN[cipher]
+        key_len, alone = KEY_LEN[cipher], alone or cipher in AUTHENTICATED
         fields = (self._infos, len(infos), self._holes, len(self._holes), version, key_len, alone)
         self.struct = ffi.new("struct seal_to *", fields)
         self.room = len(infos) if self.wraps else 0

@@ -18,6 +18,10 @@ HEAD_LIMIT = 4 << 20
 certificates and revocation lists of its originator."""
 _FIRST_HEAD = 4 << 10
 
+TAIL_LIMIT = 64 << 10
+"""The most octets after the encrypted content: a tag of 16, and attributes of some hundred; the
+memory for them is taken for each message."""
+
 _ARMOURS: dict[Armour, int] = {
     "binary": lib.OPEN_BINARY,
     "base64": lib.OPEN_BASE64,
@@ -28,6 +32,7 @@ _ERRORS = {
     lib.OPEN_TOO_DEEP: ("too-deep", "elements are nested deeper than any program writes"),
     lib.OPEN_TRUNCATED: ("truncated", "it ends too early: fetch all of it"),
     lib.OPEN_TRAILING: ("trailing-data", "something follows its end: open each message alone"),
+    lib.OPEN_TAIL_FULL: ("too-large", f"over {TAIL_LIMIT} octets stand behind its content"),
 }
 
 
@@ -55,7 +60,7 @@ class Opening:
         self._open = ffi.gc(allocate("struct open *"), lib.open_abort)
         lib.open_begin(self._open, _ARMOURS[armour])
         self._taken = ffi.new("size_t *")
-        self._head = bytearray()
+        self._head, self._tail = bytearray(), bytearray()
         self._grow_head(_FIRST_HEAD)
 
     def _grow_head(self, size: int) -> None:
@@ -92,6 +97,18 @@ class Opening:
     def give_ciphertext(self) -> None:
         """No key: the ciphertext comes out as it is."""
         lib.open_raw(self._open)
+
+    def keep_tail(self) -> None:
+        """What stands behind the encrypted content will be in :attr:`tail`; else it is passed
+        over."""
+        self._tail = bytearray(TAIL_LIMIT)
+        self._tail_room = ffi.from_buffer(OCTETS, self._tail, require_writable=True)
+        lib.open_tail(self._open, self._tail_room, TAIL_LIMIT)
+
+    @property
+    def tail(self) -> bytes:
+        """What was kept, from the end of EncryptedContentInfo to that of the ContentInfo."""
+        return bytes(self._tail[: lib.open_tail_len(self._open)])
 
     def bound(self, count: int) -> int:
         """The most that ``count`` more octets of input can give."""

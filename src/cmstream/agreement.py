@@ -327,12 +327,14 @@ def _read_wrap(wrap: Tlv) -> _Wrap:
     name = fields.take(tlv.OID)
     oid = name.oid()
     bare, with_null = (tlv.build(tlv.SEQUENCE, name.whole, null) for null in (b"", _NULL))
-    if oid in CIPHERS:
+    cipher = CIPHERS.get(oid)
+    if cipher and not cipher.authenticated:
         iv = fields.take(tlv.OCTET_STRING).content
-        if len(iv) != CIPHERS[oid].block:
+        if len(iv) != cipher.iv_len:
             raise TlvError("its key wrap has no fitting IV")
-        kek_len = CIPHERS[oid].key_len
-        return _Wrap(kek_len, lambda kek, key: old_wrap.unwrap_cbc(kek, iv, key), [with_null])
+        return _Wrap(
+            cipher.key_len, lambda kek, key: old_wrap.unwrap_cbc(kek, iv, key), [with_null]
+        )
     # Some derive with a NULL that they don't write, and the other way round.
     derived_with = dict.fromkeys([wrap.whole, bare, with_null])
     if oid == old_wrap.TRIPLE_DES_WRAP:

@@ -27,6 +27,8 @@ from .streams import CHUNK, decrypt_iter
 if TYPE_CHECKING:
     import argparse
 
+    from .streams import Source
+
 _DECRYPT_EXAMPLES = """\
 examples:
   cmstream decrypt -k alice.key.pem -c alice.pem sealed.eml > message.eml
@@ -35,8 +37,10 @@ examples:
 The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail; other input, and
 with --content a mail too, gives its content alone. A file appears only when all of it is
 verified that can be; on a pipe octets may come before an error. Encryption alone doesn't tell
-who wrote a message, or whether somebody changed it. Exit codes: 64 usage, 65 it can't be opened,
-66 no such input, 73 the output can't be created, 75 try again.
+who wrote a message, or whether somebody changed it. Authenticated content (AES-GCM,
+ChaCha20-Poly1305) is verified before any of it is given out: a file is read twice, a pipe is kept,
+encrypted, in a temporary file of 1 GiB at most; --unverified does without. Exit codes: 64 usage,
+65 it can't be opened, 66 no such input, 73 the output can't be created, 75 try again.
 """
 
 _INSPECT_EXAMPLES = """\
@@ -57,6 +61,8 @@ def add_commands(commands: Any) -> None:
     add("--pfx", metavar="PFX", help="key and certificate in one PKCS #12 file")
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     add("--content", action="store_true", help="of a mail, too, the content alone")
+    add("--unverified", action="store_true",
+        help="authenticated content as it comes, before it is verified at the end")  # fmt: skip
     add_password(parser, "the PFX or the key")
     add("input", nargs="?", default="-", metavar="FILE", help="default: standard input")
 
@@ -78,12 +84,20 @@ def _decrypt(options: argparse.Namespace) -> None:
         raise Failure(os.EX_USAGE, "give either --pfx, or --key and --certificate")
     me = _identity(options)
     with open_input(options.input) as source, output(options.output) as out:
+        start = source.tell() if source.seekable() else None
         beginning, mail = _beginning(source)
-        total = os.fstat(source.fileno()).st_size if source.seekable() else None
-        chunks = itertools.chain([beginning], iter(lambda: source.read(CHUNK), b""))
-        pieces = decrypt_iter(chunks, me, message=mail and not options.content)
+        total, sealed = None, _behind(beginning, source)
+        if start is not None:
+            total, sealed = os.fstat(source.fileno()).st_size, source
+            source.seek(start)
+        message = mail and not options.content
+        pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
+
+
+def _behind(beginning: bytes, source: BinaryIO) -> Source:
+    return itertools.chain([beginning], iter(lambda: source.read(CHUNK), b""))
 
 
 def _beginning(source: BinaryIO) -> tuple[bytes, bool]:

@@ -10,7 +10,7 @@ from . import _core, agreement, archive, choice, kem, keys, transport
 from .archive_keys import ArchiveKey
 from .certificates import Recipient
 from .errors import RecipientError, RecipientWarning
-from .policy import DEFAULT, Policy
+from .policy import AUTHENTICATED, DEFAULT, Policy
 from .wrapping import unusable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ _PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[Wrap]]] = {
 
 def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> _core.Addressees:
     version = max(wrap.envelope_version for wrap in wraps)
-    alone = policy.header_protection is not None
+    alone = policy.cipher in AUTHENTICATED or policy.header_protection is not None
     known = [wrap for wrap in wraps if isinstance(wrap, transport.KeyTransport)]
     infos, holes = bytes(sum(wrap.room for wrap in wraps)), None
     if len(known) == len(wraps) and (engine := transport.for_engine(known)):

@@ -4,151 +4,107 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
-from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.padding import PKCS7
-
-from . import enveloped, tlv
-from ._opening import decryption_error, envelope_error
 from .archive_keys import ArchiveKey
+from .contents import Again, put
 from .identity import Identity
-from .opener import Opener
-from .unframe import Unframing
-from .unwrap import content_key
+from .passes import Pass, no_second_pass, open_whole, passes
+from .spool import SPOOL_LIMIT, Spool
 
 if TYPE_CHECKING:
     from ._core import Buffer
-    from ._opening import Opening
-    from .enveloped import Envelope
+    from .contents import Unlocked
 
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
 
 
-class Decryptor(Opener):
+class Decryptor(Pass):
     """A sealed message in, its content out, piece by piece; made by :func:`decryptor`.
 
-    What it gives out is not proved: a message that was cut, or that isn't for this key after all,
-    is an error only later, at :meth:`finalize` at the latest, however much was given out before.
-    Don't act on it until then. After any exception but that of a buffer too small the stream has
-    failed and refuses everything. One thread at a time: a second one gets
-    :class:`ConcurrentUseError`.
+    What it gives out of EnvelopedData, or with ``unverified``, is not proved: a message that was
+    cut, or that isn't for this key after all, is an error only later, at :meth:`finalize` at the
+    latest, however much was given out before. Don't act on it until then. Of AuthEnvelopedData it
+    gives nothing before :meth:`finalize`, which gives all, verified. After any exception but that
+    of a buffer too small the stream has failed and refuses everything. One thread at a time: a
+    second one gets :class:`ConcurrentUseError`.
 
-    Besides those of a wrong call: EnvelopeError, NoRecipientError, DecryptionError.
+    Besides those of a wrong call: EnvelopeError, NoRecipientError, DecryptionError; OSError where
+    there is no room for what waits to be verified.
     """
 
-    def __init__(self, identities: Who) -> None:
-        super().__init__()
-        self._identities = as_identities(identities)
-        self._foreign: _TripleDes | None = None
+    def __init__(
+        self, identities: Who, *, message: bool, unverified: bool, spool_limit: int
+    ) -> None:
+        super().__init__(as_identities(identities), message=message, give=unverified)
+        self._spool = None if unverified else Spool(spool_limit)
+        self._rest: Iterator[bytes] = iter(())
 
-    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
-        del buffer, start
-        cipher = _cipher(envelope)
-        iv = _iv(envelope, cipher)
-        key = content_key(envelope, self._identities, cipher.key_len)
-        if cipher.name.startswith("aes"):
-            opening.set_key(key, iv)
-        else:
-            opening.give_ciphertext()
-            self._foreign = _TripleDes(key, iv)
-        return 0
+    def bound(self, n: int) -> int:
+        """The most octets that ``n`` octets of input can give now and, unless all that came is
+        withheld until it is verified, :meth:`finalize` with them; ``bound(0)`` is enough for
+        :meth:`finalize` in any case."""
+        if n or self._content is None or self._spool is None:
+            return super().bound(n)
+        return super().bound(0) + len(self._spool)
 
-    def _through(
-        self, opening: Opening, data: memoryview, buffer: Buffer, start: int
-    ) -> tuple[int, int]:
-        if self._foreign is None:
-            return opening.update_into(data, buffer, start)
-        ciphertext = bytearray(opening.bound(len(data)))
-        taken, count = opening.update_into(data, ciphertext)
-        plain = self._foreign.update(memoryview(ciphertext)[:count])
-        return taken, _put(buffer, start, plain)
-
-    def _last(self, opening: Opening, buffer: Buffer, start: int) -> int:
-        count = opening.finish_into(buffer, start)
-        return count if self._foreign is None else _put(buffer, start, self._foreign.finish())
-
-
-class _Way(NamedTuple):
-    update_into: Callable[[memoryview, Buffer, int], tuple[int, int]]
-    finish_into: Callable[[Buffer, int], int]
-
-
-class _MessageDecryptor(Decryptor):
-    """Gives a whole message; the content alone comes from the class above."""
-
-    _frame: Unframing | None = None
-
-    def _head_room(self, count: int) -> int:
-        return 2 * count if self._frame is None else self._frame.extra  # line ends get longer
-
-    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
-        count = super()._unlock(opening, envelope, buffer, start)
-        content = _Way(partial(super()._through, opening), partial(super()._last, opening))
-        self._frame = Unframing(content, self._start.head if self._start else b"")
+    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+        count = super()._update_into(data, buffer)
+        if self._spool is not None:
+            self._keep(self._spool, data)
         return count
 
-    def _through(
-        self, opening: Opening, data: memoryview, buffer: Buffer, start: int
-    ) -> tuple[int, int]:
-        if self._frame is None:
-            return super()._through(opening, data, buffer, start)
-        return self._frame.update_into(data, buffer, start)
+    def _keep(self, spool: Spool, data: memoryview) -> None:
+        """All from the first octet, as soon as it may be needed again, and as long."""
+        if self._content is not None and not self._content.withheld:
+            spool.close()
+            self._spool = None
+            return
+        spool.write(data)
+        if self._content is not None:
+            spool.check()
 
-    def _last(self, opening: Opening, buffer: Buffer, start: int) -> int:
-        if self._frame is None:
-            return super()._last(opening, buffer, start)
-        return self._frame.finish_into(buffer, start)
+    def _finalize_into(self, buffer: Buffer) -> int:
+        self._check_room(buffer, 0)
+        count = self._end(buffer)
+        for piece in self._rest:
+            count += put(buffer, count, piece)
+        return count
 
+    def finalize_iter(self) -> Iterator[bytes]:
+        """Like :meth:`finalize`, in pieces: what was withheld takes constant memory so."""
+        buffer = bytearray(super().bound(0))
+        count = self._guarded(lambda: self._end(buffer))
+        if count:
+            yield bytes(memoryview(buffer)[:count])
+        yield from self._rest
 
-def _put(buffer: Buffer, start: int, octets: bytes) -> int:
-    memoryview(buffer).cast("B")[start : start + len(octets)] = octets
-    return len(octets)
-
-
-def _cipher(envelope: Envelope) -> enveloped.Cipher:
-    cipher = enveloped.CIPHERS.get(envelope.cipher)
-    if cipher is None or envelope.content_type != "enveloped-data":
-        name = enveloped.cipher_name(envelope.cipher)
-        raise envelope_error("unsupported-cipher", f"its cipher is {name}, which isn't supported")
-    return cipher
-
-
-def _iv(envelope: Envelope, cipher: enveloped.Cipher) -> bytes:
-    parameters = envelope.parameters
-    iv = parameters.content if parameters and parameters.tag == tlv.OCTET_STRING else b""
-    if len(iv) != cipher.block:
-        raise envelope_error("malformed", f"its {cipher.name} has no IV of {cipher.block} octets")
-    return iv
-
-
-class _TripleDes:
-    """Old mail's cipher, by `cryptography`. All of its failures are one, at the end."""
-
-    def __init__(self, key: bytes, iv: bytes) -> None:
-        self._decryptor = Cipher(TripleDES(key), modes.CBC(iv)).decryptor()
-        self._unpadder = PKCS7(TripleDES.block_size).unpadder()
-
-    def update(self, ciphertext: memoryview) -> bytes:
-        return self._unpadder.update(self._decryptor.update(ciphertext))
-
-    def finish(self) -> bytes:
-        """Each step is done whatever the one before gave. Raises DecryptionError."""
-        failed = False
+    def _end(self, buffer: Buffer) -> int:
         try:
-            self._decryptor.finalize()
-        except ValueError:
-            failed = True
+            return super()._end(buffer)
+        except Again as again:
+            if self._spool is None:
+                raise no_second_pass() from None
+            self._spool.check()
+            self._rest = self._from_spool(self._spool, again.unlocked)
+            self._failed = True
+            return 0
+
+    def _from_spool(self, spool: Spool, unlocked: Unlocked) -> Iterator[bytes]:
+        """What was withheld, verified."""
+        self._spool = None
         try:
-            last = self._unpadder.finalize()
-        except ValueError:
-            failed = True
-        if failed:
-            raise decryption_error()
-        return last
+            yield from passes(
+                spool.chunks, self._identities, message=self._message, unlocked=unlocked
+            )
+        finally:
+            spool.close()
+
+    def _abort(self) -> None:
+        super()._abort()
+        if self._spool is not None:
+            self._spool.close()
 
 
 # What callers use
@@ -164,26 +120,44 @@ def as_identities(identities: Who) -> tuple[Identity | ArchiveKey, ...]:
     return found
 
 
-def decryptor(identities: Who, *, message: bool = False) -> Decryptor:
-    """A push stream that opens what was sealed to one of ``identities``, in constant memory and
-    without a limit of length.
+def decryptor(
+    identities: Who,
+    *,
+    message: bool = False,
+    unverified: bool = False,
+    spool_limit: int = SPOOL_LIMIT,
+) -> Decryptor:
+    """A push stream that opens what was sealed to one of ``identities``.
 
     The input's form is found by itself: an S/MIME message or entity (RFC 8551; base64 in any
     layout, or binary), PEM, bare base64, DER, or BER with whatever segments (RFC 5652 section 6).
     Out comes the content; with ``message`` a whole message, as :func:`decrypt_message` tells.
 
-    EnvelopedData isn't authenticated (RFC 8551 section 6): whoever can change it on its way can
-    change what comes out, and has made mail programs give plaintext away so (EFAIL). Don't fetch
-    what an opened mail refers to, and rely on nothing in it that isn't signed inside.
+    EnvelopedData comes out piece by piece, in constant memory and without a limit of length. It
+    isn't authenticated (RFC 8551 section 6): whoever can change it on its way can change what comes
+    out, and has made mail programs give plaintext away so (EFAIL). Don't fetch what an opened mail
+    refers to, and rely on nothing in it that isn't signed inside.
 
-    Reads DES-EDE3-CBC and AES-CBC; RSA PKCS #1 v1.5 and OAEP, key agreement on elliptic curves.
-    Raises ValueError without identities.
+    AuthEnvelopedData (RFC 5083) is proved by a tag behind its content, so nothing of it comes out
+    before ``finalize``. Until then the sealed octets, never plaintext, wait: 8 MiB of them in
+    memory, more in a temporary file, at most ``spool_limit``; beyond that the end is EnvelopeError
+    ``too-large``. Then ``finalize()`` gives all at once, in memory for all of it;
+    ``finalize_iter()`` gives pieces, as :class:`DecryptWriter` and :class:`DecryptReader` do. With
+    ``unverified`` it comes out as it comes in, in constant memory, and ``finalize`` raises
+    DecryptionError if the tag is wrong: throw away what came until then. A message with
+    authenticated attributes can't be verified so, since they stand behind the content and before it
+    in the computation (section 2.2): its end is EnvelopeError ``unsupported-cipher``.
+
+    Reads AES-GCM (RFC 5084) and ChaCha20-Poly1305 (RFC 8103), AES-CBC and DES-EDE3-CBC; RSA, key
+    agreement on elliptic curves, ML-KEM, and what archives are sealed with. Raises ValueError
+    without identities.
     """
-    return _MessageDecryptor(identities) if message else Decryptor(identities)
+    return Decryptor(identities, message=message, unverified=unverified, spool_limit=spool_limit)
 
 
 def decrypt(sealed: Buffer, identities: Who) -> bytes:
-    """Opens a sealed message of any form and gives its content, once all is verified that can be.
+    """Opens a sealed message of any form and gives its content, once all is verified that can be:
+    of AuthEnvelopedData its tag, of EnvelopedData no more than its padding.
 
     Raises EnvelopeError for what can't be read, whoever tries; NoRecipientError, which tells whom
     it is for; DecryptionError, which says nothing but that it doesn't decrypt. A key that doesn't
@@ -194,7 +168,7 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     some, and where it doesn't, making its random key took 0.7 microseconds more. See
     :func:`decryptor` for what EnvelopedData doesn't promise.
     """
-    return decryptor(identities).open_whole(sealed)
+    return open_whole(sealed, as_identities(identities), message=False)
 
 
 def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
@@ -211,7 +185,7 @@ def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
     as it is).
 
     Raises as :func:`decrypt`."""
-    return decryptor(identities, message=True).open_whole(sealed)
+    return open_whole(sealed, as_identities(identities), message=True)
 
 
 def decrypt_many(
@@ -266,6 +240,6 @@ def _in_threads(work: Callable[[], None], count: int) -> None:
 def _answer(job: tuple[Buffer, Who], message: bool) -> bytes | Exception:
     try:
         sealed, identities = job
-        return decryptor(identities, message=message).open_whole(sealed)
+        return open_whole(sealed, as_identities(identities), message=message)
     except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
         return error

@@ -35,12 +35,13 @@ _SEGMENTED = tlv.OCTET_STRING | 0x20
 
 
 class Cipher(NamedTuple):
-    """A content-encryption algorithm in CBC mode: its name, and octets of its key and of a block,
-    which its IV has too."""
+    """A content-encryption algorithm: its name, octets of its key, and of its IV or nonce, 0 where
+    that may have several lengths; and whether it is authenticated, thus for AuthEnvelopedData."""
 
     name: str
     key_len: int
-    block: int
+    iv_len: int
+    authenticated: bool = False
 
 
 CIPHERS = {
@@ -48,6 +49,10 @@ CIPHERS = {
     "2.16.840.1.101.3.4.1.22": Cipher("aes192-cbc", 24, 16),
     "2.16.840.1.101.3.4.1.42": Cipher("aes256-cbc", 32, 16),
     "1.2.840.113549.3.7": Cipher("des-ede3-cbc", 24, 8),
+    "2.16.840.1.101.3.4.1.6": Cipher("aes128-gcm", 16, 0, authenticated=True),
+    "2.16.840.1.101.3.4.1.26": Cipher("aes192-gcm", 24, 0, authenticated=True),
+    "2.16.840.1.101.3.4.1.46": Cipher("aes256-gcm", 32, 0, authenticated=True),
+    "1.2.840.113549.1.9.16.3.18": Cipher("chacha20-poly1305", 32, 12, authenticated=True),
 }
 
 _UP_TO_IV, _IV = 26, 16
@@ -60,9 +65,9 @@ _USUAL = {
 }
 
 NOT_YET = {
-    "2.16.840.1.101.3.4.1.6": "aes128-gcm",
-    "2.16.840.1.101.3.4.1.46": "aes256-gcm",
-    "1.2.840.113549.1.9.16.3.18": "chacha20-poly1305",
+    "2.16.840.1.101.3.4.1.7": "aes128-ccm",
+    "2.16.840.1.101.3.4.1.27": "aes192-ccm",
+    "2.16.840.1.101.3.4.1.47": "aes256-ccm",
     "1.2.840.113549.3.2": "rc2-cbc",
 }
 """Ciphers that have a name, and aren't opened."""
@@ -243,6 +248,53 @@ def _content(head: bytes, at: int) -> tuple[str, str, Tlv | None]:
     inner = tlv.read(head, at)
     cipher = tlv.read(head, inner.end).fields()
     return inner.oid(), cipher.take(tlv.OID).oid(), next(iter(cipher.rest()), None)
+
+
+def read_tail(tail: bytes) -> tuple[bytes, bytes]:
+    """What follows the encrypted content of an AuthEnvelopedData (RFC 5083 section 2.1): what the
+    tag proves besides the content, and the tag. Raises EnvelopeError ``malformed``.
+
+    The former is authAttrs as section 2.2 has it, DER with the tag of a SET OF; lengths and the
+    order of what these SETs hold are brought into DER where they aren't, a value's own are not.
+    """
+    try:
+        return _tail(tail)
+    except TlvError as error:
+        raise envelope_error("malformed", f"behind its content: {error}") from None
+
+
+def _tail(tail: bytes) -> tuple[bytes, bytes]:
+    at, found = 0, []
+    while at < len(tail) and tail[at]:  # else the ends of what is around
+        found.append(tlv.read(tail, at))
+        at = found[-1].end
+    attributes = b""
+    if found and found[0].tag == _AUTHENTICATED_ATTRIBUTES:
+        attributes = _set(map(_attribute, found.pop(0).children()))
+    if not found or found[0].tag != tlv.OCTET_STRING:
+        raise TlvError("it has no tag")
+    return attributes, found[0].content
+
+
+_AUTHENTICATED_ATTRIBUTES = 0xA1
+
+
+def _attribute(attribute: Tlv) -> bytes:
+    fields = attribute.fields()
+    kind, values = fields.take(tlv.OID), fields.take(tlv.SET)
+    fields.done()
+    return tlv.build(tlv.SEQUENCE, _definite(kind), _set(map(_definite, values.children())))
+
+
+def _set(members: Iterable[bytes]) -> bytes:
+    return tlv.build(tlv.SET, *sorted(members))
+
+
+def _definite(element: Tlv) -> bytes:
+    """With lengths as DER has them."""
+    if not element.tag & tlv.CONSTRUCTED:
+        return tlv.build(element.tag, element.content)
+    return tlv.build(element.tag, *map(_definite, element.children()))
 
 
 # RecipientInfos

@@ -49,7 +49,8 @@ class RecipientError(CmstreamError):
 class MessageError(CmstreamError):
     """A message that can't be sealed as it is.
 
-    Codes: ``already-encrypted``, ``malformed-message``, ``header-too-large``.
+    Codes: ``already-encrypted``, ``malformed-message``, ``header-too-large``; ``too-large`` for
+    more octets than the cipher can encrypt.
     """
 
 

@@ -45,7 +45,7 @@ _LONGEST_LINE = 998
 # Sealing
 
 
-def protect(head: bytes, hcp: str) -> mime.Framing:
+def protect(head: bytes, hcp: str, entity: bytes = mime.ENTITY_HEADER) -> mime.Framing:
     """Cut a header block as :func:`cmstream.mime.frame` does, with its fields protected by the
     Header Confidentiality Policy (RFC 9788 section 3) named ``"baseline"`` or ``"shy"``.
 
@@ -81,10 +81,11 @@ def protect(head: bytes, hcp: str) -> mime.Framing:
             own.append(_marked(field))
     if not any(field.name == _TYPE for field in own):
         own.append(_DEFAULT_TYPE)
-    entity = b"".join(field.raw for field in own)
-    outside.append(mime.ENTITY_HEADER)
-    canonical = mime.transfer_encoding(entity) != b"binary"
-    return mime.Framing(b"".join(outside), b"".join([*inside, *told, entity, b"\r\n"]), canonical)
+    described = b"".join(field.raw for field in own)
+    outside.append(entity)
+    canonical = mime.transfer_encoding(described) != b"binary"
+    within = b"".join([*inside, *told, described, b"\r\n"])
+    return mime.Framing(b"".join(outside), within, canonical)
 
 
 def _marked(field: Field) -> Field:

@@ -19,14 +19,21 @@ PEEK_LIMIT = 8 << 10
 
 VERSION = b"MIME-Version: 1.0\r\n"
 
-ENTITY_HEADER = (
-    b"MIME-Version: 1.0\r\n"
-    b'Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"\r\n'
-    b"Content-Transfer-Encoding: base64\r\n"
-    b'Content-Disposition: attachment; filename="smime.p7m"\r\n'
-    b"\r\n"
-)
-"""The header of an S/MIME entity (RFC 8551 section 3.3), blank line included."""
+
+def _entity_header(smime_type: bytes) -> bytes:
+    return (
+        b"MIME-Version: 1.0\r\n"
+        b'Content-Type: application/pkcs7-mime; smime-type=%b; name="smime.p7m"\r\n'
+        b"Content-Transfer-Encoding: base64\r\n"
+        b'Content-Disposition: attachment; filename="smime.p7m"\r\n'
+        b"\r\n"
+    ) % smime_type
+
+
+ENTITY_HEADER = _entity_header(b"enveloped-data")
+AUTH_ENTITY_HEADER = _entity_header(b"authEnveloped-data")
+"""The header of an S/MIME entity with EnvelopedData, or with AuthEnvelopedData (RFC 8551 sections
+3.2.2, 3.3 and 3.4), blank line included."""
 
 # A field's name has no more octets than a line may have (RFC 5322 section 2.1.1): that bounds
 # what must be looked at again when a line comes in pieces.
@@ -110,15 +117,14 @@ def _first_no_field(
     return end, end
 
 
-def frame(head: bytes) -> Framing:
+def frame(head: bytes, entity: bytes = ENTITY_HEADER) -> Framing:
     """Cut a header block, as :func:`header_end` finds it, into what stays outside and what goes
     inside.
 
     Outside stay all fields but ``Content-*`` and ``MIME-Version``, in their order and octet for
-    octet; only line ends become CRLF. The S/MIME entity's own fields follow
-    (:data:`ENTITY_HEADER`). Inside go the ``Content-*`` fields. No inner Content-Type is made
-    up: an entity without one is US-ASCII text by RFC 2045 section 5.2, and a guess at another
-    charset could make it unreadable.
+    octet; only line ends become CRLF. The S/MIME entity's own fields, ``entity``, follow.
+    Inside go the ``Content-*`` fields. No inner Content-Type is made up: an entity without one is
+    US-ASCII text by RFC 2045 section 5.2, and a guess at another charset could make it unreadable.
     """
     text = b"\n" + lines(head)
     outside, inside, kept = [], [], 1
@@ -128,7 +134,7 @@ def frame(head: bytes) -> Framing:
         kept = end
         if name[1]:
             inside.append(text[begin:end])
-    outside += text[kept:], ENTITY_HEADER
+    outside += text[kept:], entity
     inside.append(b"\r\n")
     own = b"".join(inside)
     binary = b"binary" in own.lower() and transfer_encoding(own) == b"binary"

@@ -63,6 +63,9 @@ class Opener(Push):
 
     def _finalize_into(self, buffer: Buffer) -> int:
         self._check_room(buffer, 0)
+        return self._end(buffer)
+
+    def _end(self, buffer: Buffer) -> int:
         left = memoryview(b"")
         if self._opening is None:
             left = self._look(left, final=True)

@@ -9,7 +9,7 @@ from .answers import filled
 from .errors import AlreadyFinalized, ConcurrentUseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ._core import Buffer
 
@@ -45,6 +45,10 @@ class Push:
     def finalize_into(self, buffer: Buffer) -> int:
         """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` octets."""
         return self._guarded(lambda: self._finalize_into(buffer))
+
+    def finalize_iter(self) -> Iterator[bytes]:
+        """Like :meth:`finalize`, in pieces."""
+        yield self.finalize()
 
     def bound(self, n: int) -> int:
         """The most octets that ``n`` octets of input and :meth:`finalize` together can give now."""

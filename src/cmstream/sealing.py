@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from . import _core, mime
 from .answers import filled
+from .authenticated import AuthenticatedSeal
 from .errors import CmstreamError, MessageError
 from .header_protection import protect
+from .policy import AUTHENTICATED
 from .recognise import encrypted_inside
 
 if TYPE_CHECKING:
@@ -63,7 +65,10 @@ def passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool
 def content_seal(to: Recipients, policy: Policy, form: Form, size: int | None) -> _core.Seal:
     """The stream for content."""
     check_form(form)
-    return _seal(to, policy, _LAYOUTS[form], size)
+    layout = _LAYOUTS[form]
+    if layout.before == mime.ENTITY_HEADER:
+        layout = layout._replace(before=_entity_header(to, policy))
+    return _seal(to, policy, layout, size)
 
 
 def message_seal(
@@ -72,8 +77,8 @@ def message_seal(
     """The stream for a message with this header block, and what goes into it first.
 
     ``line_feeds``: how many bare ones the body has; None: not counted."""
-    hcp = policy.header_protection
-    framing = mime.frame(head) if hcp is None else protect(head, hcp)
+    hcp, entity = policy.header_protection, _entity_header(to, policy)
+    framing = mime.frame(head, entity) if hcp is None else protect(head, hcp, entity)
     line_ends: LineEnds = "as-is"
     size = None
     if body_size is not None:
@@ -88,6 +93,11 @@ def message_seal(
     return _seal(to, policy, layout, size, line_ends), framing.inside
 
 
+def _entity_header(to: Recipients, policy: Policy) -> bytes:
+    authenticated = to.addressees(policy).cipher in AUTHENTICATED
+    return mime.AUTH_ENTITY_HEADER if authenticated else mime.ENTITY_HEADER
+
+
 def _seal(
     to: Recipients,
     policy: Policy,
@@ -95,9 +105,10 @@ def _seal(
     size: int | None,
     line_ends: LineEnds = "as-is",
 ) -> _core.Seal:
-    """A stream into C with a fresh key, which is wrapped for every recipient."""
+    """A stream with a fresh key, which is wrapped for every recipient."""
     addressees = to.addressees(policy)
-    seal = _core.Seal(addressees.cipher)
+    kind = AuthenticatedSeal if addressees.cipher in AUTHENTICATED else _core.Seal
+    seal = kind(addressees.cipher)
     infos = seal.wrap(addressees) if addressees.wraps else to.wrap(seal.key(), policy)
     seal.plan(
         infos=infos,

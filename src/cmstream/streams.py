@@ -7,13 +7,15 @@ import itertools
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from . import _core, mime
-from .decrypt import Who, decryptor
+from .decrypt import Who, as_identities, decryptor
 from .encrypt import Encryptor, To, encryptor
 from .errors import AlreadyFinalized
+from .passes import passes, pieces
 from .policy import DEFAULT, Policy
+from .spool import SPOOL_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from ._core import Buffer
@@ -51,7 +53,8 @@ class Writer:
         view = memoryview(data).cast("B")
         for start in range(0, len(view), CHUNK):
             part = view[start : start + CHUNK]
-            self._give(self._context.update_into(part, self._room(len(part))))
+            room = self._room(len(part))
+            self._give(memoryview(room)[: self._context.update_into(part, room)])
         return len(view)
 
     def close(self) -> None:
@@ -59,7 +62,8 @@ class Writer:
         if self._closed:
             return
         self._closed = True
-        self._give(self._context.finalize_into(self._room(0)))
+        for piece in self._context.finalize_iter():
+            self._give(memoryview(piece))
 
     def abort(self) -> None:
         """Gives the message up: no end is written, the keys are wiped."""
@@ -93,9 +97,8 @@ class Writer:
             self._buffer = bytearray(need)
         return self._buffer
 
-    def _give(self, count: int) -> None:
+    def _give(self, view: memoryview) -> None:
         """A raw file may take less than it is given."""
-        view = memoryview(self._buffer)[:count]
         while view:
             taken = self._sink.write(view)
             view = view[taken:] if isinstance(taken, int) else view[:0]
@@ -125,12 +128,25 @@ class DecryptWriter(Writer):
     """A writable stream: the sealed octets that are written come out opened in ``sink``.
 
     Use it in a ``with`` block. What is in the sink before the block has ended well isn't proved to
-    be whole or right: throw it away after an exception. The sink is not closed. ``message`` as in
-    :func:`~cmstream.decryptor`, whose exceptions are raised here too.
+    be whole or right: throw it away after an exception. Of AuthEnvelopedData nothing comes before
+    the end of the block; it comes verified then, piece by piece. The sink is not closed.
+    ``message``, ``unverified``, ``spool_limit`` as in :func:`~cmstream.decryptor`, whose
+    exceptions are raised here too.
     """
 
-    def __init__(self, sink: Sink, identities: Who, *, message: bool = False) -> None:
-        super().__init__(sink, decryptor(identities, message=message))
+    def __init__(
+        self,
+        sink: Sink,
+        identities: Who,
+        *,
+        message: bool = False,
+        unverified: bool = False,
+        spool_limit: int = SPOOL_LIMIT,
+    ) -> None:
+        context = decryptor(
+            identities, message=message, unverified=unverified, spool_limit=spool_limit
+        )
+        super().__init__(sink, context)
 
 
 def encrypt_iter(
@@ -153,13 +169,11 @@ def encrypt_iter(
 
 
 class Reader(io.RawIOBase):
-    """A readable raw binary file that gives a source through a push stream. Closing it doesn't
-    close the source."""
+    """A readable raw binary file of pieces; ``abort`` is called when it is closed."""
 
-    def __init__(self, source: Source, context: Push) -> None:
+    def __init__(self, pieces: Iterator[bytes], abort: Callable[[], None]) -> None:
         super().__init__()
-        self._context = context
-        self._pieces = _pieces(context, source)
+        self._pieces, self._abort = pieces, abort
         self._piece = memoryview(b"")
 
     def readable(self) -> bool:
@@ -184,7 +198,7 @@ class Reader(io.RawIOBase):
     def close(self) -> None:
         """Wipes the keys of a message that wasn't read to its end."""
         if not self.closed:
-            self._context.abort()
+            self._abort()
         super().close()
 
 
@@ -201,7 +215,8 @@ class EncryptReader(Reader):
         form: Form = "der",
         policy: Policy = DEFAULT,
     ) -> None:
-        super().__init__(source, _encryptor_for(source, to, size, form, policy))
+        context = _encryptor_for(source, to, size, form, policy)
+        super().__init__(_pieces(context, source), context.abort)
 
 
 class DecryptReader(Reader):
@@ -209,15 +224,56 @@ class DecryptReader(Reader):
     :func:`decrypt_iter`. What was read before its end came isn't proved to be whole or right: a
     read that raises says that it isn't. Closing it doesn't close the source."""
 
-    def __init__(self, source: Source, identities: Who, *, message: bool = False) -> None:
-        super().__init__(source, decryptor(identities, message=message))
+    def __init__(
+        self,
+        source: Source,
+        identities: Who,
+        *,
+        message: bool = False,
+        unverified: bool = False,
+        spool_limit: int = SPOOL_LIMIT,
+    ) -> None:
+        opened = _opened(source, identities, message, unverified, spool_limit)
+        super().__init__(opened, opened.close)
 
 
-def decrypt_iter(source: Source, identities: Who, *, message: bool = False) -> Iterator[bytes]:
+def decrypt_iter(
+    source: Source,
+    identities: Who,
+    *,
+    message: bool = False,
+    unverified: bool = False,
+    spool_limit: int = SPOOL_LIMIT,
+) -> Iterator[bytes]:
     """Opens a sealed binary file, or an iterable of bytes-like chunks, and gives the pieces, in
     constant memory. Raises as :func:`~cmstream.decryptor` does, in the middle too: nothing is
-    proved until the iterator has ended by itself."""
-    return _pieces(decryptor(identities, message=message), source)
+    proved until the iterator has ended by itself.
+
+    AuthEnvelopedData is verified before anything of it comes out: a seekable file is read twice
+    from where it stands (a third time where attributes are authenticated), and verified once more
+    the last time, since it may have changed; what comes from elsewhere waits in memory and in a
+    temporary file, up to ``spool_limit``. ``unverified`` gives it out as it comes, as
+    :func:`~cmstream.decryptor` tells; a seekable file is read again where attributes are
+    authenticated."""
+    return _opened(source, identities, message, unverified, spool_limit)
+
+
+def _opened(
+    source: Source, identities: Who, message: bool, unverified: bool, spool_limit: int
+) -> Generator[bytes]:
+    if not _seekable(source):
+        context = decryptor(
+            identities, message=message, unverified=unverified, spool_limit=spool_limit
+        )
+        return pieces(context, chunks(source))
+    file = cast("BinaryIO", source)
+    start = file.tell()
+
+    def again() -> Iterator[Buffer]:
+        file.seek(start)
+        return chunks(file)
+
+    return passes(again, as_identities(identities), message=message, unverified=unverified)
 
 
 def _pieces(context: Push, source: Source) -> Iterator[bytes]:

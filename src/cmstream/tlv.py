@@ -17,8 +17,9 @@ OCTET_STRING = 0x04
 OID = 0x06
 SEQUENCE = 0x30
 SET = 0x31
+CONSTRUCTED = 0x20
+"""The bit of a tag that tells of elements inside."""
 
-_CONSTRUCTED = 0x20
 _END_OF_CONTENTS = 0
 _INDEFINITE = -1
 _LONG_TAG = 0x1F
@@ -67,7 +68,7 @@ class Tlv(NamedTuple):
 
     def children(self) -> tuple[Tlv, ...]:
         """The elements inside. Raises TlvError if this isn't constructed or they don't fit."""
-        if not self.tag & _CONSTRUCTED:
+        if not self.tag & CONSTRUCTED:
             raise TlvError(f"tag {self.tag:#04x} can't have elements inside")
         found: list[Tlv] = []
         position = self.body
@@ -88,12 +89,12 @@ class Tlv(NamedTuple):
 
     def octets(self, depth: int = 0) -> bytes:
         """The value of an OCTET STRING, its segments joined (X.690 section 8.7)."""
-        if not self.tag & _CONSTRUCTED:
+        if not self.tag & CONSTRUCTED:
             return self.content
         if depth == MAX_DEPTH:
             raise TlvError(f"string segments nested more than {MAX_DEPTH} deep")
         children = self.children()
-        if any(child.tag & ~_CONSTRUCTED != OCTET_STRING for child in children):
+        if any(child.tag & ~CONSTRUCTED != OCTET_STRING for child in children):
             raise TlvError("a string in segments has something else inside")
         return b"".join(child.octets(depth + 1) for child in children)
 
@@ -216,7 +217,7 @@ def _header(data: bytes, position: int, limit: int) -> tuple[int, int, int]:
     if tag & _LONG_TAG == _LONG_TAG:
         raise TlvError("a tag number above 30, which no certificate has")
     if first == _NO_LENGTH:
-        if not tag & _CONSTRUCTED:
+        if not tag & CONSTRUCTED:
             raise TlvError("an indefinite length of something that isn't constructed")
         return tag, body, _INDEFINITE
     length = first

@@ -34,6 +34,8 @@ class Unframing:
     """A way that waits for the header block of the content, then puts in front of it, or in its
     place, what the whole message has there. Everything behind it passes."""
 
+    withheld = False
+
     def __init__(self, content: Way, head: bytes) -> None:
         """``head``: the sealed message's own header block; empty if it has none."""
         self._content, self._head = content, head

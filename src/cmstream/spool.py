@@ -1,0 +1,68 @@
+"""Where a sealed message waits until it is verified."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from ._opening import envelope_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._core import Buffer
+
+SPOOL_LIMIT = 1 << 30
+"""The most octets of a sealed message that wait, unless the caller says otherwise."""
+
+SPOOL_MEMORY = 8 << 20
+"""So many of them wait in memory; the whole of a longer one in a file without a name."""
+
+_CHUNK = 256 << 10
+
+
+class Spool:
+    """The octets of a sealed message, as they came, encrypted as they are; never plaintext.
+    ``limit``: how many it may hold."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._len = 0
+
+    def __len__(self) -> int:
+        return self._len
+
+    def write(self, data: Buffer) -> None:
+        """Raises OSError where the disk is full."""
+        if self._file is None:
+            self._file = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - close() does
+        self._len += len(data)
+        if self._len > SPOOL_MEMORY:
+            self._file.rollover()
+        self._file.write(data)
+
+    def check(self) -> None:
+        """Raises EnvelopeError ``too-large`` where it holds more than it may."""
+        if self._len > self._limit:
+            raise envelope_error(
+                "too-large",
+                f"it is authenticated, and over {self._limit} octets would have to wait until its "
+                "end proves them: give it as a seekable file, raise spool_limit=, or take what "
+                "comes out for unproved with unverified=True",
+            )
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of them, from the first."""
+        if self._file is None:
+            return
+        file = cast("BinaryIO", self._file)
+        file.seek(0)
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+    def close(self) -> None:
+        """Forgets them."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
