@@ -53,6 +53,11 @@ def _load(
         private.public_key()
     except (InternalError, TypeError, OverflowError) as error:
         raise ValueError(f"the library can't read the key ({type(error).__name__})") from None
+    except BaseException as error:
+        # A panic of its Rust, as with a short IV in the old form of PEM, has no class to name.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError("the library panics when it reads the key") from None
     return private
 
 
