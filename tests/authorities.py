@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mlkem, rsa, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
@@ -41,6 +41,8 @@ def other_key(kind: str, _number: int = 0) -> Any:
         "ed448": ed448.Ed448PrivateKey,
         "x25519": x25519.X25519PrivateKey,
         "x448": x448.X448PrivateKey,
+        "ML-KEM-768": mlkem.MLKEM768PrivateKey,
+        "ML-KEM-1024": mlkem.MLKEM1024PrivateKey,
     }
     if kind in classes:
         return classes[kind].generate()
