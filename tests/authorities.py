@@ -8,15 +8,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import (
-    ec,
-    ed448,
-    ed25519,
-    mlkem,
-    rsa,
-    x448,
-    x25519,
-)
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mlkem, rsa, x448, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
@@ -43,15 +35,16 @@ def rsa_key(bits: int = 2048, _number: int = 0) -> rsa.RSAPrivateKey:
 
 @functools.cache
 def other_key(kind: str, _number: int = 0) -> Any:
-    """A key of another kind: "ed25519", "ed448", "x25519", "x448", "mlkem768", "mlkem1024", or
+    """A key of another kind: "ed25519", "ed448", "x25519", "x448", "ML-KEM-768",
+    "ML-KEM-1024", or
     the name of a curve."""
     classes: dict[str, Any] = {
         "ed25519": ed25519.Ed25519PrivateKey,
         "ed448": ed448.Ed448PrivateKey,
         "x25519": x25519.X25519PrivateKey,
         "x448": x448.X448PrivateKey,
-        "mlkem768": mlkem.MLKEM768PrivateKey,
-        "mlkem1024": mlkem.MLKEM1024PrivateKey,
+        "ML-KEM-768": mlkem.MLKEM768PrivateKey,
+        "ML-KEM-1024": mlkem.MLKEM1024PrivateKey,
     }
     if kind in classes:
         return classes[kind].generate()

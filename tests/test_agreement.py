@@ -24,7 +24,6 @@ from cmstream import agreement, enveloped, old_wrap, unwrap
 from conftest import Person, identity, person
 from handmade import AES_WRAP, KEY, NULL, TRIPLE_DES, agreed, agreed_with, encrypt, envelope, pad
 from opening import envelope as parsed
-from peers import BouncyCastle, OpenSSL
 from shapes import SHAPES, WEAK_TOO
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "corpus"
@@ -122,7 +121,8 @@ def test_quirks_by_policy(curve, quirk):
     how = infos(sealed)[0]["keyEncryptionAlgorithm"]
     wrap, _ = decoder.decode(how["parameters"])
     assert len(wrap) == (2 if quirk == "explicit-null" else 1)
-    expected = SHA1_SCHEME if quirk == "sha1-kdf" else CURVES[curve][1]
+    sha1 = quirk == "sha1-kdf" and curve[0] != "x"  # nobody reads that with HKDF's curves
+    expected = SHA1_SCHEME if sha1 else CURVES[curve][1]
     assert str(how["algorithm"]) == expected
     assert cmstream.decrypt(sealed, identity(someone)) == TEXT
 
@@ -445,62 +445,3 @@ def test_what_is_broken_is_malformed():
         element(0xA1, handmade.number(3), element(0xA0), how, element(0x30, element(0x30, name))),
     ):
         assert refusal(info, someone) == "malformed"
-
-
-# Other people's software
-
-
-@pytest.fixture(scope="module")
-def openssl(tmp_path_factory):
-    return OpenSSL(tmp_path_factory.mktemp("openssl"))
-
-
-@pytest.mark.parametrize("recipient_id", ["issuer-serial", "ski"])
-@pytest.mark.parametrize("quirk", ["standard", "explicit-null", "sha1-kdf"])
-@pytest.mark.parametrize("curve", list(CURVES)[:6])
-def test_openssl_reads_ours(openssl, alice, curve, quirk, recipient_id):
-    someone = carol(curve)
-    policy = cmstream.Policy(key_agreement=quirk, recipient_id=recipient_id, cipher="aes128-cbc")
-    people = [someone, alice, carol(curve, number=2)]
-    sealed = cmstream.encrypt(TEXT, [one.recipient for one in people], policy=policy)
-    for one in people[:2]:
-        assert openssl.open(sealed, one) == TEXT
-
-
-@pytest.mark.parametrize(
-    ("options", "each"),
-    [
-        (("-aes256",), ()),
-        (("-aes128",), ("-keyopt", "ecdh_kdf_md:sha256")),
-        (("-aes256", "-keyid"), ("-keyopt", "ecdh_cofactor_mode:1")),
-        (("-aes256", "-aes128-wrap"), ("-keyopt", "ecdh_kdf_md:sha512")),
-        (("-aes256", "-aes192-wrap"), ()),
-        (("-aes256", "-aes256-wrap"), ("-keyopt", "ecdh_kdf_md:sha224")),
-        (("-des3", "-des3-wrap"), ()),
-        (("-aes256", "-des3-wrap"), ("-keyopt", "ecdh_kdf_md:sha384")),
-    ],
-)
-@pytest.mark.parametrize("curve", list(CURVES)[:6])
-def test_we_read_openssls(openssl, curve, options, each):
-    people = [carol(curve), carol(curve, number=2)]
-    sealed = openssl.seal(TEXT, people, options=options, each=each)
-    for someone in people:
-        assert cmstream.decrypt(sealed, identity(someone)) == TEXT
-
-
-def test_bouncy_castle_both_ways(tmp_path):
-    peer = BouncyCastle(tmp_path)
-    people = [carol(curve) for curve in list(CURVES)[:6]]
-    policies = [cmstream.Policy(key_agreement=q) for q in ("standard", "explicit-null", "sha1-kdf")]
-    policies.append(cmstream.Policy(recipient_id="ski", cipher="aes128-cbc"))
-    ours = [
-        (cmstream.encrypt(TEXT, one.recipient, policy=policy), one)
-        for one in people
-        for policy in policies
-    ]
-    assert peer.open_all(ours) == [TEXT] * len(ours)
-    schemes = ["ecdh-sha1", "ecdh-sha256", "ecdh-sha384", "ecdh-sha512"]
-    schemes += ["ecdh-cofactor-sha224", "ecdh-cofactor-sha512"]
-    cases = [(TEXT, one, "aes256", scheme, 1000) for one in people for scheme in schemes]
-    for sealed, (_, someone, *_) in zip(peer.seal_all(cases), cases, strict=True):
-        assert cmstream.decrypt(sealed, identity(someone)) == TEXT

@@ -221,6 +221,20 @@ def test_the_choice_is_what_the_message_has(wished, chosen, shape):
         assert cmstream.decrypt(sealed, cmstream.Identity(rsa_key(), one)) == DATA
 
 
+def test_every_kind_of_recipient_has_the_one_cipher():
+    kek = archive_keys.kek(bytes(32), b"of the archive")
+    curves = [reader("aes128-cbc", "aes256-gcm", kind=kind) for kind in ("SECP256R1", "x25519")]
+    rsa = reader("oaep-sha256", "aes128-cbc")
+    sealed = cmstream.encrypt(DATA, [rsa, *curves, kek], policy=AUTO)
+    found = cmstream.inspect(sealed)
+    assert found.cipher == "aes128-cbc"
+    assert {one.kind for one in found.addressees} == {"key-transport", "key-agreement", "kek"}
+    for one, kind in zip(curves, ("SECP256R1", "x25519"), strict=True):
+        assert cmstream.decrypt(sealed, cmstream.Identity(identity(kind)[0], one)) == DATA
+    assert cmstream.decrypt(sealed, cmstream.Identity(rsa_key(), rsa)) == DATA
+    assert cmstream.decrypt(sealed, kek) == DATA
+
+
 def test_the_choice_is_made_once_for_each_policy():
     to = cmstream.Recipients([reader("aes128-cbc")])
     assert to.addressees(AUTO) is to.addressees(AUTO.clone()) is to.addressees(AUTO)

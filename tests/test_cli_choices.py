@@ -15,7 +15,7 @@ from cmstream.policy import Policy
 from test_cli import CERTIFICATE, MAIL, run
 from wishes import TRIPLE_DES, wishes
 
-USAGE = b"usage: cmstream encrypt -r CERT [options] [MESSAGE]\n"
+USAGE = b"usage: cmstream encrypt (-r CERT | --to-password-file FILE) [options] [MESSAGE]\n"
 
 
 def made(tmp_path, *names, key=None):
@@ -83,7 +83,7 @@ def test_conflicts_are_wrong_usage(options, says):
     assert done.stdout == b""
 
 
-WRONG = ["encrypt", "encrypt --form x", "decrypt --key", "inspect -r", "cert show", "cert export x"]
+WRONG = ["encrypt --form x", "decrypt --key", "inspect -r", "cert show", "cert export x"]
 
 
 @pytest.mark.parametrize("words", WRONG)
@@ -91,7 +91,7 @@ def test_wrong_usage_is_told_in_two_lines(words):
     usage, error = run(*words.split(), code=64).stderr.decode().splitlines()
     command = " ".join(words.split()[: 2 if words.startswith("cert") else 1])
     assert usage.startswith(f"usage: cmstream {command} ")
-    assert len(usage) < 80
+    assert len(usage) < 100
     assert error.startswith("cmstream: ")
     assert error.endswith(f"(see cmstream {command} --help)")
 
@@ -101,6 +101,26 @@ def test_help_names_every_choice():
     assert shown.encode().startswith(USAGE)
     for name in ("auto", "chacha20-poly1305", "oaep-sha512", "explicit-null", "shy", "--forbid"):
         assert name in shown
+
+
+def test_an_archive_has_a_password(tmp_path):
+    secret, source = tmp_path / "secret", tmp_path / "source"
+    secret.write_text("open sesame\n")
+    source.write_bytes(bytes(range(256)) * 20)
+    environment = os.environ | {"P": "open sesame", "WRONG": "hunter2", "EMPTY": ""}
+    to = ("encrypt", "--binary", "--to-password-file", secret, "-r", CERTIFICATE, source)
+    sealed = run(*to).stdout
+    kinds = [one.kind for one in cmstream.inspect(sealed).addressees]
+    assert sorted(kinds) == ["key-transport", "password"]
+    opened = run("decrypt", "--password-env", "P", given=sealed, env=environment).stdout
+    assert opened == source.read_bytes()
+    wrong = run("decrypt", "--password-env", "WRONG", given=sealed, env=environment, code=65)
+    assert b"[decryption-failed]" in wrong.stderr
+    assert b"hunter2" not in wrong.stderr
+    me = ("-k", CERTIFICATE.replace(".pem", ".key.pem"), "-c", CERTIFICATE)
+    assert run("decrypt", *me, given=sealed).stdout == opened
+    empty = ("encrypt", "--binary", "--to-password-env", "EMPTY", source)
+    assert b"empty one protects nothing" in run(*empty, env=environment, code=64).stderr
 
 
 def test_cert_show_tells_what_a_certificate_reads(tmp_path):

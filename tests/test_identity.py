@@ -31,7 +31,6 @@ from cmstream.certificates import load_recipients
 from cmstream.errors import CertificateError
 from cmstream.identity import Identity
 from cmstream.pfx_outline import MAX_ITERATIONS
-from handmade import TRIPLE_DES, algorithm, number
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 NAMES = sorted(path.name[:-8] for path in CORPUS.glob("identities/*.key.pem"))
@@ -416,14 +415,6 @@ def test_keys_for_other_purposes():
 
 
 # Whatever comes
-
-
-@pytest.mark.parametrize(("cipher", "octets"), [("2.16.840.1.101.3.4.1.42", 15), (TRIPLE_DES, 7)])
-def test_a_short_iv(cipher, octets):
-    derivation = algorithm("1.2.840.113549.1.5.12", element(0x30, element(4, b"salt"), number(1)))
-    scheme = element(0x30, derivation, algorithm(cipher, element(4, bytes(octets))))
-    key = element(0x30, algorithm("1.2.840.113549.1.5.13", scheme), element(4, bytes(32)))
-    assert refusal(Identity.from_pem, key, der(ALICE), PASSWORD) == "corrupt"
 
 
 GOOD = [*FORMS.values(), pfx(), pfx(password=None), pem(ALICE), octets(CAROL_KEY)]

@@ -332,7 +332,8 @@ def test_a_broken_stranger_does_not_spoil_the_file():
 
 
 def pbes2(kdf=PBKDF2, cipher=AES256, rounds=2000):
-    scheme = element(0x30, element(0x30, kdf, parameters(rounds)), element(0x30, cipher))
+    derivation, iv = element(0x30, kdf, parameters(rounds)), element(0x04, bytes(16))
+    scheme = element(0x30, derivation, element(0x30, cipher, iv))
     return element(0x30, PBES2, scheme)
 
 

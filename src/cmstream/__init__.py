@@ -16,6 +16,7 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 
 from ._core import kernels
+from .archive_keys import Kek, Password
 from .certificates import (
     CertificateFile,
     Problem,
@@ -77,8 +78,10 @@ __all__ = [
     "Gatherer",
     "Identity",
     "Inspection",
+    "Kek",
     "MessageError",
     "NoRecipientError",
+    "Password",
     "Policy",
     "PrivateKeyIgnored",
     "Problem",

@@ -171,7 +171,7 @@ def _prepared(recipients: tuple[Recipient, ...], policy: Policy) -> KeyAgreement
     kek_len = max(strength, content_key_len)
     null = policy.key_agreement == "explicit-null"
     wrap = algorithm(key_wrap.OIDS[kek_len], *([univ.Null("")] if null else []))
-    if policy.key_agreement == "sha1-kdf":
+    if policy.key_agreement == "sha1-kdf" and "-hkdf-" not in scheme:  # whoever has HKDF needs none
         scheme = "ecdh-sha1"
 
     wrapped_octets = content_key_len + key_wrap.OVERHEAD

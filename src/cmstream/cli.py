@@ -20,6 +20,7 @@ from .command import (
     Parser,
     Stopped,
     add_password,
+    archive_password,
     certificates,
     hold_standard_streams,
     open_input,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
+    from .archive_keys import Password
     from .certificates import Recipient
     from .sealing import Form
 
@@ -60,6 +62,7 @@ examples:
   cmstream encrypt -r alice.pem message.eml > sealed.eml
   cmstream encrypt -r alice.pem -r bob.pem < message.eml > sealed.eml
   cmstream encrypt --binary -r alice.pem --form pem -o scan.pem scan.tiff
+  cmstream encrypt --binary --to-password-file pw -o mail.p7m mail.tar
 
 A message that is encrypted already passes unchanged (--already-encrypted). A file appears only
 when it is complete, with mode 0600 if it is new; on a pipe, what comes before an error isn't all.
@@ -156,11 +159,12 @@ def _version() -> str:
 
 def _add_encrypt(commands: Any) -> None:
     text = "encrypt a mail, or with --binary any file"
-    usage = "encrypt -r CERT [options] [MESSAGE]"
+    usage = "encrypt (-r CERT | --to-password-file FILE) [options] [MESSAGE]"
     parser = subcommand(commands, usage, text, _ENCRYPT_EXAMPLES, _encrypt)
     add = parser.add_argument
-    add("-r", "--recipient", action="append", required=True, metavar="CERT",
+    add("-r", "--recipient", action="append", default=[], metavar="CERT",
         help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
+    add_password(parser, "an archive, which then opens it", "to-")
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     _add_policy(add)
     add("--binary", action="store_true", help="the input is no mail: any octets")
@@ -272,11 +276,13 @@ def _policy(options: argparse.Namespace) -> policy.Policy:
 
 
 def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipients:
-    found: list[Recipient] = []
+    found: list[Recipient | Password] = [*archive_password(options, "to_")]
     for name in options.recipient:
         file = certificates(name, options)
         report(name, file)
         found += file.recipients
+    if not found:
+        raise Failure(os.EX_USAGE, "give --recipient, --to-password-file or --to-password-env")
     to = Recipients(found)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RecipientWarning)

@@ -10,6 +10,7 @@ from . import show
 from .command import (
     Failure,
     add_password,
+    archive_password,
     certificates,
     open_input,
     read,
@@ -27,12 +28,14 @@ from .streams import CHUNK, decrypt_iter
 if TYPE_CHECKING:
     import argparse
 
+    from .archive_keys import Password
     from .streams import Source
 
 _DECRYPT_EXAMPLES = """\
 examples:
   cmstream decrypt -k alice.key.pem -c alice.pem sealed.eml > message.eml
   cmstream decrypt --pfx alice.pfx --password-file pw -o scan.tiff --content scan.p7m
+  cmstream decrypt --password-file pw -o mail.tar mail.p7m
 
 The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail; other input, and
 with --content a mail too, gives its content alone. A file appears only when all of it is
@@ -53,7 +56,7 @@ examples:
 def add_commands(commands: Any) -> None:
     """Adds both to the command."""
     text = "open a sealed mail or file"
-    usage = "decrypt (--pfx PFX | -k KEY -c CERT) [options] [FILE]"
+    usage = "decrypt (--pfx PFX | -k KEY -c CERT | --password-file FILE) [options] [FILE]"
     parser = subcommand(commands, usage, text, _DECRYPT_EXAMPLES, _decrypt)
     add = parser.add_argument
     add("-k", "--key", metavar="KEY", help="private key, PEM or DER")
@@ -63,7 +66,7 @@ def add_commands(commands: Any) -> None:
     add("--content", action="store_true", help="of a mail, too, the content alone")
     add("--unverified", action="store_true",
         help="authenticated content as it comes, before it is verified at the end")  # fmt: skip
-    add_password(parser, "the PFX or the key")
+    add_password(parser, "the PFX or the key; without those, of the archive itself")
     add("input", nargs="?", default="-", metavar="FILE", help="default: standard input")
 
     text = "tell whom a sealed mail or file is for, and how it is encrypted; needs no key"
@@ -80,8 +83,6 @@ def add_commands(commands: Any) -> None:
 
 
 def _decrypt(options: argparse.Namespace) -> None:
-    if bool(options.pfx) == bool(options.key) or bool(options.key) != bool(options.certificate):
-        raise Failure(os.EX_USAGE, "give either --pfx, or --key and --certificate")
     me = _identity(options)
     with open_input(options.input) as source, output(options.output) as out:
         start = source.tell() if source.seekable() else None
@@ -110,7 +111,13 @@ def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
     return bytes(held), bool(start.head)
 
 
-def _identity(options: argparse.Namespace) -> Identity:
+def _identity(options: argparse.Namespace) -> Identity | Password:
+    given = bool(options.pfx), bool(options.key), bool(options.certificate)
+    if not any(given) and (archive := archive_password(options)):
+        return archive[0]
+    if given not in {(True, False, False), (False, True, True)}:
+        text = "either --pfx, or --key and --certificate, or the password of an archive alone"
+        raise Failure(os.EX_USAGE, f"give {text}")
     if options.pfx:
         data = read(options.pfx)
         return unlocked(options.pfx, options, lambda secret: Identity.from_pkcs12(data, secret))

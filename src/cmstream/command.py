@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
+from . import archive_keys
 from .certificates import read_certificates
 from .errors import CmstreamError
 from .output import output
@@ -18,6 +19,7 @@ from .output import output
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .archive_keys import Password
     from .certificates import CertificateFile
 
 T = TypeVar("T")
@@ -96,7 +98,7 @@ def add_password(parser: Any, of: str = "the PFX", prefix: str = "") -> None:
     """Adds the options that say where a password is, of which one may be given."""
     add = parser.add_mutually_exclusive_group().add_argument
     add(f"--{prefix}password-file", metavar="FILE", help=f"its first line is the password of {of}")
-    add(f"--{prefix}password-env", metavar="NAME", help="the environment variable with it")
+    add(f"--{prefix}password-env", metavar="NAME", help="the environment variable that has it")
 
 
 def read(name: str) -> bytes:
@@ -126,6 +128,15 @@ def password(options: argparse.Namespace, prefix: str = "") -> str | bytes | Non
             raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
         return os.environ[variable]
     return None
+
+
+def archive_password(options: argparse.Namespace, prefix: str = "") -> list[Password]:
+    """The one that the options say, as recipient and identity; none if they say none."""
+    secret = password(options, prefix)
+    try:
+        return [] if secret is None else [archive_keys.password(secret)]
+    except ValueError as error:
+        raise Failure(os.EX_USAGE, str(error)) from None
 
 
 def certificates(name: str, options: argparse.Namespace) -> CertificateFile:

@@ -268,6 +268,6 @@ def _public_bits(key: Bag, password: Password) -> bytes | None:
     """The subjectPublicKey that goes with a private key; None if that doesn't open."""
     try:
         private = _open(key, [password])
-    except UnsupportedAlgorithm:
+    except (UnsupportedAlgorithm, CertificateError):
         return None
     return private_keys.public_bits(private.public_key()) if private else None

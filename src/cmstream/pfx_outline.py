@@ -186,7 +186,7 @@ def _read_mac(mac: Tlv, outline: Outline) -> Mac:
     salt = fields.take(tlv.OCTET_STRING).content
     if oid == _PBMAC1:
         parameters = algorithm.take(tlv.SEQUENCE).fields()
-        derivation = _read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
+        derivation = read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
         scheme = parameters.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
         return Mac(_known(_HMACS, scheme, "a MAC"), value, *derivation)
     count = fields.maybe(tlv.INTEGER)
@@ -262,7 +262,7 @@ def read_cipher(algorithm: Tlv, outline: Outline) -> str:
     cipher = fields.take(tlv.OID).oid()
     if cipher == _PBES2:
         parameters = fields.take(tlv.SEQUENCE).fields()
-        _read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
+        read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
         scheme = parameters.take(tlv.SEQUENCE).fields()
         cipher = scheme.take(tlv.OID).oid()
         # With a shorter one the library panics.
@@ -278,7 +278,7 @@ def read_cipher(algorithm: Tlv, outline: Outline) -> str:
     return cipher
 
 
-def _read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]:
+def read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]:
     """PBKDF2-params (RFC 8018 appendix A.2): salt, iterations, the HMAC's digest, octets."""
     fields = algorithm.fields()
     oid = fields.take(tlv.OID).oid()

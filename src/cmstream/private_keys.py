@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from . import keys, tlv, x509
+from . import keys, ml_kem_keys, tlv, x509
 from .errors import CertificateError
 from .pfx_outline import MAX_KEY_OCTETS
 from .tlv import Tlv, TlvError
@@ -30,7 +30,13 @@ def load(der: bytes, password: bytes | None) -> PrivateKeyTypes:
 
     Raises ValueError if it doesn't open, UnsupportedAlgorithm.
     """
-    return _load(load_der_private_key, der, password)
+    try:
+        return _load(load_der_private_key, der, password)
+    except ValueError as error:
+        try:
+            return ml_kem_keys.load(der, password)
+        except ValueError:
+            raise error from None
 
 
 def load_armoured(pem: bytes, password: bytes | None) -> PrivateKeyTypes:
@@ -53,6 +59,11 @@ def _load(
         private.public_key()
     except (InternalError, TypeError, OverflowError) as error:
         raise ValueError(f"the library can't read the key ({type(error).__name__})") from None
+    except BaseException as error:
+        # A panic of its Rust, as with a short IV in the old form of PEM, has no class to name.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError("the library panics when it reads the key") from None
     return private
 
 
