@@ -35,8 +35,8 @@ import org.bouncycastle.operator.jcajce.JcaAlgorithmParametersConverter;
 
 /** Seals a file with Bouncy Castle's streaming generators, in segments of some octets. For whom,
  * words say: "certificate FILE HOW NAMED", where HOW is pkcs1v15, oaep-sha256, -sha384 or -sha512
- * for RSA, and sha1-kdf for an elliptic curve that isn't to have the KDF of its own size, and NAMED
- * is issuer-serial or ski; "kek FILE IDENTIFIER"; or "password TEXT"; "and" between several. */
+ * for RSA, a scheme for an elliptic curve that isn't to have the one of its own size, and NAMED is
+ * issuer-serial or ski; "kek FILE IDENTIFIER"; or "password TEXT"; "and" between several. */
 final class Encrypt {
     private static final Map<String, ASN1ObjectIdentifier> CIPHERS = Map.of(
             "aes128-cbc", CMSAlgorithm.AES128_CBC,
@@ -48,6 +48,14 @@ final class Encrypt {
             "chacha20-poly1305", CMSAlgorithm.ChaCha20Poly1305);
     private static final Map<String, String> DIGESTS =
             Map.of("oaep-sha256", "SHA-256", "oaep-sha384", "SHA-384", "oaep-sha512", "SHA-512");
+    private static final Map<String, ASN1ObjectIdentifier> SCHEMES = Map.of(
+            "sha1-kdf", CMSAlgorithm.ECDH_SHA1KDF,
+            "ecdh-sha1", CMSAlgorithm.ECDH_SHA1KDF,
+            "ecdh-sha256", CMSAlgorithm.ECDH_SHA256KDF,
+            "ecdh-sha384", CMSAlgorithm.ECDH_SHA384KDF,
+            "ecdh-sha512", CMSAlgorithm.ECDH_SHA512KDF,
+            "ecdh-cofactor-sha224", CMSAlgorithm.ECCDH_SHA224KDF,
+            "ecdh-cofactor-sha512", CMSAlgorithm.ECCDH_SHA512KDF);
     private static final int ROUNDS = 10_000;
 
     private Encrypt() {}
@@ -162,8 +170,8 @@ final class Encrypt {
 
     /** RFC 5753 section 7.1 and RFC 8418 section 2: a digest as long as the curve is wide. */
     private static ASN1ObjectIdentifier agreement(PublicKey key, String how) {
-        if (how.equals("sha1-kdf")) {
-            return CMSAlgorithm.ECDH_SHA1KDF;
+        if (SCHEMES.containsKey(how)) {
+            return SCHEMES.get(how);
         }
         if (!(key instanceof ECPublicKey curve)) {
             boolean narrow = key.getAlgorithm().equals("X25519");
