@@ -15,6 +15,10 @@ import java.util.Map;
 import javax.crypto.spec.OAEPParameterSpec;
 import javax.crypto.spec.PSource;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
+import org.bouncycastle.asn1.DERSet;
+import org.bouncycastle.asn1.DERUTF8String;
+import org.bouncycastle.asn1.cms.Attribute;
+import org.bouncycastle.asn1.cms.AttributeTable;
 import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
 import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
 import org.bouncycastle.cert.jcajce.JcaX509ExtensionUtils;
@@ -23,6 +27,7 @@ import org.bouncycastle.cms.CMSAuthEnvelopedDataStreamGenerator;
 import org.bouncycastle.cms.CMSEnvelopedDataStreamGenerator;
 import org.bouncycastle.cms.PasswordRecipient;
 import org.bouncycastle.cms.RecipientInfoGenerator;
+import org.bouncycastle.cms.SimpleAttributeTableGenerator;
 import org.bouncycastle.cms.jcajce.JceCMSContentEncryptorBuilder;
 import org.bouncycastle.cms.jcajce.JceKEKRecipientInfoGenerator;
 import org.bouncycastle.cms.jcajce.JceKEMRecipientInfoGenerator;
@@ -36,7 +41,8 @@ import org.bouncycastle.operator.jcajce.JcaAlgorithmParametersConverter;
 /** Seals a file with Bouncy Castle's streaming generators, in segments of some octets. For whom,
  * words say: "certificate FILE HOW NAMED", where HOW is pkcs1v15, oaep-sha256, -sha384 or -sha512
  * for RSA, a scheme for an elliptic curve that isn't to have the one of its own size, and NAMED is
- * issuer-serial or ski; "kek FILE IDENTIFIER"; or "password TEXT"; "and" between several. */
+ * issuer-serial or ski; "kek FILE IDENTIFIER"; or "password TEXT"; "and" between several. An
+ * authenticated cipher's name may end with "+attribute": then an authenticated attribute is there. */
 final class Encrypt {
     private static final Map<String, ASN1ObjectIdentifier> CIPHERS = Map.of(
             "aes128-cbc", CMSAlgorithm.AES128_CBC,
@@ -56,12 +62,17 @@ final class Encrypt {
             "ecdh-sha512", CMSAlgorithm.ECDH_SHA512KDF,
             "ecdh-cofactor-sha224", CMSAlgorithm.ECCDH_SHA224KDF,
             "ecdh-cofactor-sha512", CMSAlgorithm.ECCDH_SHA512KDF);
+    private static final Attribute ATTRIBUTE = new Attribute(
+            PKCSObjectIdentifiers.pkcs_9_at_unstructuredName,
+            new DERSet(new DERUTF8String("known to be authentic")));
     private static final int ROUNDS = 10_000;
 
     private Encrypt() {}
 
-    static void seal(Path input, Path output, String cipher, int segment, String[] who)
+    static void seal(Path input, Path output, String how, int segment, String[] who)
             throws Exception {
+        boolean attribute = how.endsWith("+attribute");
+        String cipher = how.split("\\+")[0];
         OutputEncryptor encryptor =
                 new JceCMSContentEncryptorBuilder(CIPHERS.get(cipher)).setProvider("BC").build();
         List<RecipientInfoGenerator> to = new ArrayList<>();
@@ -74,18 +85,22 @@ final class Encrypt {
         }
         try (InputStream in = Files.newInputStream(input);
                 OutputStream file = Files.newOutputStream(output);
-                OutputStream out = open(file, encryptor, to, segment)) {
+                OutputStream out = open(file, encryptor, to, segment, attribute)) {
             in.transferTo(out);
         }
     }
 
     private static OutputStream open(
             OutputStream file, OutputEncryptor encryptor, List<RecipientInfoGenerator> to,
-            int segment) throws Exception {
+            int segment, boolean attribute) throws Exception {
         if (encryptor instanceof OutputAEADEncryptor authenticating) {
             var generator = new CMSAuthEnvelopedDataStreamGenerator();
             to.forEach(generator::addRecipientInfoGenerator);
             generator.setBufferSize(segment);
+            if (attribute) {
+                generator.setAuthenticatedAttributeGenerator(
+                        new SimpleAttributeTableGenerator(new AttributeTable(ATTRIBUTE)));
+            }
             return generator.open(file, authenticating);
         }
         var generator = new CMSEnvelopedDataStreamGenerator();
