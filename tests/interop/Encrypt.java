@@ -15,6 +15,10 @@ import java.util.Map;
 import javax.crypto.spec.OAEPParameterSpec;
 import javax.crypto.spec.PSource;
 import org.bouncycastle.asn1.ASN1ObjectIdentifier;
+import org.bouncycastle.asn1.DERSet;
+import org.bouncycastle.asn1.DERUTF8String;
+import org.bouncycastle.asn1.cms.Attribute;
+import org.bouncycastle.asn1.cms.AttributeTable;
 import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
 import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
 import org.bouncycastle.cert.jcajce.JcaX509ExtensionUtils;
@@ -23,6 +27,7 @@ import org.bouncycastle.cms.CMSAuthEnvelopedDataStreamGenerator;
 import org.bouncycastle.cms.CMSEnvelopedDataStreamGenerator;
 import org.bouncycastle.cms.PasswordRecipient;
 import org.bouncycastle.cms.RecipientInfoGenerator;
+import org.bouncycastle.cms.SimpleAttributeTableGenerator;
 import org.bouncycastle.cms.jcajce.JceCMSContentEncryptorBuilder;
 import org.bouncycastle.cms.jcajce.JceKEKRecipientInfoGenerator;
 import org.bouncycastle.cms.jcajce.JceKEMRecipientInfoGenerator;
@@ -35,8 +40,9 @@ import org.bouncycastle.operator.jcajce.JcaAlgorithmParametersConverter;
 
 /** Seals a file with Bouncy Castle's streaming generators, in segments of some octets. For whom,
  * words say: "certificate FILE HOW NAMED", where HOW is pkcs1v15, oaep-sha256, -sha384 or -sha512
- * for RSA, and sha1-kdf for an elliptic curve that isn't to have the KDF of its own size, and NAMED
- * is issuer-serial or ski; "kek FILE IDENTIFIER"; or "password TEXT"; "and" between several. */
+ * for RSA, a scheme for an elliptic curve that isn't to have the one of its own size, and NAMED is
+ * issuer-serial or ski; "kek FILE IDENTIFIER"; or "password TEXT"; "and" between several. An
+ * authenticated cipher's name may end with "+attribute": then an authenticated attribute is there. */
 final class Encrypt {
     private static final Map<String, ASN1ObjectIdentifier> CIPHERS = Map.of(
             "aes128-cbc", CMSAlgorithm.AES128_CBC,
@@ -48,12 +54,25 @@ final class Encrypt {
             "chacha20-poly1305", CMSAlgorithm.ChaCha20Poly1305);
     private static final Map<String, String> DIGESTS =
             Map.of("oaep-sha256", "SHA-256", "oaep-sha384", "SHA-384", "oaep-sha512", "SHA-512");
+    private static final Map<String, ASN1ObjectIdentifier> SCHEMES = Map.of(
+            "sha1-kdf", CMSAlgorithm.ECDH_SHA1KDF,
+            "ecdh-sha1", CMSAlgorithm.ECDH_SHA1KDF,
+            "ecdh-sha256", CMSAlgorithm.ECDH_SHA256KDF,
+            "ecdh-sha384", CMSAlgorithm.ECDH_SHA384KDF,
+            "ecdh-sha512", CMSAlgorithm.ECDH_SHA512KDF,
+            "ecdh-cofactor-sha224", CMSAlgorithm.ECCDH_SHA224KDF,
+            "ecdh-cofactor-sha512", CMSAlgorithm.ECCDH_SHA512KDF);
+    private static final Attribute ATTRIBUTE = new Attribute(
+            PKCSObjectIdentifiers.pkcs_9_at_unstructuredName,
+            new DERSet(new DERUTF8String("known to be authentic")));
     private static final int ROUNDS = 10_000;
 
     private Encrypt() {}
 
-    static void seal(Path input, Path output, String cipher, int segment, String[] who)
+    static void seal(Path input, Path output, String how, int segment, String[] who)
             throws Exception {
+        boolean attribute = how.endsWith("+attribute");
+        String cipher = how.split("\\+")[0];
         OutputEncryptor encryptor =
                 new JceCMSContentEncryptorBuilder(CIPHERS.get(cipher)).setProvider("BC").build();
         List<RecipientInfoGenerator> to = new ArrayList<>();
@@ -66,18 +85,22 @@ final class Encrypt {
         }
         try (InputStream in = Files.newInputStream(input);
                 OutputStream file = Files.newOutputStream(output);
-                OutputStream out = open(file, encryptor, to, segment)) {
+                OutputStream out = open(file, encryptor, to, segment, attribute)) {
             in.transferTo(out);
         }
     }
 
     private static OutputStream open(
             OutputStream file, OutputEncryptor encryptor, List<RecipientInfoGenerator> to,
-            int segment) throws Exception {
+            int segment, boolean attribute) throws Exception {
         if (encryptor instanceof OutputAEADEncryptor authenticating) {
             var generator = new CMSAuthEnvelopedDataStreamGenerator();
             to.forEach(generator::addRecipientInfoGenerator);
             generator.setBufferSize(segment);
+            if (attribute) {
+                generator.setAuthenticatedAttributeGenerator(
+                        new SimpleAttributeTableGenerator(new AttributeTable(ATTRIBUTE)));
+            }
             return generator.open(file, authenticating);
         }
         var generator = new CMSEnvelopedDataStreamGenerator();
@@ -162,8 +185,8 @@ final class Encrypt {
 
     /** RFC 5753 section 7.1 and RFC 8418 section 2: a digest as long as the curve is wide. */
     private static ASN1ObjectIdentifier agreement(PublicKey key, String how) {
-        if (how.equals("sha1-kdf")) {
-            return CMSAlgorithm.ECDH_SHA1KDF;
+        if (SCHEMES.containsKey(how)) {
+            return SCHEMES.get(how);
         }
         if (!(key instanceof ECPublicKey curve)) {
             boolean narrow = key.getAlgorithm().equals("X25519");
