@@ -175,6 +175,9 @@ class _Room(Protocol):
     def reserve(self, size: int) -> tuple[Any, memoryview]:
         """Room for ``size`` octets: for C, and for the caller."""
 
+    def keep(self, octets: bytes) -> memoryview:
+        """An answer that is there already."""
+
     def check(self) -> None:
         """Raises ValueError if there wasn't enough."""
 
@@ -208,6 +211,9 @@ class _Slabs:
         shelf.used = end = at + size
         return shelf.start + at, shelf.view[at:end]
 
+    def keep(self, octets: bytes) -> memoryview:
+        return memoryview(octets)
+
     def check(self) -> None:
         pass
 
@@ -227,6 +233,13 @@ class _Given:
         at = self._used
         self._used += size
         return self._start + at, self._view[at : at + size].toreadonly()
+
+    def keep(self, octets: bytes) -> memoryview:
+        at = self._used
+        _, answer = self.reserve(len(octets))
+        if self._used <= len(self._view):
+            self._view[at : self._used] = octets
+        return answer
 
     def check(self) -> None:
         if self._used > len(self._view):
@@ -269,7 +282,7 @@ def _seal_into(
         if isinstance(found, int):
             out, answers[index] = room.reserve(found)
         else:
-            out, answers[index] = None, memoryview(found) if isinstance(found, bytes) else found
+            out, answers[index] = None, room.keep(found) if isinstance(found, bytes) else found
         outs.append(out)
     room.check()
     failed = group.run(outs)

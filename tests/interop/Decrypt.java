@@ -7,14 +7,18 @@ import java.security.PrivateKey;
 import java.security.Security;
 import java.security.cert.X509Certificate;
 import java.util.List;
+import org.bouncycastle.asn1.cms.CMSObjectIdentifiers;
+import org.bouncycastle.asn1.cms.ContentInfo;
+import org.bouncycastle.cms.CMSAuthEnvelopedData;
 import org.bouncycastle.cms.CMSEnvelopedDataParser;
 import org.bouncycastle.cms.RecipientInformation;
+import org.bouncycastle.cms.jcajce.JceKeyTransAuthEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKeyTransEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKeyTransRecipientId;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
 
 /** Decrypts DER or BER files with Bouncy Castle's streaming parser, which finds the recipient by the
- * certificate. The argument names a file of lines "PFX INPUT OUTPUT"; each PFX has the password
+ * certificate; AuthEnvelopedData, for which it has none, from memory. The argument names a file of lines "PFX INPUT OUTPUT"; each PFX has the password
  * "secret", one key and its certificate. */
 public final class Decrypt {
     private static KeyStore identity(String pfx) throws Exception {
@@ -25,10 +29,23 @@ public final class Decrypt {
         return store;
     }
 
+    private static byte[] authenticated(ContentInfo info, PrivateKey key, X509Certificate certificate)
+            throws Exception {
+        RecipientInformation one = new CMSAuthEnvelopedData(info).getRecipientInfos()
+                .get(new JceKeyTransRecipientId(certificate));
+        return one.getContent(new JceKeyTransAuthEnvelopedRecipient(key).setProvider("BC"));
+    }
+
     private static void decrypt(KeyStore identity, Path input, Path output) throws Exception {
         String alias = identity.aliases().nextElement();
         PrivateKey key = (PrivateKey) identity.getKey(alias, "secret".toCharArray());
-        var name = new JceKeyTransRecipientId((X509Certificate) identity.getCertificate(alias));
+        X509Certificate certificate = (X509Certificate) identity.getCertificate(alias);
+        ContentInfo info = ContentInfo.getInstance(Files.readAllBytes(input));
+        if (info.getContentType().equals(CMSObjectIdentifiers.authEnvelopedData)) {
+            Files.write(output, authenticated(info, key, certificate));
+            return;
+        }
+        var name = new JceKeyTransRecipientId(certificate);
         try (InputStream in = Files.newInputStream(input);
                 OutputStream out = Files.newOutputStream(output)) {
             CMSEnvelopedDataParser parser = new CMSEnvelopedDataParser(in);
