@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import pytest
@@ -20,11 +21,12 @@ def octets(size):
 
 
 def check(sealed, expected, *people):
-    """Each of them opens it, whole and in pieces, and finds a certificate in it."""
+    """Each of them opens it, whole, in pieces, and from a file, and finds a certificate in it."""
     for someone in people:
         who = identity(someone)
         assert cmstream.decrypt(sealed, who) == expected
         assert pushed(pieces(sealed, 10_007), who) == expected
+        assert cmstream.DecryptReader(io.BytesIO(sealed), who).read() == expected
         seen = cmstream.inspect(sealed, certificates=[someone.recipient])
         assert someone.recipient in [one.recipient for one in seen.addressees]
 
@@ -64,6 +66,16 @@ def test_openssl_s_sizes_and_forms(openssl, alice, size, form, stream):
 def test_openssl_s_ciphers(openssl, people, cipher, stream, keyid):
     sealed = openssl.seal(octets(5000), people, options=(cipher, *stream, *keyid))
     check(sealed, octets(5000), *people)
+
+
+@pytest.mark.parametrize("form", ["der", "pem", "smime"])
+@pytest.mark.parametrize("stream", [(), ("-stream",)])
+@pytest.mark.parametrize("cipher", ["-aes-128-gcm", "-aes-192-gcm", "-aes-256-gcm"])
+def test_openssl_s_authenticated_ciphers(openssl, people, cipher, stream, form):
+    for size in (1, 5000, 1 << 20) if stream else (0, 1, 5000, 1 << 20):  # it can't stream nothing
+        sealed = openssl.seal(octets(size), people, form, (cipher, *stream))
+        assert cmstream.inspect(sealed).cipher == cipher[1:].replace("-", "", 1)
+        check(sealed, octets(size), *people)
 
 
 OAEP = ("-keyopt", "rsa_padding_mode:oaep")
@@ -111,5 +123,14 @@ def test_bouncy_castle_s(alice, tmp_path):
     ways = [(c, t) for c in ("aes128", "aes192", "aes256", "des3") for t in ("rsa", "ski", "oaep")]
     cases = [(octets(1000), alice, *way, 100) for way in ways]
     cases += [(octets(n), alice, "aes256", "rsa", cut) for n in SIZES for cut in (1000, 4096)]
+    for sealed, case in zip(BouncyCastle(tmp_path).seal_all(cases), cases, strict=True):
+        check(sealed, case[0], alice)
+
+
+def test_bouncy_castle_s_authenticated_ciphers(alice, tmp_path):
+    """With attributes that it writes in another order than it proves them, too."""
+    ciphers = ("aes128gcm", "aes192gcm", "aes256gcm")
+    ways = [(c + a, t) for c in ciphers for a in ("", "+attributes") for t in ("rsa", "oaep")]
+    cases = [(octets(size), alice, *way, 0) for way in ways for size in (0, 5000)]
     for sealed, case in zip(BouncyCastle(tmp_path).seal_all(cases), cases, strict=True):
         check(sealed, case[0], alice)
