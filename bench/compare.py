@@ -123,7 +123,8 @@ def _row(engines: list[Engine], column: samples.Column, extent: Extent, progress
         run = engine.prepare(column)
         if run is not None:
             runs[engine.name] = run
-    return goals.with_best_mode(measure.interleave(runs, extent.effort, progress.step))
+    row = goals.with_best_mode(measure.interleave(runs, extent.effort, progress.step))
+    return goals.with_gcm_bar(row, column.longest)
 
 
 def document(

@@ -7,14 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import cmstream
 from cmstream import _core
 from cmstream._native import ffi, lib
 from cmstream._opening import Opening
 from engines import Engine, in_turn
-from goals import RSA_BACK
-from ours import jobs
+from goals import BARE_GCM, RSA_BACK
+from ours import jobs, long_alone
 from samples import identity, recipients
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def engines() -> list[Engine]:
     return [
         Engine("bare CBC chain", _chain),
         Engine("bare wide kernel", _wide),
+        Engine(BARE_GCM, _gcm),
         Engine("memory copy", _copy),
         Engine("piece RSA", _rsa),
         Engine("piece AES", _wide_in_cache),
@@ -75,6 +77,18 @@ def _chain(column: Column) -> Run:
         lib.cbc_bare(key, _source(data), len(data) // 16, room)
 
     return in_turn(column, column.messages, seal)
+
+
+def _gcm(column: Column) -> Run | None:
+    """All of a message at once, into memory that is used again."""
+    room = bytearray(column.longest)
+
+    def seal(data: bytes) -> None:
+        context = Cipher(algorithms.AES256(bytes(KEY_OCTETS)), modes.GCM(bytes(12))).encryptor()
+        context.update_into(data, room)
+        context.finalize()
+
+    return in_turn(column, column.messages, seal) if long_alone(column) else None
 
 
 def _wide(column: Column) -> Run:

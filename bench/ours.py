@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cmstream
 from cmstream import _core
 from engines import Engine, in_turn, one_by_one
+from goals import GCM, GCM_PUSHED
 from samples import recipients
 
 if TYPE_CHECKING:
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     Context = Callable[[int], cmstream.Encryptor | cmstream.Decryptor]
 
 CHUNK = 256 << 10
+LONG = 1 << 20
 WIDTHS = (1, 8, 32, 128)
 STRETCH = 0.15  # seconds that a thread works at least, so that its start doesn't show
 
 
 def engines(lab: Lab) -> list[Engine]:
     """All rows."""
-    return one_message() + many() + batches(lab)
+    return one_message() + one_by_gcm() + many() + batches(lab)
 
 
 def one_message() -> list[Engine]:
@@ -47,6 +49,30 @@ def one_message() -> list[Engine]:
         Engine("cmstream update_into, whole", lambda column: _pushed_whole(column, context)),
         one_by_one("cmstream EncryptWriter", write),
     ]
+
+
+def one_by_gcm() -> list[Engine]:
+    """The fast road for one long message: no block waits for the one before."""
+    to, policy = recipients(), cmstream.DEFAULT.clone(cipher="aes256-gcm")
+
+    def context(size: int) -> cmstream.Encryptor:
+        return cmstream.encryptor(to, size=size, form="message", policy=policy)
+
+    def whole(data: bytes) -> None:
+        cmstream.encrypt_message(data, to, policy=policy)
+
+    def run(column: Column) -> Run | None:
+        return in_turn(column, column.messages, whole) if long_alone(column) else None
+
+    def push(column: Column) -> Run | None:
+        return pushed(column, context, CHUNK) if long_alone(column) else None
+
+    return [Engine(GCM, run), Engine(GCM_PUSHED, push)]
+
+
+def long_alone(column: Column) -> bool:
+    """Whether its messages are so long that the cipher counts, and of one length."""
+    return column.longest >= LONG and not column.mixed
 
 
 def many() -> list[Engine]:

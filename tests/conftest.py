@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import cmstream
 from authorities import rsa_identity
 from cmstream import _core
+from peers import BouncyCastle
 
 
 class Person(NamedTuple):
@@ -42,6 +43,13 @@ def identity(someone: Person) -> cmstream.Identity:
 @pytest.fixture(scope="session")
 def me(alice) -> cmstream.Identity:
     return identity(alice)
+
+
+@pytest.fixture(scope="module")
+def bouncy_castle(tmp_path_factory):
+    made = BouncyCastle(tmp_path_factory.mktemp("bouncy"))
+    yield made
+    made.close()
 
 
 # Every level at which another kernel comes in, the portable one first.

@@ -51,12 +51,28 @@ def test_an_answer_that_is_held_never_changes():
 
 @COUNTS
 def test_the_memory_of_an_answer_let_go_is_used_again():
-    assert len(filled(LARGE, all_of(1))) == LARGE
+    assert len(filled(LARGE + 4096, all_of(1))) == LARGE + 4096
     (store,) = answers._kept
-    answer = filled(LARGE + 4096, all_of(2))
+    answer = filled(LARGE, all_of(2))
     assert list(answers._kept) == [store]
-    assert answer == b"\2" * (LARGE + 4096)
+    assert answer == b"\2" * LARGE
     assert sys.getrefcount(answer) == 3  # the store, the name, the argument
+
+
+@COUNTS
+def test_the_shortest_that_is_long_enough_is_used_again():
+    sizes = [LARGE + 4096, LARGE + 100]
+    held = [filled(size, all_of(1)) for size in sizes]
+    long, short = answers._kept
+    assert filled(LARGE + 200, all_of(2))  # both are held
+    answers._kept.clear()
+    answers._kept.extend([long, short])
+    held.clear()
+    for size, store in ((LARGE + 100, short), (LARGE + 4096, long)):
+        assert filled(size, all_of(3)) == b"\3" * size
+        assert answers._kept[-1] is store
+    filled(LARGE + 5000, all_of(4))
+    assert answers._kept[-1] not in (long, short)
 
 
 @COUNTS

@@ -8,10 +8,11 @@ import pytest
 
 import cmstream
 from conftest import person
-from peers import BouncyCastle, Gpgsm, Nss, OpenSSL, Pyca
+from peers import Gpgsm, Nss, OpenSSL, Pyca
 
 SIZES = [0, 1, 15, 16, 17, 47, 48, 49, 1000, 65_536, 1 << 20]
 CIPHERS = ["aes256-cbc", "aes128-cbc"]
+AUTHENTICATED = ["aes256-gcm", "aes128-gcm", "chacha20-poly1305"]
 BITS = [1024, 2048, 3072, 4096]
 WEAK_TOO = cmstream.DEFAULT.clone(warn=frozenset())
 MAIL = b"Subject: x\nContent-Type: text/plain\n\nHello,\nAlice\n"
@@ -59,6 +60,23 @@ def test_sizes_and_ciphers(peer, alice, size):
     definite, indefinite = both_lengths(octets(size), alice.recipient, policy)
     check(peer, definite, alice, octets(size))
     check(peer, indefinite, alice, octets(size), reads=not isinstance(peer, Pyca))  # DER alone
+
+
+@pytest.mark.parametrize("cipher", AUTHENTICATED)
+@pytest.mark.parametrize("size", [0, 1, 1000, 65_536])
+def test_authenticated_ciphers(peer, alice, size, cipher):
+    """Of these peers OpenSSL 3.0 alone reads AuthEnvelopedData, and knows no ChaCha20-Poly1305."""
+    policy = WEAK_TOO.clone(cipher=cipher)
+    reads = isinstance(peer, OpenSSL) and cipher != "chacha20-poly1305"
+    for sealed in both_lengths(octets(size), alice.recipient, policy):
+        check(peer, sealed, alice, octets(size), reads=reads)
+
+
+@pytest.mark.parametrize("cipher", AUTHENTICATED[:2])
+def test_authenticated_messages(openssl, alice, cipher):
+    policy = WEAK_TOO.clone(cipher=cipher)
+    for sealed in both_lengths(MAIL, alice.recipient, policy, form="message"):
+        check(openssl, sealed, alice, INSIDE, form="message")
 
 
 @pytest.mark.parametrize("cipher", CIPHERS)
@@ -132,13 +150,6 @@ def test_64_mib(openssl, alice):
     assert openssl.open(cmstream.encrypt(data, alice.recipient), alice) == data
 
 
-@pytest.fixture(scope="module")
-def bouncy_castle(tmp_path_factory):
-    made = BouncyCastle(tmp_path_factory.mktemp("bouncy"))
-    yield made
-    made.close()
-
-
 def test_bouncy_castle(bouncy_castle, alice):
     cases = [
         (sealed, alice, octets(size))
@@ -157,6 +168,9 @@ def test_bouncy_castle(bouncy_castle, alice):
         policy = WEAK_TOO.clone(recipient_id=recipient_id)
         for sealed in both_lengths(b"for all", [p.recipient for p in people], policy):
             cases += [(sealed, someone, b"for all") for someone in people]
+    for cipher in AUTHENTICATED:
+        for sealed in both_lengths(b"x", alice.recipient, WEAK_TOO.clone(cipher=cipher)):
+            cases.append((sealed, alice, b"x"))
     for sealed, someone, expected in cases:
         check(bouncy_castle, sealed, someone, expected)
 

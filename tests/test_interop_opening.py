@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms
 
 import cmstream
 from conftest import identity, person
-from peers import BouncyCastle, Gpgsm, Nss, OpenSSL, Pyca
+from peers import Gpgsm, Nss, OpenSSL, Pyca
 from shapes import pieces, pushed
 
 SIZES = [0, 1, 15, 16, 17, 47, 48, 49, 1000, 65_536, 3 << 20]
@@ -20,11 +21,12 @@ def octets(size):
 
 
 def check(sealed, expected, *people):
-    """Each of them opens it, whole and in pieces, and finds a certificate in it."""
+    """Each of them opens it, whole, in pieces, and from a file, and finds a certificate in it."""
     for someone in people:
         who = identity(someone)
         assert cmstream.decrypt(sealed, who) == expected
         assert pushed(pieces(sealed, 10_007), who) == expected
+        assert cmstream.DecryptReader(io.BytesIO(sealed), who).read() == expected
         seen = cmstream.inspect(sealed, certificates=[someone.recipient])
         assert someone.recipient in [one.recipient for one in seen.addressees]
 
@@ -64,6 +66,16 @@ def test_openssl_s_sizes_and_forms(openssl, alice, size, form, stream):
 def test_openssl_s_ciphers(openssl, people, cipher, stream, keyid):
     sealed = openssl.seal(octets(5000), people, options=(cipher, *stream, *keyid))
     check(sealed, octets(5000), *people)
+
+
+@pytest.mark.parametrize("form", ["der", "pem", "smime"])
+@pytest.mark.parametrize("stream", [(), ("-stream",)])
+@pytest.mark.parametrize("cipher", ["-aes-128-gcm", "-aes-192-gcm", "-aes-256-gcm"])
+def test_openssl_s_authenticated_ciphers(openssl, people, cipher, stream, form):
+    for size in (1, 5000, 1 << 20) if stream else (0, 1, 5000, 1 << 20):  # it can't stream nothing
+        sealed = openssl.seal(octets(size), people, form, (cipher, *stream))
+        assert cmstream.inspect(sealed).cipher == cipher[1:].replace("-", "", 1)
+        check(sealed, octets(size), *people)
 
 
 OAEP = ("-keyopt", "rsa_padding_mode:oaep")
@@ -107,13 +119,6 @@ def test_cryptography_s(people, tmp_path, form, cipher):
         check(sealed, octets(size), *people)
 
 
-@pytest.fixture(scope="module")
-def bouncy_castle(tmp_path_factory):
-    made = BouncyCastle(tmp_path_factory.mktemp("bouncy"))
-    yield made
-    made.close()
-
-
 WAYS = [("pkcs1v15", "issuer-serial"), ("pkcs1v15", "ski"), ("oaep-sha256", "issuer-serial")]
 
 
@@ -129,3 +134,13 @@ def test_bouncy_castle_s_ciphers(bouncy_castle, alice, cipher, way):
 @pytest.mark.parametrize("size", SIZES)
 def test_bouncy_castle_s_sizes(bouncy_castle, alice, size, cut):
     check(bouncy_castle.seal(octets(size), alice, cut=cut), octets(size), alice)
+
+
+@pytest.mark.parametrize("attribute", ["", "+attribute"])
+@pytest.mark.parametrize("cipher", ["aes128-gcm", "aes256-gcm"])
+def test_bouncy_castle_s_authenticated_ciphers(bouncy_castle, alice, cipher, attribute):
+    """With an attribute, which is proved before the content and stands behind it, too."""
+    for how in ("pkcs1v15", "oaep-sha256"):
+        for size in (0, 5000):
+            sealed = bouncy_castle.seal(octets(size), alice, cipher + attribute, how=how)
+            check(sealed, octets(size), alice)

@@ -39,8 +39,8 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
     """The octets that ``fill`` writes into a buffer of ``size``, and counts, as bytes: BytesIO
     hands out its own, so that nothing is copied. The memory of a ``secret`` isn't kept for later
     ones, and forgotten when ``fill`` fails."""
-    store = (_let_go() if size >= LARGE else None) or io.BytesIO(bytes(size))
-    with _room(store, size) as view:
+    store = (_let_go(size) if size >= LARGE else None) or io.BytesIO(bytes(size))
+    with _room(store) as view:
         try:
             count = fill(view)
         except BaseException:
@@ -54,29 +54,38 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
     return answer
 
 
-def _let_go() -> io.BytesIO | None:
-    """A store whose octets nobody else holds."""
+def _let_go(size: int) -> io.BytesIO | None:
+    """The shortest store that is long enough and whose octets nobody else holds. To grow one would
+    take as long as fresh memory."""
+    found: io.BytesIO | None = None
     for _ in range(len(_kept)):
         try:
             store = _kept.popleft()
         except IndexError:  # another thread was faster
-            return None
-        if sys.getrefcount(store.getvalue()) == _STORE_AND_ARGUMENT:
-            return store
-        _kept.append(store)
-    return None
+            break
+        back: io.BytesIO | None = store
+        if _fits(store, size) and (found is None or _length(store) < _length(found)):
+            back, found = found, store
+        if back is not None:
+            _kept.append(back)
+    return found
+
+
+def _fits(store: io.BytesIO, size: int) -> bool:
+    return sys.getrefcount(store.getvalue()) == _STORE_AND_ARGUMENT and _length(store) >= size
 
 
 _STORE_AND_ARGUMENT = 2
 
 
-def _room(store: io.BytesIO, size: int) -> memoryview:
-    """The store's own memory, grown to ``size`` where it is less."""
-    if store.seek(0, io.SEEK_END) < size:
-        store.seek(size - 1)
-        store.write(b"\0")
+def _length(store: io.BytesIO) -> int:
+    return store.seek(0, io.SEEK_END)
+
+
+def _room(store: io.BytesIO) -> memoryview:
+    """The store's own memory."""
     view = store.getbuffer()
-    if size >= LARGE:
+    if len(view) >= LARGE:
         _core.expect_large(view)
     return view
 

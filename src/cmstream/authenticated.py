@@ -10,7 +10,7 @@ from .errors import AlreadyFinalized
 if TYPE_CHECKING:
     from ._core import Buffer, LineEnds
 
-PIECE = 64 << 10
+PIECE = 128 << 10
 """Octets that are made canonical, encrypted and framed at a time: all of it stays in the cache."""
 
 

@@ -176,6 +176,12 @@ class _Room(Protocol):
         """Room of so many octets each: its address, and a view for the caller. Raises ValueError
         if there isn't enough."""
 
+    def kept(self, answer: bytes | Exception) -> int:
+        """Room that an answer takes which is there already."""
+
+    def keep(self, answer: bytes, address: int, view: memoryview) -> memoryview:
+        """Puts it there, if it took any."""
+
     def close(self) -> None:
         """There will be no more."""
 
@@ -207,6 +213,12 @@ class _Slabs:
             places.append((shelf.start + at, shelf.view[at:end]))
         return places
 
+    def kept(self, _: bytes | Exception) -> int:
+        return 0
+
+    def keep(self, answer: bytes, _: int, __: memoryview) -> memoryview:
+        return memoryview(answer)
+
     def _next(self, kind: int, size: int) -> _Shelf:
         if kind in self._shelves:
             self._full.append(self._shelves[kind])
@@ -236,6 +248,14 @@ class _Given:
             (self._start + at, self._view[at:end].toreadonly())
             for at, end in itertools.pairwise(ends)
         ]
+
+    def kept(self, answer: bytes | Exception) -> int:
+        return len(answer) if isinstance(answer, bytes) else 0
+
+    def keep(self, answer: bytes, address: int, view: memoryview) -> memoryview:
+        at = address - self._start
+        self._view[at : at + len(answer)] = answer
+        return view
 
     def close(self) -> None:
         pass
@@ -270,14 +290,13 @@ def _seal_into(
     group = Group(jobs, form, count_all=count_all)
     found = group.survey()
     outs = []
-    places = room.reserve([one if type(one) is int else 0 for one in found])
+    sizes = [one if isinstance(one, int) else room.kept(one) for one in found]
+    places = room.reserve(sizes)
     for index, one, (address, view) in zip(indices, found, places, strict=True):
-        if type(one) is int:
-            outs.append(address)
-            answers[index] = view
-        else:
-            outs.append(0)
-            answers[index] = memoryview(one) if isinstance(one, bytes) else one
+        outs.append(address if isinstance(one, int) else 0)
+        answers[index] = view if isinstance(one, int) else one
+        if isinstance(one, bytes):
+            answers[index] = room.keep(one, address, view)
     if not group.run(outs):
         return []
     again = []

@@ -38,7 +38,8 @@ static bool equal(const struct octets *a, const struct octets *b)
 struct plan {
     unsigned form, mask;
     bool raw, even; /* even: all pieces are of the same length */
-    size_t key_len, piece, head_first, head_limit, line;
+    bool keep; /* what follows the content */
+    size_t key_len, piece, head_first, head_limit, tail_limit, line;
     uint32_t seed;
 };
 
@@ -56,6 +57,7 @@ static const uint32_t masks[] = {
 static struct plan read_plan(const uint8_t control[CONTROLS])
 {
     static const size_t limits[] = {1 << 20, 1 << 20, 1 << 11, 1 << 6};
+    static const size_t tails[] = {1 << 12, 100, 10, 0};
     static const size_t lines[] = {64, 76, 0, 1};
     static const unsigned forms[] = {OPEN_BINARY, OPEN_BASE64, OPEN_PEM, OPEN_BINARY};
     static const size_t key_lens[] = {16, 24, 32, 16};
@@ -67,6 +69,8 @@ static struct plan read_plan(const uint8_t control[CONTROLS])
         .raw = control[0] & 0x80,
         .line = lines[control[1] & 3],
         .head_limit = limits[control[1] >> 2 & 3],
+        .keep = control[1] & 0x40,
+        .tail_limit = tails[control[2] >> 5 & 3],
         .head_first = (size_t)1 << (control[1] >> 4 & 3) * 2,
         .piece = (size_t)1 << (control[2] & 15),
         .even = control[2] & 0x10,
@@ -79,7 +83,7 @@ static struct plan read_plan(const uint8_t control[CONTROLS])
 struct stream {
     const struct plan *plan;
     struct open *open;
-    uint8_t *head;
+    uint8_t *head, *tail;
     size_t head_size;
     uint32_t random;
     bool stopped; /* at a hyphen */
@@ -121,6 +125,8 @@ static void unlock(struct stream *stream)
 {
     uint8_t *key = copied(secret, stream->plan->key_len), *first = copied(iv, AES_BLOCK);
 
+    if (stream->plan->keep)
+        open_tail(stream->open, stream->tail, stream->plan->tail_limit);
     if (stream->plan->raw)
         open_raw(stream->open);
     else
@@ -238,6 +244,7 @@ static void begin(struct stream *stream, const struct plan *plan)
     memset(&stream->open->key, 0, sizeof stream->open->key);
     open_begin(stream->open, plan->form);
     resize_head(stream, plan->head_first);
+    stream->tail = exactly(plan->tail_limit);
     cpu_restrict(plan->mask);
 }
 
@@ -255,10 +262,12 @@ static struct outcome opened(const struct plan *plan, const struct octets *messa
     stream.outcome.content_len = open_content_len(stream.open);
     stream.outcome.is_ber = open_is_ber(stream.open);
     append(&stream.outcome.head, stream.head, open_head_len(stream.open));
+    append(&stream.outcome.tail, stream.tail, open_tail_len(stream.open));
     if (!is_error(&stream))
         finish(&stream);
     check_over(stream.open);
     free(stream.head);
+    free(stream.tail);
     free(stream.open);
     return stream.outcome;
 }
@@ -267,6 +276,7 @@ static void forget(struct outcome *outcome)
 {
     free(outcome->content.at);
     free(outcome->head.at);
+    free(outcome->tail.at);
 }
 
 /* --- what must come out ----------------------------------------------------------------------- */
@@ -310,6 +320,7 @@ static void compare(const struct outcome *expected, const struct outcome *outcom
     CHECK(outcome->content_len == expected->content_len);
     CHECK(outcome->is_ber == expected->is_ber);
     CHECK(equal(&outcome->head, &expected->head));
+    CHECK(outcome->error || equal(&outcome->tail, &expected->tail));
     CHECK(begins(&expected->content, &outcome->content));
     CHECK(outcome->error || equal(&expected->content, &outcome->content));
     CHECK(outcome->error || outcome->taken == expected->taken);
@@ -317,8 +328,11 @@ static void compare(const struct outcome *expected, const struct outcome *outcom
 
 static void expect(struct plan plan, const struct octets *message)
 {
-    struct outcome expected = open_plainly(message, plan.form, plan.head_limit), outcome;
+    const uint64_t most = plan.keep ? plan.tail_limit : SIZE_MAX / 2;
+    struct outcome expected = open_plainly(message, plan.form, plan.head_limit, most), outcome;
 
+    if (!plan.keep)
+        expected.tail.len = 0;
     if (!plan.raw)
         decipher(&expected, plan.key_len);
     if (message->len / plan.piece > MOST_PIECES)

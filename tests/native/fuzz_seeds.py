@@ -136,6 +136,14 @@ def shapes() -> dict[str, bytes]:
             der(0x80, long[:90]), oid=OID_AUTH_ENVELOPED, behind=attribute + der(0x04, IV)
             + der(0xA2, der(0x30, bytes.fromhex("06032a0305"), der(0x31, NULL)))
         ),
+        "authenticated-ber": content_info(
+            ber(0xA0, two), inner=ber, outer=ber, oid=OID_AUTH_ENVELOPED,
+            behind=ber(0xA1, attribute[2:]) + der(0x04, IV)
+        ),
+        "authenticated-long": content_info(
+            der(0x80, long[:40]), oid=OID_AUTH_ENVELOPED,
+            behind=der(0xA1, attribute * 20) + der(0x04, IV)
+        ),
         "white-space-behind": content_info(der(0x80, sealed)) + b"\r\n \t",
         "octets-behind": content_info(ber(0xA0, two), inner=ber, outer=ber) + b"\0",
         "cut-in-head": content_info(der(0x80, sealed))[:40],
@@ -218,7 +226,8 @@ def from_openssl() -> dict[str, bytes]:
 def controls(number: int, form: int, key_len: int = 16) -> bytes:
     """The octets in front of a seed; every way of opening has its turn."""
     how = form | (key_len // 8 - 2) << 2 | (number & 7) << 4 | (number & 8) << 4
-    return bytes([how, number & 0x33, number * 5 & 0x1F, number])
+    keep = 0x40 if number % 3 else 0
+    return bytes([how, number & 0x33 | keep, number * 5 & 0x1F | (number & 12) << 3, number])
 
 
 def write(folder: Path, seeds: dict[str, tuple[int, bytes]]) -> None:

@@ -43,6 +43,7 @@ struct outcome {
     int64_t error;         /* 0, an enum open_error, or TOO_LARGE */
     struct octets content; /* without a key: with all that stands before an error */
     struct octets head;
+    struct octets tail; /* all that follows the content, if there is no error */
     uint64_t content_len;
     size_t taken; /* if there is no error */
     bool is_ber;
@@ -52,8 +53,8 @@ struct outcome {
 
 struct plain {
     const uint8_t *in;
-    uint64_t len, at, head_limit;
-    bool in_head;
+    uint64_t len, at, head_limit, tail_limit, tail_start;
+    enum { HEAD, CONTENT_ITSELF, TAIL } part;
     struct outcome *outcome;
 };
 
@@ -77,14 +78,27 @@ static bool fails(struct plain *plain, int error)
     return false;
 }
 
+/* Where the part of the message must end that is being read. */
+static uint64_t part_end(const struct plain *plain)
+{
+    if (plain->part == CONTENT_ITSELF)
+        return UINT64_MAX;
+    return plain->part == HEAD ? plain->head_limit : plain->tail_start + plain->tail_limit;
+}
+
+static int too_large(const struct plain *plain)
+{
+    return plain->part == HEAD ? (int)TOO_LARGE : OPEN_TAIL_FULL;
+}
+
 static bool next_octet(struct plain *plain, const struct around *around, uint8_t *octet)
 {
     if (plain->at == around->limit)
         return fails(plain, OPEN_MALFORMED);
     if (plain->at == plain->len)
         return fails(plain, OPEN_TRUNCATED);
-    if (plain->in_head && plain->at == plain->head_limit)
-        return fails(plain, TOO_LARGE);
+    if (plain->at == part_end(plain))
+        return fails(plain, too_large(plain));
     *octet = plain->in[plain->at++];
     return true;
 }
@@ -140,12 +154,12 @@ static bool enter(struct plain *plain, const struct around *around, const struct
 static bool skip(struct plain *plain, uint64_t len)
 {
     const uint64_t there = plain->len - plain->at;
-    const uint64_t room = plain->in_head ? plain->head_limit - plain->at : there;
+    const uint64_t room = part_end(plain) - plain->at;
 
     if (len > there && there <= room)
         fails(plain, OPEN_TRUNCATED);
     else if (len > room)
-        fails(plain, TOO_LARGE);
+        fails(plain, too_large(plain));
     plain->at += least(len, least(there, room));
     return !plain->outcome->error;
 }
@@ -230,7 +244,7 @@ static bool encrypted_content(struct plain *plain, const struct around *around)
         return false;
     if (element.tag != 0x80 && element.tag != 0xa0)
         return fails(plain, OPEN_MALFORMED);
-    plain->in_head = false;
+    plain->part = CONTENT_ITSELF;
     append(&plain->outcome->head, plain->in, plain->at);
     if (element.tag == 0x80)
         return take(plain, element.len);
@@ -241,9 +255,12 @@ static bool encrypted(struct plain *plain, const struct around *around)
 {
     struct around inside, cipher;
 
-    return must(plain, around, 0x30, &inside) && must(plain, &inside, 0x06, NULL)
-           && must(plain, &inside, 0x30, &cipher) && anything(plain, &cipher)
-           && encrypted_content(plain, &inside) && must(plain, &inside, 0, NULL);
+    const bool good = must(plain, around, 0x30, &inside) && must(plain, &inside, 0x06, NULL)
+                      && must(plain, &inside, 0x30, &cipher) && anything(plain, &cipher)
+                      && encrypted_content(plain, &inside) && must(plain, &inside, 0, NULL);
+    plain->part = good ? TAIL : plain->part;
+    plain->tail_start = plain->at;
+    return good;
 }
 
 static bool enveloped(struct plain *plain, const struct around *around)
@@ -277,20 +294,23 @@ static bool content_info(struct plain *plain)
            && must(plain, &info, 0, NULL);
 }
 
-static void walk_plainly(const struct octets *message, uint64_t head_limit, struct outcome *outcome)
+static void walk_plainly(const struct octets *message, uint64_t head_limit, uint64_t tail_limit,
+                         struct outcome *outcome)
 {
     struct plain plain = {
         .in = message->at,
         .len = message->len,
         .head_limit = head_limit,
-        .in_head = true,
+        .tail_limit = tail_limit,
         .outcome = outcome,
     };
 
     const bool good = content_info(&plain);
     CHECK(good == !outcome->error);
-    if (plain.in_head)
+    if (plain.part == HEAD)
         append(&outcome->head, plain.in, plain.at);
+    if (good)
+        append(&outcome->tail, plain.in + plain.tail_start, plain.at - plain.tail_start);
     outcome->content_len = outcome->content.len;
     for (; good && plain.at < plain.len; plain.at++)
         if (!strchr(" \t\r\n", plain.in[plain.at]) || !plain.in[plain.at])
@@ -328,7 +348,8 @@ static size_t decode_plainly(const struct octets *text, struct octets *octets, b
     return at;
 }
 
-static struct outcome open_plainly(const struct octets *message, unsigned form, uint64_t head_limit)
+static struct outcome open_plainly(const struct octets *message, unsigned form, uint64_t head_limit,
+                                   uint64_t tail_limit)
 {
     struct outcome outcome = {.taken = message->len};
     struct octets octets = {0};
@@ -338,7 +359,7 @@ static struct outcome open_plainly(const struct octets *message, unsigned form, 
         append(&octets, message->at, message->len);
     else
         outcome.taken = decode_plainly(message, &octets, &complete);
-    walk_plainly(&octets, head_limit, &outcome);
+    walk_plainly(&octets, head_limit, tail_limit, &outcome);
     const bool stranger = outcome.taken < message->len
                           && (form != OPEN_PEM || message->at[outcome.taken] != '-');
     if (stranger && (!outcome.error || outcome.error == OPEN_TRUNCATED))
