@@ -4,6 +4,7 @@ isn't still isn't."""
 from __future__ import annotations
 
 import functools
+import os
 
 import pytest
 
@@ -29,11 +30,12 @@ def ours(case):
 
 @pytest.fixture(scope="module", params=PEERS)
 def peer(request, tmp_path_factory):
-    """Its name in the table and the peer itself, if it has the version that the table names."""
+    """Its name in the table and the peer itself. Of a version that the table doesn't name, CI alone
+    asks as much: so we hear of what has changed."""
     made = PEERS[request.param](tmp_path_factory.mktemp("peer"))
     number = request.param.rpartition(" ")[2]
-    if f" {number}." not in made.version() + ".":
-        missing(request.param)
+    if f" {number}." not in made.version() + "." and not os.environ.get("CI"):
+        pytest.skip(f"{made.version()} isn't {request.param}")
     yield request.param, made
     made.close()
 
