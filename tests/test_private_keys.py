@@ -49,7 +49,7 @@ def test_a_short_iv_in_old_pem():
 
 # ML-KEM
 
-DORA, DORA_CERTIFICATE = identity("ML-KEM-768", common_name="Dora")
+DORA, DORA_CERTIFICATE = identity("mlkem768", common_name="Dora")
 DORA_DER = DORA_CERTIFICATE.public_bytes(Encoding.DER)
 SEED = DORA.private_bytes_raw()
 PUBLIC = DORA.public_key().public_bytes_raw()
