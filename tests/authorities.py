@@ -35,16 +35,15 @@ def rsa_key(bits: int = 2048, _number: int = 0) -> rsa.RSAPrivateKey:
 
 @functools.cache
 def other_key(kind: str, _number: int = 0) -> Any:
-    """A key of another kind: "ed25519", "ed448", "x25519", "x448", "ML-KEM-768",
-    "ML-KEM-1024", or
-    the name of a curve."""
+    """A key of another kind: "ed25519", "ed448", "x25519", "x448", "mlkem768",
+    "mlkem1024", or the name of a curve."""
     classes: dict[str, Any] = {
         "ed25519": ed25519.Ed25519PrivateKey,
         "ed448": ed448.Ed448PrivateKey,
         "x25519": x25519.X25519PrivateKey,
         "x448": x448.X448PrivateKey,
-        "ML-KEM-768": mlkem.MLKEM768PrivateKey,
-        "ML-KEM-1024": mlkem.MLKEM1024PrivateKey,
+        "mlkem768": mlkem.MLKEM768PrivateKey,
+        "mlkem1024": mlkem.MLKEM1024PrivateKey,
     }
     if kind in classes:
         return classes[kind].generate()
@@ -90,7 +89,7 @@ def rsa_identity(
 
 @functools.cache
 def identity(kind: str, **options: Any) -> tuple[Any, x509.Certificate]:
-    """A person with a key as `other_key` makes it; one for each ``number``."""
+    """A person with a key as `other_key` makes it."""
     key = other_key(kind, options.pop("number", 0))
     return key, certificate(key, **options)
 

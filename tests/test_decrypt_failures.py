@@ -323,7 +323,7 @@ def test_who_it_is_for_is_told(alice, bob, me):
         serials[0],
         "key identifier abcd",
         f"{serials[1]} and key identifier 0102",
-        "key identifier fe",
+        "key-encryption key fe",
         "a password recipient",
         "a recipient of another kind",
     )

@@ -51,6 +51,16 @@ def shapes(message: bytearray, to: list[cmstream.Recipient]) -> Iterator[bytes]:
     yield from cmstream.encrypt_iter([message], to)
 
 
+def archives(data: bytes, someone: cmstream.Recipient, me: cmstream.Identity) -> bytes:
+    password: cmstream.Password = cmstream.Recipient.from_password("open sesame")
+    kek: cmstream.Kek = cmstream.Recipient.from_kek(bytearray(32), b"2026")
+    sealed = cmstream.encrypt(data, [someone, password, kek]) or cmstream.encrypt(data, kek)
+    assert cmstream.encrypt_many([(data, password), (data, [kek])], form="der")
+    return cmstream.decrypt(sealed, cmstream.Identity.from_password(b"open sesame")) or (
+        cmstream.decrypt(sealed, [cmstream.Identity.from_kek(bytes(32), b"2026"), me])
+    )
+
+
 def identities(pfx: bytes, key: bytes, pem: bytes) -> list[cmstream.Identity]:
     one: cmstream.Identity = cmstream.Identity.from_pkcs12(pfx, "secret")
     other = cmstream.Identity.from_pem(key, pem, password=b"secret")

@@ -59,7 +59,7 @@ class Recipient:
     file. ``fingerprint``: their SHA-256 in lower-case hex. ``emails``: those of the
     subjectAltName, then the subject's, each once. ``subject``, ``issuer``: RFC 4514 text.
     ``not_before``, ``not_after``: aware, in UTC. ``key``: such as ``"RSA-2048"``, ``"P-256"``,
-    ``"X25519"``.
+    ``"X25519"``, ``"ML-KEM-768"``.
 
     For what names a recipient in CMS (RFC 5652 section 6.2): ``issuer_der`` and ``serial_der``
     are the whole Name and the whole INTEGER, unchanged, and ``key_identifier`` is the content of

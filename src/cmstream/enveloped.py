@@ -171,6 +171,8 @@ class RecipientInfo(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "other":
             return "a recipient of another kind"
+        if self.kind == "kek":
+            return f"key-encryption key {(self.names[0].key_identifier or b'').hex()}"
         return " and ".join(map(str, self.names)) or f"a {self.kind} recipient"
 
 

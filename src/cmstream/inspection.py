@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Addressee(NamedTuple):
     """One whom a message is for (RFC 5652 section 6.2).
 
-    ``kind``: ``key-transport``, ``key-agreement``, ``kek``, ``password`` or ``other``. Named by
-    ``issuer`` (RFC 4514 text) and ``serial``, or by ``key_identifier``; None where it isn't.
+    ``kind``: ``key-transport``, ``key-agreement``, ``kek``, ``password``, ``kem`` (RFC 9629) or
+    ``other``. Named by ``issuer`` (RFC 4514 text) and ``serial``, or by ``key_identifier``; None
+    where it isn't.
     ``algorithm``: what encrypts the key, a name or a dotted object identifier. ``key_octets``: of
     the encrypted key, as far as it is key transport. ``recipient``: the certificate that this
     names, if one was given that does.
