@@ -1,5 +1,5 @@
 """Streams gigabytes through an EncryptWriter, alone and with a DecryptWriter behind it, and watches
-the resident memory.
+the resident memory; authenticated ones too, which wait on the disk until they are verified.
 
 python bench/memory.py [--gib 4]
 """
@@ -54,20 +54,34 @@ def peak() -> int:
 
 def stream(blocks: int, sized: bool) -> Memory:
     """Seals that many blocks as one message."""
-    return _measured(Nowhere(), blocks, sized)
+    return _measured(Nowhere(), blocks, sized, cmstream.DEFAULT)
 
 
 def back(blocks: int, sized: bool) -> Memory:
     """Opens such a message while it is sealed, piece by piece."""
-    with cmstream.DecryptWriter(Nowhere(), samples.identity(), message=True) as opened:
-        found = _measured(opened, blocks, sized)
+    return _back(blocks, sized, cmstream.DEFAULT)
+
+
+def verified(blocks: int, sized: bool) -> Memory:
+    """The same with AES-256-GCM, verified before anything of it comes out."""
+    return _back(blocks, sized, cmstream.Policy(cipher="aes256-gcm"))
+
+
+def _back(blocks: int, sized: bool, policy: cmstream.Policy) -> Memory:
+    most = 2 * blocks * len(LINE_BLOCK) + (1 << 20)
+    with cmstream.DecryptWriter(
+        Nowhere(), samples.identity(), message=True, spool_limit=most
+    ) as opened:
+        found = _measured(opened, blocks, sized, policy)
     return Memory(peak(), found.grown + max(0, peak() - found.peak))
 
 
-def _measured(sink: Sink, blocks: int, sized: bool) -> Memory:
+def _measured(sink: Sink, blocks: int, sized: bool, policy: cmstream.Policy) -> Memory:
     size = len(HEAD) + blocks * len(LINE_BLOCK) if sized else None
     early = 0
-    with cmstream.EncryptWriter(sink, samples.recipients(), form="message", size=size) as out:
+    with cmstream.EncryptWriter(
+        sink, samples.recipients(), form="message", size=size, policy=policy
+    ) as out:
         out.write(HEAD)
         for number in range(blocks):
             out.write(LINE_BLOCK)
@@ -98,7 +112,8 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=4)
     gib = parser.parse_args().gib
     every: list[Memory] = []
-    for what, way in {"sealed": stream, "sealed and opened": back}.items():
+    ways = {"sealed": stream, "sealed and opened": back, "authenticated and verified": verified}
+    for what, way in ways.items():
         found = shapes(way, gib)
         print(*text(what, gib, found), sep="\n", flush=True)
         every += found.values()

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from goals import CHAIN, MANY, OPENSSL, PYCA, WIDE
+from goals import BARE_GCM, CHAIN, GCM, MANY, OPENSSL, PYCA, WIDE
 from report import split
 from samples import MIX, SIZES
 
@@ -28,6 +28,7 @@ LINES = {
     f"{MANY}, halves, two threads": (SKY, "D", "-"),
     f"{MANY}, CPU level aesni": (PURPLE, "s", "-"),
     "cmstream encrypt_message": (GREEN, "^", "-"),
+    GCM: (YELLOW, "^", "-"),
     OPENSSL: (ORANGE, "o", "-"),
     "cryptography DER": (RED, "s", "-"),
     PYCA: (RED, "^", "-"),
@@ -37,6 +38,7 @@ LINES = {
     "memory copy": (BLACK, "", ":"),
     WIDE: (BLUE, "", ":"),
     CHAIN: (GREEN, "", ":"),
+    BARE_GCM: (YELLOW, "", ":"),
 }
 PIECES = (BLUE, GREEN, ORANGE, PURPLE, "#bbbbbb")
 MIB = 1 << 20

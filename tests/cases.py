@@ -23,7 +23,7 @@ CURVES = {
     "X448": "x448",
 }
 SECRETS = {"KEK", "password"}
-KEMS = {name: name for name in ("ML-KEM-768", "ML-KEM-1024")}
+KEMS = {"ML-KEM-768": "mlkem768", "ML-KEM-1024": "mlkem1024"}
 
 
 class Certificate:

@@ -149,6 +149,43 @@ def test_a_long_pipe_is_streamed(tmp_path):
     assert out.stat().st_size == 40 << 20
 
 
+@pytest.fixture(scope="module")
+def authenticated():
+    return cmstream.encrypt(DATA, ALICE, policy=cmstream.Policy(cipher="aes256-gcm"), form="pem")
+
+
+def test_an_authenticated_file_is_read_twice_and_a_pipe_once(authenticated, tmp_path):
+    source = tmp_path / "sealed"
+    source.write_bytes(b"before" + authenticated)
+    for option in ((), ("--unverified",)):
+        assert run("decrypt", *ME, *option, given=authenticated).stdout == DATA
+        with source.open("rb") as file:
+            os.lseek(file.fileno(), 6, os.SEEK_SET)  # as a shell hands files on
+            command = [sys.executable, "-m", "cmstream", "decrypt", *ME, *option]
+            assert subprocess.check_output(command, stdin=file) == DATA
+    source.write_bytes(authenticated)
+    out = tmp_path / "out"
+    run("decrypt", *ME, "-o", out, source)
+    assert out.read_bytes() == DATA
+
+
+def test_nothing_of_a_damaged_one_comes_unless_it_is_asked_for(authenticated, tmp_path):
+    lines = authenticated.splitlines(keepends=True)
+    lines[-2] = (b"A" if lines[-2][:1] != b"A" else b"B") + lines[-2][1:]
+    damaged = b"".join(lines)
+    source = tmp_path / "sealed"
+    source.write_bytes(damaged)
+    for done in (
+        run("decrypt", *ME, given=damaged, code=65),
+        run("decrypt", *ME, source, code=65),
+    ):
+        assert b"[decryption-failed]" in done.stderr
+        assert done.stdout == b""
+    done = run("decrypt", *ME, "--unverified", given=damaged, code=65)
+    assert b"[decryption-failed]" in done.stderr
+    assert len(done.stdout) == len(DATA)
+
+
 STRANGER = cmstream.encrypt(
     b"x" * 99, cmstream.load_recipients(rsa_identity()[1].public_bytes(Encoding.DER))
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import re
 import threading
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import cmstream
 import handmade
+from cmstream.policy import KEY_LEN
 from conftest import identity, person
 from shapes import SHAPES, WEAK_TOO, StandIn, pieces, pushed
 
@@ -37,6 +39,15 @@ def shape(request):
 def test_every_shape_opens_every_form(alice, me, shape, form, sized):
     for size in SIZES:
         sealed = sealed_as(alice.recipient, DATA[:size], form, sized=sized)
+        assert shape(sealed, me) == DATA[:size]
+
+
+@pytest.mark.parametrize("cipher", KEY_LEN)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_cipher_opens(alice, me, shape, cipher, form):
+    policy = cmstream.Policy(cipher=cipher)
+    for size, sized in zip(SIZES, itertools.cycle([True, False, False])):
+        sealed = sealed_as(alice.recipient, DATA[:size], form, sized=sized, policy=policy)
         assert shape(sealed, me) == DATA[:size]
 
 

@@ -148,6 +148,29 @@ def test_what_is_broken_or_cut_is_an_error(alice):
         assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("cipher", "name"),
+    [
+        (handmade.gcm(16), "aes128-gcm"),
+        (handmade.gcm(24), "aes192-gcm"),
+        (handmade.gcm(32), "aes256-gcm"),
+        (handmade.chacha20(), "chacha20-poly1305"),
+        (handmade.algorithm("2.16.840.1.101.3.4.1.47"), "aes256-ccm"),
+    ],
+)
+def test_authenticated_ciphers_have_names(alice, me, cipher, name):
+    sealed = envelope([ktri(alice)], bytes(99), kind=handmade.AUTHENTICATED, cipher=cipher,
+                      behind=element(4, bytes(16)))  # fmt: skip
+    found = cmstream.inspect(sealed)
+    assert found.content_type == "authenticated-enveloped-data"
+    assert (found.cipher, found.content_octets) == (name, 99)
+    error, text = cmstream.DecryptionError, "doesn't decrypt"
+    if "ccm" in name:
+        error, text = cmstream.EnvelopeError, "aes256-ccm, which isn't supported"
+    with pytest.raises(error, match=text):
+        cmstream.decrypt(sealed, me)
+
+
 @pytest.mark.parametrize("option", [(), ("-stream",), ("-keyid",), ("-des3",), ("-aes-256-gcm",)])
 def test_openssl_s(alice, tmp_path, option):
     peer = OpenSSL(tmp_path)
@@ -163,7 +186,7 @@ def test_openssl_s(alice, tmp_path, option):
     assert found.content_octets >= len(DATA)
     assert [one.recipient for one in found.addressees] == [alice.recipient]
     assert bool(found.addressees[0].key_identifier) is (option == ("-keyid",))
-    ciphers = {(): "aes192-cbc", ("-des3",): "des-ede3-cbc"}
+    ciphers = {(): "aes192-cbc", ("-des3",): "des-ede3-cbc", ("-aes-256-gcm",): "aes256-gcm"}
     assert found.cipher == ciphers.get(option, found.cipher)
 
 

@@ -78,7 +78,8 @@ def opening(sealed: bytearray, me: list[cmstream.Identity]) -> Iterator[bytes]:
     count: int = context.update_into(sealed, buffer)
     yield bytes(buffer[:count]) + context.update(b"") + context.finalize()
     context.abort()
-    with cmstream.DecryptWriter(io.BytesIO(), me, message=True) as out:
+    yield from cmstream.decryptor(me, spool_limit=1 << 20).finalize_iter()
+    with cmstream.DecryptWriter(io.BytesIO(), me, message=True, unverified=True) as out:
         out.write(sealed)
     reader: io.RawIOBase = cmstream.DecryptReader(io.BytesIO(sealed), me)
     yield reader.read() or b""

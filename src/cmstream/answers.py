@@ -40,7 +40,7 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
     hands out its own, so that nothing is copied. The memory of a ``secret`` isn't kept for later
     ones, and forgotten when ``fill`` fails."""
     store = (_let_go(size) if size >= LARGE else None) or io.BytesIO(bytes(size))
-    with _room(store) as view:
+    with _room(store) as room, room[:size] as view:
         try:
             count = fill(view)
         except BaseException:

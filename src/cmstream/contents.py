@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .enveloped import Envelope
     from .tlv import Tlv
 
-_STEP = 128 << 10
+_STEP = 256 << 10
 """Octets of ciphertext between C and an authenticated cipher: they stay in the cache."""
 
 _GCM_NONCE = range(8, 129)

@@ -139,7 +139,7 @@ def decryptor(
     refers to, and rely on nothing in it that isn't signed inside.
 
     AuthEnvelopedData (RFC 5083) is proved by a tag behind its content, so nothing of it comes out
-    before ``finalize``. Until then the sealed octets, never plaintext, wait: 8 MiB of them in
+    before ``finalize``. Until then the sealed octets, never plaintext, wait: 2 MiB of them in
     memory, more in a temporary file, at most ``spool_limit``; beyond that the end is EnvelopeError
     ``too-large``. Then ``finalize()`` gives all at once, in memory for all of it;
     ``finalize_iter()`` gives pieces, as :class:`DecryptWriter` and :class:`DecryptReader` do. With

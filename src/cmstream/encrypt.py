@@ -168,8 +168,12 @@ def encryptor(
     A message stream holds back the header block (``header-too-large`` over 4 MiB) and 8 KiB of
     body; what isn't proved encrypted by then is sealed.
 
-    Raises RecipientError (``no-recipients``, ``unusable-recipient``), ValueError for a form or
-    size that can't be.
+    AES-GCM encrypts 64 GiB at the most, ChaCha20-Poly1305 256 GiB: what is longer gets a
+    MessageError ``too-large``, at once where the size is known, else before an octet too many is
+    taken.
+
+    Raises RecipientError (``no-recipients``, ``unusable-recipient``), MessageError, ValueError for
+    a form or size that can't be.
     """
     if size is not None and not 0 <= size < 1 << 63:
         raise ValueError(f"size={size}: must be from 0 to 2**63 - 1")
@@ -180,13 +184,16 @@ def encryptor(
 
 
 def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der") -> bytes:
-    """Encrypts ``content`` to everybody in ``to`` as CMS EnvelopedData (RFC 5652 section 6).
+    """Encrypts ``content`` to everybody in ``to`` as CMS EnvelopedData (RFC 5652 section 6), or,
+    where the policy has an authenticated cipher, AuthEnvelopedData (RFC 5083).
 
     ``content``: any contiguous bytes-like object of any length. ``form`` as in
-    :func:`encryptor`. Raises RecipientError; MessageError for ``form="message"``.
+    :func:`encryptor`. Raises RecipientError; MessageError for ``form="message"``, and
+    ``too-large``.
 
     EnvelopedData keeps a content secret; it doesn't prove where it comes from or that nobody
-    changed it (RFC 8551 section 6). Sign first where that matters.
+    changed it (RFC 8551 section 6). AuthEnvelopedData proves that nobody did who can't open it, but
+    not where it comes from. Sign first where that matters.
     """
     check_form(form)
     return seal_one(job(content, as_recipients(to), policy), form)
@@ -210,7 +217,7 @@ def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> byt
     A message that is encrypted already (:func:`is_encrypted`) passes octet for octet, is
     encrypted again or refused, as the policy says. One that is only signed is encrypted.
 
-    Raises RecipientError; MessageError ``already-encrypted``, ``header-too-large``. The plaintext
-    is never given back in the place of a sealed message.
+    Raises RecipientError; MessageError ``already-encrypted``, ``header-too-large``, ``too-large``.
+    The plaintext is never given back in the place of a sealed message.
     """
     return seal_one(job(message, as_recipients(to), policy), "message")

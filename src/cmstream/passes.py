@@ -124,10 +124,14 @@ def passes(
 
 def pieces(context: Opener, chunks: Iterable[Buffer]) -> Generator[bytes]:
     """What comes of the chunks of one message. Wipes the keys in any case."""
+    buffer = bytearray()
     try:
         for chunk in chunks:
-            if piece := context.update(chunk):
-                yield piece
+            data = memoryview(chunk).cast("B")
+            if len(buffer) < (need := context.bound(len(data))):
+                buffer = bytearray(need)
+            if count := context.update_into(data, buffer):
+                yield bytes(memoryview(buffer)[:count])
         yield from context.finalize_iter()
     finally:
         context.abort()

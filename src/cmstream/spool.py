@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SPOOL_LIMIT = 1 << 30
 """The most octets of a sealed message that wait, unless the caller says otherwise."""
 
-SPOOL_MEMORY = 8 << 20
+SPOOL_MEMORY = 2 << 20
 """So many of them wait in memory; the whole of a longer one in a file without a name."""
 
 _CHUNK = 256 << 10
