@@ -72,7 +72,7 @@ SEAL = {
         cmstream.encrypt_many([(m, to, policy), (m, to)])[0]
     ),
     "into": lambda m, to, policy: bytes(
-        cmstream.encrypt_many_into([(m, to)], bytearray(1), policy=policy)[0]
+        cmstream.encrypt_many_into([(m, to)], bytearray(1 << 16), policy=policy)[0]
     ),
     "gatherer": gathered,
 }  # fmt: skip

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import cmstream
-from cmstream import _core, many
+from cmstream import _batch, _core, many
 from cmstream.answers import Pool
 from cmstream.recognise import encrypted_inside
 from conftest import person
@@ -102,8 +102,8 @@ def fixed(data, to):
     """Sealed with keys that depend on the message's length alone, as DER; without the encrypted
     key, which has random padding."""
     addressees = to.addressees(cmstream.DEFAULT)
-    form = _core.Form(b"", b"", base64=False, message=False)
-    group = _core.Batch(form, data, [addressees] * len(data))
+    form = _batch.Form(b"", b"", base64=False, message=False)
+    group = _batch.Batch(form, data, [addressees] * len(data))
     totals = group.survey(count_all=False)
     rooms = [bytearray(total) for total in totals]
     for index in range(len(data)):

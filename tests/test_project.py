@@ -19,7 +19,16 @@ FILES = [p for folder in ("src", "native", "tests", "bench") for p in (ROOT / fo
 FLOORS = [
     {"errors", "key_wrap", "policy", "tlv", "output", "progress"},
     {"_core", "aead", "keys", "mime", "old_wrap", "pfx_outline", "x509"},
-    {"_opening", "answers", "archive_keys", "authenticated", "fields", "ml_kem_keys", "recognise"},
+    {
+        "_batch",
+        "_opening",
+        "answers",
+        "archive_keys",
+        "authenticated",
+        "fields",
+        "ml_kem_keys",
+        "recognise",
+    },
     {"private_keys"},
     {"header_protection", "pfx", "push", "pwri_kek", "sealed", "spool"},
     {"containers", "unframe"},

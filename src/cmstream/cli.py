@@ -245,8 +245,6 @@ def _export(options: argparse.Namespace) -> None:
 def _encrypt(options: argparse.Namespace) -> None:
     if options.form and not options.binary:
         raise Failure(os.EX_USAGE, "--form goes with --binary: a message becomes a message")
-    if options.header_protection and options.binary:
-        raise Failure(os.EX_USAGE, "--header-protection is for mail: --binary has no header")
     form: Form = (options.form or "der") if options.binary else "message"
     if form == "der" and options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")

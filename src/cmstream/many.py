@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
-from . import _core
+from . import _batch, _core
 from .answers import Pool, Slab, slab_size
 from .cms import Recipients, as_recipients
 from .policy import DEFAULT, Policy
@@ -302,7 +302,7 @@ def _seal_into(
     again = []
     for slot, index in enumerate(indices):
         code = group.written(slot)
-        if code == _core.BARE_LF and not count_all:
+        if code == _batch.BARE_LF and not count_all:
             answers[index] = jobs[slot]
             again.append(index)
         elif code < 0:

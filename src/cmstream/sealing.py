@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from . import _core, mime
+from . import _batch, _core, mime
 from .answers import filled
 from .authenticated import AuthenticatedSeal
 from .errors import CmstreamError, MessageError
@@ -35,7 +35,7 @@ _LAYOUTS = {
     "message": _Layout(True, mime.ENTITY_HEADER),
 }
 _FORMS = {
-    name: _core.Form(layout.before, layout.after, base64=layout.base64, message=name == "message")
+    name: _batch.Form(layout.before, layout.after, base64=layout.base64, message=name == "message")
     for name, layout in _LAYOUTS.items()
 }
 
@@ -152,7 +152,7 @@ class Group:
         self._jobs, self._form, self._count_all = jobs, form, count_all
         data, _, _, to = zip(*jobs, strict=True)
         self._wraps = all(who.wraps for who in set(to))
-        self._batch = batch = _core.Batch(_FORMS[form], data, to)
+        self._batch = batch = _batch.Batch(_FORMS[form], data, to)
         self.run, self.run_into, self.written = batch.run, batch.run_into, batch.written
 
     def survey(self) -> Sequence[int | bytes | Exception]:
@@ -171,7 +171,7 @@ class Group:
                 bytes(job.data[:body]), memoryview(job.data)[body:], job.policy, complete=True
             ):
                 return bytes(job.data)
-            if total == _core.ALONE:
+            if total == _batch.ALONE:
                 return _alone(job, self._form, self._batch.body(index))
             if total >= 0 and not job.addressees.wraps:
                 self._batch.bring(index, job.to.wrap(self._batch.key(index), job.policy))
@@ -182,11 +182,11 @@ class Group:
 
 def failure(code: int) -> Exception:
     """The exception for a code that stands in the place of a length."""
-    if code == _core.NO_HEADER_END:
+    if code == _batch.NO_HEADER_END:
         return mime.header_too_large()
-    if code == _core.CHANGED:
+    if code == _batch.CHANGED:
         return ValueError("the message's octets changed while it was sealed: they must stay")
-    if code == _core.NO_RANDOM:
+    if code == _batch.NO_RANDOM:
         return OSError(_core.NO_RANDOM_TEXT)
     return ValueError("the sealed message would be longer than 2**63 octets")
 
