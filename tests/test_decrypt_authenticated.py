@@ -11,7 +11,7 @@ import pytest
 
 import cmstream
 from authorities import element
-from cmstream import aead, contents, spool
+from cmstream import aead, contents, enveloped, spool
 from conftest import person
 from handmade import (
     AUTHENTICATED,
@@ -328,8 +328,9 @@ def test_more_than_the_cipher_may_encrypt(alice, me, monkeypatch, variant):
     assert every_verified_shape(sealed, me, 100) == (b"", "too-large")
 
 
-def test_the_key_is_not_shown(alice):
-    known = contents.Unlocked(None, b"nonce", 16, key=b"secret")
+def test_the_key_is_not_shown():
+    lock = contents.Lock(enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16)
+    known = contents.Unlocked(lock, b"secret")
     assert "secret" not in repr(known) + repr(contents.Again(known)) + str(contents.Again(known))
 
 

@@ -61,9 +61,9 @@ class Decryptor(Pass):
             spool.close()
             self._spool = None
             return
-        spool.write(data)
         if self._content is not None:
-            spool.check()
+            spool.check(len(data))
+        spool.write(data)
 
     def _finalize_into(self, buffer: Buffer) -> int:
         self._check_room(buffer, 0)
@@ -144,7 +144,9 @@ def decryptor(
     ``unverified`` it comes out as it comes in, in constant memory, and ``finalize`` raises
     DecryptionError if the tag is wrong: throw away what came until then. A message with
     authenticated attributes can't be verified so, since they stand behind the content and before it
-    in the computation (section 2.2): its end is EnvelopeError ``unsupported-cipher``.
+    in the computation (section 2.2): its end is EnvelopeError ``unsupported-cipher``. The tag tells
+    nothing of who sealed it; and that a message is EnvelopedData doesn't tell that it always was,
+    since whoever can change it can make such of AuthEnvelopedData (RFC 9709 section 1).
 
     Reads AES-GCM (RFC 5084) and ChaCha20-Poly1305 (RFC 8103), AES-CBC and DES-EDE3-CBC. Raises
     ValueError without identities.
