@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gc
 import io
 import itertools
 import tracemalloc
@@ -399,6 +401,23 @@ def test_the_end_in_pieces(alice, me):
     assert max(map(len, parts)) <= 1 << 18
     with pytest.raises(cmstream.AlreadyFinalized):
         context.finalize()
+
+
+@pytest.mark.parametrize("end", ["finalize", "nothing", "finalize_iter"])
+def test_no_spool_is_left_open(alice, me, end, recwarn):
+    """Of base64 the form is told only by its end, or much of it; and streams may be left alone."""
+    text = base64.b64encode(envelope([ktri(alice)], encrypt(pad(TEXT))))
+    for sealed in (text, authenticated([ktri(alice)], DATA)):
+        context = cmstream.decryptor(me)
+        for part in pieces(sealed, 1000):
+            context.update(part)
+        if end == "finalize":
+            context.finalize()
+        elif end == "finalize_iter":
+            next(context.finalize_iter())
+        del context
+        gc.collect()
+    assert not recwarn.list
 
 
 # Files

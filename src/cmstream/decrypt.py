@@ -82,7 +82,7 @@ class Decryptor(Pass):
 
     def _end(self, buffer: Buffer) -> int:
         try:
-            return super()._end(buffer)
+            count = super()._end(buffer)
         except Again as again:
             if self._spool is None:
                 raise no_second_pass() from None
@@ -90,6 +90,9 @@ class Decryptor(Pass):
             self._rest = self._from_spool(self._spool, again.unlocked)
             self._failed = True
             return 0
+        if self._spool is not None:
+            self._spool.close()
+        return count
 
     def _from_spool(self, spool: Spool, unlocked: Unlocked) -> Iterator[bytes]:
         """What was withheld, verified."""

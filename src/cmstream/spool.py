@@ -66,3 +66,7 @@ class Spool:
         if self._file is not None:
             self._file.close()
         self._file = None
+
+    def __del__(self) -> None:
+        """Of a stream that was neither finished nor aborted."""
+        self.close()
