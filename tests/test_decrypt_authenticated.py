@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gc
 import io
 import itertools
 import tracemalloc
@@ -11,7 +13,7 @@ import pytest
 
 import cmstream
 from authorities import element
-from cmstream import aead, contents, spool
+from cmstream import aead, contents, enveloped, spool
 from conftest import person
 from handmade import (
     AUTHENTICATED,
@@ -328,8 +330,9 @@ def test_more_than_the_cipher_may_encrypt(alice, me, monkeypatch, variant):
     assert every_verified_shape(sealed, me, 100) == (b"", "too-large")
 
 
-def test_the_key_is_not_shown(alice):
-    known = contents.Unlocked(None, b"nonce", 16, key=b"secret")
+def test_the_key_is_not_shown():
+    lock = contents.Lock(enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16)
+    known = contents.Unlocked(lock, b"secret")
     assert "secret" not in repr(known) + repr(contents.Again(known)) + str(contents.Again(known))
 
 
@@ -398,6 +401,23 @@ def test_the_end_in_pieces(alice, me):
     assert max(map(len, parts)) <= 1 << 18
     with pytest.raises(cmstream.AlreadyFinalized):
         context.finalize()
+
+
+@pytest.mark.parametrize("end", ["finalize", "nothing", "finalize_iter"])
+def test_no_spool_is_left_open(alice, me, end, recwarn):
+    """Of base64 the form is told only by its end, or much of it; and streams may be left alone."""
+    text = base64.b64encode(envelope([ktri(alice)], encrypt(pad(TEXT))))
+    for sealed in (text, authenticated([ktri(alice)], DATA)):
+        context = cmstream.decryptor(me)
+        for part in pieces(sealed, 1000):
+            context.update(part)
+        if end == "finalize":
+            context.finalize()
+        elif end == "finalize_iter":
+            next(context.finalize_iter())
+        del context
+        gc.collect()
+    assert not recwarn.list
 
 
 # Files

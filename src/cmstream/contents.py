@@ -3,8 +3,7 @@ key, takes ciphertext as it comes out of C, and ends by proving what it can."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -40,26 +39,26 @@ class Content(Protocol):
         """Writes the last octets. Raises DecryptionError; EnvelopeError; Again."""
 
 
-@dataclass(frozen=True)
-class Unlocked:
-    """How a content is to be decrypted. ``nonce``: the IV too; ``tag_len`` is 0 if it isn't
-    authenticated. Of an authenticated one that was gone over before: ``aad``, what the tag proves
-    besides, and whether all was ``verified``."""
+class Lock(NamedTuple):
+    """What the head of a message tells of how it is to be decrypted. ``nonce``: the IV too;
+    ``tag_len`` is 0 if it isn't authenticated."""
 
     cipher: enveloped.Cipher
     nonce: bytes
     tag_len: int
-    key: bytes = field(default=b"", repr=False)
+
+
+class Unlocked(NamedTuple):
+    """That and the key. Of an authenticated content that was gone over before: ``aad``, what the
+    tag proves besides, and whether all was ``verified``."""
+
+    lock: Lock
+    key: bytes
     aad: bytes = b""
     verified: bool = False
 
-    def with_key(self, key: bytes) -> Unlocked:
-        """The same, with a key."""
-        return replace(self, key=key)
-
-    def same_cipher(self, other: Unlocked) -> bool:
-        """Whether the other is decrypted so too, with the same key or without any."""
-        return replace(self, key=b"", aad=b"", verified=False) == other
+    def __repr__(self) -> str:
+        return f"Unlocked({self.lock.cipher.name})"  # no key
 
 
 class Again(Exception):  # noqa: N818 - no error
@@ -70,8 +69,8 @@ class Again(Exception):  # noqa: N818 - no error
         self.unlocked = unlocked
 
 
-def locked(envelope: Envelope) -> Unlocked:
-    """All but the key. Raises EnvelopeError ``unsupported-cipher``, ``malformed``."""
+def lock(envelope: Envelope) -> Lock:
+    """Raises EnvelopeError ``unsupported-cipher``, ``malformed``."""
     cipher = enveloped.CIPHERS.get(envelope.cipher)
     authenticated = envelope.content_type == "authenticated-enveloped-data"
     if cipher is None or cipher.authenticated != authenticated:
@@ -84,7 +83,7 @@ def locked(envelope: Envelope) -> Unlocked:
         nonce, tag_len = _parameters(cipher, envelope.parameters)
     except TlvError as error:
         raise envelope_error("malformed", f"the parameters of {cipher.name}: {error}") from None
-    return Unlocked(cipher, nonce, tag_len)
+    return Lock(cipher, nonce, tag_len)
 
 
 def _parameters(cipher: enveloped.Cipher, found: Tlv | None) -> tuple[bytes, int]:
@@ -115,10 +114,11 @@ def _gcm(found: Tlv | None) -> tuple[bytes, int]:
 def content(opening: Opening, unlocked: Unlocked, *, give: bool) -> Content:
     """Sets the key. Without ``give`` an authenticated content is verified, and nothing of it comes
     out: that ends in :class:`Again`."""
-    if unlocked.cipher.authenticated:
+    cipher, nonce, _ = unlocked.lock
+    if cipher.authenticated:
         return Authenticated(opening, unlocked, give=give)
-    kind = TripleDes if unlocked.cipher.name.startswith("des") else AesCbc
-    return kind(opening, unlocked.key, unlocked.nonce)
+    kind = TripleDes if cipher.name.startswith("des") else AesCbc
+    return kind(opening, unlocked.key, nonce)
 
 
 class AesCbc:
@@ -175,8 +175,8 @@ class Authenticated:
         opening.keep_tail()
         self.withheld = not give
         self._opening, self._unlocked = opening, unlocked
-        cipher, nonce = unlocked.cipher.name, unlocked.nonce
-        self._stream = aead.Decryption(cipher, unlocked.key, nonce, unlocked.aad)
+        cipher, nonce, self._tag_len = unlocked.lock
+        self._stream = aead.Decryption(cipher.name, unlocked.key, nonce, unlocked.aad)
         self._ciphertext = bytearray()
         self._nowhere = bytearray()
 
@@ -209,10 +209,10 @@ class Authenticated:
         if aad != unlocked.aad:
             if unlocked.aad or unlocked.verified:  # it isn't what was gone over before
                 raise decryption_error()
-            raise Again(replace(unlocked, aad=aad))
+            raise Again(unlocked._replace(aad=aad))
         self._check(tag)
         if self.withheld:
-            raise Again(replace(unlocked, verified=True))
+            raise Again(unlocked._replace(verified=True))
         return 0
 
     def _check(self, tag: bytes) -> None:
@@ -220,7 +220,7 @@ class Authenticated:
             self._stream.check(tag)
         except InvalidTag:
             raise decryption_error() from None
-        if len(tag) != self._unlocked.tag_len:
+        if len(tag) != self._tag_len:
             raise decryption_error()
 
 

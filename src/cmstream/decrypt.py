@@ -61,9 +61,9 @@ class Decryptor(Pass):
             spool.close()
             self._spool = None
             return
-        spool.write(data)
         if self._content is not None:
-            spool.check()
+            spool.check(len(data))
+        spool.write(data)
 
     def _finalize_into(self, buffer: Buffer) -> int:
         self._check_room(buffer, 0)
@@ -82,7 +82,7 @@ class Decryptor(Pass):
 
     def _end(self, buffer: Buffer) -> int:
         try:
-            return super()._end(buffer)
+            count = super()._end(buffer)
         except Again as again:
             if self._spool is None:
                 raise no_second_pass() from None
@@ -90,6 +90,9 @@ class Decryptor(Pass):
             self._rest = self._from_spool(self._spool, again.unlocked)
             self._failed = True
             return 0
+        if self._spool is not None:
+            self._spool.close()
+        return count
 
     def _from_spool(self, spool: Spool, unlocked: Unlocked) -> Iterator[bytes]:
         """What was withheld, verified."""
@@ -146,7 +149,9 @@ def decryptor(
     ``unverified`` it comes out as it comes in, in constant memory, and ``finalize`` raises
     DecryptionError if the tag is wrong: throw away what came until then. A message with
     authenticated attributes can't be verified so, since they stand behind the content and before it
-    in the computation (section 2.2): its end is EnvelopeError ``unsupported-cipher``.
+    in the computation (section 2.2): its end is EnvelopeError ``unsupported-cipher``. The tag tells
+    nothing of who sealed it; and that a message is EnvelopedData doesn't tell that it always was,
+    since whoever can change it can make such of AuthEnvelopedData (RFC 9709 section 1).
 
     Reads AES-GCM (RFC 5084) and ChaCha20-Poly1305 (RFC 8103), AES-CBC and DES-EDE3-CBC; RSA, key
     agreement on elliptic curves, ML-KEM, and what archives are sealed with. Raises ValueError

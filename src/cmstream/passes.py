@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._opening import decryption_error, envelope_error
-from .contents import Again, Content, Unlocked, content, locked
+from .contents import Again, Content, Unlocked, content, lock
 from .opener import Opener
 from .unframe import Unframing
 from .unwrap import content_key
@@ -64,11 +64,10 @@ class Pass(Opener):
         return 0
 
     def _unlocked(self, envelope: Envelope) -> Unlocked:
-        found = locked(envelope)
+        found = lock(envelope)
         if self._known is None:
-            key = content_key(envelope, self._identities, found.cipher.key_len)
-            return found.with_key(key)
-        if not self._known.same_cipher(found):  # the file was changed meanwhile
+            return Unlocked(found, content_key(envelope, self._identities, found.cipher.key_len))
+        if self._known.lock != found:  # the file was changed meanwhile
             raise decryption_error()
         return self._known
 

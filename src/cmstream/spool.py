@@ -42,9 +42,9 @@ class Spool:
             self._file.rollover()
         self._file.write(data)
 
-    def check(self) -> None:
-        """Raises EnvelopeError ``too-large`` where it holds more than it may."""
-        if self._len > self._limit:
+    def check(self, more: int = 0) -> None:
+        """Raises EnvelopeError ``too-large`` where it would hold more than it may."""
+        if self._len + more > self._limit:
             raise envelope_error(
                 "too-large",
                 f"it is authenticated, and over {self._limit} octets would have to wait until its "
@@ -66,3 +66,7 @@ class Spool:
         if self._file is not None:
             self._file.close()
         self._file = None
+
+    def __del__(self) -> None:
+        """Of a stream that was neither finished nor aborted."""
+        self.close()
