@@ -153,7 +153,8 @@ def decryptor(identities: Who, *, message: bool = False) -> Decryptor:
     change what comes out, and has made mail programs give plaintext away so (EFAIL). Don't fetch
     what an opened mail refers to, and rely on nothing in it that isn't signed inside.
 
-    Reads DES-EDE3-CBC and AES-CBC; RSA PKCS #1 v1.5 and OAEP, key agreement on elliptic curves.
+    Reads DES-EDE3-CBC and AES-CBC; RSA PKCS #1 v1.5 and OAEP, key agreement on elliptic curves,
+    ML-KEM, passwords and key-encryption keys.
     Raises ValueError without identities.
     """
     return Decryptor(identities, message=message)
