@@ -114,6 +114,19 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     return lib.canon_count(source, len(source), octet), octet[0]
 
 
+def outer_fields(head: bytes) -> bytes | None:
+    """A header block's fields that stay outside, as C cuts it; None where it leaves that to
+    :func:`cmstream.mime.frame`."""
+    header = ffi.new("struct header *")
+    source = ffi.from_buffer(OCTETS, head)
+    if not lib.header_cut(source, len(source), header) or header.special:
+        return None
+    out = bytearray(header.outside_len)
+    with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
+        lib.header_outside(source, header, room)
+    return bytes(out)
+
+
 def address(octets: Buffer) -> int:
     """Where they lie, for as long as the caller keeps them as they are."""
     return int(ffi.cast("uintptr_t", ffi.from_buffer(OCTETS, octets, require_writable=True)))

@@ -3,6 +3,7 @@ how it is encrypted."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import key_wrap, keys, tlv, x509
@@ -218,6 +219,30 @@ def check_type(head: bytes) -> None:
 
 
 def _envelope(head: bytes) -> Envelope:
+    content_type, version, at = _beginning(head)
+    infos = tlv.read(head, at)
+    if infos.tag != tlv.SET:  # originatorInfo
+        infos = tlv.read(head, infos.end)
+    recipients = infos.children()
+    if len(recipients) > MAX_RECIPIENTS:
+        raise envelope_error("too-many-recipients", f"it is for more than {MAX_RECIPIENTS}")
+    _, at = tlv.beginning(head, infos.end)
+    return Envelope(content_type, version, recipients, *_content(head, at))
+
+
+# What most programs write is known by its octets: reading it all takes longer than all else here.
+_LENGTH = rb"(?:[\0-\x80]|\x81.|\x82..|\x83...|\x84....)"
+_ENVELOPED_DATA = re.escape(bytes.fromhex("06092a864886f70d010703"))
+_USUAL_BEGINNING = re.compile(
+    rb"\x30%b%b\xa0%b\x30%b\x02\x01([\0-\x7f])" % (_LENGTH, _ENVELOPED_DATA, _LENGTH, _LENGTH),
+    re.DOTALL,
+)
+
+
+def _beginning(head: bytes) -> tuple[str, int, int]:
+    """Of a ContentInfo: the content type, the version, and where that ends."""
+    if usual := _USUAL_BEGINNING.match(head):
+        return "enveloped-data", usual[1][0], usual.end()
     _, at = tlv.beginning(head)
     kind = tlv.read(head, at)
     content_type = CONTENT_TYPES.get(kind.oid())
@@ -226,25 +251,13 @@ def _envelope(head: bytes) -> Envelope:
     _, at = tlv.beginning(head, kind.end)
     _, at = tlv.beginning(head, at)
     version = tlv.read(head, at)
-    infos = tlv.read(head, version.end)
-    if infos.tag != tlv.SET:  # originatorInfo
-        infos = tlv.read(head, infos.end)
-    recipients = infos.children()
-    if len(recipients) > MAX_RECIPIENTS:
-        raise envelope_error("too-many-recipients", f"it is for more than {MAX_RECIPIENTS}")
-    _, at = tlv.beginning(head, infos.end)
-    return Envelope(
-        content_type,
-        int.from_bytes(version.content, "big", signed=True),
-        recipients,
-        *_content(head, at),
-    )
+    return content_type, int.from_bytes(version.content, "big", signed=True), version.end
 
 
 def _content(head: bytes, at: int) -> tuple[str, str, Tlv | None]:
     """Of an EncryptedContentInfo: the content's type, the cipher, and its parameters."""
     iv = at + _UP_TO_IV
-    usual = _USUAL.get(head[at:iv])  # reading it takes longer than all else here
+    usual = _USUAL.get(head[at:iv])
     if usual and len(head) >= iv + _IV:
         return _DATA, usual, Tlv(head, tlv.OCTET_STRING, iv - 2, iv, iv + _IV, iv + _IV)
     inner = tlv.read(head, at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from . import mime
+from . import _core, mime
 from .errors import MessageError
 from .header_protection import restored
 
@@ -30,6 +30,11 @@ class Way(Protocol):
         """Writes the last octets; gives their number."""
 
 
+def _outside(head: bytes) -> bytes:
+    found = _core.outer_fields(head)
+    return mime.frame(head).outside[: -len(mime.ENTITY_HEADER)] if found is None else found
+
+
 class Unframing:
     """A way that waits for the header block of the content, then puts in front of it, or in its
     place, what the whole message has there. Everything behind it passes."""
@@ -39,7 +44,7 @@ class Unframing:
     def __init__(self, content: Way, head: bytes) -> None:
         """``head``: the sealed message's own header block; empty if it has none."""
         self._content, self._head = content, head
-        self._outside = mime.frame(head).outside[: -len(mime.ENTITY_HEADER)]
+        self._outside = _outside(head)
         # So much is left free in front of content that comes, until it is clear what belongs there.
         self._room = len(self._outside) + len(mime.VERSION)
         self._held = bytearray()
