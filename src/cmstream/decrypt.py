@@ -204,9 +204,9 @@ def decrypt_many(
     whole messages as :func:`decrypt_message`, ``"content"`` their content alone.
 
     The private keys' operations take most of the time, and several run side by side: in ``workers``
-    threads, by default one for each processor; a key object of your own must bear that. With
-    ``return_exceptions`` the answer of a job that fails is its exception; else the first one is
-    raised. Raises ValueError for another form, or less than one worker.
+    threads, by default one for each processor that this process may use; a key object of your own
+    must bear that. With ``return_exceptions`` the answer of a job that fails is its exception; else
+    the first one is raised. Raises ValueError for another form, or less than one worker.
     """
     if form not in {"message", "content"}:
         raise ValueError(f"form={form!r}: choose message or content")
@@ -225,11 +225,18 @@ def decrypt_many(
                 return
             answers[turn] = _answer(every[turn], form == "message")
 
-    _in_threads(work, min(workers if workers is not None else os.cpu_count() or 1, len(every)))
+    _in_threads(work, min(workers if workers is not None else _processors(), len(every)))
     failures = (answer for answer in answers if isinstance(answer, Exception))
     if not return_exceptions and (first := next(failures, None)):
         raise first
     return answers
+
+
+def _processors() -> int:
+    """How many this process may use: a thread more than that only gets in the others' way."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _in_threads(work: Callable[[], None], count: int) -> None:
