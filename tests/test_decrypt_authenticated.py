@@ -6,6 +6,7 @@ import base64
 import gc
 import io
 import itertools
+import time
 import tracemalloc
 from typing import NamedTuple
 
@@ -291,6 +292,16 @@ def test_too_much_behind_the_content(alice, me):
         assert every_verified_shape(sealed, me) == (b"" if code else TEXT, code)
         old = envelope([ktri(alice)], encrypt(pad(TEXT)), behind=element(0xA1, more))
         assert pushed(pieces(old, 1000), me) == TEXT
+
+
+def test_what_is_nested_behind_the_content_takes_linear_time():
+    deep, value = 26, element(5) * 9900
+    nested = b"\x30\x80" * deep + value + bytes(2 * deep)
+    tail = element(0xA1, attribute("1.2.3", nested), indefinite=True) + element(4, bytes(16))
+    begin = time.process_time()
+    attributes, _ = enveloped.read_tail(tail)
+    assert time.process_time() - begin < 0.12  # each level again would take twice as long
+    assert value in attributes
 
 
 @pytest.mark.parametrize(
