@@ -379,6 +379,23 @@ def test_only_so_much_waits(alice, me):
     assert written(old, me, spool_limit=0) == (DATA, "")
 
 
+@pytest.mark.parametrize("where", [0, 100])
+def test_white_space_does_not_fill_the_disk(alice, me, where):
+    """Of base64, before the content is reached, there may be any amount of it."""
+    head = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    old = envelope([ktri(alice)], encrypt(pad(TEXT)))
+    for sealed, expected in ((authenticated([ktri(alice)], TEXT), (b"", "too-large")),
+                             (old, (TEXT, ""))):  # fmt: skip
+        text = base64.b64encode(sealed)
+        context = cmstream.decryptor(me, spool_limit=10_000)
+        context.update(head + text[:where])
+        waiting = next(x for x in vars(context).values() if isinstance(x, spool.Spool))
+        for _ in range(10):
+            context.update(b"\r\n" * 1000)
+            assert sum(map(len, waiting.chunks())) <= 10_000
+        assert given(context, [text[where:]]) == expected
+
+
 def test_little_memory_is_taken_where_it_waits_on_disk(alice, me):
     data = bytes(40 << 20)
     sealed = authenticated([ktri(alice)], data)
