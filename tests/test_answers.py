@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import cmstream
 from cmstream import answers
 from cmstream.answers import LARGE, filled
 
@@ -109,3 +110,14 @@ def test_an_answer_is_held_before_others_look(monkeypatch):
     monkeypatch.setattr(answers, "_kept", Kept(maxlen=answers.KEPT_ANSWERS))
     assert filled(LARGE, all_of(1)) == b"\1" * LARGE
     assert others == [b"\2" * LARGE]
+
+
+@pytest.mark.parametrize("cipher", ["aes128-cbc", "aes128-gcm"])
+@pytest.mark.parametrize("unverified", [False, True])
+def test_no_memory_of_plaintext_is_kept(alice, me, cipher, unverified):
+    policy = cmstream.Policy(cipher=cipher)
+    sealed = cmstream.encrypt(b"secret! " * (LARGE // 4), alice.recipient, policy=policy)
+    answers._kept.clear()
+    context = cmstream.decryptor(me, unverified=unverified)
+    assert len(context.update(sealed) + context.finalize()) == 2 * LARGE
+    assert list(answers._kept) == []

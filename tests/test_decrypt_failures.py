@@ -3,6 +3,7 @@ than it may."""
 
 from __future__ import annotations
 
+import base64
 import itertools
 import re
 import time
@@ -16,6 +17,7 @@ import cmstream
 import handmade
 from authorities import element, key_usage
 from authorities import identity as certified
+from cmstream import enveloped, spool
 from conftest import Person, identity, person
 from handmade import KEY, encrypt, envelope, ktri, pad
 from opening import dearmour
@@ -466,3 +468,31 @@ def test_small_segments_take_linear_time(alice, me):
     begin = time.process_time()
     assert cmstream.decrypt(sealed, me) == bytes(300_000)
     assert time.process_time() - begin < 2
+
+
+def test_what_is_nested_behind_the_content_takes_linear_time():
+    deep, value = 26, element(5) * 9900
+    nested = b"\x30\x80" * deep + value + bytes(2 * deep)
+    attribute = handmade.attribute("1.2.3", nested)
+    begin = time.process_time()
+    proved, _ = enveloped.read_tail(element(0xA1, attribute, indefinite=True) + element(4))
+    assert time.process_time() - begin < 0.12  # each level again would take twice as long
+    assert value in proved
+
+
+@pytest.mark.parametrize("where", [0, 100])
+def test_white_space_does_not_fill_the_disk(small, where):
+    """Of base64, before the content is reached, there may be any amount of it."""
+    old = envelope([ktri(small)], encrypt(pad(TEXT)))
+    for sealed, expected in ((handmade.authenticated([ktri(small)], TEXT), "too-large"),
+                             (old, TEXT)):  # fmt: skip
+        text = base64.b64encode(sealed)
+        context = cmstream.decryptor(identity(small), spool_limit=10_000)
+        context.update(b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64")
+        context.update(b"\r\n\r\n" + text[:where])
+        waiting = next(x for x in vars(context).values() if isinstance(x, spool.Spool))
+        for _ in range(10):
+            context.update(b"\r\n" * 1000)
+            assert sum(map(len, waiting.chunks())) <= 10_000
+        given = outcome(context.update, text[where:])
+        assert (given if given == "too-large" else given + context.finalize()) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import io
 import subprocess
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -222,3 +223,17 @@ def test_the_command_protects_the_header(alice, tmp_path, capsysbinary):
     assert main([*arguments, str(tmp_path / "mail")]) == 0
     assert b"\r\nSubject: [...]\r\n" in capsysbinary.readouterr().out
     assert main([*arguments, "--binary", str(tmp_path / "mail")]) == 64
+
+
+def test_a_long_header_block_in_small_pieces_takes_linear_time(alice):
+    """What is held back needs a little more room with each piece."""
+    message = (b"X-A: " + b"b" * 100 + b"\r\n") * 12_000 + TYPE + b"\r\n"
+    begin = time.process_time()
+    out = io.BytesIO()
+    with cmstream.EncryptWriter(
+        out, alice.recipient, form="message", policy=protecting("shy")
+    ) as writer:
+        for piece in pieces(message, 1000):
+            writer.write(piece)
+    assert time.process_time() - begin < 1.5
+    assert cmstream.decrypt_message(out.getvalue(), identity(alice)).endswith(TYPE + b"\r\n")

@@ -176,3 +176,24 @@ def test_only_its_own_error_comes_out(data):
         found.octets()
     except tlv.TlvError as error:
         assert error.code in {"truncated", "corrupt"}
+
+
+def rebuilt(found: tlv.Tlv) -> bytes:
+    inside = map(rebuilt, found.children()) if found.tag & 0x20 else [found.content]
+    return element(found.tag, *inside)
+
+
+@given(tree, st.binary(max_size=3))
+def test_definite_lengths_instead_of_indefinite_ones(data, behind):
+    assert tlv.definite(data + behind) == (rebuilt(tlv.read(data)), len(data))
+
+
+@given(st.one_of(st.binary(max_size=60), st.tuples(tree, st.binary(max_size=6)).map(b"".join)))
+def test_definite_lengths_or_its_own_error(data):
+    try:
+        made, end = tlv.definite(data)
+    except tlv.TlvError as error:
+        assert error.code in {"truncated", "corrupt"}
+        return
+    assert tlv.definite(made) == (made, len(made))
+    assert tlv.definite(data[:end]) == (made, end)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -12,6 +14,7 @@ import cmstream
 import handmade
 from authorities import element
 from cmstream import tlv
+from cmstream.policy import KEY_LEN
 from conftest import Person, identity, person
 from opening import envelope as parsed
 from peers import OpenSSL
@@ -101,9 +104,19 @@ def test_every_shape(alice, bob, name, shape):
 def test_a_key_too_small_for_its_padding():
     small = person(1024)
     policy = WEAK_TOO.clone(key_transport="oaep-sha512")
-    with pytest.raises(cmstream.RecipientError) as caught:
-        cmstream.encrypt(TEXT, small.recipient, policy=policy)
-    assert caught.value.code == "unusable-recipient"
+    to = cmstream.Recipients([small.recipient])
+    for act in (to.check, lambda policy: cmstream.encrypt(TEXT, to, policy=policy)):
+        with pytest.raises(cmstream.RecipientError) as caught:
+            act(policy)
+        assert caught.value.code == "unusable-recipient"
+    for cipher, name in itertools.product(KEY_LEN, ("pkcs1v15", "oaep-sha256", "oaep-sha384")):
+        policy = WEAK_TOO.clone(key_transport=name, cipher=cipher)
+        if name == "oaep-sha384" and KEY_LEN[cipher] == 32:
+            with pytest.raises(cmstream.RecipientError):
+                to.check(policy)
+        else:
+            to.check(policy)
+            assert cmstream.encrypt(TEXT, to, policy=policy)
 
 
 @pytest.mark.parametrize("name", HASHES)

@@ -281,8 +281,8 @@ def read_tail(tail: bytes) -> tuple[bytes, bytes]:
 def _tail(tail: bytes) -> tuple[bytes, bytes]:
     at, found = 0, []
     while at < len(tail) and tail[at]:  # else the ends of what is around
-        found.append(tlv.read(tail, at))
-        at = found[-1].end
+        element, at = tlv.definite(tail, at)
+        found.append(tlv.read(element))
     attributes = b""
     if found and found[0].tag == _AUTHENTICATED_ATTRIBUTES:
         attributes = _set(map(_attribute, found.pop(0).children()))
@@ -298,18 +298,11 @@ def _attribute(attribute: Tlv) -> bytes:
     fields = attribute.fields()
     kind, values = fields.take(tlv.OID), fields.take(tlv.SET)
     fields.done()
-    return tlv.build(tlv.SEQUENCE, _definite(kind), _set(map(_definite, values.children())))
+    return tlv.build(tlv.SEQUENCE, kind.whole, _set(value.whole for value in values.children()))
 
 
 def _set(members: Iterable[bytes]) -> bytes:
     return tlv.build(tlv.SET, *sorted(members))
-
-
-def _definite(element: Tlv) -> bytes:
-    """With lengths as DER has them."""
-    if not element.tag & tlv.CONSTRUCTED:
-        return tlv.build(element.tag, element.content)
-    return tlv.build(element.tag, *map(_definite, element.children()))
 
 
 # RecipientInfos

@@ -96,7 +96,8 @@ def _occurrences(field: Field, name: str) -> Iterator[tuple[int, int, int]]:
 
 @cache
 def _pattern(name: str) -> re.Pattern[bytes]:
-    pattern = rb";\s*" + re.escape(name.encode()) + rb"(?:\*[^=;]*)?\s*=([^;]*)"
+    # White space has but one way through: with two, it would take the square of its length.
+    pattern = rb";\s*" + re.escape(name.encode()) + rb"(?:\*[^=;]*|\s*)=([^;]*)"
     return re.compile(pattern, re.IGNORECASE)
 
 

@@ -64,7 +64,7 @@ def inspect(
     buffer = bytearray()
     for chunk in _pieces(source):
         if len(buffer) < (need := inspector.bound(len(chunk))):
-            buffer = bytearray(need)
+            buffer = bytearray(need + need // 4)  # it grows while something is held back
         inspector.update_into(chunk, buffer)
     inspector.finalize_into(bytearray(inspector.bound(0)))
     return inspector.result(tuple(certificates))

@@ -23,6 +23,8 @@ class Opener(Push):
     """A push stream that finds out the form of its input, and hands the head of the CMS to
     ``_unlock`` as soon as it is complete; what comes out is for that to say."""
 
+    _secret = True
+
     def __init__(self) -> None:
         super().__init__()
         self._held = bytearray()

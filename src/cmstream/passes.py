@@ -128,7 +128,7 @@ def pieces(context: Opener, chunks: Iterable[Buffer]) -> Generator[bytes]:
         for chunk in chunks:
             data = memoryview(chunk).cast("B")
             if len(buffer) < (need := context.bound(len(data))):
-                buffer = bytearray(need)
+                buffer = bytearray(need + need // 4)  # it grows while something is held back
             if count := context.update_into(data, buffer):
                 yield bytes(memoryview(buffer)[:count])
         yield from context.finalize_iter()

@@ -22,6 +22,9 @@ class Push:
     one gets :class:`ConcurrentUseError`.
     """
 
+    _secret = False
+    """Whether what comes out is plaintext."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failed = False
@@ -30,7 +33,8 @@ class Push:
         """Takes ``len(data)`` octets of any bytes-like object and gives what comes of them, which
         may be nothing. Raises AlreadyFinalized, and what the stream's own class tells."""
         view = memoryview(data).cast("B")
-        return filled(self.bound(len(view)), lambda out: self.update_into(view, out))
+        size = self.bound(len(view))
+        return filled(size, lambda out: self.update_into(view, out), secret=self._secret)
 
     def update_into(self, data: Buffer, buffer: Buffer) -> int:
         """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of octets
@@ -40,7 +44,7 @@ class Push:
 
     def finalize(self) -> bytes:
         """Gives the end of the message; raises as :meth:`update`."""
-        return filled(self.bound(0), self.finalize_into)
+        return filled(self.bound(0), self.finalize_into, secret=self._secret)
 
     def finalize_into(self, buffer: Buffer) -> int:
         """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` octets."""

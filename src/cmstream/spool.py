@@ -34,10 +34,14 @@ class Spool:
         return self._len
 
     def write(self, data: Buffer) -> None:
-        """Raises OSError where the disk is full."""
+        """What would be more than it may hold is counted and forgotten, with all before it: it may
+        still turn out that none is needed. Raises OSError where the disk is full."""
+        self._len += len(data)
+        if self._len > self._limit:
+            self.close()
+            return
         if self._file is None:
             self._file = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - close() does
-        self._len += len(data)
         if self._len > SPOOL_MEMORY:
             self._file.rollover()
         self._file.write(data)

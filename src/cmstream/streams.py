@@ -94,7 +94,8 @@ class Writer:
     def _room(self, count: int) -> bytearray:
         need = self._context.bound(count)
         if len(self._buffer) < need:
-            self._buffer = bytearray(need)
+            # Some more: while something is held back, each piece needs a little more room.
+            self._buffer = bytearray(need + need // 4)
         return self._buffer
 
     def _give(self, view: memoryview) -> None:

@@ -208,6 +208,35 @@ def read_only(data: bytes, tag: int = SEQUENCE) -> Tlv:
     return found
 
 
+def definite(
+    data: bytes, position: int = 0, limit: int | None = None, depth: int = 0
+) -> tuple[bytes, int]:
+    """The element at ``position`` with lengths as DER has them, its own and those inside, and where
+    it ended. Looks at each octet once, however deep. Raises TlvError."""
+    limit = len(data) if limit is None else limit
+    tag, at, length = _header(data, position, limit)
+    if tag == _END_OF_CONTENTS:
+        raise TlvError("an end without a beginning")
+    if not tag & CONSTRUCTED:
+        return build(tag, data[at : at + length]), at + length
+    if depth == MAX_DEPTH:
+        raise TlvError(f"nested more than {MAX_DEPTH} deep")
+    stop = limit if length == _INDEFINITE else at + length
+    parts = []
+    while at != stop and not (length == _INDEFINITE and data[at] == _END_OF_CONTENTS):
+        part, at = definite(data, at, stop, depth + 1)
+        parts.append(part)
+    return build(tag, *parts), _behind_end(data, at, stop) if length == _INDEFINITE else stop
+
+
+def _behind_end(data: bytes, position: int, limit: int) -> int:
+    """Where end-of-contents octets end."""
+    tag, end, length = _header(data, position, limit)
+    if tag != _END_OF_CONTENTS or length:
+        raise TlvError("end-of-contents octets with a length")
+    return end
+
+
 def _header(data: bytes, position: int, limit: int) -> tuple[int, int, int]:
     """Identifier octet, where the content begins, its length (or _INDEFINITE)."""
     if position + 2 > limit:

@@ -15,6 +15,7 @@ from . import _core, tlv, x509
 from ._opening import envelope_error
 from .enveloped import ALGORITHMS, RSA_ENCRYPTION, RecipientInfo
 from .errors import EnvelopeError
+from .policy import KEY_LEN
 from .tlv import Tlv, TlvError
 from .wrapping import (
     algorithm,
@@ -91,12 +92,21 @@ def _prepared(recipient: Recipient, policy: Policy) -> KeyTransport:
     key = recipient.public_key
     assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101 - else it's another kind's
     how, transport, padded = _transport(recipient, policy)
-    version = 2 if by_identifier(recipient, policy) else 0
     octets = (key.key_size + 7) // 8
+    if KEY_LEN[policy.cipher] > _most_octets(octets, padded):
+        raise unusable(recipient, "its RSA key is too short for the hash of its key transport")
+    version = 2 if by_identifier(recipient, policy) else 0
     name = recipient_identifier(recipient, policy)
     info = sequence(univ.Integer(version), name, how, univ.OctetString(bytes(octets)))
     prefix = encoder.encode(info)[:-octets]
     return KeyTransport(prefix, version, key, transport, padded, recipient)
+
+
+def _most_octets(octets: int, padded: padding.AsymmetricPadding) -> int:
+    """What an RSA key of so many octets can encrypt (RFC 8017 sections 7.1.1 and 7.2.1)."""
+    if isinstance(padded, padding.OAEP):
+        return octets - 2 * padded.algorithm.digest_size - 2
+    return octets - 11
 
 
 def _transport(recipient: Recipient, policy: Policy) -> tuple[Any, str, padding.AsymmetricPadding]:
