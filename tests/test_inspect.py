@@ -215,3 +215,10 @@ def test_it_is_told_to_programs(alice):
     assert first["serial"] == str(alice.recipient.serial)
     assert third["key_identifier"] == "0102"
     assert third["certificate"] is third["issuer"] is third["serial"] is None
+
+
+def test_a_serial_number_of_any_length_is_told(alice):
+    name = element(0x30, element(0x30), element(2, b"\x7f" * 3000))
+    sealed = handmade.envelope([handmade.ktri(alice, name=name)], bytes(16))
+    document = json.loads(inspection_json(cmstream.inspect(sealed)))
+    assert document["recipients"][0]["serial"] == "0x" + "7f" * 3000

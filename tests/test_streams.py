@@ -145,3 +145,15 @@ def test_closing_a_reader_before_its_end_wipes_its_keys(alice):
         reader.read(10)
     with pytest.raises(ValueError, match="closed"):
         reader.read(10)
+
+
+def test_a_reader_that_failed_has_no_end(alice, me):
+    """Whoever reads on mustn't take it for the message's."""
+    for policy in (cmstream.DEFAULT, cmstream.Policy(cipher="aes128-gcm")):
+        sealed = bytearray(cmstream.encrypt(DATA, alice.recipient, policy=policy))
+        with cmstream.DecryptReader([bytes(sealed[:-1])], me, unverified=True) as reader:
+            with pytest.raises(cmstream.EnvelopeError, match="too early"):
+                shutil.copyfileobj(reader, io.BytesIO())
+            for _ in range(2):
+                with pytest.raises(cmstream.AlreadyFinalized):
+                    reader.read(10)

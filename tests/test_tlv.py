@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,21 @@ def test_segments_are_joined(indefinite):
 def test_segments_of_another_kind_are_refused():
     with pytest.raises(tlv.TlvError, match="something else"):
         tlv.read(element(0x24, element(0x02, b"a"))).octets()
+
+
+def test_segments_in_segments_take_linear_time():
+    deep, count = 26, 9900
+    data = b"\x24\x80" * deep + element(0x04, b"x") * count + bytes(2 * deep)
+    found = tlv.read(data)
+    begin = time.process_time()
+    assert found.octets() == b"x" * count
+    assert time.process_time() - begin < 0.1  # each level again would take five times as long
+
+
+def test_a_sequence_of_named_fields_is_short():
+    assert tlv.read(element(0x30, b"\x05\0" * tlv.MAX_FIELDS)).fields().rest()
+    with pytest.raises(tlv.TlvError, match=str(tlv.MAX_FIELDS)):
+        tlv.read(element(0x30, b"\x05\0" * (tlv.MAX_FIELDS + 1))).fields()
 
 
 @pytest.mark.parametrize("cut", range(len(element(0x30, b"\x02\x01\x05"))))
@@ -176,6 +193,26 @@ def test_only_its_own_error_comes_out(data):
         found.octets()
     except tlv.TlvError as error:
         assert error.code in {"truncated", "corrupt"}
+
+
+strings = st.recursive(
+    st.builds(element, st.just(0x04), st.binary(max_size=9)),
+    lambda inner: st.builds(
+        lambda parts, indefinite: element(0x24, *parts, indefinite=indefinite),
+        st.lists(inner, max_size=4),
+        st.booleans(),
+    ),
+    max_leaves=12,
+)
+
+
+def joined(found: tlv.Tlv) -> bytes:
+    return b"".join(map(joined, found.children())) if found.tag & 0x20 else found.content
+
+
+@given(strings)
+def test_segments_are_joined_in_their_order(data):
+    assert tlv.read(data).octets() == joined(tlv.read(data))
 
 
 def rebuilt(found: tlv.Tlv) -> bytes:

@@ -57,7 +57,7 @@ def _object(recipient: Recipient) -> dict[str, Any]:
     return {
         "subject": recipient.subject,
         "issuer": recipient.issuer,
-        "serial": str(recipient.serial),
+        "serial": _decimal(recipient.serial),
         "serial_hex": f"{recipient.serial:x}",
         "emails": list(recipient.emails),
         "not_before": recipient.not_before.isoformat(),
@@ -113,7 +113,7 @@ def _addressee(one: Addressee) -> dict[str, Any]:
     return {
         "kind": one.kind,
         "issuer": one.issuer,
-        "serial": None if one.serial is None else str(one.serial),
+        "serial": None if one.serial is None else _decimal(one.serial),
         "serial_hex": None if one.serial is None else f"{one.serial:x}",
         "key_identifier": None if one.key_identifier is None else one.key_identifier.hex(),
         "algorithm": one.algorithm,
@@ -121,3 +121,11 @@ def _addressee(one: Addressee) -> dict[str, Any]:
         "certificate": recipient
         and {"subject": recipient.subject, "sha256": recipient.fingerprint},
     }
+
+
+def _decimal(number: int) -> str:
+    """In hex where Python refuses so many digits."""
+    try:
+        return str(number)
+    except ValueError:
+        return f"{number:#x}"

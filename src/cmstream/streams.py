@@ -176,6 +176,7 @@ class Reader(io.RawIOBase):
         super().__init__()
         self._pieces, self._abort = pieces, abort
         self._piece = memoryview(b"")
+        self._failed = False
 
     def readable(self) -> bool:
         """True: it is for reading."""
@@ -183,18 +184,27 @@ class Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fills ``buffer`` with the next octets, at least one unless it is the end. Raises
-        ValueError once it is closed."""
+        ValueError once it is closed, AlreadyFinalized after another exception."""
         if self.closed:
             raise ValueError("this reader is closed")
         out = memoryview(buffer).cast("B")
         while out and not self._piece:
-            piece = next(self._pieces, None)
+            piece = self._next()
             if piece is None:
                 return 0
             self._piece = memoryview(piece)
         count = min(len(out), len(self._piece))
         out[:count], self._piece = self._piece[:count], self._piece[count:]
         return count
+
+    def _next(self) -> bytes | None:
+        if self._failed:  # an end here would be taken for the message's
+            raise AlreadyFinalized("this stream failed before")
+        try:
+            return next(self._pieces, None)
+        except BaseException:
+            self._failed = True
+            raise
 
     def close(self) -> None:
         """Wipes the keys of a message that wasn't read to its end."""

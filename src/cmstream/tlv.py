@@ -29,6 +29,8 @@ MAX_DEPTH = 32
 """Levels of nesting. A certificate in a PKCS #12 file needs about a dozen."""
 MAX_ELEMENTS = 20_000
 """Elements side by side. A certificate list of this length would be 10 MB and more."""
+MAX_FIELDS = 100
+"""Elements of a SEQUENCE whose ASN.1 type names them. The longest types have about ten."""
 MAX_OID_OCTETS = 64
 """Octets of an object identifier. The longest in use have about 20."""
 
@@ -66,15 +68,16 @@ class Tlv(NamedTuple):
         """The content octets, without interpretation."""
         return self.data[self.body : self.stop]
 
-    def children(self) -> tuple[Tlv, ...]:
-        """The elements inside. Raises TlvError if this isn't constructed or they don't fit."""
+    def children(self, most: int = MAX_ELEMENTS) -> tuple[Tlv, ...]:
+        """The elements inside, at most so many. Raises TlvError if this isn't constructed or they
+        don't fit."""
         if not self.tag & CONSTRUCTED:
             raise TlvError(f"tag {self.tag:#04x} can't have elements inside")
         found: list[Tlv] = []
         position = self.body
         while position != self.stop:
-            if len(found) == MAX_ELEMENTS:
-                raise TlvError(f"more than {MAX_ELEMENTS} elements side by side")
+            if len(found) == most:
+                raise TlvError(f"more than {most} elements side by side")
             child = self._child(position)
             found.append(child)
             position = child.end
@@ -87,16 +90,13 @@ class Tlv(NamedTuple):
             # The outer length was all there, so an inner one that passes it is a lie.
             raise TlvError(f"inside tag {self.tag:#04x}: {error}") from error
 
-    def octets(self, depth: int = 0) -> bytes:
+    def octets(self) -> bytes:
         """The value of an OCTET STRING, its segments joined (X.690 section 8.7)."""
         if not self.tag & CONSTRUCTED:
             return self.content
-        if depth == MAX_DEPTH:
-            raise TlvError(f"string segments nested more than {MAX_DEPTH} deep")
-        children = self.children()
-        if any(child.tag & ~CONSTRUCTED != OCTET_STRING for child in children):
-            raise TlvError("a string in segments has something else inside")
-        return b"".join(child.octets(depth + 1) for child in children)
+        parts: list[bytes] = []
+        _join(self.data, self.start, self.end, 0, parts)
+        return b"".join(parts)
 
     def integer(self) -> int:
         """The value of an INTEGER. Raises TlvError if it is empty or longer than need be."""
@@ -136,7 +136,7 @@ class Fields:
     """The elements of a SEQUENCE, taken in order as its ASN.1 type names them."""
 
     def __init__(self, parent: Tlv) -> None:
-        self._left = list(reversed(parent.children()))
+        self._left = list(reversed(parent.children(MAX_FIELDS)))
 
     def take(self, tag: int) -> Tlv:
         """The next element, which must have this tag."""
@@ -227,6 +227,23 @@ def definite(
         part, at = definite(data, at, stop, depth + 1)
         parts.append(part)
     return build(tag, *parts), _behind_end(data, at, stop) if length == _INDEFINITE else stop
+
+
+def _join(data: bytes, position: int, limit: int, depth: int, parts: list[bytes]) -> int:
+    """Adds the octets of a string and of the segments inside to ``parts``; gives where it ends.
+    Looks at each octet once, as :func:`definite` does."""
+    tag, at, length = _header(data, position, limit)
+    if depth and tag & ~CONSTRUCTED != OCTET_STRING:
+        raise TlvError("a string in segments has something else inside")
+    if not tag & CONSTRUCTED:
+        parts.append(data[at : at + length])
+        return at + length
+    if depth == MAX_DEPTH:
+        raise TlvError(f"string segments nested more than {MAX_DEPTH} deep")
+    stop = limit if length == _INDEFINITE else at + length
+    while at != stop and not (length == _INDEFINITE and data[at] == _END_OF_CONTENTS):
+        at = _join(data, at, stop, depth + 1, parts)
+    return _behind_end(data, at, stop) if length == _INDEFINITE else stop
 
 
 def _behind_end(data: bytes, position: int, limit: int) -> int:

@@ -81,9 +81,10 @@ def _by_password(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
 ) -> bytes | None:
     """Raises NoRecipientError where no password is given, or none is asked for."""
-    infos = [info for info in envelope.recipients() if info.kind == Password.kind]
     passwords = [one for one in identities if isinstance(one, Password)]
-    if not infos or not passwords:
+    every = envelope.recipients() if passwords else ()
+    infos = [info for info in every if info.kind == Password.kind]
+    if not infos:
         raise _no_recipient(envelope, identities)
     found = [archive.unwrap_password(one, infos, key_len) for one in passwords]
     return next((key for key in found if key is not None), None)
