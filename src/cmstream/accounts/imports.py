@@ -1,0 +1,114 @@
+"""An upload: read, tried out and judged as a whole, before anything of it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..certificates import Problem, SetAside, read_certificates
+from ..cms import Recipients
+from ..errors import RecipientError
+from ..policy import Policy
+from .account import Examined, ImportReport
+from .addresses import canonical
+from .errors import ImportRefused, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..certificates import CertificateFile, Recipient
+    from .account import Account, State
+
+MAX_OCTETS = 64 << 10
+"""Octets of an upload at most."""
+
+
+class Upload(NamedTuple):
+    """A file that could be read, and those of its certificates that mail can be sealed to."""
+
+    recipients: tuple[Recipient, ...]
+    set_aside: tuple[SetAside, ...]
+    private_key_ignored: bool
+
+
+def read(data: bytes, password: str | bytes | None = None) -> Upload:
+    """Read a file and try each certificate. Raises ImportRefused ``too-large`` before it is
+    parsed, ``unusable-recipient``; CertificateError."""
+    if len(data) > MAX_OCTETS:
+        message = f"the file has {len(data)} octets, and {MAX_OCTETS} are taken at most"
+        raise ImportRefused("too-large", f"{message}: send the certificate alone")
+    found = read_certificates(data, password=password)
+    usable, unusable = _tried(found)
+    return Upload(usable, (*found.set_aside, *unusable), found.private_key_ignored)
+
+
+def _tried(found: CertificateFile) -> tuple[tuple[Recipient, ...], list[SetAside]]:
+    usable, aside = [], []
+    for one in found.recipients:
+        try:
+            Recipients([one]).wrap(_ANY_KEY, _SILENT)
+        except RecipientError as error:
+            aside.append(SetAside(one.subject, one.fingerprint, one.der, f"{error}."))
+        else:
+            usable.append(one)
+    if not usable:
+        raise ImportRefused("unusable-recipient", aside[0].reason.removesuffix("."))
+    return tuple(usable), aside
+
+
+_ANY_KEY = bytes(32)
+_SILENT = Policy(cipher="auto", warn=frozenset())
+
+
+def report(upload: Upload, account: Account, states: Mapping[str, State]) -> ImportReport:
+    """What an upload means for an account that has certificates in these states already."""
+    return ImportReport(
+        account=account.address,
+        certificates=tuple(
+            Examined(one, (*one.problems(), *_mismatch(one, account)), states.get(one.fingerprint))
+            for one in upload.recipients
+        ),
+        set_aside=upload.set_aside,
+        private_key_ignored=upload.private_key_ignored,
+    )
+
+
+def _mismatch(found: Recipient, account: Account) -> Sequence[Problem]:
+    """A certificate that names no address at all has another problem, ``no-email``."""
+    names = [name for name in map(_canonical, found.emails) if name]
+    if not found.emails or any(matches(name, account) for name in names):
+        return ()
+    theirs = ", ".join(found.emails[:5])
+    message = f"The certificate is for {theirs}, not for {account.address}."
+    return (Problem("address-mismatch", message),)
+
+
+def matches(address: str, account: Account) -> bool:
+    """Whether an address in canonical form is the account's own, an alias, or in its domains."""
+    own = {account.address, *account.aliases}
+    return address in own or address.rpartition("@")[2] in account.domains
+
+
+def _canonical(address: str) -> str | None:
+    try:
+        return canonical(address)
+    except Invalid:
+        return None
+
+
+def require_confirmation(found: ImportReport, *, confirmed: bool) -> None:
+    """Raises ImportRefused ``address-mismatch`` with all its sentences."""
+    if found.needs_confirmation and not confirmed:
+        sentences = [
+            str(problem)
+            for one in found.certificates
+            for problem in one.problems
+            if problem.code == "address-mismatch"
+        ]
+        message = f"{' '.join(sentences)} Confirm it if that is right"
+        raise ImportRefused("address-mismatch", message)
+
+
+def saved(found: ImportReport, *, retired: tuple[str, ...]) -> ImportReport:
+    """The same report, when it has been done."""
+    return replace(found, retired=retired, saved=True)

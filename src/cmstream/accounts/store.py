@@ -1,0 +1,487 @@
+"""The store of accounts: each change is one transaction with its audit entry."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import delete, insert, select, update
+
+from . import audit, imports, rows, tables, values
+from .account import SWITCHES
+from .addresses import canonical
+from .database import create_database, open_database
+from .errors import AccessDenied, Conflict, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from sqlalchemy import Connection
+    from typing_extensions import Self
+
+    from .account import (
+        Account,
+        Actor,
+        AuditEntry,
+        Examined,
+        ImportReport,
+        State,
+        StoredCertificate,
+    )
+    from .database import Database
+
+
+def open_store(url: str, *, notify: Sequence[str] = ()) -> Store:
+    """The store at a database's URL, such as ``sqlite:////var/lib/cmstream/accounts.sqlite3`` or
+    ``postgresql://user@host/name``. It never creates or upgrades one. ``notify``: the mail
+    command, such as ``["sendmail", "-t", "-i"]``, that tells owners what others changed.
+
+    Raises StoreUnavailable: ``no-database``, ``not-migrated``, ``newer-database``,
+    ``unsupported-database``, ``store-unavailable``.
+    """
+    return Store(open_database(url), notify=notify)
+
+
+def create_store(url: str, *, notify: Sequence[str] = ()) -> Store:
+    """The same, but created where it is missing and upgraded where it is old. Raises
+    StoreUnavailable."""
+    return Store(create_database(url), notify=notify)
+
+
+class _Change(NamedTuple):
+    """A transaction under way, who makes it, and what it has written to the audit log."""
+
+    connection: Connection
+    by: Actor
+    entries: list[AuditEntry]
+
+    def record(
+        self, action: str, account: Account | None = None, *, fingerprint: str | None = None,
+        **detail: object,
+    ) -> None:  # fmt: skip
+        which = None if account is None else (account.id, account.address)
+        self.entries.append(
+            audit.record(
+                self.connection, self.by, action, account=which, fingerprint=fingerprint, **detail
+            )
+        )
+
+
+class Store:
+    """Accounts, their certificates and the server's switches, for several threads and processes.
+
+    A context manager that closes its database. ``by`` is who makes a change, for the audit log;
+    the caller has checked that they may. Every method raises StoreUnavailable if the database
+    can't be used, NotFound ``no-such-account`` for an address without an account, and Invalid
+    ``invalid-address`` for what is none.
+    """
+
+    def __init__(self, database: Database, *, notify: Sequence[str] = ()) -> None:
+        self.database = database
+        self._notify = tuple(notify)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the database's connections. Whatever is asked later raises
+        StoreUnavailable."""
+        self.database.close()
+
+    @contextmanager
+    def _change(self, by: Actor) -> Iterator[_Change]:
+        """A transaction; when it is committed, the owner is told of what others did."""
+        with self.database.write() as connection:
+            change = _Change(connection, by, [])
+            yield change
+        audit.mail(self._notify, change.entries)
+
+    # --- accounts ------------------------------------------------------------------------
+
+    def account(self, address: str) -> Account:
+        """The account of exactly this address (an alias isn't one)."""
+        with self.database.read() as connection:
+            return rows.account(connection, canonical(address))
+
+    def accounts(
+        self,
+        search: str = "",
+        *,
+        expiring_before: datetime | None = None,
+        unprotected: bool = False,
+        after: str = "",
+        limit: int | None = None,
+    ) -> list[Account]:
+        """Accounts in the order of their addresses. ``search``: a part of an address, alias,
+        domain, or of a certificate's subject, description or fingerprint. ``expiring_before``:
+        those whose last active certificate expires before it. ``unprotected``: those without
+        cipher or active certificate. ``after`` and ``limit``: the page that follows an address."""
+        with self.database.read() as connection:
+            return rows.accounts(
+                connection,
+                search=values.text(search, "invalid-setting", "what is searched for"),
+                expiring_before=expiring_before,
+                unprotected=unprotected,
+                after=after,
+                limit=limit,
+            )
+
+    def add_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
+        """A new account, with the settings of :meth:`change_account`; encryption is off unless
+        ``cipher`` is given. Raises Conflict ``address-taken``, ``domain-taken``; Invalid;
+        AccessDenied if an owner does it."""
+        _administrator(by)
+        wanted = values.settings(settings)
+        aliases, domains = wanted.pop("aliases", ()), wanted.pop("domains", ())
+        name = canonical(address)
+        columns = values.DEFAULTS | wanted
+        with self._change(by) as change:
+            _free(change.connection, [name])
+            change.connection.execute(
+                insert(tables.accounts).values(
+                    address=name, created_at=datetime.now(timezone.utc), **values.stored(columns)
+                )
+            )
+            account = rows.account(change.connection, name)
+            change.record("add-account", account, **columns)
+            _replace_names(change, account, aliases=aliases, domains=domains)
+            return rows.account(change.connection, name)
+
+    def change_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
+        """Change some settings: ``cipher`` (None: off), ``encrypt_on_append``, ``when_unusable``,
+        ``clients``, ``aliases``, ``domains``; a list replaces the one before.
+
+        Raises Conflict ``address-taken``, ``domain-taken``; Invalid ``invalid-setting``,
+        ``invalid-address``, ``invalid-domain``; AccessDenied ``forbidden`` if an owner changes
+        aliases or domains, since that is a claim to other people's mail.
+        """
+        wanted = values.settings(settings)
+        if wanted.keys() & {"aliases", "domains"}:
+            _administrator(by)
+        names = {name: wanted.pop(name, None) for name in ("aliases", "domains")}
+        with self._change(by) as change:
+            account = rows.account(change.connection, canonical(address))
+            new = {name: value for name, value in wanted.items() if value != getattr(account, name)}
+            if new:
+                where = tables.accounts.c.id == account.id
+                change.connection.execute(
+                    update(tables.accounts).where(where).values(**values.stored(new))
+                )
+                old = {name: getattr(account, name) for name in new}
+                change.record("change-account", account, old=old, new=new)
+            _replace_names(change, account, **names)
+            return rows.account(change.connection, account.address)
+
+    def remove_account(self, address: str, *, by: Actor) -> None:
+        """Remove an account with its certificates and its owners' access; the audit log keeps
+        what was done to it. Mail to it is then not sealed any more."""
+        _administrator(by)
+        with self._change(by) as change:
+            account = rows.account(change.connection, canonical(address))
+            change.connection.execute(
+                delete(tables.accounts).where(tables.accounts.c.id == account.id)
+            )
+            change.record("remove-account", account)
+
+    # --- certificates --------------------------------------------------------------------
+
+    def certificates(self, address: str) -> list[StoredCertificate]:
+        """The account's certificates, the active ones first, in the order they came."""
+        with self.database.read() as connection:
+            return rows.certificates(connection, rows.account(connection, canonical(address)))
+
+    def certificate(self, address: str, fingerprint: str) -> StoredCertificate:
+        """One of them, by its SHA-256 in hex. Raises NotFound ``no-such-certificate``."""
+        with self.database.read() as connection:
+            account = rows.account(connection, canonical(address))
+            return rows.certificate(connection, account, values.fingerprint(fingerprint))
+
+    def preview(
+        self, address: str, data: bytes, password: str | bytes | None = None
+    ) -> ImportReport:
+        """What an import of this file would do; nothing is stored.
+
+        Raises ImportRefused ``too-large``, ``unusable-recipient``; CertificateError with the
+        codes of :func:`~cmstream.read_certificates`.
+        """
+        upload = imports.read(data, password)
+        with self.database.read() as connection:
+            return self._examine(connection, address, upload)
+
+    def _examine(
+        self, connection: Connection, address: str, upload: imports.Upload
+    ) -> ImportReport:
+        account = rows.account(connection, canonical(address))
+        states = {one.fingerprint: one.state for one in rows.certificates(connection, account)}
+        return imports.report(upload, account, states)
+
+    def import_certificates(
+        self,
+        address: str,
+        data: bytes,
+        *,
+        password: str | bytes | None = None,
+        by: Actor,
+        confirm_mismatch: bool = False,
+        description: str = "",
+        retire_others: bool = False,
+    ) -> ImportReport:
+        """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most.
+
+        Everything is read and tried before anything is stored, and stored in one transaction.
+        ``confirm_mismatch``: also those for another address. ``retire_others``: the account's
+        other certificates are retired by the same transaction. A private key in the file and
+        ``password`` are forgotten.
+
+        Raises as :meth:`preview` does, and ImportRefused ``address-mismatch``.
+        """
+        upload = imports.read(data, password)
+        words = values.text(description, "invalid-setting", "a description")
+        with self._change(by) as change:
+            found = self._examine(change.connection, address, upload)
+            imports.require_confirmation(found, confirmed=confirm_mismatch)
+            account = rows.account(change.connection, found.account)
+            for one in found.certificates:
+                _take(change, account, one, words)
+            taken = {one.recipient.fingerprint for one in found.certificates}
+            others = _others(change, account, taken) if retire_others else ()
+        return imports.saved(found, retired=others)
+
+    def describe_certificate(
+        self, address: str, fingerprint: str, description: str, *, by: Actor
+    ) -> StoredCertificate:
+        """Give a certificate another description. Raises NotFound ``no-such-certificate``."""
+        words = values.text(description, "invalid-setting", "a description")
+        with self._change(by) as change:
+            account, held = _held(change, address, fingerprint)
+            if held.description != words:
+                _update(change, account, held.fingerprint, description=words)
+                change.record(
+                    "describe-certificate",
+                    account,
+                    fingerprint=held.fingerprint,
+                    old=held.description,
+                    new=words,
+                )
+            return rows.certificate(change.connection, account, held.fingerprint)
+
+    def retire_certificate(self, address: str, fingerprint: str, *, by: Actor) -> StoredCertificate:
+        """Don't use a certificate any more, and keep it. Raises NotFound
+        ``no-such-certificate``, Conflict ``last-certificate`` while the account's encryption is
+        on and no other is active."""
+        return self._set_state(address, fingerprint, "retired", by)
+
+    def activate_certificate(
+        self, address: str, fingerprint: str, *, by: Actor
+    ) -> StoredCertificate:
+        """Use a retired certificate again. Raises NotFound ``no-such-certificate``."""
+        return self._set_state(address, fingerprint, "active", by)
+
+    def _set_state(
+        self, address: str, fingerprint: str, state: State, by: Actor
+    ) -> StoredCertificate:
+        with self._change(by) as change:
+            account, held = _held(change, address, fingerprint)
+            if held.state != state:
+                if state == "retired":
+                    _not_the_last(account, held)
+                _update(change, account, held.fingerprint, state=state)
+                action = "retire-certificate" if state == "retired" else "activate-certificate"
+                change.record(action, account, fingerprint=held.fingerprint)
+            return rows.certificate(change.connection, account, held.fingerprint)
+
+    def delete_certificate(self, address: str, fingerprint: str, *, by: Actor) -> None:
+        """Forget a certificate. Raises as :meth:`retire_certificate` does."""
+        with self._change(by) as change:
+            account, held = _held(change, address, fingerprint)
+            _not_the_last(account, held)
+            change.connection.execute(
+                delete(tables.certificates).where(*_which(account, held.fingerprint))
+            )
+            change.record("delete-certificate", account, fingerprint=held.fingerprint)
+
+    # --- the server's switches and the audit log -----------------------------------------
+
+    def switches(self) -> dict[str, str]:
+        """The server-wide switches (:data:`~cmstream.accounts.SWITCHES`) as they are now."""
+        with self.database.read() as connection:
+            return rows.switches(connection)
+
+    def set_switch(self, name: str, value: str, *, by: Actor) -> None:
+        """Set a switch. Raises Invalid ``invalid-setting`` for a name or value that isn't in
+        :data:`~cmstream.accounts.SWITCHES`, AccessDenied if an owner does it."""
+        _administrator(by)
+        if value not in SWITCHES.get(name, ()):
+            known = "; ".join(f"{one}: {', '.join(map(repr, SWITCHES[one]))}" for one in SWITCHES)
+            raise Invalid("invalid-setting", f"there is no switch {name}={value!r} ({known})")
+        with self._change(by) as change:
+            old = rows.switches(change.connection)[name]
+            if old != value:
+                where = tables.switches.c.name == name
+                change.connection.execute(delete(tables.switches).where(where))
+                change.connection.execute(insert(tables.switches).values(name=name, value=value))
+                change.record("set-switch", switch=name, old=old, new=value)
+
+    def audit(
+        self,
+        address: str | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 100,
+        unacknowledged: bool = False,
+    ) -> list[AuditEntry]:
+        """The audit log, the newest entry first: everything, or what bears on an address (which
+        may be gone). ``before``: only entries with a smaller number. ``unacknowledged``: only
+        what others changed and the owner hasn't seen."""
+        name = None if address is None else canonical(address)
+        with self.database.read() as connection:
+            return audit.entries(
+                connection,
+                address=name,
+                before=before,
+                limit=limit,
+                unacknowledged=unacknowledged,
+            )
+
+    def acknowledge(self, entry: int, *, by: Actor, address: str | None = None) -> AuditEntry:
+        """The owner has seen a change that somebody else made. ``address``: their account.
+
+        Raises NotFound ``no-such-entry``, Conflict ``already-acknowledged``, AccessDenied
+        ``forbidden`` for anybody but an owner.
+        """
+        name = None if address is None else canonical(address)
+        with self.database.write(counted=False) as connection:
+            return audit.acknowledge(connection, entry, by=by, address=name)
+
+
+def _administrator(by: Actor) -> None:
+    if by.role == "owner":
+        raise AccessDenied("forbidden", "that is for administrators")
+
+
+def _free(connection: Connection, names: Sequence[str], but: int | None = None) -> None:
+    """Refuses an address that another account has, as its own or as an alias."""
+    for table, column in (
+        (tables.accounts, tables.accounts.c.id),
+        (tables.aliases, tables.aliases.c.account_id),
+    ):
+        query = select(table.c.address).where(table.c.address.in_(names))
+        taken = connection.execute(query if but is None else query.where(column != but)).scalars()
+        for name in taken:
+            raise Conflict("address-taken", f"{name} belongs to another account")
+
+
+def _replace_names(
+    change: _Change,
+    account: Account,
+    *,
+    aliases: Sequence[str] | None,
+    domains: Sequence[str] | None,
+) -> None:
+    if aliases is not None:
+        names = tuple(name for name in aliases if name != account.address)
+        _free(change.connection, names, but=account.id)
+        _replace(change, account, "aliases", names)
+    if domains is not None:
+        held = tables.domains.c
+        query = select(held.domain).where(held.domain.in_(domains), held.account_id != account.id)
+        for name in change.connection.execute(query).scalars():
+            raise Conflict("domain-taken", f"{name} belongs to another account")
+        _replace(change, account, "domains", tuple(domains))
+
+
+def _replace(change: _Change, account: Account, kind: str, names: tuple[str, ...]) -> None:
+    table = tables.metadata.tables[kind]
+    column = next(iter(table.primary_key)).name
+    old, new = getattr(account, kind), tuple(sorted(set(names)))
+    if old == new:
+        return
+    change.connection.execute(delete(table).where(table.c.account_id == account.id))
+    if new:
+        values = [{column: name, "account_id": account.id} for name in new]
+        change.connection.execute(insert(table), values)
+    change.record("change-account", account, old={kind: old}, new={kind: new})
+
+
+def _held(change: _Change, address: str, fingerprint: str) -> tuple[Account, StoredCertificate]:
+    account = rows.account(change.connection, canonical(address))
+    held = rows.certificate(change.connection, account, values.fingerprint(fingerprint))
+    return account, held
+
+
+def _which(account: Account, fingerprint: str) -> tuple[Any, ...]:
+    held = tables.certificates.c
+    return held.account_id == account.id, held.fingerprint == fingerprint
+
+
+def _update(change: _Change, account: Account, fingerprint: str, **columns: object) -> None:
+    change.connection.execute(
+        update(tables.certificates).where(*_which(account, fingerprint)).values(**columns)
+    )
+
+
+def _not_the_last(account: Account, held: StoredCertificate) -> None:
+    """Mail would be refused from now on, or stored in the clear."""
+    if account.cipher is not None and held.state == "active" and account.active == 1:
+        raise Conflict(
+            "last-certificate",
+            "it is the only active certificate: import the new one first, or switch off the"
+            " account's encryption",
+        )
+
+
+def _take(change: _Change, account: Account, one: Examined, description: str) -> None:
+    """Store a certificate, or activate the one that is there."""
+    found = one.recipient
+    mismatch = any(problem.code == "address-mismatch" for problem in one.problems)
+    if one.known == "active":
+        return
+    if one.known == "retired":
+        _update(change, account, found.fingerprint, state="active", mismatch_confirmed=mismatch)
+        change.record("activate-certificate", account, fingerprint=found.fingerprint)
+        return
+    change.connection.execute(
+        insert(tables.certificates).values(
+            account_id=account.id,
+            fingerprint=found.fingerprint,
+            der=found.der,
+            description=description,
+            state="active",
+            mismatch_confirmed=mismatch,
+            not_after=found.not_after,
+            subject=found.subject,
+            added_at=datetime.now(timezone.utc),
+            added_by=change.by.name,
+        )
+    )
+    problems = [problem.code for problem in one.problems]
+    change.record(
+        "import-certificate",
+        account,
+        fingerprint=found.fingerprint,
+        subject=found.subject,
+        problems=problems,
+    )
+
+
+def _others(change: _Change, account: Account, taken: set[str]) -> tuple[str, ...]:
+    """Retire all but those taken."""
+    active = [
+        one.fingerprint
+        for one in rows.certificates(change.connection, account)
+        if one.state == "active" and one.fingerprint not in taken
+    ]
+    for fingerprint in active:
+        _update(change, account, fingerprint, state="retired")
+        change.record("retire-certificate", account, fingerprint=fingerprint)
+    return tuple(active)
