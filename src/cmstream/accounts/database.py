@@ -130,9 +130,9 @@ def create_database(url: str) -> Database:
         with unavailable(address.render_as_string()):
             if engine.name == "sqlite":
                 _create_file(Path(address.database or ""), engine)
-            with engine.connect().execution_options(writes=True) as connection:
-                with connection.begin():
-                    _upgrade(connection, address.render_as_string())
+            writing = engine.execution_options(writes=True)
+            with writing.begin() as connection:
+                _upgrade(connection, address.render_as_string())
     finally:
         engine.dispose()
     return open_database(url)

@@ -41,9 +41,16 @@ class Invalid(AccountsError, ValueError):
     ``invalid-setting``, ``invalid-name``, ``invalid-password``."""
 
 
+class WeakPassword(AccountsError, ValueError):
+    """A new password that would soon be guessed. Code: ``weak-password``."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("weak-password", message)
+
+
 class ImportRefused(AccountsError):
-    """An upload that isn't taken as it is. Codes: ``too-large``; ``address-mismatch``, which goes
-    away when the person confirms. A file that can't be read raises
+    """An upload that isn't taken as it is. Codes: ``too-large``, ``unusable-recipient``;
+    ``address-mismatch``, which goes away when the person confirms. A file that can't be read raises
     :class:`~cmstream.CertificateError` with the code of the reader."""
 
 

@@ -43,17 +43,25 @@ def read(data: bytes, password: str | bytes | None = None) -> Upload:
 
 
 def _tried(found: CertificateFile) -> tuple[tuple[Recipient, ...], list[SetAside]]:
-    usable, aside = [], []
-    for one in found.recipients:
-        try:
-            Recipients([one]).wrap(_ANY_KEY, _SILENT)
-        except RecipientError as error:
-            aside.append(SetAside(one.subject, one.fingerprint, one.der, f"{error}."))
-        else:
-            usable.append(one)
+    failures = {one: _failure(one) for one in found.recipients}
+    usable = tuple(one for one, reason in failures.items() if not reason)
+    aside = [
+        SetAside(one.subject, one.fingerprint, one.der, f"{reason}.")
+        for one, reason in failures.items()
+        if reason
+    ]
     if not usable:
-        raise ImportRefused("unusable-recipient", aside[0].reason.removesuffix("."))
-    return tuple(usable), aside
+        raise ImportRefused("unusable-recipient", next(iter(failures.values())))
+    return usable, aside
+
+
+def _failure(one: Recipient) -> str:
+    """Why no mail can be sealed to a certificate that could be read, or ""."""
+    try:
+        Recipients([one]).wrap(_ANY_KEY, _SILENT)
+    except RecipientError as error:
+        return str(error)
+    return ""
 
 
 _ANY_KEY = bytes(32)

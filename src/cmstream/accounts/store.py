@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
-
-from . import audit, imports, rows, tables, values
+from . import audit, imports, rows, values
 from .account import SWITCHES
 from .addresses import canonical
+from .change import Change
 from .database import create_database, open_database
 from .errors import AccessDenied, Conflict, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from sqlalchemy import Connection
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
         Account,
         Actor,
         AuditEntry,
-        Examined,
         ImportReport,
         State,
         StoredCertificate,
@@ -48,25 +46,6 @@ def create_store(url: str, *, notify: Sequence[str] = ()) -> Store:
     """The same, but created where it is missing and upgraded where it is old. Raises
     StoreUnavailable."""
     return Store(create_database(url), notify=notify)
-
-
-class _Change(NamedTuple):
-    """A transaction under way, who makes it, and what it has written to the audit log."""
-
-    connection: Connection
-    by: Actor
-    entries: list[AuditEntry]
-
-    def record(
-        self, action: str, account: Account | None = None, *, fingerprint: str | None = None,
-        **detail: object,
-    ) -> None:  # fmt: skip
-        which = None if account is None else (account.id, account.address)
-        self.entries.append(
-            audit.record(
-                self.connection, self.by, action, account=which, fingerprint=fingerprint, **detail
-            )
-        )
 
 
 class Store:
@@ -99,10 +78,10 @@ class Store:
         self.database.close()
 
     @contextmanager
-    def _change(self, by: Actor) -> Iterator[_Change]:
+    def _change(self, by: Actor) -> Iterator[Change]:
         """A transaction; when it is committed, the owner is told of what others did."""
         with self.database.write() as connection:
-            change = _Change(connection, by, [])
+            change = Change(connection, by, [])
             yield change
         audit.mail(self._notify, change.entries)
 
@@ -142,20 +121,11 @@ class Store:
         AccessDenied if an owner does it."""
         _administrator(by)
         wanted = values.settings(settings)
-        aliases, domains = wanted.pop("aliases", ()), wanted.pop("domains", ())
         name = canonical(address)
-        columns = values.DEFAULTS | wanted
         with self._change(by) as change:
-            _free(change.connection, [name])
-            change.connection.execute(
-                insert(tables.accounts).values(
-                    address=name, created_at=datetime.now(timezone.utc), **values.stored(columns)
-                )
-            )
-            account = rows.account(change.connection, name)
-            change.record("add-account", account, **columns)
-            _replace_names(change, account, aliases=aliases, domains=domains)
-            return rows.account(change.connection, name)
+            change.settle(account := change.add(name, values.DEFAULTS), wanted)
+            change.record("add-account", account, **values.DEFAULTS | wanted)
+            return change.account(name)
 
     def change_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
         """Change some settings: ``cipher`` (None: off), ``encrypt_on_append``, ``when_unusable``,
@@ -168,29 +138,21 @@ class Store:
         wanted = values.settings(settings)
         if wanted.keys() & {"aliases", "domains"}:
             _administrator(by)
-        names = {name: wanted.pop(name, None) for name in ("aliases", "domains")}
         with self._change(by) as change:
-            account = rows.account(change.connection, canonical(address))
-            new = {name: value for name, value in wanted.items() if value != getattr(account, name)}
+            account = change.account(address)
+            new = change.settle(account, wanted)
             if new:
-                where = tables.accounts.c.id == account.id
-                change.connection.execute(
-                    update(tables.accounts).where(where).values(**values.stored(new))
-                )
                 old = {name: getattr(account, name) for name in new}
                 change.record("change-account", account, old=old, new=new)
-            _replace_names(change, account, **names)
-            return rows.account(change.connection, account.address)
+            return change.account(address)
 
     def remove_account(self, address: str, *, by: Actor) -> None:
         """Remove an account with its certificates and its owners' access; the audit log keeps
         what was done to it. Mail to it is then not sealed any more."""
         _administrator(by)
         with self._change(by) as change:
-            account = rows.account(change.connection, canonical(address))
-            change.connection.execute(
-                delete(tables.accounts).where(tables.accounts.c.id == account.id)
-            )
+            account = change.account(address)
+            change.remove(account)
             change.record("remove-account", account)
 
     # --- certificates --------------------------------------------------------------------
@@ -250,11 +212,11 @@ class Store:
         with self._change(by) as change:
             found = self._examine(change.connection, address, upload)
             imports.require_confirmation(found, confirmed=confirm_mismatch)
-            account = rows.account(change.connection, found.account)
+            account = change.account(found.account)
             for one in found.certificates:
-                _take(change, account, one, words)
+                change.take(account, one, words)
             taken = {one.recipient.fingerprint for one in found.certificates}
-            others = _others(change, account, taken) if retire_others else ()
+            others = change.retire_all_but(account, taken) if retire_others else ()
         return imports.saved(found, retired=others)
 
     def describe_certificate(
@@ -263,9 +225,9 @@ class Store:
         """Give a certificate another description. Raises NotFound ``no-such-certificate``."""
         words = values.text(description, "invalid-setting", "a description")
         with self._change(by) as change:
-            account, held = _held(change, address, fingerprint)
+            account, held = change.held(address, fingerprint)
             if held.description != words:
-                _update(change, account, held.fingerprint, description=words)
+                change.update(account, held.fingerprint, description=words)
                 change.record(
                     "describe-certificate",
                     account,
@@ -291,11 +253,11 @@ class Store:
         self, address: str, fingerprint: str, state: State, by: Actor
     ) -> StoredCertificate:
         with self._change(by) as change:
-            account, held = _held(change, address, fingerprint)
+            account, held = change.held(address, fingerprint)
             if held.state != state:
                 if state == "retired":
                     _not_the_last(account, held)
-                _update(change, account, held.fingerprint, state=state)
+                change.update(account, held.fingerprint, state=state)
                 action = "retire-certificate" if state == "retired" else "activate-certificate"
                 change.record(action, account, fingerprint=held.fingerprint)
             return rows.certificate(change.connection, account, held.fingerprint)
@@ -303,11 +265,9 @@ class Store:
     def delete_certificate(self, address: str, fingerprint: str, *, by: Actor) -> None:
         """Forget a certificate. Raises as :meth:`retire_certificate` does."""
         with self._change(by) as change:
-            account, held = _held(change, address, fingerprint)
+            account, held = change.held(address, fingerprint)
             _not_the_last(account, held)
-            change.connection.execute(
-                delete(tables.certificates).where(*_which(account, held.fingerprint))
-            )
+            change.forget(account, held.fingerprint)
             change.record("delete-certificate", account, fingerprint=held.fingerprint)
 
     # --- the server's switches and the audit log -----------------------------------------
@@ -327,9 +287,7 @@ class Store:
         with self._change(by) as change:
             old = rows.switches(change.connection)[name]
             if old != value:
-                where = tables.switches.c.name == name
-                change.connection.execute(delete(tables.switches).where(where))
-                change.connection.execute(insert(tables.switches).values(name=name, value=value))
+                change.switch(name, value)
                 change.record("set-switch", switch=name, old=old, new=value)
 
     def audit(
@@ -369,67 +327,6 @@ def _administrator(by: Actor) -> None:
         raise AccessDenied("forbidden", "that is for administrators")
 
 
-def _free(connection: Connection, names: Sequence[str], but: int | None = None) -> None:
-    """Refuses an address that another account has, as its own or as an alias."""
-    for table, column in (
-        (tables.accounts, tables.accounts.c.id),
-        (tables.aliases, tables.aliases.c.account_id),
-    ):
-        query = select(table.c.address).where(table.c.address.in_(names))
-        taken = connection.execute(query if but is None else query.where(column != but)).scalars()
-        for name in taken:
-            raise Conflict("address-taken", f"{name} belongs to another account")
-
-
-def _replace_names(
-    change: _Change,
-    account: Account,
-    *,
-    aliases: Sequence[str] | None,
-    domains: Sequence[str] | None,
-) -> None:
-    if aliases is not None:
-        names = tuple(name for name in aliases if name != account.address)
-        _free(change.connection, names, but=account.id)
-        _replace(change, account, "aliases", names)
-    if domains is not None:
-        held = tables.domains.c
-        query = select(held.domain).where(held.domain.in_(domains), held.account_id != account.id)
-        for name in change.connection.execute(query).scalars():
-            raise Conflict("domain-taken", f"{name} belongs to another account")
-        _replace(change, account, "domains", tuple(domains))
-
-
-def _replace(change: _Change, account: Account, kind: str, names: tuple[str, ...]) -> None:
-    table = tables.metadata.tables[kind]
-    column = next(iter(table.primary_key)).name
-    old, new = getattr(account, kind), tuple(sorted(set(names)))
-    if old == new:
-        return
-    change.connection.execute(delete(table).where(table.c.account_id == account.id))
-    if new:
-        values = [{column: name, "account_id": account.id} for name in new]
-        change.connection.execute(insert(table), values)
-    change.record("change-account", account, old={kind: old}, new={kind: new})
-
-
-def _held(change: _Change, address: str, fingerprint: str) -> tuple[Account, StoredCertificate]:
-    account = rows.account(change.connection, canonical(address))
-    held = rows.certificate(change.connection, account, values.fingerprint(fingerprint))
-    return account, held
-
-
-def _which(account: Account, fingerprint: str) -> tuple[Any, ...]:
-    held = tables.certificates.c
-    return held.account_id == account.id, held.fingerprint == fingerprint
-
-
-def _update(change: _Change, account: Account, fingerprint: str, **columns: object) -> None:
-    change.connection.execute(
-        update(tables.certificates).where(*_which(account, fingerprint)).values(**columns)
-    )
-
-
 def _not_the_last(account: Account, held: StoredCertificate) -> None:
     """Mail would be refused from now on, or stored in the clear."""
     if account.cipher is not None and held.state == "active" and account.active == 1:
@@ -438,50 +335,3 @@ def _not_the_last(account: Account, held: StoredCertificate) -> None:
             "it is the only active certificate: import the new one first, or switch off the"
             " account's encryption",
         )
-
-
-def _take(change: _Change, account: Account, one: Examined, description: str) -> None:
-    """Store a certificate, or activate the one that is there."""
-    found = one.recipient
-    mismatch = any(problem.code == "address-mismatch" for problem in one.problems)
-    if one.known == "active":
-        return
-    if one.known == "retired":
-        _update(change, account, found.fingerprint, state="active", mismatch_confirmed=mismatch)
-        change.record("activate-certificate", account, fingerprint=found.fingerprint)
-        return
-    change.connection.execute(
-        insert(tables.certificates).values(
-            account_id=account.id,
-            fingerprint=found.fingerprint,
-            der=found.der,
-            description=description,
-            state="active",
-            mismatch_confirmed=mismatch,
-            not_after=found.not_after,
-            subject=found.subject,
-            added_at=datetime.now(timezone.utc),
-            added_by=change.by.name,
-        )
-    )
-    problems = [problem.code for problem in one.problems]
-    change.record(
-        "import-certificate",
-        account,
-        fingerprint=found.fingerprint,
-        subject=found.subject,
-        problems=problems,
-    )
-
-
-def _others(change: _Change, account: Account, taken: set[str]) -> tuple[str, ...]:
-    """Retire all but those taken."""
-    active = [
-        one.fingerprint
-        for one in rows.certificates(change.connection, account)
-        if one.state == "active" and one.fingerprint not in taken
-    ]
-    for fingerprint in active:
-        _update(change, account, fingerprint, state="retired")
-        change.record("retire-certificate", account, fingerprint=fingerprint)
-    return tuple(active)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Boolean,
@@ -57,7 +57,7 @@ metadata = MetaData(
     }
 )
 # Numbers of what is gone aren't given out again: the audit log still names them.
-_NUMBERED = {"sqlite_autoincrement": True}
+_NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
 
 
 def _account(*, nullable: bool = False) -> Column[int]:

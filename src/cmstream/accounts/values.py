@@ -96,11 +96,11 @@ def _clients(value: Any) -> tuple[str, ...]:
 
 
 def _aliases(value: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(canonical(one) for one in _list(value, "aliases")))
+    return tuple(sorted({canonical(one) for one in _list(value, "aliases")}))
 
 
 def _domains(value: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(canonical_domain(one) for one in _list(value, "domains")))
+    return tuple(sorted({canonical_domain(one) for one in _list(value, "domains")}))
 
 
 _CHECKS = {

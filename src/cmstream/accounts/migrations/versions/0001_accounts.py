@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0001"
 down_revision = None
 
-_NUMBERED = {"sqlite_autoincrement": True}
+_NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
 
 
 def upgrade() -> None:
@@ -155,12 +157,18 @@ _CHANGED = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in _KEPT)
 _REFUSE = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
 
 _SQLITE = (
-    f"CREATE TRIGGER audit_update BEFORE UPDATE ON audit WHEN {_CHANGED}"
-    f" OR OLD.acknowledged_at IS NOT NULL OR NEW.acknowledged_at IS NULL {_REFUSE}",
+    f"""
+CREATE TRIGGER audit_update BEFORE UPDATE ON audit
+    WHEN {_CHANGED} OR OLD.acknowledged_at IS NOT NULL OR NEW.acknowledged_at IS NULL
+    {_REFUSE}
+""",
     f"CREATE TRIGGER audit_delete BEFORE DELETE ON audit {_REFUSE}",
     # INSERT OR REPLACE deletes without running the trigger above.
-    "CREATE TRIGGER audit_replace BEFORE INSERT ON audit"
-    f" WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id) {_REFUSE}",
+    f"""
+CREATE TRIGGER audit_replace BEFORE INSERT ON audit
+    WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+    {_REFUSE}
+""",  # noqa: S608 - constants
 )
 
 _POSTGRESQL_FUNCTION = """
