@@ -33,7 +33,8 @@ class NotFound(AccountsError):
 
 class Conflict(AccountsError):
     """The store holds something that excludes what was asked. Codes: ``address-taken``,
-    ``domain-taken``, ``name-taken``, ``last-certificate``, ``already-acknowledged``."""
+    ``domain-taken``, ``name-taken``, ``last-certificate``, ``last-administrator``,
+    ``already-acknowledged``."""
 
 
 class Invalid(AccountsError, ValueError):
