@@ -20,6 +20,8 @@ from cmstream.accounts.errors import (
 from cmstream.errors import CmstreamError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
 MEDIA_TYPE = "application/problem+json"
@@ -113,7 +115,11 @@ def problem_of(error: Exception) -> Problem:
 
 
 def answer(request: Request, error: Exception) -> Response:
-    """The problem details for an exception: the application's exception handler."""
+    """The problem details for an exception: the application's exception handler. A page shows
+    them to people, in its own way."""
+    page: Callable[[Problem], Response] | None = request.scope.get("cmstream.page")
+    if page is not None:
+        return page(problem_of(error))
     return problem_of(error).response(request.scope.get("cmstream.request", ""))
 
 
