@@ -11,6 +11,7 @@ from .addresses import canonical
 from .change import Change
 from .database import create_database, open_database
 from .errors import AccessDenied, Conflict, Invalid
+from .lookup import Lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         StoredCertificate,
     )
     from .database import Database
+    from .lookup import Seal
 
 
 def open_store(url: str, *, notify: Sequence[str] = ()) -> Store:
@@ -59,6 +61,7 @@ class Store:
 
     def __init__(self, database: Database, *, notify: Sequence[str] = ()) -> None:
         self.database = database
+        self._lookups = Lookups(database)
         self._notify = tuple(notify)
 
     def __enter__(self) -> Self:
@@ -83,7 +86,14 @@ class Store:
         with self.database.write() as connection:
             change = Change(connection, by, [])
             yield change
+        self._lookups.expire()
         audit.mail(self._notify, change.entries)
+
+    def seal_for(self, address: str, *, appended: bool = False) -> Seal:
+        """How mail for an address is sealed, or why it is left: from a cache, never more than a
+        second behind the database. ``appended``: a mail program puts the message into the mailbox
+        itself. Raises UnusableAccount, StoreUnavailable, Invalid ``invalid-address``."""
+        return self._lookups.seal_for(address, appended=appended)
 
     # --- accounts ------------------------------------------------------------------------
 
