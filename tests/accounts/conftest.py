@@ -58,15 +58,15 @@ def empty_url(kind, request, tmp_path):
 
 
 @pytest.fixture
-def url(kind, request, tmp_path):
+def url(kind, request):
     """The URL of a store that was created and holds nothing."""
-    template = request.getfixturevalue(f"_{kind}_template")
     if kind == "sqlite":
-        path = tmp_path / "accounts.sqlite3"
-        shutil.copyfile(template, path)
-        return f"sqlite:///{path}"
+        yield request.getfixturevalue("sqlite_url")
+        return
     server = request.getfixturevalue("postgresql")
-    return server.url(server.new(template))
+    database = request.getfixturevalue("_postgresql_template")
+    yield server.url(database)
+    server.empty(database)
 
 
 @pytest.fixture

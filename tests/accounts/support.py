@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import rsa_identity
 from cmstream.accounts import Actor
+from cmstream.accounts.tables import metadata
 
 ADMINISTRATOR = Actor("root", "administrator")
 OWNER = Actor("alice", "owner")
@@ -68,6 +69,13 @@ class PostgreSQL:
         name = f"test{next(_numbers)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
+
+    def empty(self, database):
+        """Take away what a test wrote, which is faster than a new database. The triggers that
+        keep the audit log don't run for a replica."""
+        statements = [f"DELETE FROM {table}" for table in metadata.tables if table != "changes"]
+        begin = ["SET session_replication_role = replica", "SET lock_timeout = '5s'"]
+        self.execute("; ".join([*begin, *statements, "UPDATE changes SET counter = 0"]), database)
 
 
 def pem(number=0, **options):
