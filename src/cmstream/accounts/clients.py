@@ -67,8 +67,8 @@ CLIENTS: dict[str, Client] = {
             "apple-mail",
             "Apple Mail (macOS, iOS)",
             "Security 61901",
-            "source of libsecurity_smime, not tried on a device: PKCS #1 v1.5 alone, and for curves "
-            "an older key derivation and wrap than RFC 5753's",
+            "source of libsecurity_smime, not tried on a device: PKCS #1 v1.5 alone, and for "
+            "curves an older key derivation and wrap than RFC 5753's",
             opens=CBC | RSA,
             fails=GCM | CHACHA | OAEP | ECDH | {"ML-KEM"},
         ),
@@ -85,8 +85,8 @@ CLIENTS: dict[str, Client] = {
             "outlook-new",
             "Outlook (new) and on the web",
             "2025",
-            "Microsoft's documentation of Outlook on the web names AES-128 to AES-256; nothing else "
-            "is proved",
+            "Microsoft's documentation of Outlook on the web names AES-128 to AES-256; nothing "
+            "else is proved",
             opens=CBC | RSA,
         ),
         Client(
