@@ -57,7 +57,7 @@ def add_command(commands: Any) -> None:
     add("--for", dest="addresses", action="append", required=True, metavar="ADDRESS",
         help="whom the message is for; may be given several times")  # fmt: skip
     add("--append", action="store_true",
-        help="the message comes from a mail program that files it: it didn't arrive as mail")  # fmt: skip
+        help="a mail program files the message: it didn't arrive as mail")  # fmt: skip
     add("--require", action="store_true",
         help="what would come out unchanged is 75, and doesn't come out")  # fmt: skip
     add("--defer-malformed", action="store_true",
