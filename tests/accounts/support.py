@@ -1,4 +1,4 @@
-"""What tests of the store share: who makes a change, certificates, and a PostgreSQL of their own."""
+"""What tests of the store share: who makes a change, certificates, a PostgreSQL of their own."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PostgreSQL:
     def empty(self, database):
         """Take away what a test wrote, which is faster than a new database. The triggers that
         keep the audit log don't run for a replica."""
-        statements = [f"DELETE FROM {table}" for table in metadata.tables if table != "changes"]
+        statements = [f"DELETE FROM {table}" for table in metadata.tables if table != "changes"]  # noqa: S608
         begin = ["SET session_replication_role = replica", "SET lock_timeout = '5s'"]
         self.execute("; ".join([*begin, *statements, "UPDATE changes SET counter = 0"]), database)
 

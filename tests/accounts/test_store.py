@@ -133,10 +133,10 @@ def test_an_address_belongs_to_one_account(store, alice):
 def test_what_has_no_account_isnt_found(store, alice):
     store.change_account(ALICE, by=ADMINISTRATOR, aliases=["al@example.org"])
     calls = [
-        lambda who: store.account(who),
+        store.account,
         lambda who: store.change_account(who, by=ADMINISTRATOR, cipher=None),
         lambda who: store.remove_account(who, by=ADMINISTRATOR),
-        lambda who: store.certificates(who),
+        store.certificates,
         lambda who: store.preview(who, pem()),
         lambda who: store.import_certificates(who, pem(), by=ADMINISTRATOR),
         lambda who: store.retire_certificate(who, "0" * 64, by=ADMINISTRATOR),

@@ -29,6 +29,7 @@ from .errors import (
     StoreUnavailable,
     UnusableAccount,
 )
+from .lookup import Reason, Seal
 from .store import Store, create_store, open_store
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "ImportReport",
     "Invalid",
     "NotFound",
+    "Reason",
+    "Seal",
     "Store",
     "StoreUnavailable",
     "StoredCertificate",

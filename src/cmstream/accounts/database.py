@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
 VERSION_TABLE = "cmstream_version"
-WAIT = 5
+WAIT = 5.0
 """Seconds that a statement waits for another process's lock, or for a connection."""
 
 _CREATE = "run 'cmstream serve' or 'cmstream account list' on it once, which create and upgrade"
@@ -181,7 +181,7 @@ def _address(url: str) -> URL:
     """The URL, with the driver that is used and an absolute path."""
     try:
         address = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         message = "that isn't a database's URL: try sqlite:////var/lib/cmstream/accounts.sqlite3"
         raise StoreUnavailable("unsupported-database", message) from error
     kind = address.get_backend_name()
@@ -199,19 +199,22 @@ def _engine(address: URL, *, create: bool = False) -> Engine:
         return _sqlite(address, create=create)
     try:
         return create_engine(
-            address, pool_pre_ping=True, pool_timeout=WAIT, connect_args=_POSTGRESQL
+            address, pool_pre_ping=True, pool_timeout=WAIT, connect_args=_postgresql()
         )
     except ModuleNotFoundError as error:
         message = "PostgreSQL needs its driver: pip install 'cmstream[postgresql]'"
         raise StoreUnavailable("unsupported-database", message) from error
 
 
-_POSTGRESQL = {
-    "connect_timeout": WAIT,
-    "tcp_user_timeout": WAIT * 1000,
-    "application_name": "cmstream",
-    "options": f"-c lock_timeout={WAIT}s -c statement_timeout={2 * WAIT}s",
-}
+def _postgresql() -> dict[str, object]:
+    """Parameters of libpq: nothing is waited for without end."""
+    wait = round(WAIT * 1000)
+    return {
+        "connect_timeout": max(2, round(WAIT)),  # the least that libpq takes
+        "tcp_user_timeout": wait,
+        "application_name": "cmstream",
+        "options": f"-c lock_timeout={wait} -c statement_timeout={2 * wait}",
+    }
 
 
 def _sqlite(address: URL, *, create: bool) -> Engine:
