@@ -11,15 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from cmstream.accounts.audit import MAIL_TIMEOUT
+from cmstream.accounts.clients import CLIENTS, judge
 from cmstream.accounts.errors import AccountsError, Conflict, StoreUnavailable
 from cmstream.errors import CmstreamError
 
 from .. import sample
-from . import programs, words
+from . import words
 from .certificates import Question, ask_first, shown
 
 if TYPE_CHECKING:
     from cmstream.accounts.account import Account, StoredCertificate
+    from cmstream.certificates import Recipient
 
     from .visit import Visit
 
@@ -41,7 +43,7 @@ def overview(visit: Visit) -> Response:
     account = visit.account
     certificates = visit.store.certificates(account.address)
     log = visit.store.audit(account.address, unacknowledged=True)
-    owners = visit.people.everyone(account.address) if visit.administrator else []
+    owners = visit.people.owners(account.address) if visit.administrator else []
     return visit.show(
         "account.html",
         account=account,
@@ -49,10 +51,30 @@ def overview(visit: Visit) -> Response:
         foreign=log,
         state=state(account, certificates, visit.store.switches()),
         cipher=words.BY_NAME.get(account.cipher or ""),
-        clients=[programs.label(one) for one in account.clients],
+        clients=[_program(one) for one in account.clients],
         certificates=[shown(one) for one in certificates],
         owners=owners,
+        remarks=remarks(account, [one.recipient for one in map(shown, certificates) if one.usable]),
     )
+
+
+def _program(name: str) -> str:
+    return CLIENTS[name].name if name in CLIENTS else name
+
+
+def remarks(account: Account, recipients: list[Recipient | None]) -> list[str]:
+    """What the mail programs that the account is read with will have trouble with."""
+    keys = [one.key for one in recipients if one]
+    if account.cipher is None:
+        return []
+    return [str(one) for one in judge(account.clients, cipher=account.cipher, keys=keys)]
+
+
+def _refused(cipher: str, programs: list[str]) -> str:
+    """Why a cipher can't be chosen with these programs, or "". What speaks against a key isn't
+    this form's business: the overview says it."""
+    found = judge(programs, cipher=cipher)
+    return " ".join(str(one) for one in found if one.level == "refuse")
 
 
 def state(
@@ -64,8 +86,7 @@ def state(
     if account.cipher is None:
         text = "New mail is stored as it comes. Whoever runs the server can read it."
         return State("warn", "off", "Not encrypted", text)
-    active = [shown(one) for one in certificates if one.state == "active"]
-    usable = [one for one in active if one.recipient is not None]
+    usable = [one for one in map(shown, certificates) if one.usable]
     if not usable:
         return _unusable(switches["when_unusable"] or account.when_unusable)
     cipher = words.cipher(account.cipher)
@@ -107,7 +128,7 @@ def _settings(visit: Visit) -> Response:
         "settings.html",
         account=visit.account,
         ciphers=words.CIPHERS,
-        programs=programs.choices(),
+        programs=[(one.id, one.name) for one in CLIENTS.values()],
         confirm=visit.unconfirmed,
     )
 
@@ -117,11 +138,10 @@ def settings_saved(visit: Visit) -> Response:
     form, account = visit.form, visit.account
     chosen = form.text("cipher")
     form.values["clients"] = form.many("clients")
-    refused = programs.refusals(chosen, form.many("clients"))
     if chosen not in words.BY_NAME:
         form.errors["cipher"] = "Choose a cipher."
-    elif refused:
-        form.errors["cipher"] = " ".join(refused)
+    elif refused := _refused(chosen, form.many("clients")):
+        form.errors["cipher"] = refused
     if form.errors or not visit.confirm():
         return _settings(visit)
     try:

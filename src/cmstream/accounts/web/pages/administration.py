@@ -120,7 +120,7 @@ def owner_link(visit: Visit) -> Response:
 
 def _link(visit: Visit, name: str) -> Response:
     account, people = visit.account, visit.people
-    owners = people.everyone(account.address)
+    owners = people.owners(account.address)
     owner = next((one for one in owners if one.name == name), None)
     if owner is None:
         owner = people.add(account.address, "owner", account=account.address, by=visit.by)

@@ -126,7 +126,9 @@ def _items(uploads: Sequence[Upload], password: str | None) -> tuple[list[Item],
     """The items of all files. A file that a table names belongs to the table alone."""
     tables = [one for one in uploads if one.name.lower().endswith(".csv")]
     files = {one.name: one for one in uploads if one not in tables}
-    items, results, used = [], [], set()
+    items: list[Item] = []
+    results: list[Result] = []
+    used: set[str] = set()
     for table in tables:
         for source, row in _rows(table, results):
             used.add(row.get("file", ""))

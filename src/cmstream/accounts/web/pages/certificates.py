@@ -38,6 +38,11 @@ class Shown(NamedTuple):
     mismatch_confirmed: bool
     description: str
 
+    @property
+    def usable(self) -> bool:
+        """Whether mail is sealed for it."""
+        return self.state == "active" and self.recipient is not None
+
 
 def shown(held: StoredCertificate) -> Shown:
     """How a certificate stands, in words."""

@@ -110,6 +110,7 @@ _CHANGES = {
     "add-token": "made a token for a machine",
     "revoke-token": "revoked a token",
 }
+_PLAIN = {"True": "yes", "False": "no", "error": "mail waits", "clear": "in the clear"}
 _NAMED = ("subject", "person", "token")
 _SETTINGS = {
     "cipher": "cipher",
@@ -160,10 +161,7 @@ def _value(name: str, value: object) -> str:
         return ", ".join(map(str, value)) or "none"
     if name == "cipher":
         return "off" if value is None else cipher(str(value))
-    return {True: "yes", False: "no", "error": "mail waits", "clear": "in the clear"}.get(
-        value,  # type: ignore[call-overload]
-        str(value),
-    )
+    return _PLAIN.get(str(value), str(value))
 
 
 def cipher(name: str) -> str:
