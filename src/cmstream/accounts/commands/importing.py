@@ -103,7 +103,7 @@ class _Import:
         except NotFound:
             if not self.options.add:
                 raise
-        return imports.report(imports.read(data, secret), _newcomer(address), {}), False
+        return imports.report(imports.read(data, secret), _newcomer(address), ()), False
 
     def _tell(self, name: str, report: ImportReport) -> None:
         self.done.append(shown.report_object(name, report))
