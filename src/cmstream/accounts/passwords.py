@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import threading
 import unicodedata
@@ -56,7 +57,7 @@ _turns = threading.BoundedSemaphore(HASHES_AT_ONCE)
 def hashed(password: str) -> str:
     """The password as it is stored, with a salt of its own, in argon2's encoded form."""
     with _turns:
-        return _hasher.hash(_normal(password))
+        return _hasher.hash(_octets(password))
 
 
 def matches(stored: str | None, password: str) -> bool:
@@ -66,7 +67,7 @@ def matches(stored: str | None, password: str) -> bool:
         password = ""
     with _turns:
         try:
-            return _hasher.verify(stored or _NOBODYS, _normal(password)) and stored is not None
+            return _hasher.verify(stored or _NOBODYS, _octets(password)) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 
@@ -105,6 +106,10 @@ def _normal(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
+def _octets(password: str) -> bytes:
+    return _normal(password).encode("utf-8", "surrogatepass")
+
+
 def _is_run(low: str) -> bool:
     """Whether it is a piece of a row of keys, once or several times, there or back."""
     for length in range(1, len(low) // 2 + 1):
@@ -117,7 +122,7 @@ def _is_run(low: str) -> bool:
 
 def _beside(low: str, about: tuple[str, ...]) -> int:
     """How many characters stay when all is taken away that is easily guessed."""
-    names = [part for name in about for part in (name, *name.partition("@")[::2])]
+    names = [part for name in about for part in (name, *re.split(r"[@._-]", name))]
     for known in sorted({*_COMMON, *map(str.casefold, names)}, key=len, reverse=True):
         if len(known) > 2:  # noqa: PLR2004 - shorter ones stand in too many words
             low = low.replace(known, "")

@@ -373,6 +373,8 @@ def _renewed(known: _Known, password: str) -> str | None:
 
 
 def _known(connection: Connection, name: str) -> _Known | None:
+    if not name.isprintable() or len(name) > values.MAX_TEXT:
+        return None  # no database has to take it
     row = connection.execute(persons().where(_people.c.name == name)).one_or_none()
     return None if row is None else _Known(person(row), row.password_hash)
 
