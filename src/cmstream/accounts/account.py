@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..certificates import Problem, SetAside
+    from .clients import Finding
 
 Role = Literal["owner", "administrator"]
 WhenUnusable = Literal["error", "clear"]
@@ -128,14 +129,16 @@ class ImportReport:
     """What an upload holds and what becomes of it.
 
     ``certificates``: what would be taken, or was; ``set_aside``: what isn't, with the reason;
-    ``private_key_ignored``: a private key came along and wasn't kept. ``retired``: the
-    fingerprints of those that are retired by it. ``saved``: whether it is in the store.
+    ``private_key_ignored``: a private key came along and wasn't kept. ``findings``: what speaks
+    against it for the mail programs that the account names. ``retired``: the fingerprints of those
+    that are retired by it. ``saved``: whether it is in the store.
     """
 
     account: str
     certificates: tuple[Examined, ...]
     set_aside: tuple[SetAside, ...] = ()
     private_key_ignored: bool = False
+    findings: tuple[Finding, ...] = ()
     retired: tuple[str, ...] = ()
     saved: bool = False
 

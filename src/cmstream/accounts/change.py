@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
-from . import audit, rows, tables, values
+from . import audit, imports, rows, tables, values
 from .addresses import canonical
+from .clients import judge
 from .errors import Conflict
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Change(NamedTuple):
         """Store those settings that differ and give them, by name."""
         wanted = {**settings, "aliases": _aliases(account, settings)}
         new = {name: value for name, value in wanted.items() if value != getattr(account, name)}
+        if new.keys() & {"cipher", "clients"}:
+            self._require_readable(account, new)
         columns = {name: value for name, value in new.items() if name in values.DEFAULTS}
         if columns:
             where = _accounts.id == account.id
@@ -74,6 +77,16 @@ class Change(NamedTuple):
             self._free_domains(new["domains"], account)
             self._swap("domains", account, new["domains"])
         return new
+
+    def _require_readable(self, account: Account, new: Mapping[str, Any]) -> None:
+        """Refuses what a mail program of the account is known not to open."""
+        cipher, clients = (new.get(one, getattr(account, one)) for one in ("cipher", "clients"))
+        if cipher is None:
+            return
+        held = imports.readable(rows.certificates(self.connection, account))
+        findings = judge(clients, cipher=cipher, keys={one.key for one in held})
+        if refusals := [str(finding) for finding in findings if finding.level == "refuse"]:
+            raise Conflict("unreadable-choice", " ".join(refusals))
 
     def remove(self, account: Account) -> None:
         """The account with all that hangs on it."""
@@ -136,7 +149,7 @@ class Change(NamedTuple):
                 "state": "active",
                 "mismatch_confirmed": mismatch,
                 "not_after": found.not_after,
-                "subject": found.subject,
+                "subject": values.shown(found.subject),
                 "added_at": datetime.now(timezone.utc),
                 "added_by": self.by.name,
             }

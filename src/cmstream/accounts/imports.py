@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..certificates import Problem, SetAside, read_certificates
 from ..cms import Recipients
-from ..errors import RecipientError
+from ..errors import CertificateError, RecipientError
 from ..policy import Policy
 from .account import Examined, ImportReport
 from .addresses import canonical
+from .clients import judge
 from .errors import ImportRefused, Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..certificates import CertificateFile, Recipient
-    from .account import Account, State
+    from .account import Account, StoredCertificate
 
 MAX_OCTETS = 64 << 10
 """Octets of an upload at most."""
@@ -68,8 +70,10 @@ _ANY_KEY = bytes(32)
 _SILENT = Policy(cipher="auto", warn=frozenset())
 
 
-def report(upload: Upload, account: Account, states: Mapping[str, State]) -> ImportReport:
-    """What an upload means for an account that has certificates in these states already."""
+def report(upload: Upload, account: Account, held: Sequence[StoredCertificate]) -> ImportReport:
+    """What an upload means for an account that holds these certificates already."""
+    states = {one.fingerprint: one.state for one in held}
+    keys = {one.key for one in (*upload.recipients, *readable(held))}
     return ImportReport(
         account=account.address,
         certificates=tuple(
@@ -78,7 +82,16 @@ def report(upload: Upload, account: Account, states: Mapping[str, State]) -> Imp
         ),
         set_aside=upload.set_aside,
         private_key_ignored=upload.private_key_ignored,
+        findings=judge(account.clients, cipher=account.cipher or "aes256-cbc", keys=keys),
     )
+
+
+def readable(held: Sequence[StoredCertificate]) -> Iterator[Recipient]:
+    """The active ones; one that this program can't read, an older or newer one could."""
+    for one in held:
+        if one.state == "active":
+            with suppress(CertificateError):
+                yield one.recipient
 
 
 def _mismatch(found: Recipient, account: Account) -> Sequence[Problem]:

@@ -141,7 +141,8 @@ class Store:
         """Change some settings: ``cipher`` (None: off), ``encrypt_on_append``, ``when_unusable``,
         ``clients``, ``aliases``, ``domains``; a list replaces the one before.
 
-        Raises Conflict ``address-taken``, ``domain-taken``; Invalid ``invalid-setting``,
+        Raises Conflict ``address-taken``, ``domain-taken``, and ``unreadable-choice`` for a cipher
+        that a mail program of the account is known not to open; Invalid ``invalid-setting``,
         ``invalid-address``, ``invalid-domain``; AccessDenied ``forbidden`` if an owner changes
         aliases or domains, since that is a claim to other people's mail.
         """
@@ -194,8 +195,7 @@ class Store:
         self, connection: Connection, address: str, upload: imports.Upload
     ) -> ImportReport:
         account = rows.account(connection, canonical(address))
-        states = {one.fingerprint: one.state for one in rows.certificates(connection, account)}
-        return imports.report(upload, account, states)
+        return imports.report(upload, account, rows.certificates(connection, account))
 
     def import_certificates(
         self,

@@ -31,13 +31,14 @@ _SHA256_DIGITS = 64
 
 def text(value: str, code: str, what: str) -> str:
     """A line of text that every database takes."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not _printable(value):
+    if not isinstance(value, str) or len(value) > MAX_TEXT or shown(value) != value:
         raise Invalid(code, f"{what} is a line of at most {MAX_TEXT} printable characters")
     return value
 
 
-def _printable(value: str) -> bool:
-    return all(character.isprintable() for character in value)
+def shown(value: str) -> str:
+    """Somebody else's text, with a mark in place of what can't be printed, or stored."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in value)
 
 
 def fingerprint(value: str) -> str:
