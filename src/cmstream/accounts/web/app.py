@@ -7,8 +7,8 @@ import secrets
 import shlex
 import time
 import traceback
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.applications import Starlette
@@ -19,15 +19,18 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from cmstream.accounts import open_store
+from cmstream.accounts.people import People
 from cmstream.errors import CmstreamError
 
-from . import api, docs, metrics, openapi, problems
+from . import api, docs, metrics, openapi, pages, problems
 from .problems import Refusal, too_large
 from .settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT = 16 << 20
@@ -60,7 +63,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """
     chosen = Settings.from_environment() if settings is None else settings
     app = Starlette(
-        routes=[*api.routes, *openapi.routes, *docs.routes, *metrics.routes, *_pages()],
+        routes=[
+            *api.routes,
+            *openapi.routes,
+            *docs.routes,
+            *metrics.routes,
+            *pages.routes,
+        ],
         middleware=_middleware(chosen),
         exception_handlers={
             HTTPException: problems.answer,
@@ -70,16 +79,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         lifespan=_lifespan,
     )
     app.router.redirect_slashes = False
+    app.router.default = pages.nowhere
     app.state.settings = chosen
     return app
-
-
-def _pages() -> list[Any]:
-    try:
-        from . import pages  # noqa: PLC0415
-    except ImportError:
-        return []
-    return list(pages.routes)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
@@ -94,9 +96,6 @@ def _middleware(settings: Settings) -> list[Middleware]:
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    from cmstream.accounts import open_store  # noqa: PLC0415
-    from cmstream.accounts.people import People  # noqa: PLC0415
-
     settings: Settings = app.state.settings
     app.state.limiter = anyio.CapacityLimiter(settings.threads)
     notify = shlex.split(settings.notify)
@@ -139,8 +138,7 @@ class Frame:
             _log_unforeseen(scope, error)
             if status:  # too late for another answer: the server closes the connection
                 raise
-            response = problems.answer(Request(scope), error)
-            await response(scope, receive, sender)
+            await _apology(scope, error)(scope, receive, sender)
         finally:
             _record(scope, status, time.perf_counter() - start)
 
@@ -174,6 +172,13 @@ class Ceiling:
             return message
 
         await self.app(scope, counted, send)
+
+
+def _apology(scope: Scope, error: Exception) -> Response:
+    """The answer to an exception that no handler took; a page's own words may fail too."""
+    with suppress(Exception):
+        return problems.answer(Request(scope), error)
+    return problems.problem_of(error).response(scope["cmstream.request"])
 
 
 def _record(scope: Scope, status: int, seconds: float) -> None:

@@ -57,8 +57,8 @@ class Caller:
         return Actor(self.name, self.role)
 
     def may(self, scope: str) -> bool:
-        """Whether the token's scopes have this one."""
-        return self.scopes is None or scope in self.scopes
+        """Whether the token's scopes have this one; the empty one has everybody."""
+        return self.scopes is None or not scope or scope in self.scopes
 
     def owns(self, address: str) -> bool:
         """Whether the caller may see the account of an address, in whichever form it is written:
@@ -107,6 +107,12 @@ def clear_cookie(request: Request, response: Response) -> None:
     )
 
 
+def cookie(request: Request) -> str | None:
+    """The secret in the session's cookie, whatever it is worth."""
+    secret = request.cookies.get(cookie_name(request.app.state.settings), "")
+    return secret if 0 < len(secret) <= _LONGEST_SECRET else None
+
+
 def source(request: Request) -> str:
     """Where a request comes from, for the login limits: the address of the client, or what a
     trusted proxy says that it is."""
@@ -132,8 +138,8 @@ async def _identify(request: Request) -> Caller | None:
     header = request.headers.get("authorization")
     if header is not None:
         return await _machine(request, header)
-    secret = request.cookies.get(cookie_name(request.app.state.settings), "")
-    if not secret or len(secret) > _LONGEST_SECRET:
+    secret = cookie(request)
+    if secret is None:
         return None
     session = await call(request, request.app.state.people.session, secret)
     if session is None:
@@ -207,6 +213,13 @@ def _own_origin(request: Request) -> str:
     was checked before."""
     parts = urlsplit(str(request.url))
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def require_person(who: Caller) -> Session:
+    """The person's session. Raises Refusal ``person-needed`` for a machine."""
+    if who.session is None:
+        raise Refusal(403, "person-needed", "That is for people who have signed in.")
+    return who.session
 
 
 def require_confirmation(who: Caller) -> None:

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
-from starlette.routing import Route
+
+from cmstream.accounts import figures
 
 from . import auth
+from .resources import Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
+
+    from cmstream.accounts.figures import Figures
 
 _own = CollectorRegistry()
 _requests = Counter(
@@ -49,8 +56,9 @@ async def show(request: Request) -> Response:
     ``metrics``, and so does what a proxy on the loopback passes on."""
     if not _local(request):
         await auth.require(request, "metrics", "administrator")
-    figures = await auth.call(request, _of_store, request)
-    return Response(generate_latest(_workers()) + figures, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    counted = await auth.call(request, figures.count, request.app.state.store.database)
+    text = generate_latest(_workers()) + generate_latest(_of_store(counted))
+    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _local(request: Request) -> bool:
@@ -69,9 +77,32 @@ def _workers() -> CollectorRegistry:
     return registry
 
 
-def _of_store(request: Request) -> bytes:
-    del request
-    return b""
+def _of_store(counted: Figures) -> CollectorRegistry:
+    """The same in all workers, since it is counted now."""
+    registry = CollectorRegistry()
+    text = "Accounts, by whether their mail is sealed."
+    _gauge(registry, "cmstream_accounts", text, "state", counted.accounts)
+    text = "Certificates, by their state."
+    _gauge(registry, "cmstream_certificates", text, "state", counted.certificates)
+    text = "Accounts with a cipher whose last active certificate expires within so many days."
+    expiring = {str(days): number for days, number in counted.expiring.items()}
+    _gauge(registry, "cmstream_accounts_expiring", text, "days", expiring)
+    text = "Changes by others that owners haven't acknowledged."
+    Gauge("cmstream_changes_unacknowledged", text, registry=registry).set(counted.unacknowledged)
+    text = "Whether encryption is switched off for the whole server."
+    Gauge("cmstream_switched_off", text, registry=registry).set(counted.switched_off)
+    text = "Transactions that changed something, ever."
+    Counter("cmstream_store_changes", text, registry=registry).inc(counted.changes)
+    Info("cmstream", "This program.", registry=registry).info({"version": version("cmstream")})
+    return registry
 
 
-routes = [Route("/metrics", show)]
+def _gauge(
+    registry: CollectorRegistry, name: str, text: str, label: str, values: Mapping[str, int]
+) -> None:
+    gauge = Gauge(name, text, (label,), registry=registry)
+    for value, number in values.items():
+        gauge.labels(value).set(number)
+
+
+routes = [Resource("/metrics", GET=show)]

@@ -126,8 +126,11 @@ def answer(request: Request, error: Exception) -> Response:
 def _of_http(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
     code = status.phrase.lower().replace(" ", "-").replace("'", "")
-    headers = dict(error.headers or {})
-    return Problem(status, code, error.detail, headers=headers)
+    detail = _SENTENCES.get(error.detail, error.detail)
+    return Problem(status, code, detail, headers=dict(error.headers or {}))
+
+
+_SENTENCES = {"Not Found": "There is nothing at this address."}
 
 
 def _of_code(error: CmstreamError) -> Problem:
