@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sqlalchemy import literal, select, union_all
+from sqlalchemy import bindparam, literal, select, union_all
 
 from ..certificates import Recipient
 from ..cms import Recipients
@@ -23,7 +23,7 @@ from .errors import StoreUnavailable, UnusableAccount
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Column, Connection, Select
 
     from .account import Account, StoredCertificate
     from .addresses import Key
@@ -220,11 +220,20 @@ class Record(NamedTuple):
 
 
 _COUNTER = select(tables.changes.c.counter).where(tables.changes.c.id == 1)
-_OWNERS = {
-    "account": (tables.accounts.c.address, tables.accounts.c.id),
-    "alias": (tables.aliases.c.address, tables.aliases.c.account_id),
-    "domain": (tables.domains.c.domain, tables.domains.c.account_id),
-}
+_EITHER: tuple[Any, ...] = bindparam("exact"), bindparam("base")
+
+
+def _leads(kind: str, column: Column[Any], owner: Column[Any], *values: Any) -> Select[Any]:
+    query = select(literal(kind), column, tables.accounts.c.address)
+    return query.where(column.in_(values), owner == tables.accounts.c.id)
+
+
+# Made once: that takes longer than to ask.
+_OWNERS = union_all(
+    _leads("account", tables.accounts.c.address, tables.accounts.c.id, *_EITHER),
+    _leads("alias", tables.aliases.c.address, tables.aliases.c.account_id, *_EITHER),
+    _leads("domain", tables.domains.c.domain, tables.domains.c.account_id, bindparam("domain")),
+)
 
 
 def _record(connection: Connection, asked: Sequence[Key]) -> Record:
@@ -238,15 +247,10 @@ def _record(connection: Connection, asked: Sequence[Key]) -> Record:
 
 def _owner(connection: Connection, asked: Sequence[Key]) -> str | None:
     """The address of the account to which the first key leads that leads to one."""
-    questions = []
-    for kind, (column, owner) in _OWNERS.items():
-        values = [key.value for key in asked if key.kind == kind]
-        query = select(literal(kind), column, tables.accounts.c.address)
-        query = query.where(column.in_(values), owner == tables.accounts.c.id)
-        questions.append(query)
-    found = {
-        (kind, value): owner for kind, value, owner in connection.execute(union_all(*questions))
-    }
+    addresses = [key.value for key in asked if key.kind == "account"]
+    values = {"exact": addresses[0], "base": addresses[-1], "domain": asked[-1].value}
+    leads = connection.execute(_OWNERS, values)
+    found = {(kind, value): owner for kind, value, owner in leads}
     return next((found[key] for key in asked if key in found), None)
 
 
