@@ -314,7 +314,8 @@ def test_passwords_that_are_guessed_first_are_refused(password):
 @pytest.mark.parametrize(
     "password",
     ["twelve chars", "all lower case words", "pässwörter sind", "jf83kd02ls9x",
-     "日本語の合言葉は十二文字より長い", "x1y2" * 5 + "z", "alice likes old horses", "k" * 20 + "w4t3r"],
+     "日本語の合言葉は十二文字より長い", "x1y2" * 5 + "z", "alice likes old horses",
+     "k" * 20 + "w4t3r"],
 )  # fmt: skip
 def test_passwords_need_no_mixture_of_characters(password):
     passwords.check(password, "alice@example.org")

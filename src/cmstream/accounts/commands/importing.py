@@ -169,7 +169,7 @@ def _table(path: Path) -> Iterator[Job]:
         raise Failure(os.EX_DATAERR, f"{path}: no CSV in UTF-8: {error}") from None
     for number, row in enumerate(rows, 1):
         cells = [cell.strip() for cell in row]
-        if not any(cells) or (number == 1 and "@" not in cells[0]):
+        if not any(cells) or (number == 1 and "@" not in "".join(cells)):
             continue
         if len(cells) != 2 or not all(cells):  # noqa: PLR2004
             raise Failure(os.EX_DATAERR, f"{path}: row {number}: give address,file")

@@ -9,7 +9,7 @@ import shlex
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ...command import Failure
 from ...errors import CmstreamError
@@ -71,7 +71,7 @@ def code_of(error: CmstreamError) -> int:
 def _make_folder(url: str) -> None:
     """The default database's own; one that was named must be there, or a slip of the hand makes a
     new database."""
-    folder = Path(urlsplit(url).path[1:]).parent
+    folder = Path(unquote(urlsplit(url).path[1:])).parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
