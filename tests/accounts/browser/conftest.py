@@ -73,9 +73,9 @@ def store(database):
 
 
 @pytest.fixture
-def server(database, tmp_path, mailed):
+def server(database, mailed):
     command = f"sh -c 'cat >> {mailed}'"
-    running = Server(database, tmp_path / "server.log", notify=command)
+    running = Server(database, notify=command)
     yield running
     running.stop()
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
-import sys
-import time
-from contextlib import suppress
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
+import uvicorn
+
+from cmstream.accounts.web.app import create_app
+from cmstream.accounts.web.settings import Settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
@@ -33,43 +33,24 @@ ROOT, ROOTS_PASSWORD = "postmaster", "nine purple tractors"
 WIDE, NARROW = {"width": 1100, "height": 800}, {"width": 360, "height": 740}
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 class Server:
-    """uvicorn with the application of a database, until it is stopped."""
+    """uvicorn with the application of a database in a thread, until it is stopped: a process for
+    each test would take longer than the tests."""
 
-    def __init__(self, database, log, **settings):
-        self.port = free_port()
-        self.url = f"http://localhost:{self.port}"
-        self.log = log
-        names = {f"CMSTREAM_{name.upper()}": value for name, value in settings.items()}
-        environment = {
-            **os.environ,
-            "CMSTREAM_DATABASE": database,
-            "CMSTREAM_PUBLIC_URL": self.url,
-            **names,
-        }
-        command = [sys.executable, "-m", "uvicorn", "--factory"]
-        command += ["cmstream.accounts.web.app:create_app", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--no-access-log"]
-        with log.open("wb") as sink:
-            self.process = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink)
-        self._wait()
-
-    def _wait(self):
-        for _ in range(600):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5):
-                return
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.05)
-        pytest.fail(f"the server doesn't answer: {self.log.read_text()}")
+    def __init__(self, database, **settings):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://localhost:{self.listener.getsockname()[1]}"
+        app = create_app(Settings(database=database, public_url=self.url, **settings))
+        config = uvicorn.Config(app, log_level="warning", proxy_headers=False)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, args=[[self.listener]])
+        self.thread.start()
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
+        self.server.should_exit = True
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        self.listener.close()
 
 
 class Visitor:
@@ -127,7 +108,7 @@ class Visitor:
         folder.mkdir(parents=True, exist_ok=True)
         for scheme in ("light", "dark"):
             for width, size in (("wide", WIDE), ("narrow", NARROW)):
-                self.page.emulate_media(color_scheme=scheme)
+                self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 self.page.set_viewport_size(size)
                 self.page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=True)
         self.page.emulate_media(color_scheme="light")

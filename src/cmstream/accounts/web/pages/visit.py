@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
@@ -152,10 +152,12 @@ class Visit:
             self.form.errors["password"] = words.PASSWORD_NEEDED
             return False
         try:
-            self.people.confirm(self.session, password, source=auth.source(self.request))
+            where = auth.source(self.request)
+            session = self.people.confirm(self.session, password, source=where)
         except AccessDenied as error:
             self.form.errors["password"] = words.wrong_password(error)
             return False
+        self.who = replace(self.me, session=session)
         return True
 
     # --- answers -----------------------------------------------------------------------------
@@ -203,6 +205,7 @@ class Visit:
         response = self.show(
             "error.html",
             problem.status,
+            number=problem.status,
             title=_TITLES.get(problem.status, problem.title),
             sentence=_SENTENCES.get(problem.status) or words.sentence(problem.detail),
             request_id=self.request.scope.get("cmstream.request", ""),

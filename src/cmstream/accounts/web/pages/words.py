@@ -199,6 +199,9 @@ def moment(at: datetime) -> str:
     return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
+_DAYS_TO_COUNT = 2 * 365
+
+
 def until(at: datetime) -> str:
     """How long it is to a moment."""
     days = (at - datetime.now(timezone.utc)).days
@@ -206,6 +209,8 @@ def until(at: datetime) -> str:
         return "expired"
     if days == 0:
         return "ends today"
+    if days > _DAYS_TO_COUNT:
+        return f"{days // 365} years left"
     return "1 day left" if days == 1 else f"{days} days left"
 
 

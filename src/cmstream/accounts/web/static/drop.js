@@ -24,6 +24,9 @@ for (const zone of document.querySelectorAll(".drop")) {
   };
 
   input.addEventListener("change", show);
+  if (input.webkitdirectory) {
+    continue;
+  }
   zone.addEventListener("dragenter", hover);
   zone.addEventListener("dragover", hover);
   zone.addEventListener("dragleave", () => zone.classList.remove("over"));
