@@ -66,13 +66,13 @@ def _accounts(connection: Connection) -> dict[str, int]:
     )
     query = select(state, func.count()).select_from(_joined).group_by(state)
     found = dict.fromkeys(("protected", "unprotected", "disabled"), 0)
-    return found | dict(connection.execute(query).tuples().all())
+    return found | {str(name): int(number) for name, number in connection.execute(query)}
 
 
 def _certificates(connection: Connection) -> dict[str, int]:
     query = select(_held.state, func.count()).group_by(_held.state)
     found = dict.fromkeys(("active", "retired"), 0)
-    return found | dict(connection.execute(query).tuples().all())
+    return found | {str(name): int(number) for name, number in connection.execute(query)}
 
 
 def _expiring(connection: Connection, now: datetime, days: int) -> int:
