@@ -40,13 +40,8 @@ FLOORS = [
     # The store of accounts.
     {"accounts.tables", "accounts.errors", "accounts.clients", "accounts.scratch"},
     {"accounts.addresses", "accounts.database", "accounts.account"},
-    {
-        "accounts.audit",
-        "accounts.figures",
-        "accounts.rows",
-        "accounts.values",
-        "accounts.migrations.env",
-    },
+    {"accounts.rows", "accounts.values", "accounts.migrations.env"},
+    {"accounts.audit"},
     {"accounts.figures", "accounts.imports", "accounts.lookup"},
     {"accounts.change"},
     {"accounts.store"},

@@ -8,8 +8,7 @@ import pytest
 
 import cmstream
 from authorities import NOW
-from cmstream.accounts import AccessDenied, Conflict, Invalid, NotFound, open_store
-from cmstream.accounts.tables import certificates
+from cmstream.accounts import AccessDenied, Conflict, Invalid, NotFound, open_store, tables
 
 from .support import ADMINISTRATOR, OWNER, pem
 
@@ -152,12 +151,31 @@ def test_a_removed_account_is_gone_with_its_certificates_and_its_log_stays(store
     store.remove_account(ALICE, by=ADMINISTRATOR)
     assert store.accounts() == []
     with store.database.read() as connection:
-        assert connection.execute(certificates.select()).all() == []
+        assert connection.execute(tables.certificates.select()).all() == []
     assert [entry.action for entry in store.audit(ALICE)] == [
         "remove-account",
         "import-certificate",
         "add-account",
     ]
+
+
+def test_whoever_had_access_to_a_removed_account_has_none(store, alice):
+    now = dt.datetime.now(dt.timezone.utc)
+    person = {"name": "alice", "role": "owner", "account_id": alice.id, "created_at": now}
+    session = {"token_hash": b"1", "csrf": "", "created_at": now, "seen_at": now, "expires_at": now}
+    token = {"token_hash": b"2", "name": "", "role": "owner", "scopes": "[]", "created_at": now}
+    with store.database.write() as connection:
+        done = connection.execute(tables.people.insert().values(person))
+        who = {"person_id": done.inserted_primary_key[0]}
+        connection.execute(tables.sessions.insert().values(session | who))
+        connection.execute(
+            tables.links.insert().values(token_hash=b"3", purpose="", expires_at=now, **who)
+        )
+        connection.execute(tables.tokens.insert().values(token | {"account_id": alice.id}))
+    store.remove_account(ALICE, by=ADMINISTRATOR)
+    with store.database.read() as connection:
+        for table in (tables.people, tables.sessions, tables.links, tables.tokens):
+            assert connection.execute(table.select()).all() == []
 
 
 def test_who_gets_the_address_of_a_removed_account_doesnt_see_its_log(store, alice):
@@ -231,8 +249,11 @@ def test_a_search_finds_a_fingerprint_as_it_is_written(several):
 
 
 def test_a_search_for_what_no_database_holds_is_refused(several):
+    for options in ({"search": "a\0b"}, {"search": "\ud800"}, {"after": "\0"}):
+        with raises(Invalid, "invalid-setting"):
+            several.accounts(**options)
     with raises(Invalid, "invalid-setting"):
-        several.accounts("a\0b")
+        several.accounts(expiring_before=dt.datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 def test_the_unprotected_are_those_without_cipher_or_certificate(several):
@@ -380,8 +401,9 @@ def test_an_entry_of_another_account_isnt_found(store, alice):
     store.add_account("bob@example.org", by=ADMINISTRATOR)
     with raises(NotFound, "no-such-entry"):
         store.acknowledge(last(store).id, by=OWNER, address=ALICE)
-    with raises(NotFound, "no-such-entry"):
-        store.acknowledge(10**6, by=OWNER)
+    for number in (10**6, 10**30, -(10**30)):
+        with raises(NotFound, "no-such-entry"):
+            store.acknowledge(number, by=OWNER)
     assert {entry.address for entry in store.audit(ALICE)} == {ALICE}
 
 
@@ -392,4 +414,6 @@ def test_the_log_comes_in_pages_the_newest_first(store, alice):
     assert len(everything) == 7
     assert store.audit(limit=3) == everything[:3]
     assert store.audit(before=everything[2].id, limit=3) == everything[3:6]
+    assert store.audit(before=10**30, limit=10**30) == everything
+    assert store.audit(limit=-1) == store.audit(before=-1) == []
     assert everything == sorted(everything, key=lambda entry: -entry.id)

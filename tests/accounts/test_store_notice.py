@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import identity
-from cmstream.accounts import Conflict, create_store
+from cmstream.accounts import Actor, Conflict, create_store
 
 from .support import ADMINISTRATOR, OWNER, pem
 
@@ -80,6 +80,16 @@ def test_the_owner_of_a_removed_account_is_told(telling, outbox):
     telling.add_account(ALICE, by=ADMINISTRATOR)
     telling.remove_account(ALICE, by=ADMINISTRATOR)
     assert "remove-account" in mails(outbox)[-1].get_content()
+
+
+@pytest.mark.parametrize("address", ["jürgen@example.org", '"a, b"@example.org', "a..b@[10.0.0.1]"])
+def test_an_odd_address_is_told_too(telling, outbox, address, caplog):
+    telling.add_account(address, by=Actor("Zoë \udcff\n", "administrator"))
+    (mail,) = mails(outbox)
+    (to,) = mail["To"].addresses
+    assert to.addr_spec.encode("ascii", "surrogateescape").decode("utf-8") == address
+    assert "Zoë" in mail.get_content()
+    assert caplog.records == []
 
 
 def test_a_change_that_failed_is_told_to_nobody(telling, outbox):

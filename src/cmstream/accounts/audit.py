@@ -10,12 +10,13 @@ import json
 import logging
 import subprocess
 from datetime import datetime, timezone
+from email import policy
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from . import tables
+from . import tables, values
 from .account import AuditEntry
 from .errors import AccessDenied, Conflict, NotFound
 
@@ -46,18 +47,18 @@ def record(
     whole server. ``detail``: what JSON takes; never a key, a password or plaintext."""
     number, address = account or (None, None)
     at = datetime.now(timezone.utc)
-    values = {
+    columns = {
         "at": at,
-        "actor": by.name,
+        "actor": values.shown(by.name),
         "role": by.role,
         "account_id": number,
         "address": address,
         "action": action,
         "fingerprint": fingerprint,
     }
-    done = connection.execute(insert(_audit).values(**values, detail=json.dumps(detail)))
+    done = connection.execute(insert(_audit).values(**columns, detail=json.dumps(detail)))
     (key,) = done.inserted_primary_key or (0,)
-    return AuditEntry(id=key, **values, detail=detail, acknowledged_at=None)  # type: ignore[arg-type]
+    return AuditEntry(id=key, **columns, detail=detail, acknowledged_at=None)  # type: ignore[arg-type]
 
 
 def entries(
@@ -70,7 +71,7 @@ def entries(
 ) -> list[AuditEntry]:
     """The newest first. ``address``: of an account, or of one that is gone; whoever has an
     address now doesn't see what was done to an earlier account of that name."""
-    query = select(_audit).order_by(_audit.c.id.desc()).limit(limit)
+    query = select(_audit).order_by(_audit.c.id.desc()).limit(values.within(limit))
     if address is not None:
         number = connection.execute(
             select(tables.accounts.c.id).where(tables.accounts.c.address == address)
@@ -78,7 +79,7 @@ def entries(
         one = _audit.c.address == address if number is None else _audit.c.account_id == number
         query = query.where(one)
     if before is not None:
-        query = query.where(_audit.c.id < before)
+        query = query.where(_audit.c.id < values.within(before))
     if unacknowledged:
         query = query.where(
             _audit.c.acknowledged_at.is_(None),
@@ -94,21 +95,22 @@ def acknowledge(
     """The owner says to have seen it. ``address``: the account whose entry it must be."""
     if by.role != "owner":
         raise AccessDenied("forbidden", "a change is acknowledged by the account's owner alone")
-    row = connection.execute(select(_audit).where(_audit.c.id == number)).one_or_none()
+    where = _audit.c.id == values.within(number)
+    row = connection.execute(select(_audit).where(where)).one_or_none()
     entry = None if row is None else _entry(row)
     if entry is None or address not in {None, entry.address}:
         raise NotFound("no-such-entry", f"the audit log has no entry {number} of this account")
     if not entry.needs_acknowledgement:
         raise Conflict("already-acknowledged", f"entry {number} needs no acknowledgement any more")
     at = datetime.now(timezone.utc)
-    connection.execute(update(_audit).where(_audit.c.id == number).values(acknowledged_at=at))
-    row = connection.execute(select(_audit).where(_audit.c.id == number)).one()
+    connection.execute(update(_audit).where(where).values(acknowledged_at=at))
+    row = connection.execute(select(_audit).where(where)).one()
     return _entry(row)
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
-    return AuditEntry(**values | {"detail": json.loads(values["detail"])})
+    columns = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    return AuditEntry(**columns | {"detail": json.loads(columns["detail"])})
 
 
 # --- mail to the owner -----------------------------------------------------------------------
@@ -121,12 +123,12 @@ def mail(command: Sequence[str], entries: Sequence[AuditEntry]) -> None:
     foreign = [entry for entry in entries if entry.needs_acknowledgement]
     if not command or not foreign:
         return
-    message = _message(foreign)
     try:
+        message = _message(foreign)
         subprocess.run(
             list(command), input=message, timeout=MAIL_TIMEOUT, check=True, capture_output=True
         )
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         _log.error("the owner of %s wasn't told by mail: %s", foreign[0].address, _why(error))
 
 
@@ -137,8 +139,11 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
+_FORM = policy.SMTPUTF8.clone(linesep="\n")
+
+
 def _message(foreign: Sequence[AuditEntry]) -> bytes:
-    message = EmailMessage()
+    message = EmailMessage(_FORM)
     message["To"] = foreign[0].address
     message["Subject"] = "The encryption of your mail was changed"
     message["Auto-Submitted"] = "auto-generated"

@@ -91,7 +91,7 @@ def unavailable(place: str) -> Iterator[None]:
     """Turns what SQLAlchemy raises into StoreUnavailable; the driver's first line says why."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         why = str(cause).strip().partition("\n")[0] or type(error).__name__
         message = f"the store at {place} can't be used now ({why}): try again"

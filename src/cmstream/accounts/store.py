@@ -119,10 +119,10 @@ class Store:
             return rows.accounts(
                 connection,
                 search=values.text(search, "invalid-setting", "what is searched for"),
-                expiring_before=expiring_before,
+                expiring_before=expiring_before and values.moment(expiring_before),
                 unprotected=unprotected,
-                after=after,
-                limit=limit,
+                after=values.text(after, "invalid-setting", "an address"),
+                limit=None if limit is None else values.within(limit),
             )
 
     def add_account(self, address: str, *, by: Actor, **settings: Any) -> Account:

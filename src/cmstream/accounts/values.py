@@ -12,6 +12,7 @@ from .errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 MAX_TEXT = 500
 """Characters of a description, a name, a search at most."""
@@ -27,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
 """A new account's settings: nothing is sealed before somebody asks for it."""
 
 _SHA256_DIGITS = 64
+_MOST = 2**31 - 1
 
 
 def text(value: str, code: str, what: str) -> str:
@@ -39,6 +41,18 @@ def text(value: str, code: str, what: str) -> str:
 def shown(value: str) -> str:
     """Somebody else's text, with a mark in place of what can't be printed, or stored."""
     return "".join(one if one.isprintable() else "\ufffd" for one in value)
+
+
+def within(number: int) -> int:
+    """The nearest number that every database's integers hold."""
+    return max(0, min(number, _MOST))
+
+
+def moment(value: datetime) -> datetime:
+    """A moment that has a time zone."""
+    if value.utcoffset() is None:
+        raise Invalid("invalid-setting", "a moment needs its time zone, for instance UTC")
+    return value
 
 
 def fingerprint(value: str) -> str:
