@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -81,6 +82,10 @@ def _serve(options: argparse.Namespace) -> None:
         settings = _settings(options, listener.getsockname()[1])
         with opened(options, create=True) as store:
             _first_start(store, settings)
+            place = store.database.place
+        address, port = listener.getsockname()[:2]
+        where = f"listening at {address} port {port} for {settings.origin}"
+        print(f"cmstream: {where}, database {place}", file=sys.stderr, flush=True)
         os.environ.update(settings.environment())
         _run(listener, options.workers)
 
