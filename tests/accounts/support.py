@@ -12,7 +12,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import rsa_identity
-from cmstream.accounts import Actor
+from cmstream.accounts import Actor, credentials, sessions
+from cmstream.accounts.people import People
 from cmstream.accounts.tables import metadata
 
 ADMINISTRATOR = Actor("root", "administrator")
@@ -82,3 +83,10 @@ def pem(number=0, **options):
     """A certificate of a test person; without ``emails=`` it is alice@example.org's."""
     _, certificate = rsa_identity(number=number, **options)
     return certificate.public_bytes(Encoding.PEM)
+
+
+def session(store, name):
+    """The secret of a session of somebody, without the work that a password is made to be."""
+    people = People(store)
+    with store.database.write(counted=False) as connection:
+        return sessions.begin(connection, people.person(name), credentials.now()).token

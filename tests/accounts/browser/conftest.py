@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from ..served import serving
 from ..support import ADMINISTRATOR
 from .visitor import (
     ALICE,
@@ -15,7 +16,6 @@ from .visitor import (
     CHROMIUM,
     ROOT,
     ROOTS_PASSWORD,
-    Server,
     Visitor,
 )
 
@@ -75,9 +75,8 @@ def store(database):
 @pytest.fixture
 def server(database, mailed):
     command = f"sh -c 'cat >> {mailed}'"
-    running = Server(database, notify=command)
-    yield running
-    running.stop()
+    with serving(database, notify=command) as world:
+        yield world.base
 
 
 @pytest.fixture
@@ -95,10 +94,10 @@ def visitor(chromium, server):
 
 
 @pytest.fixture
-def alice(visitor):
-    return visitor().sign_in()
+def alice(visitor, store):
+    return visitor().enter(store, ALICE)
 
 
 @pytest.fixture
-def root(visitor):
-    return visitor().sign_in(ROOT, ROOTS_PASSWORD)
+def root(visitor, store):
+    return visitor().enter(store, ROOT)

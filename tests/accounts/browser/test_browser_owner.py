@@ -437,7 +437,7 @@ def test_the_forms_are_not_sent_from_elsewhere(alice, store):
     assert "change-account" not in [entry.action for entry in store.audit(ALICE)]
 
 
-def test_when_the_store_is_away_the_page_says_so(alice, server, database):
+def test_when_the_store_is_away_the_page_says_so(alice, database):
     path = Path(database.removeprefix("sqlite:///"))
     path.rename(path.with_name("away"))
     for suffix in ("-wal", "-shm"):

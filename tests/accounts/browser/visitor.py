@@ -1,4 +1,4 @@
-"""A real server and a real browser: Debian's Chromium against uvicorn on the loopback.
+"""A real browser: Debian's Chromium, at a server on the loopback.
 
 ``CMSTREAM_SCREENSHOTS`` names a folder for pictures of the pages, light and dark, wide and narrow.
 """
@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import uvicorn
-
-from cmstream.accounts.web.app import create_app
-from cmstream.accounts.web.settings import Settings
+from ..support import session
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
@@ -33,33 +28,13 @@ ROOT, ROOTS_PASSWORD = "postmaster", "nine purple tractors"
 WIDE, NARROW = {"width": 1100, "height": 800}, {"width": 360, "height": 740}
 
 
-class Server:
-    """uvicorn with the application of a database in a thread, until it is stopped: a process for
-    each test would take longer than the tests."""
-
-    def __init__(self, database, **settings):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://localhost:{self.listener.getsockname()[1]}"
-        app = create_app(Settings(database=database, public_url=self.url, **settings))
-        config = uvicorn.Config(app, log_level="warning", proxy_headers=False)
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, args=[[self.listener]])
-        self.thread.start()
-
-    def stop(self):
-        self.server.should_exit = True
-        self.thread.join(30)
-        assert not self.thread.is_alive()
-        self.listener.close()
-
-
 class Visitor:
     """A person at a browser of their own, who notices what must never happen: a request to
     elsewhere, a violation of the policy, an error on the console."""
 
-    def __init__(self, browser, server, **options):
-        self.server = server
-        self.context = browser.new_context(base_url=server.url, viewport=WIDE, **options)
+    def __init__(self, browser, base, **options):
+        self.base = base
+        self.context = browser.new_context(base_url=base, viewport=WIDE, **options)
         self.context.set_default_timeout(10_000)
         self.wrong = []
         self.context.on("request", self._request)
@@ -69,7 +44,7 @@ class Visitor:
 
     def _request(self, request):
         parts = urlsplit(request.url)
-        if parts.netloc != urlsplit(self.server.url).netloc:
+        if parts.netloc != urlsplit(self.base).netloc:
             self.wrong.append(f"request to {request.url}")
 
     def _console(self, message):
@@ -87,8 +62,16 @@ class Visitor:
         self.press("Sign in")
         return self
 
+    def enter(self, store, name):
+        """The same without the form and its work."""
+        cookie = {"name": "cmstream", "value": session(store, name), "url": self.base}
+        self.context.add_cookies([cookie])
+        self.open("/")
+        return self
+
     def press(self, name):
         self.page.get_by_role("main").get_by_role("button", name=name, exact=True).click()
+        self.page.wait_for_load_state()
 
     def follow(self, name):
         self.page.get_by_role("main").get_by_role("link", name=name).first.click()

@@ -12,9 +12,11 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 
 from . import auth
-from .problems import Refusal
+from .problems import Refusal, too_large
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from starlette.datastructures import FormData
     from starlette.requests import Request
     from starlette.responses import Response
@@ -77,12 +79,12 @@ class _InMemory(MultiPartParser):
     spool_max_size = 0  # SpooledTemporaryFile takes this for 'never'
 
 
-async def read(request: Request) -> Form:
-    """The form in a request's body. Raises Refusal ``malformed-form``; the size is bounded by the
-    page's route."""
+async def read(request: Request, limit: int) -> Form:
+    """The form in a request's body. Raises Refusal: ``malformed-form``, ``unsupported-form``,
+    ``too-large`` for more than ``limit`` octets."""
     kind, _ = parse_options_header(request.headers.get("content-type"))
     try:
-        found = await _parsed(request, kind)
+        found = await _parsed(request, kind, _bounded(request, limit))
     except MultiPartException as error:
         raise Refusal(400, "malformed-form", "The form can't be read: send it again.") from error
     form = Form()
@@ -95,14 +97,25 @@ async def read(request: Request) -> Form:
     return form
 
 
-async def _parsed(request: Request, kind: bytes) -> FormData:
+async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    length = request.headers.get("content-length", "")
+    seen = int(length) if length.isascii() and length.isdigit() else 0
+    if seen > limit:
+        raise too_large(limit)
+    seen = 0
+    async for chunk in request.stream():
+        seen += len(chunk)
+        if seen > limit:
+            raise too_large(limit)
+        yield chunk
+
+
+async def _parsed(request: Request, kind: bytes, body: AsyncGenerator[bytes, None]) -> FormData:
     if kind == b"multipart/form-data":
-        parser = _InMemory(
-            request.headers, request.stream(), max_files=MOST_FILES, max_part_size=MANY
-        )
+        parser = _InMemory(request.headers, body, max_files=MOST_FILES, max_part_size=MANY)
         return await parser.parse()
     if kind == b"application/x-www-form-urlencoded":
-        return await FormParser(request.headers, request.stream()).parse()
+        return await FormParser(request.headers, body).parse()
     raise Refusal(415, "unsupported-form", "Send the form as a browser does.")
 
 

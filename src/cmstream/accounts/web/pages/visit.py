@@ -230,19 +230,19 @@ def page(
         visit = Visit(request, None, forms.Form())
         request.scope["cmstream.page"] = visit.show_problem
         visit.who = await _person(request)
-        handler = post if request.method == "POST" else get
-        if handler is None:
-            raise HTTPException(405)
         if who != "anyone" and visit.who is None:
             return RedirectResponse(_sign_in(request), 303)
         if who == "administrator" and not visit.administrator:
             raise HTTPException(404)
+        handler = post if request.method == "POST" else get
+        if handler is None:
+            raise HTTPException(405)
         if request.method == "POST":
-            visit.form = await forms.read(request)
+            visit.form = await forms.read(request, limit)
             forms.require_token(request, visit.who, visit.form)
         return await auth.call(request, handler, visit)
 
-    return Route(path, endpoint, methods=["GET", "POST"], max_body_size=limit)
+    return Route(path, endpoint, methods=["GET", "POST"])
 
 
 async def _person(request: Request) -> Caller | None:

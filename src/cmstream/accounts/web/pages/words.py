@@ -66,7 +66,7 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     {
         "name": "encryption",
         "label": "Encryption",
-        "values": (
+        "choices": (
             ("as-accounts-say", "As each account says", ""),
             ("off", "Off for everybody", "All mail is stored in the clear from now on."),
         ),
@@ -74,7 +74,7 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     {
         "name": "encrypt_on_append",
         "label": "What people put into their mailboxes themselves",
-        "values": (
+        "choices": (
             ("", "As each account says", ""),
             ("yes", "Always encrypt it", ""),
             ("no", "Never encrypt it", ""),
@@ -83,7 +83,7 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     {
         "name": "when_unusable",
         "label": "If an account has no usable certificate",
-        "values": (
+        "choices": (
             ("", "As each account says", ""),
             ("error", "Let its mail wait", "Mail servers try again for some days."),
             ("clear", "Deliver it unencrypted", "Whoever runs the server can then read it."),
