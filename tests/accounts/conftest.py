@@ -9,9 +9,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
-from cmstream.accounts import create_store, open_store
+from cmstream.accounts import create_store, open_store, passwords
 
+from .persons import Clock, people_of
 from .support import PostgreSQL, program
 
 
@@ -81,3 +83,29 @@ def sqlite_url(_sqlite_template, tmp_path):
     path = tmp_path / "accounts.sqlite3"
     shutil.copyfile(_sqlite_template, path)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def quick_hashes(monkeypatch):
+    """argon2id as it is, with less work."""
+    quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr(passwords, "_hasher", quick)
+    monkeypatch.setattr(passwords, "_NOBODYS", quick.hash("nobody's"))
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def people(store, clock):
+    """Who may sign in: :func:`~tests.accounts.persons.people_of`."""
+    return people_of(store, clock)
+
+
+@pytest.fixture
+def quick_people(sqlite_url, clock):
+    """The same on SQLite alone."""
+    with open_store(sqlite_url) as opened:
+        yield people_of(opened, clock)

@@ -1,84 +1,27 @@
-"""Who may use the management interface: passwords, sessions, links, and how often one may try."""
+"""Who may use the management interface: signing in, sessions, links, people."""
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
-from datetime import datetime, timedelta, timezone
 
 import pytest
-from argon2 import PasswordHasher, extract_parameters
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from cmstream.accounts import (
     AccessDenied,
     Conflict,
     Invalid,
     NotFound,
-    limits,
     open_store,
-    passwords,
     sessions,
     tables,
 )
 from cmstream.accounts.people import People
 
+from .persons import ALICE, BOB, OTHER, PASSWORD, refused
 from .support import ADMINISTRATOR, OWNER
 
-PASSWORD = "a horse that staples"
-OTHER = "a battery that trots"
-ALICE, BOB = "alice@example.org", "bob@example.org"
-
-
-class Clock:
-    def __init__(self):
-        self.time = datetime(2030, 1, 1, tzinfo=timezone.utc)
-
-    def __call__(self):
-        return self.time
-
-    def advance(self, **span):
-        self.time += timedelta(**span)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture(autouse=True)
-def _quick_hashes(monkeypatch):
-    """argon2id as it is, with less work: how much there is has tests of its own."""
-    quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-    monkeypatch.setattr(passwords, "_hasher", quick)
-    monkeypatch.setattr(passwords, "_NOBODYS", quick.hash("nobody's"))
-
-
-def people_of(store, clock):
-    people = People(store, now=clock)
-    for address in (ALICE, BOB):
-        store.add_account(address, by=ADMINISTRATOR)
-        people.add(address, "owner", account=address, password=PASSWORD, by=ADMINISTRATOR)
-    return people
-
-
-@pytest.fixture
-def people(store, clock):
-    return people_of(store, clock)
-
-
-@pytest.fixture
-def quick_people(sqlite_url, clock):
-    """On SQLite alone."""
-    with open_store(sqlite_url) as store:
-        yield people_of(store, clock)
-
-
-def refused(code, function, *args, **kwargs):
-    with pytest.raises(AccessDenied) as caught:
-        function(*args, **kwargs)
-    assert caught.value.code == code
-    return caught.value
+pytestmark = pytest.mark.usefixtures("quick_hashes")
 
 
 # --- signing in ------------------------------------------------------------------------------
@@ -109,74 +52,6 @@ def test_wrong_passwords_and_names_look_alike(people, name, password):
     assert str(refused("sign-in-failed", people.sign_in, name, password)) == (
         "name or password is wrong"
     )
-
-
-def test_a_name_that_is_not_there_takes_the_same_work(quick_people, monkeypatch):
-    quick_people.add("new", "administrator", by=ADMINISTRATOR)
-    works = []
-    real = PasswordHasher.verify
-
-    def verify(self, stored, password):
-        works.append((extract_parameters(stored), password))
-        return real(self, stored, password)
-
-    monkeypatch.setattr(PasswordHasher, "verify", verify)
-    for name in (ALICE, "nobody", "new"):
-        refused("sign-in-failed", quick_people.sign_in, name, OTHER)
-    assert len(works) == 3
-    assert works[0] == works[1] == works[2]
-
-
-def test_nobodys_hash_has_todays_parameters_and_is_nobodys():
-    parameters = extract_parameters(passwords._nobodys())
-    quick = extract_parameters(passwords.hashed(PASSWORD))
-    assert parameters == quick
-    assert not passwords.matches(None, PASSWORD)
-
-
-def test_a_password_is_hashed_by_argon2id_with_the_work_of_rfc_9106():
-    found = extract_parameters(PasswordHasher().hash(PASSWORD))
-    assert found.type.name == "ID"
-    assert (found.time_cost, found.memory_cost, found.parallelism) == (3, 64 << 10, 4)
-
-
-def test_a_hash_of_other_parameters_is_renewed_at_sign_in(quick_people):
-    old = PasswordHasher(time_cost=2, memory_cost=32, parallelism=1).hash(PASSWORD)
-    with quick_people._database.write() as connection:
-        connection.execute(update(tables.people).values(password_hash=old))
-    quick_people.sign_in(ALICE, PASSWORD)
-    with quick_people._database.read() as connection:
-        hashes = connection.execute(
-            select(tables.people.c.password_hash).order_by(tables.people.c.name)
-        ).scalars()
-        alices, bobs = hashes
-    assert bobs == old
-    assert not passwords.outdated(alices)
-    quick_people.sign_in(ALICE, PASSWORD)
-
-
-def test_many_hashes_at_once_wait_for_each_other(monkeypatch):
-    running, most, lock = 0, 0, threading.Lock()
-    gate = threading.Event()
-    real = PasswordHasher.hash
-
-    def slow(self, password):
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        gate.wait(0.05)
-        with lock:
-            running -= 1
-        return real(self, password)
-
-    monkeypatch.setattr(PasswordHasher, "hash", slow)
-    threads = [threading.Thread(target=passwords.hashed, args=(PASSWORD,)) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == passwords.HASHES_AT_ONCE
 
 
 # --- sessions --------------------------------------------------------------------------------
@@ -260,170 +135,6 @@ def test_a_confirmation_is_the_sessions_own(people):
     assert not people.session(other.token).confirmed
     people.sign_out(other.token)
     refused("not-signed-in", people.confirm, other, PASSWORD)
-
-
-# --- passwords -------------------------------------------------------------------------------
-
-
-def test_a_new_password_ends_all_sessions_and_links(people):
-    here, there = people.sign_in(ALICE, PASSWORD), people.sign_in(ALICE, PASSWORD)
-    bobs = people.sign_in(BOB, PASSWORD)
-    link = people.add_link("set-password", ALICE, by=ADMINISTRATOR)
-    new = people.change_password(here, PASSWORD, OTHER)
-    assert people.session(here.token) is people.session(there.token) is None
-    assert people.session(new.token).person.name == ALICE
-    assert people.session(bobs.token)
-    refused("link-invalid", people.link, link)
-    refused("sign-in-failed", people.sign_in, ALICE, PASSWORD)
-    assert people.sign_in(ALICE, OTHER)
-
-
-def test_a_password_is_changed_by_whoever_knows_it(people):
-    session = people.sign_in(ALICE, PASSWORD)
-    refused("sign-in-failed", people.change_password, session, OTHER, OTHER)
-    people.sign_out(session.token)
-    refused("not-signed-in", people.change_password, session, PASSWORD, OTHER)
-    assert people.sign_in(ALICE, PASSWORD)
-
-
-def test_a_sign_in_with_a_password_that_is_changed_meanwhile_fails(quick_people, monkeypatch):
-    real = passwords.matches
-
-    def slow(stored, password):
-        right = real(stored, password)
-        quick_people.set_password(ALICE, OTHER, by=ADMINISTRATOR)
-        return right
-
-    monkeypatch.setattr(passwords, "matches", slow)
-    refused("sign-in-failed", quick_people.sign_in, ALICE, PASSWORD)
-
-
-@pytest.mark.parametrize(
-    "password",
-    ["", "elevenchars", "aaaaaaaaaaaaaaaa", "abababababababab", "abcdefghijklm", "123456789012",
-     "987654321098", "qwertyuiopas", "abcabcabcabcabc", "password1234", "PasswordPassword",
-     "alice@example.org", "alice.example", "Alice-alice-2", "cmstream-smime", "x" * 1025],
-)  # fmt: skip
-def test_passwords_that_are_guessed_first_are_refused(password):
-    with pytest.raises(Invalid) as caught:
-        passwords.check(password, "alice@example.org")
-    assert caught.value.code == "invalid-password"
-    assert not password or password not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "password",
-    ["twelve chars", "all lower case words", "pässwörter sind", "jf83kd02ls9x",
-     "日本語の合言葉は十二文字より長い", "x1y2" * 5 + "z", "alice likes old horses",
-     "k" * 20 + "w4t3r"],
-)  # fmt: skip
-def test_passwords_need_no_mixture_of_characters(password):
-    passwords.check(password, "alice@example.org")
-
-
-def test_a_password_is_the_same_from_any_keyboard(quick_people):
-    quick_people.set_password(ALICE, "cafe\u0301 au lait, merci", by=ADMINISTRATOR)
-    assert quick_people.sign_in(ALICE, "caf\u00e9 au lait, merci")
-
-
-# --- limits ----------------------------------------------------------------------------------
-
-
-def test_a_name_may_be_tried_so_often_and_no_more_from_anywhere(people, clock):
-    for number in range(limits.BY_NAME):
-        refused("sign-in-failed", people.sign_in, ALICE, OTHER, source=f"192.0.2.{number}")
-    clock.advance(minutes=5)
-    wait = refused("too-many-attempts", people.sign_in, ALICE, PASSWORD, source="198.51.100.1")
-    assert wait.retry_after == 600
-    assert people.sign_in(BOB, PASSWORD, source="192.0.2.1")
-    clock.advance(seconds=599)
-    refused("too-many-attempts", people.sign_in, ALICE, PASSWORD)
-    clock.advance(seconds=1)
-    assert people.sign_in(ALICE, PASSWORD)
-
-
-def test_the_window_slides(people, clock):
-    for _ in range(limits.BY_NAME):
-        refused("sign-in-failed", people.sign_in, ALICE, OTHER)
-        clock.advance(minutes=1)
-    wait = refused("too-many-attempts", people.sign_in, ALICE, OTHER)
-    assert wait.retry_after == 300
-    clock.advance(minutes=5)
-    refused("sign-in-failed", people.sign_in, ALICE, OTHER)
-    assert refused("too-many-attempts", people.sign_in, ALICE, OTHER).retry_after == 60
-
-
-def test_a_name_that_is_not_there_has_the_same_limit(quick_people):
-    for _ in range(limits.BY_NAME):
-        refused("sign-in-failed", quick_people.sign_in, "nobody", OTHER)
-    refused("too-many-attempts", quick_people.sign_in, "nobody", OTHER)
-
-
-def test_a_source_may_try_so_many_names_and_no_more(quick_people):
-    for number in range(limits.BY_SOURCE):
-        refused("sign-in-failed", quick_people.sign_in, f"n{number}", OTHER, source="192.0.2.1")
-    refused("too-many-attempts", quick_people.sign_in, ALICE, PASSWORD, source="::ffff:192.0.2.1")
-    assert quick_people.sign_in(ALICE, PASSWORD, source="192.0.2.2")
-
-
-def test_a_source_of_ipv6_is_its_network(quick_people):
-    for number in range(limits.BY_SOURCE):
-        source = f"2001:db8:1:2::{number:x}"
-        refused("sign-in-failed", quick_people.sign_in, f"n{number}", OTHER, source=source)
-    source = "2001:db8:1:2:ffff::1"
-    refused("too-many-attempts", quick_people.sign_in, ALICE, PASSWORD, source=source)
-    assert quick_people.sign_in(ALICE, PASSWORD, source="2001:db8:1:3::1")
-
-
-def test_the_right_password_forgets_what_was_tried_for_its_name_alone(quick_people):
-    for _ in range(3):
-        for _ in range(limits.BY_NAME - 1):
-            refused("sign-in-failed", quick_people.sign_in, ALICE, OTHER, source="192.0.2.1")
-        quick_people.sign_in(ALICE, PASSWORD, source="192.0.2.1")
-    with quick_people._database.read() as connection:
-        rows = connection.execute(select(tables.attempts.c.subject)).scalars().all()
-    assert len(rows) == 3 * (limits.BY_NAME - 1)
-    assert {row.partition(":")[0] for row in rows} == {"source"}
-
-
-def test_the_limit_holds_for_the_password_that_is_given_again(quick_people):
-    session = quick_people.sign_in(ALICE, PASSWORD)
-    for _ in range(limits.BY_NAME):
-        refused("sign-in-failed", quick_people.confirm, session, OTHER)
-    refused("too-many-attempts", quick_people.confirm, session, PASSWORD)
-
-
-def test_what_was_typed_for_a_name_is_not_stored(quick_people):
-    refused("sign-in-failed", quick_people.sign_in, "my secret password", "", source="x")
-    with quick_people._database.read() as connection:
-        rows = connection.execute(select(tables.attempts.c.subject)).scalars().all()
-    assert rows
-    assert not any("secret" in row for row in rows)
-
-
-def guess(url, times, answers):
-    with open_store(url) as store:
-        people = People(store)
-        for number in range(times):
-            with pytest.raises(AccessDenied) as caught:
-                people.sign_in(ALICE, f"{OTHER} {number}", source="192.0.2.9")
-            answers.put(caught.value.code)
-
-
-def test_the_limit_holds_over_two_processes(people, url, store):
-    here, left = People(store), 3
-    for _ in range(limits.BY_NAME - left):
-        refused("sign-in-failed", here.sign_in, ALICE, OTHER)
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    workers = [context.Process(target=guess, args=(url, left, answers)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    found = [answers.get(timeout=60) for _ in range(2 * left)]
-    for worker in workers:
-        worker.join()
-    assert found.count("sign-in-failed") == left
-    assert found.count("too-many-attempts") == left
 
 
 # --- links -----------------------------------------------------------------------------------
