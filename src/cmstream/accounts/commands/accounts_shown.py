@@ -137,6 +137,7 @@ def report_remarks(report: ImportReport) -> list[str]:
         for one in report.certificates
         for problem in one.problems
     ]
+    remarks += [str(finding) for finding in report.findings]
     remarks += [f"set aside {aside.subject}: {aside.reason}" for aside in report.set_aside]
     remarks += [f"retired {fingerprint}" for fingerprint in report.retired]
     if report.private_key_ignored:
@@ -166,6 +167,7 @@ def report_object(name: str, report: ImportReport) -> dict[str, Any]:
             {"subject": aside.subject, "sha256": aside.fingerprint, "reason": aside.reason}
             for aside in report.set_aside
         ],
+        "findings": [str(finding) for finding in report.findings],
         "retired": list(report.retired),
         "private_key_ignored": report.private_key_ignored,
     }
