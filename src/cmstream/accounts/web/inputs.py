@@ -74,7 +74,8 @@ async def body(request: Request, limit: int = LIMIT) -> bytes:
                 if len(found) > limit:
                     raise too_large(limit)
     except TimeoutError:
-        raise Refusal(408, "too-slow", f"The body didn't come within {TIMEOUT} s.") from None
+        text = f"The body didn't come within {TIMEOUT} s."
+        raise Refusal(408, "too-slow", text, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise Refusal(400, "cut-short", "The connection ended before the body did.") from None
     return bytes(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,11 @@ _STATUS_OF_CODE = {
     "not-signed-in": 401,
     "too-many-attempts": 429,
 }
+
+
+_OUT_OF_REACH = "The store of accounts is out of reach: try again a little later."
+"""Where it is stands in the log alone."""
+_LOG = logging.getLogger("cmstream.web")
 
 
 class Refusal(Exception):  # noqa: N818
@@ -145,7 +151,8 @@ def _of_code(error: CmstreamError) -> Problem:
         headers["WWW-Authenticate"] = 'Bearer realm="cmstream"'
     found = {name: getattr(error, name, None) for name in ("fingerprint", "problems", "account")}
     more = {name: value for name, value in found.items() if value}
-    return Problem(status, error.code, str(error), more, headers)
+    detail = _OUT_OF_REACH if isinstance(error, StoreUnavailable) else str(error)
+    return Problem(status, error.code, detail, more, headers)
 
 
 def _status(error: CmstreamError) -> int:
