@@ -45,7 +45,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One snapshot: everything read in it belongs together."""
-        with self._transaction(isolation_level=_SNAPSHOT[self._engine.name]) as connection:
+        with self._transaction(**_SNAPSHOT[self._engine.name]) as connection:
             yield connection
 
     @contextmanager
@@ -79,7 +79,11 @@ class Database:
                 yield connection
 
 
-_SNAPSHOT = {"sqlite": "SERIALIZABLE", "postgresql": "REPEATABLE READ"}
+# What a transaction of SQLite reads is a snapshot by nature.
+_SNAPSHOT: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ"},
+}
 _COUNTER = select(changes.c.counter).where(changes.c.id == 1)
 _COUNT = update(changes).where(changes.c.id == 1).values(counter=changes.c.counter + 1)
 # PostgreSQL has many writers; this row makes them one at a time, as SQLite has it anyway.
