@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 import cmstream
 from authorities import NOW, YEARS, authority, identity, rsa_identity, rsa_key
-from cmstream.accounts import AccountsError, ImportRefused, NotFound, open_store
+from cmstream.accounts import AccountsError, ImportRefused, NotFound, open_store, rows
+from cmstream.accounts.change import Change
 from cmstream.accounts.imports import MAX_OCTETS
 from cmstream.errors import CertificateError
 
@@ -230,6 +231,22 @@ def test_a_bad_file_leaves_the_old_certificate_in_use(either, data):
     assert either.seal_for(ALICE).reason.code == "disabled"
     either.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
     assert either.seal_for(ALICE).action == "seal"
+
+
+def test_a_swap_that_breaks_off_leaves_everything_as_it_was(either, monkeypatch):
+    either.import_certificates(ALICE, pem(), by=OWNER)
+    before = either.certificates(ALICE), either.audit(), either.database.counter()
+    seen = []
+
+    def break_off(change, account, taken):
+        seen.extend(rows.certificates(change.connection, account))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Change, "retire_all_but", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        either.import_certificates(ALICE, pem(number=1), by=OWNER, retire_others=True)
+    assert len(seen) == 2
+    assert (either.certificates(ALICE), either.audit(), either.database.counter()) == before
 
 
 def test_what_another_process_does_meanwhile_isnt_overwritten(either, url):

@@ -57,6 +57,22 @@ def test_the_owner_is_told_by_mail_what_somebody_else_changed(telling, outbox):
     assert "CN=Alice" in text
 
 
+def test_settings_are_told_as_they_were_and_as_they_are(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR, aliases=["al@example.org"])
+    telling.import_certificates(ALICE, pem(), by=OWNER)
+    telling.change_account(
+        ALICE, by=ADMINISTRATOR, cipher="aes128-cbc", encrypt_on_append=True, aliases=[]
+    )
+    (held,) = telling.certificates(ALICE)
+    telling.describe_certificate(ALICE, held.fingerprint, "card", by=ADMINISTRATOR)
+    added, changed, described = (one.get_content() for one in mails(outbox))
+    assert "aliases: al@example.org" in added
+    assert "cipher: none -> aes128-cbc" in changed
+    assert "encrypt_on_append: no -> yes" in changed
+    assert "aliases: al@example.org -> none" in changed
+    assert f'{held.fingerprint}, "" -> card' in described
+
+
 def test_one_change_is_one_mail(telling, outbox):
     telling.add_account(ALICE, by=ADMINISTRATOR)
     telling.import_certificates(ALICE, pem(), by=OWNER)

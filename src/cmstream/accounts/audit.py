@@ -159,10 +159,20 @@ def _message(foreign: Sequence[AuditEntry]) -> bytes:
 
 
 def _words(entry: AuditEntry) -> str:
-    which = f", certificate {entry.fingerprint}" if entry.fingerprint else ""
-    detail = "".join(f", {name}: {_value(value)}" for name, value in entry.detail.items())
-    return f"{entry.actor} ({entry.role}): {entry.action}{which}{detail}"
+    detail = dict(entry.detail)
+    old, new = detail.pop("old", None), detail.pop("new", None)
+    parts = [f"{name}: {_value(value)}" for name, value in detail.items() if value != []]
+    if isinstance(old, dict) and isinstance(new, dict):
+        parts += [f"{name}: {_value(old[name])} -> {_value(new[name])}" for name in new]
+    elif new is not None:
+        parts.append(f"{_value(old)} -> {_value(new)}")
+    which = f"certificate {entry.fingerprint}" if entry.fingerprint else ""
+    return ", ".join(filter(None, [f"{entry.actor} ({entry.role}): {entry.action}", which, *parts]))
 
 
 def _value(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value) or '""'
