@@ -6,7 +6,9 @@ import re
 import tempfile
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from authorities import certificate, other_key
 from cmstream.accounts import open_store
 from cmstream.accounts.people import People
 from cmstream.accounts.web.pages import bulk, entry, words
@@ -221,6 +223,21 @@ def test_a_mail_program_that_cannot_open_the_cipher_refuses_it(alice, store):
     data["clients"] = ["mutt"]
     assert send(alice, "/account/settings", "/account/settings", data).status_code == 303
     assert "perhaps not shown by Mutt" in alice.get("/account").text
+
+
+def test_a_key_that_a_mail_program_cannot_use_is_said_before_it_is_saved(alice, store):
+    store.change_account(ALICE, by=OWNER, cipher=None, clients=["thunderbird"])
+    key = other_key("x25519")
+    made = certificate(key, common_name="Alice", emails=(ALICE,))
+    files = {"files": ("alice.cer", made.public_bytes(Encoding.DER))}
+    page = send(alice, "/account/upload", "/account/upload", files=files)
+    assert "Thunderbird can&#39;t open mail for a key of the kind X25519" in page.text
+    bundle = made.public_bytes(Encoding.PEM).decode()
+    data = {"certificates": bundle, "switch_on": "yes", "password": PASSWORD}
+    answer = send(alice, "/account/upload", "/account/save", data)
+    assert answer.headers["location"] == "/account/settings?done=not-on"
+    assert store.account(ALICE).cipher is None
+    assert len(store.certificates(ALICE)) == 1
 
 
 def test_an_entry_of_another_account_is_not_acknowledged(alice, store):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 _STATIC = Path(__file__).parent.parent / "static"
 
 
+class _Static(StaticFiles):
+    """The sheet, the script and the icon: kept by browsers, and asked for again after an upgrade,
+    since the file's tag has changed."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def _home(visit: Visit) -> Response:
     return visit.go("/accounts" if visit.administrator else "/account")
 
@@ -40,7 +50,7 @@ def _missing(_: Visit) -> Response:
 
 
 routes: list[BaseRoute] = [
-    Mount("/static", StaticFiles(directory=_STATIC)),
+    Mount("/static", _Static(directory=_STATIC)),
     page("/", _home),
     page("/sign-in", entry.sign_in, entry.signed_in, who="anyone"),
     page("/sign-out", post=entry.sign_out),

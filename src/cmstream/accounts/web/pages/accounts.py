@@ -20,6 +20,8 @@ from . import words
 from .certificates import Question, ask_first, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cmstream.accounts.account import Account, StoredCertificate
     from cmstream.certificates import Recipient
 
@@ -62,19 +64,11 @@ def _program(name: str) -> str:
     return CLIENTS[name].name if name in CLIENTS else name
 
 
-def remarks(account: Account, recipients: list[Recipient | None]) -> list[str]:
+def remarks(account: Account, recipients: Sequence[Recipient | None]) -> list[str]:
     """What the mail programs that the account is read with will have trouble with."""
     keys = [one.key for one in recipients if one]
-    if account.cipher is None:
-        return []
-    return [str(one) for one in judge(account.clients, cipher=account.cipher, keys=keys)]
-
-
-def _refused(cipher: str, programs: list[str]) -> str:
-    """Why a cipher can't be chosen with these programs, or "". What speaks against a key isn't
-    this form's business: the overview says it."""
-    found = judge(programs, cipher=cipher)
-    return " ".join(str(one) for one in found if one.level == "refuse")
+    cipher = account.cipher or "aes256-cbc"
+    return [str(one) for one in judge(account.clients, cipher=cipher, keys=keys)]
 
 
 def state(
@@ -140,8 +134,6 @@ def settings_saved(visit: Visit) -> Response:
     form.values["clients"] = form.many("clients")
     if chosen not in words.BY_NAME:
         form.errors["cipher"] = "Choose a cipher."
-    elif refused := _refused(chosen, form.many("clients")):
-        form.errors["cipher"] = refused
     if form.errors or not visit.confirm():
         return _settings(visit)
     try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmstream.accounts.addresses import canonical
-from cmstream.accounts.errors import ImportRefused, Invalid, NotFound, StoreUnavailable
+from cmstream.accounts.errors import Conflict, ImportRefused, Invalid, NotFound, StoreUnavailable
 from cmstream.accounts.imports import read
 from cmstream.errors import CmstreamError
 
@@ -263,11 +263,26 @@ def _failed(item: Item, error: CmstreamError) -> Result:
 
 def _save(visit: Visit, item: Item, options: dict[str, str]) -> Result:
     try:
-        return _described(item, _import(visit, item, options), "saved")
+        result = _described(item, _import(visit, item, options), "saved")
     except StoreUnavailable:
         raise
     except CmstreamError as error:
         return _failed(item, error)
+    _set_cipher(visit, item, options, result)
+    return result
+
+
+def _set_cipher(visit: Visit, item: Item, options: dict[str, str], result: Result) -> None:
+    """The table's own, or the form's where the account has none."""
+    account = visit.store.account(item.address)
+    cipher = item.cipher or account.cipher or options.get("cipher", "")
+    if not cipher or cipher == account.cipher:
+        return
+    try:
+        visit.store.change_account(account.address, by=visit.by, cipher=cipher)
+    except (Conflict, Invalid) as error:
+        result.tone = "warn"
+        result.sentences.append(f"The cipher wasn't changed. {words.sentence(error)}")
 
 
 def _require_confirmation(visit: Visit, item: Item) -> None:
@@ -286,7 +301,7 @@ def _import(visit: Visit, item: Item, options: dict[str, str]) -> ImportReport:
             raise
         _require_confirmation(visit, item)
         account = store.add_account(item.address, by=visit.by)
-    report = store.import_certificates(
+    return store.import_certificates(
         account.address,
         item.certificates.encode("ascii", "replace"),
         by=visit.by,
@@ -294,7 +309,3 @@ def _import(visit: Visit, item: Item, options: dict[str, str]) -> ImportReport:
         description=item.description,
         retire_others=options.get("retire_others") == "yes",
     )
-    cipher = item.cipher or (account.cipher or options.get("cipher", ""))
-    if cipher and cipher != account.cipher:
-        store.change_account(account.address, by=visit.by, cipher=cipher)
-    return report

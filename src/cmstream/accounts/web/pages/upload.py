@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmstream.accounts.errors import ImportRefused, Invalid, StoreUnavailable
+from cmstream.accounts.errors import Conflict, ImportRefused, Invalid, StoreUnavailable
 from cmstream.errors import CmstreamError
 
 from . import words
@@ -126,7 +126,8 @@ def saved(visit: Visit) -> Response:
     if not visit.confirm() or form.errors or not _import(visit, bundle):
         form.values.setdefault("switch_on", "")
         return _preview(visit, report, bundle, Read([], [], [], private_key=False))
-    return visit.go("/account", done=_switch_on(visit))
+    done = _switch_on(visit)
+    return visit.go("/account/settings" if done == "not-on" else "/account", done=done)
 
 
 def _import(visit: Visit, bundle: bytes) -> bool:
@@ -151,5 +152,8 @@ def _switch_on(visit: Visit) -> str:
     """Encryption is switched on after the certificate is there, and never before."""
     if visit.account.cipher is not None or not visit.form.ticked("switch_on"):
         return "saved"
-    visit.store.change_account(visit.account.address, by=visit.by, cipher="aes256-cbc")
+    try:
+        visit.store.change_account(visit.account.address, by=visit.by, cipher="aes256-cbc")
+    except Conflict:
+        return "not-on"
     return "on"

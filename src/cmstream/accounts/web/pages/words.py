@@ -45,6 +45,8 @@ BY_NAME = {one.name: one for one in CIPHERS}
 
 DONE = {
     "saved": "The certificates are saved.",
+    "not-on": "The certificates are saved. Encryption isn't on yet: one of your mail programs "
+    "can't open what is chosen here. Choose again.",
     "on": "The certificates are saved, and mail is encrypted from now on.",
     "settings": "Your choice is saved.",
     "addresses": "The addresses are saved.",
