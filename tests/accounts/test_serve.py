@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 from sqlalchemy import select
 
 from cmstream.accounts import limits, open_store, tables
 from cmstream.accounts.people import People
+from cmstream.cli import main
 
 from .serving import PATIENCE, reverse_proxy, serving
 from .support import ADMINISTRATOR
@@ -136,6 +135,17 @@ def test_a_worker_that_dies_is_replaced(manned_sqlite, tmp_path):
         assert server.stop() == 0
 
 
+def test_workers_are_renewed_without_a_gap(manned_sqlite, tmp_path):
+    with serving(manned_sqlite, tmp_path, "--workers", 2) as server:
+        server.process.send_signal(signal.SIGHUP)
+        answers = []
+        while server.log.read_text().count("Finished server process") < 2:
+            answers.append(server.ask("GET", "/health")[0])
+        assert set(answers) == {200}
+        assert server.ask("GET", "/health")[0] == 200
+        assert server.stop() == 0
+
+
 # --- proxies ---------------------------------------------------------------------------------
 
 
@@ -186,25 +196,33 @@ def _names(name):
 # --- endings ---------------------------------------------------------------------------------
 
 
-def refused(*options):
-    done = subprocess.run(
-        [sys.executable, "-m", "cmstream", "serve", *map(str, options)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    return done
+@pytest.fixture
+def refused(tmp_path, capsys, monkeypatch):
+    """Runs what can't start, and gives its code and error; there is no database afterwards."""
+    for name in ("CMSTREAM_PUBLIC_URL", "CMSTREAM_TRUSTED_PROXIES", "CMSTREAM_NOTIFY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*options):
+        words = ["serve", "--port", "0", "--database", f"sqlite:///{tmp_path}/new.sqlite3"]
+        try:
+            code = main([*words, *map(str, options)])
+        except SystemExit as ending:
+            code = ending.code
+        found = capsys.readouterr()
+        assert found.out == ""
+        assert list(tmp_path.iterdir()) == []
+        return code, found.err.splitlines()[-1]
+
+    return run
 
 
-def test_a_port_that_is_taken_changes_nothing(tmp_path):
+def test_a_port_that_is_taken_changes_nothing(refused):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = refused("--port", port, "--database", f"sqlite:///{tmp_path}/new.sqlite3")
-    assert done.returncode == os.EX_UNAVAILABLE
-    assert done.stderr == (
-        f"cmstream: can't listen at 127.0.0.1 port {port}: Address already in use\n"
-    )
-    assert list(tmp_path.iterdir()) == []
+        assert refused("--port", port) == (
+            os.EX_UNAVAILABLE,
+            f"cmstream: can't listen at 127.0.0.1 port {port}: Address already in use",
+        )
 
 
 @pytest.mark.parametrize(
@@ -215,8 +233,7 @@ def test_a_port_that_is_taken_changes_nothing(tmp_path):
      (["--host", "192.0.2.1"], 69), (["--database", "mysql://x"], 64),
      (["--database", "sqlite:////no/such/folder/x"], 66)],
 )  # fmt: skip
-def test_exit_codes(tmp_path, options, code):
-    done = refused("--port", 0, "--database", f"sqlite:///{tmp_path}/new.sqlite3", *options)
-    assert done.returncode == code
-    assert done.stderr.splitlines()[-1].startswith("cmstream: ")
-    assert list(tmp_path.iterdir()) == []
+def test_exit_codes(refused, options, code):
+    found, line = refused(*options)
+    assert found == code
+    assert line.startswith("cmstream: ")

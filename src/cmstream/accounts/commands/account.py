@@ -12,6 +12,7 @@ from ..credentials import now
 from ..errors import NotFound
 from ..links import MINUTES
 from ..people import People
+from ..web.settings import Settings
 from . import accounts_shown as shown
 from . import add_database
 from .importing import run as _import
@@ -238,11 +239,15 @@ def _add_link(actions: Any) -> Any:
 def _link(options: argparse.Namespace) -> None:
     if not options.public_url:
         raise Failure(os.EX_USAGE, "give --public-url, where people reach the pages")
+    try:
+        origin = Settings(public_url=options.public_url).origin
+    except ValueError as error:
+        raise Failure(os.EX_USAGE, str(error)) from None
     with opened(options, create=True) as store:
         name = _somebody(store, options)
         people = People(store)
         secret = people.add_link("set-password", name, minutes=options.minutes, by=actor())
-    say(f"{options.public_url.rstrip('/')}/link/{secret}")
+    say(f"{origin}/link/{secret}")
 
 
 def _somebody(store: Store, options: argparse.Namespace) -> str:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -35,6 +36,9 @@ GRACE = 30
 """Seconds that running requests have to end when the server is told to."""
 HEALTH = 30
 """Seconds after which a worker that doesn't answer is replaced."""
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than reverse proxies keep theirs, or one would
+send a request just when it is closed."""
 BACKLOG = 1024
 ADMINISTRATOR = "administrator"
 """The name of the first one."""
@@ -96,14 +100,15 @@ def _listening(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
+        with ExitStack() as closing:
+            listener = closing.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            closing.pop_all()
     except OSError as error:
         text = f"can't listen at {host} port {port}: {error.strerror}"
         raise Failure(os.EX_UNAVAILABLE, text) from None
-    listener.set_inheritable(True)
     return listener
 
 
@@ -111,12 +116,10 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _settings(options: argparse.Namespace, port: int) -> Settings:
-    given = {
-        "public_url": options.public_url or os.environ.get("CMSTREAM_PUBLIC_URL"),
-        "notify": options.notify,
-    }
+    given = {"public_url": options.public_url, "notify": options.notify}
     chosen = {name: value for name, value in given.items() if value is not None}
-    chosen.setdefault("public_url", f"http://{_named(options.host)}:{port}")
+    if not os.environ.get("CMSTREAM_PUBLIC_URL"):
+        chosen.setdefault("public_url", f"http://{_named(options.host)}:{port}")
     try:
         settings = replace(Settings.from_environment(), database=database(options), **chosen)
     except ValueError as error:
@@ -185,6 +188,7 @@ def _run(listener: socket.socket, workers: int) -> None:
         server_header=False,
         access_log=False,  # the application writes its own, without secrets
         log_config=_LOGGING,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         timeout_worker_healthcheck=HEALTH,
     )
