@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import io
 import itertools
 import os
@@ -11,7 +12,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
 
 from . import __version__, _core, cli_open, kernels, policy, show
 from .cms import Recipients
@@ -49,6 +50,18 @@ PROTECTIONS: dict[str, policy.HeaderProtection] = {
     "baseline": "baseline",
     "shy": "shy",
 }
+MANAGED = {
+    "serve": "the page and the HTTP API of the certificate store",
+    "account": "whose mail is sealed, and with which certificates",
+    "token": "access to the HTTP API, for programs",
+    "seal": "seal a mail as the certificate store says for an address",
+}
+"""The subcommands that need the extra ``manage``: each is loaded only when it is named."""
+
+DEFERRING = "seal"
+"""The subcommand that a mail server calls: every ending that isn't the message's own fault or
+wrong usage tells it to try again."""
+
 FORBIDDABLE = [*policy.KEY_LEN, *get_args(policy.KeyTransport)]
 
 HELD = 16 << 20
@@ -82,38 +95,60 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit code; no exception leaves it but SystemExit."""
     hold_standard_streams()
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    defers = arguments[:1] == [DEFERRING]
     try:
         with stoppable():
-            if _core.misnamed:
-                raise Failure(os.EX_USAGE, _core.misnamed)  # noqa: TRY301 - one way to end
-            options.run(options)
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            _run(arguments)
     except Failure as failure:
-        return _fail(failure.code, str(failure))
-    except CmstreamError as error:
-        return _fail(os.EX_DATAERR, f"{error} [{error.code}]")
-    except BrokenPipeError:
-        return _fail(os.EX_TEMPFAIL, "whoever read the output has gone away")
-    except OSError as error:
-        return _fail(*_os_failure(error))
-    except KeyboardInterrupt:
-        return _fail(128 + signal.SIGINT, "interrupted")
-    except Stopped as stopped:
-        return _fail(128 + stopped.number, "stopped")
-    except Exception as error:  # noqa: BLE001 - a mail server must be told to try again
-        return _fail(os.EX_TEMPFAIL, f"unexpected {type(error).__name__}: try again")
+        own = failure.code in (os.EX_USAGE, os.EX_DATAERR)
+        return _fail(os.EX_TEMPFAIL if defers and not own else failure.code, str(failure))
+    except SystemExit:  # the parser's, after help or wrong usage
+        raise
+    except BaseException as error:  # noqa: BLE001 - a mail server must be told to try again
+        code, text = _ending(error)
+        return _fail(os.EX_TEMPFAIL if defers else code, text)
     return os.EX_OK
+
+
+def _run(arguments: list[str]) -> None:
+    options = _parser(arguments).parse_args(arguments)
+    if _core.misnamed:
+        deferred = arguments[:1] == [DEFERRING]
+        raise Failure(os.EX_TEMPFAIL if deferred else os.EX_USAGE, _core.misnamed)
+    options.run(options)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _ending(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, CmstreamError):
+        return os.EX_DATAERR, f"{error} [{error.code}]"
+    if isinstance(error, BrokenPipeError):
+        return os.EX_TEMPFAIL, "whoever read the output has gone away"
+    if isinstance(error, OSError):
+        return _os_failure(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT, "interrupted"
+    if isinstance(error, Stopped):
+        return 128 + error.number, "stopped"
+    return os.EX_TEMPFAIL, f"unexpected {type(error).__name__}: try again"
 
 
 def _fail(code: int, message: str) -> int:
     # What is still buffered must not follow, or the output would look complete.
-    if sys.stdout is not None:
-        with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
-    print(f"cmstream: {message}", file=sys.stderr)
+    _silence(sys.stdout)
+    try:
+        print(f"cmstream: {message}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _silence(sys.stderr)  # or Python would end with a code of its own
     return code
+
+
+def _silence(stream: TextIO | None) -> None:
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
 _NO_PLACE = {
@@ -137,14 +172,27 @@ def _os_failure(error: OSError) -> tuple[int, str]:
 # --- the arguments ---------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     parser = Parser(prog="cmstream", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _add_encrypt(commands)
     cli_open.add_commands(commands)
     _add_cert(commands)
+    for name, text in MANAGED.items():
+        if arguments[:1] == [name]:
+            _managed(name).add_command(commands)
+        else:
+            commands.add_parser(name, help=f"{text} (cmstream[manage])", add_help=False)
     return parser
+
+
+def _managed(name: str) -> Any:
+    try:
+        return importlib.import_module(f".accounts.commands.{name}", __package__)
+    except ImportError as error:
+        needed = f"{name} needs an extra ({error}): pip install 'cmstream[manage]'"
+        raise Failure(os.EX_TEMPFAIL if name == DEFERRING else os.EX_USAGE, needed) from None
 
 
 def _version() -> str:

@@ -1,0 +1,149 @@
+"""What the store holds, as frozen values: accounts, their certificates, the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from ..certificates import Recipient
+from ..policy import Cipher
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ..certificates import Problem, SetAside
+    from .clients import Finding
+
+Role = Literal["owner", "administrator"]
+WhenUnusable = Literal["error", "clear"]
+State = Literal["active", "retired"]
+
+CIPHERS: tuple[str, ...] = get_args(Cipher)
+"""What an account's cipher may be; None instead means that encryption is off."""
+WHEN_UNUSABLE: tuple[str, ...] = get_args(WhenUnusable)
+
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "encryption": ("as-accounts-say", "off"),
+    "encrypt_on_append": ("", "yes", "no"),
+    "when_unusable": ("", "error", "clear"),
+}
+"""The server-wide switches and their values, the default first; an empty one overrides nothing."""
+
+
+class Actor(NamedTuple):
+    """Who makes a change: a name for the audit log and a role. ``owner`` is the account's own
+    owner; whoever calls the store has checked that."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Account:
+    """A mailbox and how its mail is sealed.
+
+    ``address``, ``aliases`` and ``domains`` are in their canonical form. ``cipher``: a name that
+    :class:`~cmstream.Policy` knows, or None: encryption is off. ``encrypt_on_append``: whether
+    what a mail program puts into the mailbox itself is sealed too. ``when_unusable``: what happens
+    to mail when no certificate can be used: ``error``, or ``clear``. ``clients``: the mail
+    programs it is read with. ``active``, ``retired``: how many certificates it has;
+    ``expires_at``: when the last of the active ones does, None without any.
+    """
+
+    id: int
+    address: str
+    cipher: str | None
+    encrypt_on_append: bool
+    when_unusable: WhenUnusable
+    clients: tuple[str, ...]
+    aliases: tuple[str, ...]
+    domains: tuple[str, ...]
+    created_at: datetime
+    active: int = 0
+    retired: int = 0
+    expires_at: datetime | None = None
+
+    @property
+    def protected(self) -> bool:
+        """Whether mail is sealed: a cipher is set and a certificate is active."""
+        return self.cipher is not None and self.active > 0
+
+
+@dataclass(frozen=True)
+class StoredCertificate:
+    """A certificate of an account. ``recipient`` is read from ``der`` when it is asked for and
+    raises :class:`~cmstream.CertificateError` if this program can't read it."""
+
+    fingerprint: str
+    der: bytes = field(repr=False)
+    description: str
+    state: State
+    mismatch_confirmed: bool
+    not_after: datetime
+    added_at: datetime
+    added_by: str
+
+    @cached_property
+    def recipient(self) -> Recipient:
+        return Recipient.from_der(self.der)
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One change: when, who, to which account, what, which certificate. ``detail`` holds the
+    values that changed, as JSON has them. ``account_id`` and ``address`` are None for a change
+    that bears on the whole server."""
+
+    id: int
+    at: datetime
+    actor: str
+    role: Role
+    account_id: int | None
+    address: str | None
+    action: str
+    fingerprint: str | None
+    detail: Mapping[str, object]
+    acknowledged_at: datetime | None
+
+    @property
+    def needs_acknowledgement(self) -> bool:
+        """Whether somebody else changed the account and its owner hasn't said yet to know it."""
+        foreign = self.account_id is not None and self.role != "owner"
+        return foreign and self.acknowledged_at is None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One certificate of an upload. ``problems``: what is wrong with it, ``address-mismatch``
+    among it; ``known``: the account's state of it if it has the certificate already."""
+
+    recipient: Recipient
+    problems: tuple[Problem, ...]
+    known: State | None = None
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an upload holds and what becomes of it.
+
+    ``certificates``: what would be taken, or was; ``set_aside``: what isn't, with the reason;
+    ``private_key_ignored``: a private key came along and wasn't kept. ``findings``: what speaks
+    against it for the mail programs that the account names. ``retired``: the fingerprints of those
+    that are retired by it. ``saved``: whether it is in the store.
+    """
+
+    account: str
+    certificates: tuple[Examined, ...]
+    set_aside: tuple[SetAside, ...] = ()
+    private_key_ignored: bool = False
+    findings: tuple[Finding, ...] = ()
+    retired: tuple[str, ...] = ()
+    saved: bool = False
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether a certificate is for another address: it is saved only when confirmed."""
+        codes = {p.code for one in self.certificates for p in one.problems}
+        return "address-mismatch" in codes

@@ -1,0 +1,178 @@
+"""The audit log: one entry for each change, in the change's own transaction, for ever.
+
+The database refuses to change or delete an entry (triggers of the first migration), except that
+its owner acknowledges it once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+from datetime import datetime, timezone
+from email import policy
+from email.message import EmailMessage
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from . import tables, values
+from .account import AuditEntry
+from .errors import AccessDenied, Conflict, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from .account import Actor
+
+MAIL_TIMEOUT = 20
+"""Seconds that the mail command may take."""
+
+_log = logging.getLogger(__name__)
+_audit = tables.audit
+
+
+def record(
+    connection: Connection,
+    by: Actor,
+    action: str,
+    *,
+    account: tuple[int, str] | None = None,
+    fingerprint: str | None = None,
+    **detail: object,
+) -> AuditEntry:
+    """Write an entry. ``account``: number and address of the one that is changed, or None for the
+    whole server. ``detail``: what JSON takes; never a key, a password or plaintext."""
+    number, address = account or (None, None)
+    at = datetime.now(timezone.utc)
+    columns = {
+        "at": at,
+        "actor": values.shown(by.name),
+        "role": by.role,
+        "account_id": number,
+        "address": address,
+        "action": action,
+        "fingerprint": fingerprint,
+    }
+    done = connection.execute(insert(_audit).values(**columns, detail=json.dumps(detail)))
+    (key,) = done.inserted_primary_key or (0,)
+    return AuditEntry(id=key, **columns, detail=detail, acknowledged_at=None)  # type: ignore[arg-type]
+
+
+def entries(
+    connection: Connection,
+    *,
+    address: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+    unacknowledged: bool = False,
+) -> list[AuditEntry]:
+    """The newest first. ``address``: of an account, or of one that is gone; whoever has an
+    address now doesn't see what was done to an earlier account of that name."""
+    query = select(_audit).order_by(_audit.c.id.desc()).limit(values.within(limit))
+    if address is not None:
+        number = connection.execute(
+            select(tables.accounts.c.id).where(tables.accounts.c.address == address)
+        ).scalar_one_or_none()
+        one = _audit.c.address == address if number is None else _audit.c.account_id == number
+        query = query.where(one)
+    if before is not None:
+        query = query.where(_audit.c.id < values.within(before))
+    if unacknowledged:
+        query = query.where(
+            _audit.c.acknowledged_at.is_(None),
+            _audit.c.account_id.is_not(None),
+            _audit.c.role != "owner",
+        )
+    return [_entry(row) for row in connection.execute(query)]
+
+
+def acknowledge(
+    connection: Connection, number: int, *, by: Actor, address: str | None = None
+) -> AuditEntry:
+    """The owner says to have seen it. ``address``: the account whose entry it must be."""
+    if by.role != "owner":
+        raise AccessDenied("forbidden", "a change is acknowledged by the account's owner alone")
+    where = _audit.c.id == values.within(number)
+    row = connection.execute(select(_audit).where(where)).one_or_none()
+    entry = None if row is None else _entry(row)
+    if entry is None or address not in {None, entry.address}:
+        raise NotFound("no-such-entry", f"the audit log has no entry {number} of this account")
+    if not entry.needs_acknowledgement:
+        raise Conflict("already-acknowledged", f"entry {number} needs no acknowledgement any more")
+    at = datetime.now(timezone.utc)
+    connection.execute(update(_audit).where(where).values(acknowledged_at=at))
+    row = connection.execute(select(_audit).where(where)).one()
+    return _entry(row)
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    columns = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    return AuditEntry(**columns | {"detail": json.loads(columns["detail"])})
+
+
+# --- mail to the owner -----------------------------------------------------------------------
+
+
+def mail(command: Sequence[str], entries: Sequence[AuditEntry]) -> None:
+    """Tell the owner by mail what others changed: the command gets a message on its standard
+    input and finds the address in its To field, as ``sendmail -t -i`` does. A failure is logged
+    and changes nothing."""
+    foreign = [entry for entry in entries if entry.needs_acknowledgement]
+    if not command or not foreign:
+        return
+    try:
+        message = _message(foreign)
+        subprocess.run(
+            list(command), input=message, timeout=MAIL_TIMEOUT, check=True, capture_output=True
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        _log.error("the owner of %s wasn't told by mail: %s", foreign[0].address, _why(error))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        said = (error.stderr or b"").decode("utf-8", "replace").strip().partition("\n")[0]
+        return f"the mail command ended with {error.returncode}: {said}"
+    return str(error)
+
+
+_FORM = policy.SMTPUTF8.clone(linesep="\n")
+
+
+def _message(foreign: Sequence[AuditEntry]) -> bytes:
+    message = EmailMessage(_FORM)
+    message["To"] = foreign[0].address
+    message["Subject"] = "The encryption of your mail was changed"
+    message["Auto-Submitted"] = "auto-generated"
+    lines = [
+        f"Somebody else changed how the mail to {foreign[0].address} is encrypted:",
+        "",
+        *(f"- {entry.at:%Y-%m-%d %H:%M} UTC, {_words(entry)}" for entry in foreign),
+        "",
+        "Please sign in and look at it. Whoever adds a certificate can read the mail to come.",
+    ]
+    message.set_content("\n".join(lines))
+    return message.as_bytes()
+
+
+def _words(entry: AuditEntry) -> str:
+    detail = dict(entry.detail)
+    old, new = detail.pop("old", None), detail.pop("new", None)
+    parts = [f"{name}: {_value(value)}" for name, value in detail.items() if value != []]
+    if isinstance(old, dict) and isinstance(new, dict):
+        parts += [f"{name}: {_value(old[name])} -> {_value(new[name])}" for name in new]
+    elif new is not None:
+        parts.append(f"{_value(old)} -> {_value(new)}")
+    which = f"certificate {entry.fingerprint}" if entry.fingerprint else ""
+    return ", ".join(filter(None, [f"{entry.actor} ({entry.role}): {entry.action}", which, *parts]))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value) or '""'

@@ -1,0 +1,287 @@
+"""The database: SQLite by default, PostgreSQL by URL. Here alone are transactions begun."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from sqlalchemy import create_engine, event, inspect, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+
+from .errors import StoreUnavailable
+from .tables import REVISION, changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import URL, Connection, Engine
+
+VERSION_TABLE = "cmstream_version"
+WAIT = 5.0
+"""Seconds that a statement waits for another process's lock, or for a connection."""
+
+_CREATE = "run 'cmstream serve' or 'cmstream account list' on it once, which create and upgrade"
+_ADVISORY_LOCK = 0x636D_7374
+
+
+class Database:
+    """A database that has reached this program's migration: give it by :func:`open_database`.
+
+    Safe under several threads and processes. Whatever goes wrong with the database inside
+    :meth:`read` and :meth:`write` becomes :class:`StoreUnavailable`.
+    """
+
+    def __init__(self, engine: Engine, place: str) -> None:
+        self._engine = engine
+        self.place = place
+        """The URL without its password, for people to read."""
+        self._closed = False
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One snapshot: everything read in it belongs together."""
+        with self._transaction(**_SNAPSHOT[self._engine.name]) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, counted: bool = True) -> Iterator[Connection]:
+        """One transaction, committed at its end; there is one writer at a time. ``counted``: it
+        may change what a lookup answers, so other processes must look again."""
+        with self._transaction(writes=True) as connection:
+            if counted:
+                connection.execute(_COUNT)
+            else:
+                connection.execute(_HOLD)
+            yield connection
+
+    def counter(self) -> int:
+        """How many counted transactions there have been."""
+        with self.read() as connection:
+            return int(connection.execute(_COUNTER).scalar_one())
+
+    def close(self) -> None:
+        """Give all connections back; every use after that raises StoreUnavailable."""
+        self._closed = True
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, **options: Any) -> Iterator[Connection]:
+        if self._closed:
+            raise StoreUnavailable("store-unavailable", "the store has been closed: open it again")
+        with unavailable(self.place), self._engine.connect() as connection:
+            connection = connection.execution_options(**options)  # noqa: PLW2901 - the same one
+            with connection.begin():
+                yield connection
+
+
+# What a transaction of SQLite reads is a snapshot by nature.
+_SNAPSHOT: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ"},
+}
+_COUNTER = select(changes.c.counter).where(changes.c.id == 1)
+_COUNT = update(changes).where(changes.c.id == 1).values(counter=changes.c.counter + 1)
+# PostgreSQL has many writers; this row makes them one at a time, as SQLite has it anyway.
+_HOLD = _COUNTER.with_for_update()
+
+
+@contextmanager
+def unavailable(place: str) -> Iterator[None]:
+    """Turns what SQLAlchemy raises into StoreUnavailable; the driver's first line says why."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        why = str(cause).strip().partition("\n")[0] or type(error).__name__
+        message = f"the store at {place} can't be used now ({why}): try again"
+        raise StoreUnavailable("store-unavailable", message) from error
+
+
+def open_database(url: str) -> Database:
+    """The database at a URL; it is never created or changed.
+
+    Raises StoreUnavailable: ``no-database`` or ``not-migrated`` if it isn't there or older than
+    this program, ``newer-database``, ``unsupported-database``, ``store-unavailable``.
+    """
+    address = _address(url)
+    if address.drivername == "sqlite":
+        path = Path(address.database or "")
+        if not path.is_file():
+            message = f"there is no database at {path}: check the path, or {_CREATE} it"
+            raise StoreUnavailable("no-database", message)
+    database = Database(_engine(address), address.render_as_string())
+    try:
+        with database.read() as connection:
+            reached = _revision(connection)
+        _require(reached, database.place)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def create_database(url: str) -> Database:
+    """The database at a URL, created if it isn't there and upgraded if it is old. On PostgreSQL
+    the empty database must exist. Several processes may do so at once. Raises StoreUnavailable."""
+    address = _address(url)
+    engine = _engine(address, create=True)
+    try:
+        with unavailable(address.render_as_string()):
+            if engine.name == "sqlite":
+                _create_file(Path(address.database or ""), engine)
+            writing = engine.execution_options(writes=True)
+            with writing.begin() as connection:
+                _upgrade(connection, address.render_as_string())
+    finally:
+        engine.dispose()
+    return open_database(url)
+
+
+def _require(reached: str | None, place: str) -> None:
+    if reached is not None and reached > REVISION:
+        message = f"the database at {place} belongs to a newer cmstream: upgrade this one"
+        raise StoreUnavailable("newer-database", message)
+    if reached != REVISION:
+        what = "isn't a store of accounts yet" if reached is None else "is an older one"
+        message = f"the database at {place} {what}: check the URL, or {_CREATE} it"
+        raise StoreUnavailable("not-migrated", message)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    query = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a constant
+    reached = connection.execute(query).scalar_one_or_none()
+    return None if reached is None else str(reached)
+
+
+def _upgrade(connection: Connection, place: str) -> None:
+    """The migrations still to come, all in the connection's one transaction."""
+    from alembic import command  # noqa: PLC0415 - slow to import, and a gateway never needs it
+    from alembic.config import Config  # noqa: PLC0415
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    reached = _revision(connection)
+    if reached is not None and reached >= REVISION:
+        _require(reached, place)
+        return
+    config = Config()
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+# --- engines ---------------------------------------------------------------------------------
+
+
+def _address(url: str) -> URL:
+    """The URL, with the driver that is used and an absolute path."""
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        message = "that isn't a database's URL: try sqlite:////var/lib/cmstream/accounts.sqlite3"
+        raise StoreUnavailable("unsupported-database", message) from error
+    kind = address.get_backend_name()
+    if kind == "sqlite" and address.database and address.database != ":memory:":
+        path = str(Path(address.database).absolute())
+        return address.set(drivername="sqlite", database=path, query={})
+    if kind == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    message = f"{kind} isn't supported: use a file of SQLite (sqlite:////path) or PostgreSQL"
+    raise StoreUnavailable("unsupported-database", message)
+
+
+def _engine(address: URL, *, create: bool = False) -> Engine:
+    if address.drivername == "sqlite":
+        return _sqlite(address, create=create)
+    try:
+        return create_engine(
+            address, pool_pre_ping=True, pool_timeout=WAIT, connect_args=_postgresql()
+        )
+    except ModuleNotFoundError as error:
+        message = "PostgreSQL needs its driver: pip install 'cmstream[postgresql]'"
+        raise StoreUnavailable("unsupported-database", message) from error
+
+
+def _postgresql() -> dict[str, object]:
+    """Parameters of libpq: nothing is waited for without end."""
+    wait = round(WAIT * 1000)
+    return {
+        "connect_timeout": max(2, round(WAIT)),  # the least that libpq takes
+        "tcp_user_timeout": wait,
+        "application_name": "cmstream",
+        "options": f"-c lock_timeout={wait} -c statement_timeout={2 * wait}",
+    }
+
+
+def _sqlite(address: URL, *, create: bool) -> Engine:
+    path = address.database or ""
+    engine = create_engine(
+        address, creator=_opener(path, "rwc" if create else "rw"), pool_timeout=WAIT
+    )
+
+    @event.listens_for(engine, "connect")
+    def remember(connection: sqlite3.Connection, record: Any) -> None:
+        del connection
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def compare(connection: sqlite3.Connection, record: Any, proxy: Any) -> None:
+        """A file that was removed or replaced goes on to answer whoever has it open."""
+        del connection, proxy
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _opener(path: str, mode: str) -> Callable[[], sqlite3.Connection]:
+    def connect() -> sqlite3.Connection:
+        # Transactions are begun by the engine's own event, never by the driver.
+        connection = sqlite3.connect(
+            f"file:{quote(path)}?mode={mode}",
+            uri=True,
+            timeout=WAIT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    return connect
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _create_file(path: Path, engine: Engine) -> None:
+    """A new file is its owner's alone; SQLite gives the files beside it the same mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        message = f"the database {path} can't be created ({error.strerror})"
+        raise StoreUnavailable("no-database", message) from error
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        (mode,) = driver.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            message = f"the file system of {path} can't keep SQLite's write-ahead log: use another"
+            raise StoreUnavailable("unsupported-database", message)

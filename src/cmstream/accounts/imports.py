@@ -1,0 +1,135 @@
+"""An upload: read, tried out and judged as a whole, before anything of it is stored."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..certificates import Problem, SetAside, read_certificates
+from ..cms import Recipients
+from ..errors import CertificateError, RecipientError
+from ..policy import Policy
+from .account import Examined, ImportReport
+from .addresses import canonical
+from .clients import judge
+from .errors import ImportRefused, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..certificates import CertificateFile, Recipient
+    from .account import Account, StoredCertificate
+
+MAX_OCTETS = 64 << 10
+"""Octets of an upload at most."""
+
+
+class Upload(NamedTuple):
+    """A file that could be read, and those of its certificates that mail can be sealed to."""
+
+    recipients: tuple[Recipient, ...]
+    set_aside: tuple[SetAside, ...]
+    private_key_ignored: bool
+
+
+def read(data: bytes, password: str | bytes | None = None) -> Upload:
+    """Read a file and try each certificate. Raises ImportRefused ``too-large`` before it is
+    parsed, ``unusable-recipient``; CertificateError."""
+    if len(data) > MAX_OCTETS:
+        message = f"the file has {len(data)} octets, and {MAX_OCTETS} are taken at most"
+        raise ImportRefused("too-large", f"{message}: send the certificate alone")
+    found = read_certificates(data, password=password)
+    usable, unusable = _tried(found)
+    return Upload(usable, (*found.set_aside, *unusable), found.private_key_ignored)
+
+
+def _tried(found: CertificateFile) -> tuple[tuple[Recipient, ...], list[SetAside]]:
+    failures = {one: _failure(one) for one in found.recipients}
+    usable = tuple(one for one, reason in failures.items() if not reason)
+    aside = [
+        SetAside(one.subject, one.fingerprint, one.der, f"{reason}.")
+        for one, reason in failures.items()
+        if reason
+    ]
+    if not usable:
+        raise ImportRefused("unusable-recipient", next(iter(failures.values())))
+    return usable, aside
+
+
+def _failure(one: Recipient) -> str:
+    """Why no mail can be sealed to a certificate that could be read, or ""."""
+    try:
+        Recipients([one]).wrap(_ANY_KEY, _SILENT)
+    except RecipientError as error:
+        return str(error)
+    return ""
+
+
+_ANY_KEY = bytes(32)
+_SILENT = Policy(cipher="auto", warn=frozenset())
+
+
+def report(upload: Upload, account: Account, held: Sequence[StoredCertificate]) -> ImportReport:
+    """What an upload means for an account that holds these certificates already."""
+    states = {one.fingerprint: one.state for one in held}
+    keys = {one.key for one in (*upload.recipients, *readable(held))}
+    return ImportReport(
+        account=account.address,
+        certificates=tuple(
+            Examined(one, (*one.problems(), *_mismatch(one, account)), states.get(one.fingerprint))
+            for one in upload.recipients
+        ),
+        set_aside=upload.set_aside,
+        private_key_ignored=upload.private_key_ignored,
+        findings=judge(account.clients, cipher=account.cipher or "aes256-cbc", keys=keys),
+    )
+
+
+def readable(held: Sequence[StoredCertificate]) -> Iterator[Recipient]:
+    """The active ones; one that this program can't read, an older or newer one could."""
+    for one in held:
+        if one.state == "active":
+            with suppress(CertificateError):
+                yield one.recipient
+
+
+def _mismatch(found: Recipient, account: Account) -> Sequence[Problem]:
+    """A certificate that names no address at all has another problem, ``no-email``."""
+    names = [name for name in map(_canonical, found.emails) if name]
+    if not found.emails or any(matches(name, account) for name in names):
+        return ()
+    theirs = ", ".join(found.emails[:5])
+    message = f"The certificate is for {theirs}, not for {account.address}."
+    return (Problem("address-mismatch", message),)
+
+
+def matches(address: str, account: Account) -> bool:
+    """Whether an address in canonical form is the account's own, an alias, or in its domains."""
+    own = {account.address, *account.aliases}
+    return address in own or address.rpartition("@")[2] in account.domains
+
+
+def _canonical(address: str) -> str | None:
+    try:
+        return canonical(address)
+    except Invalid:
+        return None
+
+
+def require_confirmation(found: ImportReport, *, confirmed: bool) -> None:
+    """Raises ImportRefused ``address-mismatch`` with all its sentences."""
+    if found.needs_confirmation and not confirmed:
+        sentences = [
+            str(problem)
+            for one in found.certificates
+            for problem in one.problems
+            if problem.code == "address-mismatch"
+        ]
+        message = f"{' '.join(sentences)} Confirm it if that is right"
+        raise ImportRefused("address-mismatch", message)
+
+
+def saved(found: ImportReport, *, retired: tuple[str, ...]) -> ImportReport:
+    """The same report, when it has been done."""
+    return replace(found, retired=retired, saved=True)

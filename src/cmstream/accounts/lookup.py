@@ -1,0 +1,400 @@
+"""How is mail for an address sealed? Answered from a cache that is never a second behind the
+database: a stale answer could store mail in the clear, so without a fresh one there is an error."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sqlalchemy import bindparam, literal, select, union_all
+
+from ..certificates import Recipient
+from ..cms import Recipients
+from ..errors import CmstreamError
+from ..policy import DEFAULT, Policy
+from . import rows, tables
+from .addresses import keys
+from .errors import StoreUnavailable, UnusableAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Column, Connection, Select
+
+    from .account import Account, StoredCertificate
+    from .addresses import Key
+    from .database import Database
+
+FRESH = 0.5
+"""Seconds for which the counter of changes isn't read again."""
+STALE = 1.0
+"""Seconds that reading may take: what is older is no answer."""
+ROOM = 1 << 15
+"""Answers that are kept at most; as many certificates, and groups of prepared recipients."""
+
+
+class Reason(NamedTuple):
+    """Why mail is sealed or left: ``code``, and a sentence for people. Codes: ``enabled`` where
+    it is sealed; ``unknown-address``, ``disabled``, ``switched-off`` (for the whole server),
+    ``not-on-append``, ``no-usable-certificate`` where it is left."""
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What becomes of mail for an address.
+
+    ``action``: ``"seal"``, to ``recipients`` (prepared, and shared by all who ask) and by
+    ``policy``; or ``"leave"`` it as it is, where both are None. ``reason`` says why. ``account``
+    is the one that the address leads to, or None. ``notes``: sentences about certificates that are
+    used although something is wrong with them, or that are left out.
+    """
+
+    action: Literal["seal", "leave"]
+    reason: Reason
+    account: Account | None = None
+    recipients: Recipients | None = None
+    policy: Policy | None = None
+    notes: tuple[str, ...] = ()
+
+
+class _Instant(NamedTuple):
+    """Two clocks, since either alone can hide that time went by: one is set by people, the other
+    stands still where a virtual machine does."""
+
+    wall: float
+    boot: float
+
+    @classmethod
+    def now(cls) -> _Instant:
+        return cls(time.time(), time.clock_gettime(_CLOCK))
+
+    def age(self) -> float:
+        """Seconds since, by the clock that says more; endless where one went back."""
+        wall, boot = time.time() - self.wall, time.clock_gettime(_CLOCK) - self.boot
+        return max(wall, boot) if wall >= 0 <= boot else float("inf")
+
+
+# The first also counts a machine's sleep.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class _Answer(NamedTuple):
+    """``begins``, ``ends``: between which seconds no certificate begins or ceases to be valid."""
+
+    seal: Seal | UnusableAccount
+    begins: float
+    ends: float
+
+
+class _Generation:
+    """What was read while the counter of changes stood still, and when that was last seen."""
+
+    def __init__(self, counter: int, checked: _Instant) -> None:
+        self.counter, self.checked = counter, checked
+        self._answers: dict[tuple[str, bool], _Answer] = {}
+
+    def answer(self, address: str, appended: bool) -> _Answer | None:
+        """None where there is none that holds now."""
+        found = self._answers.get((address, appended))
+        if found is None or not found.begins <= time.time() < found.ends:
+            return None
+        return found if self.checked.age() < FRESH else None
+
+    def keep(self, address: str, appended: bool, answer: _Answer) -> None:
+        _keep(self._answers, (address, appended), answer)
+
+
+class Lookups:
+    """Answers for one process, from a cache; safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = Lock()
+        self._generation: _Generation | None = None
+        self._failed = float("-inf")
+        self._desk = Desk()
+
+    def seal_for(self, address: str, *, appended: bool = False) -> Seal:
+        """How mail for an address is sealed, or why it is left.
+
+        The first key of :func:`~cmstream.accounts.addresses.keys` that the store has decides.
+        ``appended``: the message is put into the mailbox by a mail program, not delivered.
+
+        Retired certificates aren't used, nor those that can't be encrypted to, and expired ones
+        only where all are: expiry never makes an account unprotected. The server's switches
+        override the account's settings.
+
+        No answer is older than a second: what another process changes is seen by then. Raises
+        UnusableAccount where mail must be sealed and can't be, StoreUnavailable where the database
+        can't be asked, Invalid ``invalid-address`` for what is no address.
+        """
+        generation = self._generation
+        answer = None if generation is None else generation.answer(address, appended)
+        if answer is None:
+            answer = self._look(address, appended)
+        if isinstance(answer.seal, UnusableAccount):
+            raise UnusableAccount(str(answer.seal), account=answer.seal.account)
+        return answer.seal
+
+    def expire(self) -> None:
+        """This process has changed something: nothing is answered that was read before."""
+        with self._lock:
+            self._generation = None
+
+    def _look(self, address: str, appended: bool) -> _Answer:
+        asked, arrived = keys(address), time.monotonic()
+        with self._lock, self._failing(arrived):
+            generation = self._checked()
+            answer = None if generation is None else generation.answer(address, appended)
+            return self._load(address, asked, appended) if answer is None else answer
+
+    @contextmanager
+    def _failing(self, arrived: float) -> Iterator[None]:
+        """Whoever waited while another failed has had the same answer: none waits for many."""
+        if self._failed > arrived:
+            raise _unavailable("it could not be asked")
+        try:
+            yield
+        except StoreUnavailable:
+            self._failed = time.monotonic()
+            raise
+        except (ValueError, TypeError, LookupError) as error:
+            why = f"it holds what this program can't read, {type(error).__name__}"
+            raise _unavailable(why) from error
+
+    def _checked(self) -> _Generation | None:
+        """The present one, if nothing has changed since."""
+        generation = self._generation
+        if generation is None or generation.checked.age() < FRESH:
+            return generation
+        begun = _Instant.now()
+        counter = self._database.counter()
+        _in_time(begun)
+        if counter != generation.counter:
+            return None
+        generation.checked = begun
+        return generation
+
+    def _load(self, address: str, asked: Sequence[Key], appended: bool) -> _Answer:
+        begun = _Instant.now()
+        with self._database.read() as connection:
+            counter = connection.execute(_COUNTER).scalar_one()
+            record = _record(connection, asked)
+        answer = self._desk.answer(address, record, appended=appended, at=begun.wall)
+        _in_time(begun)
+        if self._generation is None or self._generation.counter != counter:
+            self._generation = _Generation(counter, begun)
+        self._generation.checked = begun
+        self._generation.keep(address, appended, answer)
+        return answer
+
+
+def _in_time(begun: _Instant) -> None:
+    if begun.age() >= STALE:
+        raise _unavailable(f"what it said came later than after {STALE:g} s, or the clock was set")
+
+
+def _unavailable(why: str) -> StoreUnavailable:
+    return StoreUnavailable("store-unavailable", f"the store can't answer now ({why}): try again")
+
+
+# --- what the database says ------------------------------------------------------------------
+
+
+class Record(NamedTuple):
+    """What the database held at one moment, as far as one address goes."""
+
+    switches: Mapping[str, str]
+    account: Account | None = None
+    certificates: Sequence[StoredCertificate] = ()
+
+
+_COUNTER = select(tables.changes.c.counter).where(tables.changes.c.id == 1)
+_EITHER: tuple[Any, ...] = bindparam("exact"), bindparam("base")
+
+
+def _leads(kind: str, column: Column[Any], owner: Column[Any], *values: Any) -> Select[Any]:
+    query = select(literal(kind), column, tables.accounts.c.address)
+    return query.where(column.in_(values), owner == tables.accounts.c.id)
+
+
+# Made once: that takes longer than to ask.
+_OWNERS = union_all(
+    _leads("account", tables.accounts.c.address, tables.accounts.c.id, *_EITHER),
+    _leads("alias", tables.aliases.c.address, tables.aliases.c.account_id, *_EITHER),
+    _leads("domain", tables.domains.c.domain, tables.domains.c.account_id, bindparam("domain")),
+)
+
+
+def _record(connection: Connection, asked: Sequence[Key]) -> Record:
+    switches = rows.switches(connection)
+    address = _owner(connection, asked)
+    if address is None:
+        return Record(switches)
+    account = rows.account(connection, address)
+    return Record(switches, account, rows.certificates(connection, account))
+
+
+def _owner(connection: Connection, asked: Sequence[Key]) -> str | None:
+    """The address of the account to which the first key leads that leads to one."""
+    addresses = [key.value for key in asked if key.kind == "account"]
+    values = {"exact": addresses[0], "base": addresses[-1], "domain": asked[-1].value}
+    leads = connection.execute(_OWNERS, values)
+    found = {(kind, value): owner for kind, value, owner in leads}
+    return next((found[key] for key in asked if key in found), None)
+
+
+# --- the rules -------------------------------------------------------------------------------
+
+
+class Desk:
+    """Decides by the rules of :meth:`Lookups.seal_for`; keeps what it has read and prepared."""
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, Recipient | CmstreamError] = {}
+        self._groups: dict[tuple[Recipient, ...], Recipients] = {}
+        self._policies: dict[str, Policy] = {}
+
+    def answer(self, address: str, record: Record, *, appended: bool, at: float) -> _Answer:
+        """``at``: when, in seconds since the epoch."""
+        account = record.account
+        left = _left(address, record, appended)
+        if left is not None or account is None or account.cipher is None:
+            return _Answer(Seal("leave", left or _unknown(address), account), 0, float("inf"))
+        active = [one for one in record.certificates if one.state == "active"]
+        policy = self._policy(account.cipher)
+        usable, notes = self._usable(active, policy)
+        return _Answer(
+            self._sealed(account, record.switches, policy, _current(usable, notes, at), notes),
+            *_until(usable, at),
+        )
+
+    def _sealed(
+        self,
+        account: Account,
+        switches: Mapping[str, str],
+        policy: Policy,
+        chosen: Sequence[Recipient],
+        notes: list[str],
+    ) -> Seal | UnusableAccount:
+        why = "none is there" if not notes else " ".join(notes)
+        if chosen:
+            try:
+                recipients = self._group(chosen)
+                recipients.check(policy)
+            except CmstreamError as error:
+                why = str(error)
+            else:
+                text = f"encryption is on for {account.address}"
+                return Seal(
+                    "seal", Reason("enabled", text), account, recipients, policy, tuple(notes)
+                )
+        text = f"{account.address} has no usable certificate ({why})"
+        if (switches["when_unusable"] or account.when_unusable) == "clear":
+            reason = Reason("no-usable-certificate", f"{text}, and takes mail in the clear then")
+            return Seal("leave", reason, account, notes=tuple(notes))
+        remedy = "import one, or switch its encryption off"
+        return UnusableAccount(f"{text}: {remedy}", account=account.address)
+
+    def _policy(self, cipher: str) -> Policy:
+        """One object for all accounts, which is what makes it quick to use. What is wrong with a
+        certificate stands in the notes, not in warnings."""
+        if cipher not in self._policies:
+            self._policies[cipher] = DEFAULT.clone(cipher=cipher, warn=frozenset())
+        return self._policies[cipher]
+
+    def _usable(
+        self, active: Sequence[StoredCertificate], policy: Policy
+    ) -> tuple[list[Recipient], list[str]]:
+        """Those that can be encrypted to, and what is to be said of the others."""
+        usable, notes = [], []
+        for stored in active:
+            one = self._tried(stored.der, policy)
+            if isinstance(one, Recipient):
+                usable.append(one)
+            else:
+                notes.append(f"Certificate {stored.fingerprint[:16]}… can't be used: {one}.")
+        return usable, notes
+
+    def _tried(self, der: bytes, policy: Policy) -> Recipient | CmstreamError:
+        try:
+            one = self._recipient(der)
+            self._group([one]).check(policy)
+        except CmstreamError as error:
+            return error
+        return one
+
+    def _recipient(self, der: bytes) -> Recipient:
+        if der not in self._read:
+            try:
+                _keep(self._read, der, Recipient.from_der(der))
+            except CmstreamError as error:
+                _keep(self._read, der, error)
+        found = self._read[der]
+        if isinstance(found, CmstreamError):
+            raise found
+        return found
+
+    def _group(self, members: Sequence[Recipient]) -> Recipients:
+        which = tuple(members)
+        if which not in self._groups:
+            _keep(self._groups, which, Recipients(which))
+        return self._groups[which]
+
+
+def _left(address: str, record: Record, appended: bool) -> Reason | None:
+    """Why the message isn't to be sealed, or None."""
+    account, switches = record.account, record.switches
+    if account is None:
+        return _unknown(address)
+    if switches["encryption"] == "off":
+        return Reason("switched-off", "encryption is switched off for the whole server")
+    if account.cipher is None:
+        return Reason("disabled", f"encryption is off for {account.address}")
+    wanted = {"yes": True, "no": False}.get(switches["encrypt_on_append"])
+    if appended and not (account.encrypt_on_append if wanted is None else wanted):
+        text = f"{account.address} doesn't encrypt what mail programs put into the mailbox"
+        return Reason("not-on-append", text)
+    return None
+
+
+def _unknown(address: str) -> Reason:
+    return Reason("unknown-address", f"no account has the address {address!r}")
+
+
+def _current(usable: Sequence[Recipient], notes: list[str], at: float) -> list[Recipient]:
+    """Those that haven't expired, or all if all have; what is wrong with each is noted."""
+    moment = datetime.fromtimestamp(at, timezone.utc)
+    fresh = [one for one in usable if one.not_after >= moment]
+    for one in usable:
+        name = f"Certificate {one.fingerprint[:16]}…"
+        if fresh and one not in fresh:
+            notes.append(f"{name} is left out: it expired on {one.not_after:%Y-%m-%d}.")
+        else:
+            notes += [f"{name} is used: {problem}" for problem in one.problems(moment)]
+    return fresh or list(usable)
+
+
+def _until(usable: Sequence[Recipient], at: float) -> tuple[float, float]:
+    moments = [one.not_before.timestamp() for one in usable]
+    moments += [one.not_after.timestamp() for one in usable]
+    before = [moment for moment in moments if moment <= at]
+    after = [moment for moment in moments if moment > at]
+    return max(before, default=0), min(after, default=float("inf"))
+
+
+def _keep(cache: dict, key: object, value: object) -> None:  # type: ignore[type-arg]
+    """The oldest one makes room."""
+    if len(cache) >= ROOM:
+        del cache[next(iter(cache))]
+    cache[key] = value

@@ -1,0 +1,1 @@
+"""Alembic's folder: how a database of each earlier release becomes the present one."""

@@ -1,0 +1,347 @@
+"""The store of accounts: each change is one transaction with its audit entry."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import audit, imports, rows, values
+from .account import SWITCHES
+from .addresses import canonical
+from .change import Change
+from .database import create_database, open_database
+from .errors import AccessDenied, Conflict, Invalid
+from .lookup import Lookups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from sqlalchemy import Connection
+    from typing_extensions import Self
+
+    from .account import (
+        Account,
+        Actor,
+        AuditEntry,
+        ImportReport,
+        State,
+        StoredCertificate,
+    )
+    from .database import Database
+    from .lookup import Seal
+
+
+def open_store(url: str, *, notify: Sequence[str] = ()) -> Store:
+    """The store at a database's URL, such as ``sqlite:////var/lib/cmstream/accounts.sqlite3`` or
+    ``postgresql://user@host/name``. It never creates or upgrades one. ``notify``: the mail
+    command, such as ``["sendmail", "-t", "-i"]``, that tells owners what others changed.
+
+    Raises StoreUnavailable: ``no-database``, ``not-migrated``, ``newer-database``,
+    ``unsupported-database``, ``store-unavailable``.
+    """
+    return Store(open_database(url), notify=notify)
+
+
+def create_store(url: str, *, notify: Sequence[str] = ()) -> Store:
+    """The same, but created where it is missing and upgraded where it is old. Raises
+    StoreUnavailable."""
+    return Store(create_database(url), notify=notify)
+
+
+class Store:
+    """Accounts, their certificates and the server's switches, for several threads and processes.
+
+    A context manager that closes its database. ``by`` is who makes a change, for the audit log;
+    the caller has checked that they may. Every method raises StoreUnavailable if the database
+    can't be used, NotFound ``no-such-account`` for an address without an account, and Invalid
+    ``invalid-address`` for what is none.
+    """
+
+    def __init__(self, database: Database, *, notify: Sequence[str] = ()) -> None:
+        self.database = database
+        self._lookups = Lookups(database)
+        self._notify = tuple(notify)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the database's connections. Whatever is asked later raises
+        StoreUnavailable."""
+        self.database.close()
+
+    @contextmanager
+    def _change(self, by: Actor) -> Iterator[Change]:
+        """A transaction; when it is committed, the owner is told of what others did."""
+        with self.database.write() as connection:
+            change = Change(connection, by, [])
+            yield change
+        self._lookups.expire()
+        audit.mail(self._notify, change.entries)
+
+    def seal_for(self, address: str, *, appended: bool = False) -> Seal:
+        """How mail for an address is sealed, or why it is left: from a cache, never more than a
+        second behind the database. ``appended``: a mail program puts the message into the mailbox
+        itself. Raises UnusableAccount, StoreUnavailable, Invalid ``invalid-address``."""
+        return self._lookups.seal_for(address, appended=appended)
+
+    # --- accounts ------------------------------------------------------------------------
+
+    def account(self, address: str) -> Account:
+        """The account of exactly this address (an alias isn't one)."""
+        with self.database.read() as connection:
+            return rows.account(connection, canonical(address))
+
+    def accounts(
+        self,
+        search: str = "",
+        *,
+        expiring_before: datetime | None = None,
+        unprotected: bool = False,
+        after: str = "",
+        limit: int | None = None,
+    ) -> list[Account]:
+        """Accounts in the order of their addresses. ``search``: a part of an address, alias,
+        domain, or of a certificate's subject, description or fingerprint. ``expiring_before``:
+        those whose last active certificate expires before it. ``unprotected``: those without
+        cipher or active certificate. ``after`` and ``limit``: the page that follows an address."""
+        with self.database.read() as connection:
+            return rows.accounts(
+                connection,
+                search=values.text(search, "invalid-setting", "what is searched for"),
+                expiring_before=expiring_before and values.moment(expiring_before),
+                unprotected=unprotected,
+                after=values.text(after, "invalid-setting", "an address"),
+                limit=None if limit is None else values.within(limit),
+            )
+
+    def add_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
+        """A new account, with the settings of :meth:`change_account`; encryption is off unless
+        ``cipher`` is given. Raises Conflict ``address-taken``, ``domain-taken``; Invalid;
+        AccessDenied if an owner does it."""
+        _administrator(by)
+        wanted = values.settings(settings)
+        name = canonical(address)
+        with self._change(by) as change:
+            change.settle(account := change.add(name, values.DEFAULTS), wanted)
+            change.record("add-account", account, **values.DEFAULTS | wanted)
+            return change.account(name)
+
+    def change_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
+        """Change some settings: ``cipher`` (None: off), ``encrypt_on_append``, ``when_unusable``,
+        ``clients``, ``aliases``, ``domains``; a list replaces the one before.
+
+        Raises Conflict ``address-taken``, ``domain-taken``, and ``unreadable-choice`` for a cipher
+        that a mail program of the account is known not to open; Invalid ``invalid-setting``,
+        ``invalid-address``, ``invalid-domain``; AccessDenied ``forbidden`` if an owner changes
+        aliases or domains, since that is a claim to other people's mail.
+        """
+        wanted = values.settings(settings)
+        if wanted.keys() & {"aliases", "domains"}:
+            _administrator(by)
+        with self._change(by) as change:
+            account = change.account(address)
+            new = change.settle(account, wanted)
+            if new:
+                old = {name: getattr(account, name) for name in new}
+                change.record("change-account", account, old=old, new=new)
+            return change.account(address)
+
+    def remove_account(self, address: str, *, by: Actor) -> None:
+        """Remove an account with its certificates and its owners' access; the audit log keeps
+        what was done to it. Mail to it is then not sealed any more."""
+        _administrator(by)
+        with self._change(by) as change:
+            account = change.account(address)
+            change.remove(account)
+            change.record("remove-account", account)
+
+    # --- certificates --------------------------------------------------------------------
+
+    def certificates(self, address: str) -> list[StoredCertificate]:
+        """The account's certificates, the active ones first, in the order they came."""
+        with self.database.read() as connection:
+            return rows.certificates(connection, rows.account(connection, canonical(address)))
+
+    def certificate(self, address: str, fingerprint: str) -> StoredCertificate:
+        """One of them, by its SHA-256 in hex. Raises NotFound ``no-such-certificate``."""
+        with self.database.read() as connection:
+            account = rows.account(connection, canonical(address))
+            return rows.certificate(connection, account, values.fingerprint(fingerprint))
+
+    def preview(
+        self, address: str, data: bytes, password: str | bytes | None = None
+    ) -> ImportReport:
+        """What an import of this file would do; nothing is stored.
+
+        Raises ImportRefused ``too-large``, ``unusable-recipient``; CertificateError with the
+        codes of :func:`~cmstream.read_certificates`.
+        """
+        upload = imports.read(data, password)
+        with self.database.read() as connection:
+            return self._examine(connection, address, upload)
+
+    def _examine(
+        self, connection: Connection, address: str, upload: imports.Upload
+    ) -> ImportReport:
+        account = rows.account(connection, canonical(address))
+        return imports.report(upload, account, rows.certificates(connection, account))
+
+    def import_certificates(
+        self,
+        address: str,
+        data: bytes,
+        *,
+        password: str | bytes | None = None,
+        by: Actor,
+        confirm_mismatch: bool = False,
+        description: str = "",
+        retire_others: bool = False,
+    ) -> ImportReport:
+        """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most.
+
+        Everything is read and tried before anything is stored, and stored in one transaction.
+        ``confirm_mismatch``: also those for another address. ``retire_others``: the account's
+        other certificates are retired by the same transaction. A private key in the file and
+        ``password`` are forgotten.
+
+        Raises as :meth:`preview` does, and ImportRefused ``address-mismatch``.
+        """
+        upload = imports.read(data, password)
+        words = values.text(description, "invalid-setting", "a description")
+        with self._change(by) as change:
+            found = self._examine(change.connection, address, upload)
+            imports.require_confirmation(found, confirmed=confirm_mismatch)
+            account = change.account(found.account)
+            for one in found.certificates:
+                change.take(account, one, words)
+            taken = {one.recipient.fingerprint for one in found.certificates}
+            others = change.retire_all_but(account, taken) if retire_others else ()
+        return imports.saved(found, retired=others)
+
+    def describe_certificate(
+        self, address: str, fingerprint: str, description: str, *, by: Actor
+    ) -> StoredCertificate:
+        """Give a certificate another description. Raises NotFound ``no-such-certificate``."""
+        words = values.text(description, "invalid-setting", "a description")
+        with self._change(by) as change:
+            account, held = change.held(address, fingerprint)
+            if held.description != words:
+                change.update(account, held.fingerprint, description=words)
+                change.record(
+                    "describe-certificate",
+                    account,
+                    fingerprint=held.fingerprint,
+                    old=held.description,
+                    new=words,
+                )
+            return rows.certificate(change.connection, account, held.fingerprint)
+
+    def retire_certificate(self, address: str, fingerprint: str, *, by: Actor) -> StoredCertificate:
+        """Don't use a certificate any more, and keep it. Raises NotFound
+        ``no-such-certificate``, Conflict ``last-certificate`` while the account's encryption is
+        on and no other is active."""
+        return self._set_state(address, fingerprint, "retired", by)
+
+    def activate_certificate(
+        self, address: str, fingerprint: str, *, by: Actor
+    ) -> StoredCertificate:
+        """Use a retired certificate again. Raises NotFound ``no-such-certificate``."""
+        return self._set_state(address, fingerprint, "active", by)
+
+    def _set_state(
+        self, address: str, fingerprint: str, state: State, by: Actor
+    ) -> StoredCertificate:
+        with self._change(by) as change:
+            account, held = change.held(address, fingerprint)
+            if held.state != state:
+                if state == "retired":
+                    _not_the_last(account, held)
+                change.update(account, held.fingerprint, state=state)
+                action = "retire-certificate" if state == "retired" else "activate-certificate"
+                change.record(action, account, fingerprint=held.fingerprint)
+            return rows.certificate(change.connection, account, held.fingerprint)
+
+    def delete_certificate(self, address: str, fingerprint: str, *, by: Actor) -> None:
+        """Forget a certificate. Raises as :meth:`retire_certificate` does."""
+        with self._change(by) as change:
+            account, held = change.held(address, fingerprint)
+            _not_the_last(account, held)
+            change.forget(account, held.fingerprint)
+            change.record("delete-certificate", account, fingerprint=held.fingerprint)
+
+    # --- the server's switches and the audit log -----------------------------------------
+
+    def switches(self) -> dict[str, str]:
+        """The server-wide switches (:data:`~cmstream.accounts.SWITCHES`) as they are now."""
+        with self.database.read() as connection:
+            return rows.switches(connection)
+
+    def set_switch(self, name: str, value: str, *, by: Actor) -> None:
+        """Set a switch. Raises Invalid ``invalid-setting`` for a name or value that isn't in
+        :data:`~cmstream.accounts.SWITCHES`, AccessDenied if an owner does it."""
+        _administrator(by)
+        if value not in SWITCHES.get(name, ()):
+            known = "; ".join(f"{one}: {', '.join(map(repr, SWITCHES[one]))}" for one in SWITCHES)
+            raise Invalid("invalid-setting", f"there is no switch {name}={value!r} ({known})")
+        with self._change(by) as change:
+            old = rows.switches(change.connection)[name]
+            if old != value:
+                change.switch(name, value)
+                change.record("set-switch", switch=name, old=old, new=value)
+
+    def audit(
+        self,
+        address: str | None = None,
+        *,
+        before: int | None = None,
+        limit: int = 100,
+        unacknowledged: bool = False,
+    ) -> list[AuditEntry]:
+        """The audit log, the newest entry first: everything, or what bears on an address (which
+        may be gone). ``before``: only entries with a smaller number. ``unacknowledged``: only
+        what others changed and the owner hasn't seen."""
+        name = None if address is None else canonical(address)
+        with self.database.read() as connection:
+            return audit.entries(
+                connection,
+                address=name,
+                before=before,
+                limit=limit,
+                unacknowledged=unacknowledged,
+            )
+
+    def acknowledge(self, entry: int, *, by: Actor, address: str | None = None) -> AuditEntry:
+        """The owner has seen a change that somebody else made. ``address``: their account.
+
+        Raises NotFound ``no-such-entry``, Conflict ``already-acknowledged``, AccessDenied
+        ``forbidden`` for anybody but an owner.
+        """
+        name = None if address is None else canonical(address)
+        with self.database.write(counted=False) as connection:
+            return audit.acknowledge(connection, entry, by=by, address=name)
+
+
+def _administrator(by: Actor) -> None:
+    if by.role == "owner":
+        raise AccessDenied("forbidden", "that is for administrators")
+
+
+def _not_the_last(account: Account, held: StoredCertificate) -> None:
+    """Mail would be refused from now on, or stored in the clear."""
+    if account.cipher is not None and held.state == "active" and account.active == 1:
+        raise Conflict(
+            "last-certificate",
+            "it is the only active certificate: import the new one first, or switch off the"
+            " account's encryption",
+        )

@@ -1,0 +1,301 @@
+"""No answer about an address is older than a second, whoever changes what, and whatever happens to
+the database and the clocks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from authorities import NOW
+from cmstream.accounts import StoreUnavailable, lookup, open_store
+from cmstream.accounts.lookup import Lookups
+
+from .support import ADMINISTRATOR, pem
+from .test_lookup import ALICE, SECOND, add
+
+
+class Clock:
+    """Stands still, but for what a test does to it."""
+
+    def __init__(self):
+        self.wall, self.boot = NOW.timestamp(), 1000.0
+
+    def time(self):
+        return self.wall
+
+    def clock_gettime(self, _):
+        return self.boot
+
+    def monotonic(self):
+        return self.boot
+
+    def run(self, seconds):
+        self.wall += seconds
+        self.boot += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(lookup, "time", made)
+    return made
+
+
+@pytest.fixture
+def asked(store, monkeypatch):
+    """How often the database was asked for its counter, or for an account."""
+    count = SimpleNamespace(counter=0, read=0)
+    counter, read = store.database.counter, store.database.read
+
+    def counted():
+        count.counter += 1
+        return counter()
+
+    def counted_read():
+        count.read += 1
+        return read()
+
+    monkeypatch.setattr(store.database, "counter", counted)
+    monkeypatch.setattr(store.database, "read", counted_read)
+    return count
+
+
+def test_the_counter_is_read_every_half_second_and_the_account_when_it_has_moved(
+    store, url, clock, asked
+):
+    add(store)
+    store.seal_for(ALICE)
+    asked.read = 0
+    for _ in range(10):
+        clock.run(0.1)
+        store.seal_for(ALICE)
+    assert (asked.counter, asked.read) == (2, 2)  # the counter's own reads
+    with open_store(url) as other:
+        other.change_account(ALICE, cipher=None, by=ADMINISTRATOR)
+    clock.run(0.3)
+    assert store.seal_for(ALICE).action == "seal"
+    clock.run(0.3)
+    assert store.seal_for(ALICE).action == "leave"
+    assert (asked.counter, asked.read) == (3, 4)
+
+
+@pytest.mark.parametrize(("wall", "boot"), [(-1e-3, 0), (-1e6, 0), (1e6, 0), (0, 1e6), (0, -1)])
+def test_a_clock_that_jumps_is_a_reason_to_look(store, url, clock, wall, boot):
+    add(store)
+    assert store.seal_for(ALICE).action == "seal"
+    with open_store(url) as other:
+        other.change_account(ALICE, cipher=None, by=ADMINISTRATOR)
+    clock.wall += wall
+    clock.boot += boot
+    assert store.seal_for(ALICE).action == "leave"
+
+
+def test_what_comes_too_late_is_no_answer(store, clock, monkeypatch):
+    add(store)
+    counter = store.database.counter
+    store.seal_for(ALICE)
+
+    def slow():
+        clock.run(1.1)
+        return counter()
+
+    monkeypatch.setattr(store.database, "counter", slow)
+    clock.run(0.6)
+    with pytest.raises(StoreUnavailable):
+        store.seal_for(ALICE)
+
+
+def test_a_clock_set_while_the_database_was_asked_is_no_answer(store, clock, monkeypatch):
+    add(store)
+    counter = store.database.counter
+    store.seal_for(ALICE)
+
+    def jumping():
+        clock.wall -= 3600
+        return counter()
+
+    monkeypatch.setattr(store.database, "counter", jumping)
+    clock.run(0.6)
+    with pytest.raises(StoreUnavailable):
+        store.seal_for(ALICE)
+
+
+def test_time_itself_changes_the_answer(store, clock):
+    add(store, certificate=pem(not_after=NOW + 100 * SECOND))
+    store.import_certificates(ALICE, pem(1), by=ADMINISTRATOR)
+    assert len(store.seal_for(ALICE).recipients) == 2
+    for _ in range(3):
+        store._lookups._generation.checked = lookup._Instant.now()
+        clock.wall += 100.1  # and the counter was just read
+        store._lookups._generation.checked = lookup._Instant.now()
+        assert len(store.seal_for(ALICE).recipients) == 1
+        clock.wall -= 100.1
+        store._lookups._generation.checked = lookup._Instant.now()
+        assert len(store.seal_for(ALICE).recipients) == 2
+
+
+CHANGER = """
+import sys, time
+from cmstream.accounts import Actor, open_store
+with open_store(sys.argv[1]) as store:
+    for cipher in (None, "aes128-cbc"):
+        sys.stdin.readline()
+        store.change_account("alice@example.org", cipher=cipher, by=Actor("x", "administrator"))
+        print(repr(time.time()), flush=True)
+"""
+
+
+def test_what_another_process_changes_is_seen_within_a_second(store, url):
+    add(store)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHANGER, url],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    )  # fmt: skip
+    with process:
+        for expected in (None, "aes128-cbc"):
+            process.stdin.write("\n")
+            while True:
+                asked = time.time()
+                seal = store.seal_for(ALICE)
+                if (seal.policy and seal.policy.cipher) == expected:
+                    break
+                assert time.time() < asked + 20
+                time.sleep(0.001)
+            committed = float(process.stdout.readline())
+            assert asked - committed < 1
+    assert process.returncode == 0
+
+
+def seconds_until_it_raises(store):
+    begun = last = time.monotonic()
+    with pytest.raises(StoreUnavailable) as caught:
+        while time.monotonic() < begun + 10:
+            assert store.seal_for(ALICE).action == "seal"
+            last = time.monotonic()
+            time.sleep(0.001)
+    assert caught.value.code
+    return last - begun
+
+
+def test_a_database_that_is_gone_is_noticed_within_a_second(store, kind, url, request):
+    add(store)
+    store.seal_for(ALICE)
+    if kind == "sqlite":
+        path = Path(url.removeprefix("sqlite:///"))
+        away = path.with_suffix(".away")
+        path.rename(away)
+    else:
+        server = request.getfixturevalue("postgresql")
+        server.stop()
+    try:
+        assert seconds_until_it_raises(store) < 1
+        with pytest.raises(StoreUnavailable):  # and it stays so
+            store.seal_for(ALICE)
+        with pytest.raises(StoreUnavailable):
+            store.seal_for("never-asked-before@example.org")
+    finally:
+        if kind == "sqlite":
+            away.rename(path)
+        else:
+            server.start()
+    assert store.seal_for(ALICE).action == "seal"
+
+
+def test_a_closed_store_is_no_answer_after_a_second(url):
+    with open_store(url) as store:
+        add(store)
+        store.seal_for(ALICE)
+    assert seconds_until_it_raises(store) < 1
+
+
+def test_a_damaged_file_is_no_answer(sqlite_url):
+    with open_store(sqlite_url) as store:
+        add(store)
+        store.seal_for(ALICE)
+        path = sqlite_url.removeprefix("sqlite:///")
+        with open_store(sqlite_url) as other, other.database.read() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = Path(path).stat().st_size
+        with Path(path).open("r+b") as file:
+            file.write(os.urandom(size))
+        assert seconds_until_it_raises(store) < 1
+
+
+def test_threads_never_get_an_answer_older_than_a_second(store, url):
+    add(store)
+    history = [(time.time(), "aes256-cbc")]
+    seen, end = [], time.monotonic() + 2.5
+
+    def ask():
+        while time.monotonic() < end:
+            begun = time.time()
+            seen.append((begun, store.seal_for(ALICE).policy.cipher))
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    with open_store(url) as other:
+        for number in range(12):
+            cipher = ("aes128-cbc", "aes256-cbc")[number % 2]
+            other.change_account(ALICE, cipher=cipher, by=ADMINISTRATOR)
+            history.append((time.time(), cipher))
+            time.sleep(0.15)
+    for thread in threads:
+        thread.join()
+    assert len(seen) > 1000
+    until = [moment for moment, _ in history[1:]] + [float("inf")]
+    for begun, cipher in seen:
+        assert any(
+            was == cipher and begun < end + 1 for (_, was), end in zip(history, until, strict=True)
+        ), begun
+    assert {cipher for _, cipher in seen} == {"aes128-cbc", "aes256-cbc"}
+
+
+def test_who_waited_while_another_failed_does_not_wait_again(store, monkeypatch):
+    tries = []
+
+    def gone():
+        tries.append(1)
+        time.sleep(0.3)
+        raise StoreUnavailable("store-unavailable", "gone")
+
+    monkeypatch.setattr(store.database, "read", gone)
+    failures = []
+
+    def ask():
+        with pytest.raises(StoreUnavailable):
+            store.seal_for(ALICE)
+        failures.append(time.monotonic())
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(failures) == 8
+    assert len(tries) <= 2
+
+
+def test_the_cache_has_its_bounds(store, monkeypatch):
+    monkeypatch.setattr(lookup, "ROOM", 10)
+    add(store)
+    lookups = Lookups(store.database)
+    for number in range(50):
+        assert lookups.seal_for(f"alice+{number}@example.org").action == "seal"
+    assert len(lookups._generation._answers) == 10
+    assert lookups.seal_for("alice+1@example.org").account.address == ALICE
+
+
+def test_recipients_stay_prepared_when_something_else_changes(store):
+    add(store)
+    before = store.seal_for(ALICE).recipients
+    store.add_account("bob@example.org", by=ADMINISTRATOR)
+    assert store.seal_for(ALICE).recipients is before

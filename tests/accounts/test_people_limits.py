@@ -1,0 +1,117 @@
+"""How often one may try to sign in: by name and by source, over all processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+from sqlalchemy import select
+
+from cmstream.accounts import (
+    AccessDenied,
+    limits,
+    open_store,
+    tables,
+)
+from cmstream.accounts.people import People
+
+from .persons import ALICE, BOB, OTHER, PASSWORD, refused
+
+pytestmark = pytest.mark.usefixtures("quick_hashes")
+
+
+def test_a_name_may_be_tried_so_often_and_no_more_from_anywhere(people, clock):
+    for number in range(limits.BY_NAME):
+        refused("sign-in-failed", people.sign_in, ALICE, OTHER, source=f"192.0.2.{number}")
+    clock.advance(minutes=5)
+    wait = refused("too-many-attempts", people.sign_in, ALICE, PASSWORD, source="198.51.100.1")
+    assert wait.retry_after == 600
+    assert people.sign_in(BOB, PASSWORD, source="192.0.2.1")
+    clock.advance(seconds=599)
+    refused("too-many-attempts", people.sign_in, ALICE, PASSWORD)
+    clock.advance(seconds=1)
+    assert people.sign_in(ALICE, PASSWORD)
+
+
+def test_the_window_slides(people, clock):
+    for _ in range(limits.BY_NAME):
+        refused("sign-in-failed", people.sign_in, ALICE, OTHER)
+        clock.advance(minutes=1)
+    wait = refused("too-many-attempts", people.sign_in, ALICE, OTHER)
+    assert wait.retry_after == 300
+    clock.advance(minutes=5)
+    refused("sign-in-failed", people.sign_in, ALICE, OTHER)
+    assert refused("too-many-attempts", people.sign_in, ALICE, OTHER).retry_after == 60
+
+
+def test_a_name_that_is_not_there_has_the_same_limit(quick_people):
+    for _ in range(limits.BY_NAME):
+        refused("sign-in-failed", quick_people.sign_in, "nobody", OTHER)
+    refused("too-many-attempts", quick_people.sign_in, "nobody", OTHER)
+
+
+def test_a_source_may_try_so_many_names_and_no_more(quick_people):
+    for number in range(limits.BY_SOURCE):
+        refused("sign-in-failed", quick_people.sign_in, f"n{number}", OTHER, source="192.0.2.1")
+    refused("too-many-attempts", quick_people.sign_in, ALICE, PASSWORD, source="::ffff:192.0.2.1")
+    assert quick_people.sign_in(ALICE, PASSWORD, source="192.0.2.2")
+
+
+def test_a_source_of_ipv6_is_its_network(quick_people):
+    for number in range(limits.BY_SOURCE):
+        source = f"2001:db8:1:2::{number:x}"
+        refused("sign-in-failed", quick_people.sign_in, f"n{number}", OTHER, source=source)
+    source = "2001:db8:1:2:ffff::1"
+    refused("too-many-attempts", quick_people.sign_in, ALICE, PASSWORD, source=source)
+    assert quick_people.sign_in(ALICE, PASSWORD, source="2001:db8:1:3::1")
+
+
+def test_the_right_password_forgets_what_was_tried_for_its_name_alone(quick_people):
+    for _ in range(3):
+        for _ in range(limits.BY_NAME - 1):
+            refused("sign-in-failed", quick_people.sign_in, ALICE, OTHER, source="192.0.2.1")
+        quick_people.sign_in(ALICE, PASSWORD, source="192.0.2.1")
+    with quick_people._database.read() as connection:
+        rows = connection.execute(select(tables.attempts.c.subject)).scalars().all()
+    assert len(rows) == 3 * (limits.BY_NAME - 1)
+    assert {row.partition(":")[0] for row in rows} == {"source"}
+
+
+def test_the_limit_holds_for_the_password_that_is_given_again(quick_people):
+    session = quick_people.sign_in(ALICE, PASSWORD)
+    for _ in range(limits.BY_NAME):
+        refused("sign-in-failed", quick_people.confirm, session, OTHER)
+    refused("too-many-attempts", quick_people.confirm, session, PASSWORD)
+
+
+def test_what_was_typed_for_a_name_is_not_stored(quick_people):
+    refused("sign-in-failed", quick_people.sign_in, "my secret password", "", source="x")
+    with quick_people._database.read() as connection:
+        rows = connection.execute(select(tables.attempts.c.subject)).scalars().all()
+    assert rows
+    assert not any("secret" in row for row in rows)
+
+
+def guess(url, times, answers):
+    with open_store(url) as store:
+        people = People(store)
+        for number in range(times):
+            with pytest.raises(AccessDenied) as caught:
+                people.sign_in(ALICE, f"{OTHER} {number}", source="192.0.2.9")
+            answers.put(caught.value.code)
+
+
+def test_the_limit_holds_over_two_processes(people, url, store):
+    here, left = People(store), 3
+    for _ in range(limits.BY_NAME - left):
+        refused("sign-in-failed", here.sign_in, ALICE, OTHER)
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    workers = [context.Process(target=guess, args=(url, left, answers)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found = [answers.get(timeout=60) for _ in range(2 * left)]
+    for worker in workers:
+        worker.join()
+    assert found.count("sign-in-failed") == left
+    assert found.count("too-many-attempts") == left

@@ -1,0 +1,175 @@
+"""What becomes known of a change: mail to the owner, and refusals that spare them shut mail."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from email import message_from_bytes, policy
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from authorities import identity
+from cmstream.accounts import Actor, Conflict, create_store
+
+from .support import ADMINISTRATOR, OWNER, pem
+
+ALICE = "alice@example.org"
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    return folder
+
+
+def sendmail(outbox):
+    """A mail command that keeps what it gets, each message in a file of its own."""
+    code = (
+        "import sys, time; "
+        "open(f'{sys.argv[1]}/{time.time_ns()}', 'wb').write(sys.stdin.buffer.read())"
+    )
+    return [sys.executable, "-c", code, str(outbox)]
+
+
+@pytest.fixture
+def telling(sqlite_url, outbox):
+    with create_store(sqlite_url, notify=sendmail(outbox)) as store:
+        yield store
+
+
+def mails(outbox):
+    read = [path.read_bytes() for path in sorted(outbox.iterdir())]
+    return [message_from_bytes(one, policy=policy.default) for one in read]
+
+
+def test_the_owner_is_told_by_mail_what_somebody_else_changed(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR)
+    telling.import_certificates(ALICE, pem(), by=ADMINISTRATOR)
+    first, second = mails(outbox)
+    assert first["To"] == second["To"] == ALICE
+    assert second["Auto-Submitted"] == "auto-generated"
+    text = second.get_content()
+    (held,) = telling.certificates(ALICE)
+    assert "root (administrator): import-certificate" in text
+    assert held.fingerprint in text
+    assert "CN=Alice" in text
+
+
+def test_settings_are_told_as_they_were_and_as_they_are(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR, aliases=["al@example.org"])
+    telling.import_certificates(ALICE, pem(), by=OWNER)
+    telling.change_account(
+        ALICE, by=ADMINISTRATOR, cipher="aes128-cbc", encrypt_on_append=True, aliases=[]
+    )
+    (held,) = telling.certificates(ALICE)
+    telling.describe_certificate(ALICE, held.fingerprint, "card", by=ADMINISTRATOR)
+    added, changed, described = (one.get_content() for one in mails(outbox))
+    assert "aliases: al@example.org" in added
+    assert "cipher: none -> aes128-cbc" in changed
+    assert "encrypt_on_append: no -> yes" in changed
+    assert "aliases: al@example.org -> none" in changed
+    assert f'{held.fingerprint}, "" -> card' in described
+
+
+def test_one_change_is_one_mail(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR)
+    telling.import_certificates(ALICE, pem(), by=OWNER)
+    telling.import_certificates(
+        ALICE, pem(number=1) + pem(number=2), by=ADMINISTRATOR, retire_others=True
+    )
+    text = mails(outbox)[-1].get_content()
+    assert len(mails(outbox)) == 2
+    assert text.count("import-certificate") == 2
+    assert text.count("retire-certificate") == 1
+
+
+def test_nobody_is_told_of_their_own_change_nor_of_the_servers(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR)
+    telling.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
+    telling.set_switch("encryption", "off", by=ADMINISTRATOR)
+    assert len(mails(outbox)) == 1
+
+
+def test_the_owner_of_a_removed_account_is_told(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR)
+    telling.remove_account(ALICE, by=ADMINISTRATOR)
+    assert "remove-account" in mails(outbox)[-1].get_content()
+
+
+@pytest.mark.parametrize("address", ["jürgen@example.org", '"a, b"@example.org', "a..b@[10.0.0.1]"])
+def test_an_odd_address_is_told_too(telling, outbox, address, caplog):
+    telling.add_account(address, by=Actor("Zoë \udcff\n", "administrator"))
+    (mail,) = mails(outbox)
+    (to,) = mail["To"].addresses
+    assert to.addr_spec.encode("ascii", "surrogateescape").decode("utf-8") == address
+    assert "Zoë" in mail.get_content()
+    assert caplog.records == []
+
+
+def test_a_change_that_failed_is_told_to_nobody(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR)
+    with pytest.raises(Conflict):
+        telling.add_account(ALICE, by=ADMINISTRATOR)
+    assert len(mails(outbox)) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["/nonexistent/sendmail"], "No such file"),
+        ([sys.executable, "-c", "import sys; sys.exit('queue is full')"], "ended with 1: queue"),
+        ([sys.executable, "-c", "import time; time.sleep(60)"], "timed out"),
+    ],
+)
+def test_a_mail_command_that_fails_is_logged_and_loses_nothing(
+    sqlite_url, caplog, monkeypatch, command, words
+):
+    monkeypatch.setattr("cmstream.accounts.audit.MAIL_TIMEOUT", 2)
+    with create_store(sqlite_url, notify=command) as store:
+        store.add_account(ALICE, by=ADMINISTRATOR)
+        assert store.account(ALICE)
+    (line,) = caplog.records
+    assert line.levelno == logging.ERROR
+    assert ALICE in line.getMessage()
+    assert words in line.getMessage()
+
+
+# --- choices that a mail program can't open --------------------------------------------------
+
+
+def refuses():
+    return pytest.raises(Conflict, check=lambda error: error.code == "unreadable-choice")
+
+
+def test_a_cipher_that_a_mail_program_cant_open_is_refused(store):
+    store.add_account(ALICE, by=ADMINISTRATOR, clients=["thunderbird"])
+    with refuses() as caught:
+        store.change_account(ALICE, by=OWNER, cipher="aes256-gcm")
+    assert "Thunderbird" in str(caught.value)
+    assert store.account(ALICE).cipher is None
+    store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
+    store.change_account(ALICE, by=OWNER, cipher="aes256-gcm", clients=[])
+    with refuses():
+        store.change_account(ALICE, by=OWNER, clients=["thunderbird"])
+    with refuses():
+        store.add_account(
+            "bob@example.org", by=ADMINISTRATOR, cipher="aes256-gcm", clients=["thunderbird"]
+        )
+    assert len(store.accounts()) == 1
+
+
+def test_a_key_that_a_mail_program_cant_use_is_refused_when_encryption_is_switched_on(store):
+    store.add_account(ALICE, by=ADMINISTRATOR, clients=["apple-mail"])
+    key = identity("x25519")[1].public_bytes(Encoding.PEM)
+    store.import_certificates(ALICE, key, by=OWNER)
+    with refuses():
+        store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
+    store.import_certificates(ALICE, pem(), by=OWNER)
+    store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
+
+
+def test_a_mail_program_that_nobody_knows_refuses_nothing(store):
+    store.add_account(ALICE, by=ADMINISTRATOR, clients=["pine"], cipher="chacha20-poly1305")
+    assert store.account(ALICE).clients == ("pine",)
