@@ -89,7 +89,7 @@ def state(
         return State("warn", "warn", "Encrypted, with an expired certificate", text)
     text = (
         f"New mail is sealed ({cipher}) before it is stored."
-        " Only your private key opens it; nobody on the server can."
+        " Whoever has the private key can open it, and nobody on the server."
     )
     return State("good", "good", "Encrypted", text)
 
