@@ -64,7 +64,12 @@ FLOORS = [
     {"accounts.web.problems", "accounts.web.resources"},
     {"accounts.web.sample", "accounts.web.settings", "accounts.web.schemas", "accounts.web.views"},
     {"accounts.web.auth", "accounts.web.inputs"},
-    {"accounts.web.api_people", "accounts.web.forms", "accounts.web.metrics"},
+    {
+        "accounts.web.api_people",
+        "accounts.web.forms",
+        "accounts.web.metrics",
+        "accounts.web.operations",
+    },
     {"accounts.web.api", "accounts.web.openapi", "accounts.web.pages.words"},
     {"accounts.web.docs"},
     {"accounts.web.pages.visit"},

@@ -260,6 +260,29 @@ def test_switches_override_what_accounts_say(world):
     assert (answer.status_code, answer.json()["code"]) == (409, "switched-off")
 
 
+def test_what_becomes_of_mail_is_told(world):
+    place = f"{ACCOUNTS}/{ALICE}/seal"
+    assert world.administrator.get(place).json()["code"] == "no-usable-certificate"
+    world.administrator.put(certificates(), content=pem())
+    found = world.administrator.get(place).json()
+    assert (found["action"], found["cipher"]) == ("seal", "aes256-cbc")
+    world.administrator.patch(f"{ACCOUNTS}/{ALICE}", json={"cipher": None})
+    assert world.administrator.get(place).json()["code"] == "disabled"
+
+
+def test_a_choice_that_the_owners_program_cannot_open_is_refused(world):
+    api, place = world.administrator, f"{ACCOUNTS}/{ALICE}"
+    clients = {one["id"]: one for one in api.get("/api/v1/clients").json()["clients"]}
+    assert "aes256-gcm" in clients["apple-mail"]["fails"]
+    assert api.patch(place, json={"clients": ["apple-mail"]}).status_code == 200
+    answer = api.patch(place, json={"cipher": "aes256-gcm"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "unreadable-choice")
+    assert "Apple Mail" in answer.json()["detail"]
+    api.patch(place, json={"clients": ["a program of my own"]})
+    (finding,) = api.put(f"{certificates()}?preview", content=pem()).json()["findings"]
+    assert (finding["level"], finding["client"]) == ("warn", "a program of my own")
+
+
 def test_without_a_certificate_there_is_no_test_message(world):
     answer = world.administrator.get(f"{ACCOUNTS}/{ALICE}/test")
     assert (answer.status_code, answer.json()["code"]) == (409, "no-usable-certificate")

@@ -380,6 +380,21 @@ def test_a_proxy_is_believed_only_if_it_is_trusted(_peopled, tmp_path):
     assert counts == {"strangers": 2, "trusted": 4}  # the name, and the sources
 
 
-def test_other_host_names_are_not_answered_to(world):
-    answer = world.client().get("/health", headers={"host": "evil.example"})
-    assert answer.status_code == 400
+@pytest.mark.parametrize("name", ["evil.example", "localhost.x", "", "[", "a@localhost.x"])
+def test_other_host_names_are_not_answered_to(world, name):
+    answer = world.client().get("/health", headers={"host": name})
+    assert (answer.status_code, answer.json()["code"]) == (400, "unknown-host")
+    assert "content-security-policy" in answer.headers
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]", "[::1]:80"])
+def test_the_loopbacks_names_are_answered_to(world, name):
+    assert world.client().get("/health", headers={"host": name}).status_code == 200
+
+
+def test_further_names_can_be_set(_peopled, tmp_path):
+    names = ("keys.example.org",)
+    with serving(copy(_peopled, tmp_path), hosts=names) as world:
+        get = world.client().get
+        assert get("/health", headers={"host": "keys.example.org"}).status_code == 200
+        assert get("/health", headers={"host": "evil.example"}).status_code == 400

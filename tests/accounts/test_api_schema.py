@@ -84,7 +84,11 @@ def test_the_document_and_its_page_are_served_without_anything_from_elsewhere(wo
         assert found["operationId"] in page
         assert path in page
         assert method in page
-    assert re.findall(r'(?:src|href)="([^#"]*)"', page) == ["/docs.css", "/openapi.json"]
+    assert re.findall(r'(?:src|href)="([^#"]*)"', page) == [
+        "/static/icon.svg",
+        "/docs.css",
+        "/openapi.json",
+    ]
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=", page)
     assert world.client().get("/docs.css").headers["content-type"].startswith("text/css")
 

@@ -240,6 +240,18 @@ def test_a_key_that_a_mail_program_cannot_use_is_said_before_it_is_saved(alice, 
     assert len(store.certificates(ALICE)) == 1
 
 
+def test_an_owner_sees_what_the_server_overrides(alice, store):
+    before = alice.get("/account").text
+    store.set_switch("encrypt_on_append", "yes", by=ADMINISTRATOR)
+    store.set_switch("when_unusable", "clear", by=ADMINISTRATOR)
+    after = alice.get("/account").text
+    assert "stay as they are" in before
+    assert "mail waits" in before
+    assert "encrypted too" in after
+    assert "delivered in the clear" in after
+    assert after.count("so for the whole server") == 2
+
+
 def test_an_entry_of_another_account_is_not_acknowledged(alice, store):
     (entry_,) = store.audit(BOB)
     answer = send(alice, "/account", "/account/acknowledge", {"entry": str(entry_.id)})

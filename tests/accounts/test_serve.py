@@ -101,6 +101,27 @@ def test_a_request_that_runs_is_finished_when_the_server_is_told_to_end(
             socket.create_connection(("127.0.0.1", server.port), timeout=1)
 
 
+def test_a_request_that_is_on_its_way_is_answered(manned_sqlite, tmp_path):
+    asked = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(manned_sqlite, tmp_path) as server:
+        address = ("127.0.0.1", server.port)
+        with (
+            socket.create_connection(address, timeout=PATIENCE) as fresh,
+            socket.create_connection(address, timeout=PATIENCE) as used,
+            socket.create_connection(address, timeout=PATIENCE) as idle,
+        ):
+            used.sendall(asked)
+            assert used.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            server.process.send_signal(signal.SIGTERM)
+            server.wait("Shutting down")
+            for connection in (fresh, used):
+                connection.sendall(asked)
+                answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))  # noqa: B023
+                assert answer.startswith(b"HTTP/1.1 200")
+            assert idle.recv(1) == b""
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_other_signals_end_it_as_gently(sqlite_url, tmp_path, number):
     with serving(sqlite_url, tmp_path) as server:

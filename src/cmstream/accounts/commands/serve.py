@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
 from ...command import Failure, Stopped, say, subcommand, warn
@@ -36,6 +38,8 @@ GRACE = 30
 """Seconds that running requests have to end when the server is told to."""
 HEALTH = 30
 """Seconds after which a worker that doesn't answer is replaced."""
+LINGER = 0.5
+"""Seconds that a connection waits for a request that may be on its way when the server ends."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than reverse proxies keep theirs, or one would
 send a request just when it is closed."""
@@ -182,6 +186,7 @@ def _run(listener: socket.socket, workers: int) -> None:
         _APP,
         factory=True,
         workers=workers,
+        http=Patient,
         lifespan="on",
         ws="none",
         proxy_headers=False,  # the application looks at them
@@ -200,6 +205,34 @@ def _run(listener: socket.socket, workers: int) -> None:
         raise Failure(os.EX_UNAVAILABLE, "the server can't start: the log says why")
 
 
+class Patient(H11Protocol):
+    """HTTP/1.1 whose connections don't close at once when the server ends: a request may be on its
+    way, and is answered. Reverse proxies don't send it to another server."""
+
+    _leaving = False
+
+    def shutdown(self) -> None:
+        """The server ends: finish what runs, wait a little for what may come."""
+        if self._busy():
+            super().shutdown()
+        elif not self._leaving:
+            self._leaving = True
+            self.loop.call_later(LINGER, self._leave)
+
+    def handle_events(self) -> None:
+        """Something has come: the last of this connection, if the server ends."""
+        super().handle_events()
+        if self._leaving and self._busy():
+            super().shutdown()
+
+    def _busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _leave(self) -> None:
+        if not self._busy() and not self.transport.is_closing():
+            super().shutdown()
+
+
 def _one(config: uvicorn.Config, listener: socket.socket) -> bool:
     server = uvicorn.Server(config)
     # A terminal that is closed ends it as gently as everybody else.
@@ -212,9 +245,12 @@ def _one(config: uvicorn.Config, listener: socket.socket) -> bool:
 
 
 def _several(config: uvicorn.Config, listener: socket.socket) -> bool:
-    """Replaces workers that die; at SIGHUP each in turn, without a gap."""
-    supervisor = Multiprocess(config, sockets=[listener])
-    supervisor.run()
+    """Replaces workers that die; at SIGHUP each in turn, without a gap. They count their requests
+    in a folder that they share."""
+    with tempfile.TemporaryDirectory(prefix="cmstream-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor.run()
     return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 
 

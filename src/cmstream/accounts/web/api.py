@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from cmstream.accounts.account import SWITCHES
 from cmstream.accounts.addresses import canonical
+from cmstream.accounts.clients import CLIENTS
 from cmstream.accounts.errors import AccountsError, NotFound
 from cmstream.accounts.values import text
 
@@ -167,6 +168,15 @@ async def remove_account(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def show_seal(request: Request) -> Response:
+    """What becomes of mail to an account now, all switches considered."""
+    inputs.parameters(request)
+    _, address = await _own(request, "accounts:read")
+    account = await auth.call(request, _store(request).account, address)
+    found = await auth.call(request, _store(request).seal_for, account.address)
+    return JSONResponse(views.seal(found))
+
+
 async def test_message(request: Request) -> Response:
     """A sample message, sealed as mail to the account is now."""
     inputs.parameters(request)
@@ -297,6 +307,13 @@ async def change_switches(request: Request) -> Response:
     return JSONResponse(await auth.call(request, store.switches))
 
 
+async def list_clients(request: Request) -> Response:
+    """The mail programs that an account may name, and what is known of them."""
+    inputs.parameters(request)
+    await auth.require(request, "accounts:read")
+    return JSONResponse({"clients": [views.client(one) for one in CLIENTS.values()]})
+
+
 async def show_audit(request: Request) -> Response:
     """The audit log, the newest entry first: the whole server's, or an account's."""
     inputs.parameters(request, "before", "limit", "unacknowledged")
@@ -338,6 +355,7 @@ routes: list[Route] = [
     Resource("/health", GET=health),
     *api_people.routes,
     Resource(f"{ROOT}/accounts", GET=list_accounts, POST=add_account),
+    Resource(f"{_ACCOUNT}/seal", GET=show_seal),
     Resource(f"{_ACCOUNT}/test", GET=test_message),
     Resource(
         f"{_ACCOUNT}/certificates",
@@ -360,5 +378,6 @@ routes: list[Route] = [
         DELETE=remove_account,
     ),
     Resource(f"{ROOT}/audit", GET=show_audit),
+    Resource(f"{ROOT}/clients", GET=list_clients),
     Resource(f"{ROOT}/switches", GET=show_switches, PATCH=change_switches),
 ]

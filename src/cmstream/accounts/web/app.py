@@ -9,13 +9,13 @@ import time
 import traceback
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -28,7 +28,7 @@ from .problems import Refusal, too_large
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -90,7 +90,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies),
         Middleware(Frame, settings=settings),
         Middleware(Ceiling, limit=BODY_LIMIT),
-        Middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False),
+        Middleware(Hosts, allowed=settings.allowed_hosts),
     ]
 
 
@@ -135,7 +135,8 @@ class Frame:
         try:
             await self.app(scope, receive, sender)
         except Exception as error:
-            _log_unforeseen(scope, error)
+            if not isinstance(error, Refusal):
+                _log_unforeseen(scope, error)
             if status:  # too late for another answer: the server closes the connection
                 raise
             await _apology(scope, error)(scope, receive, sender)
@@ -172,6 +173,33 @@ class Ceiling:
             return message
 
         await self.app(scope, counted, send)
+
+
+class Hosts:
+    """Only these names of the server are answered to, whatever a stranger's DNS says; of ports
+    nothing is held, since proxies change them."""
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+        self.app = app
+        self.allowed = {name.strip("[]").lower() for name in allowed}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        named = "*" in self.allowed or _host(scope) in self.allowed
+        if scope["type"] == "http" and not named:
+            raise Refusal(400, "unknown-host", _STRANGE_HOST)
+        await self.app(scope, receive, send)
+
+
+_STRANGE_HOST = (
+    "This server isn't known by that name: its public URL must have it, or the setting"
+    " CMSTREAM_HOSTS."
+)
+
+
+def _host(scope: Scope) -> str | None:
+    with suppress(ValueError, KeyError):  # the lifespan has no headers
+        return urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname
+    return None
 
 
 def _apology(scope: Scope, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from .openapi import DOCUMENT
@@ -26,6 +27,7 @@ _PAGE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{{ info.title }}: HTTP API</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/docs.css">
 </head>
 <body>
@@ -95,21 +97,22 @@ def _operations() -> Iterator[dict[str, Any]]:
 def _words(schema: dict[str, Any]) -> str:
     """A schema's kind and bounds in a few words."""
     if "$ref" in schema:
-        return _named(schema).strip()
+        return _named(schema)
     kinds = schema.get("type", [])
     parts = [" or ".join(kinds) if isinstance(kinds, list) else kinds]
     if "enum" in schema:
         parts.append(", ".join(map(json.dumps, schema["enum"])))
     if "items" in schema:
-        parts.append(f"of {_words(schema['items'])}")
+        parts.append(Markup("of {}").format(_words(schema["items"])))
     if "minimum" in schema and "maximum" in schema:
         parts.append(f"{schema['minimum']} to {schema['maximum']}")
-    return f"[{': '.join(part for part in parts if part)}]"
+    return Markup("[{}]").format(Markup(": ").join(part for part in parts if part))
 
 
 def _named(schema: dict[str, Any]) -> str:
+    """A link to the schema that is referred to."""
     name = schema.get("$ref", "").rpartition("/")[2]
-    return f" {name}" if name else ""
+    return Markup(' <a href="#{0}">{0}</a>').format(name) if name else ""
 
 
 def _pretty(value: Any) -> str:

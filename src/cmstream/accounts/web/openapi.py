@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
 from .auth import CSRF_HEADER
 from .inputs import LARGEST, LIMIT, PASSWORD_BASE64_HEADER, PASSWORD_HEADER
-from .problems import MEDIA_TYPE
+from .operations import Spec, binary, json_of, operation, path, query
 from .resources import Resource
-from .schemas import ADDRESS, LINE, SCHEMAS, flag, number, ref, text
+from .schemas import ADDRESS, LINE, SCHEMAS, flag, number, text
 from .views import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from starlette.requests import Request
     from starlette.responses import Response
-
-Spec = dict[str, Any]
 
 _ABOUT = f"""\
 Which mailbox's mail is sealed, to whom and how.
@@ -34,85 +30,6 @@ Refusals are problem details (RFC 9457) with a `code`, the same as on the comman
 at most {LIMIT // 1024} KiB. 503 means that the store is out of reach: try again after `Retry-After`
 seconds.
 """
-_TITLES = {
-    400: "A parameter, a header or the JSON is wrong.",
-    401: "No token or session, or one that doesn't work.",
-    403: "The caller may not.",
-    404: "There is no such thing, or it is somebody else's.",
-    408: "The body didn't come in time.",
-    409: "The store holds something that excludes it.",
-    413: f"The body has more than {LIMIT // 1024} KiB.",
-    415: "The body is of a kind that isn't taken.",
-    422: "The body is read, and what it says can't be taken.",
-    429: "Too many attempts: wait.",
-    503: "The store is out of reach: try again.",
-}
-_ALWAYS = (400, 401, 403, 503)
-_BODY = (408, 413, 415, 422)
-
-
-def json_of(name: str) -> Spec:
-    """A body or an answer that is JSON by this schema."""
-    return {"application/json": {"schema": ref(name)}}
-
-
-def binary(*kinds: str) -> Spec:
-    """A body or an answer that is a file of one of these media types."""
-    return {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-
-
-def query(name: str, schema: Spec) -> Spec:
-    """A parameter of the query."""
-    return {"name": name, "in": "query", "schema": schema} | _described(schema)
-
-
-def _described(schema: Spec) -> Spec:
-    return {"description": schema["description"]} if schema.get("description") else {}
-
-
-def _path(name: str, schema: Spec) -> Spec:
-    return {"name": name, "in": "path", "required": True, "schema": schema} | _described(schema)
-
-
-def operation(
-    name: str,
-    summary: str,
-    *,
-    answer: Spec | None = None,
-    status: int = 200,
-    parameters: Iterable[Spec] = (),
-    body: Spec | None = None,
-    refusals: Iterable[int] = (),
-    scope: str | None = None,
-    **more: Any,
-) -> Spec:
-    """One operation. ``scope``: what a token needs; "" where a session alone will do, None where
-    nobody needs to be known."""
-    statuses = {*_ALWAYS, *refusals, *(_BODY if body else ())} - ({403} if scope is None else set())
-    done: Spec = {"description": "Done."} | ({"content": answer} if answer else {})
-    responses = {str(status): done} | {str(n): _refusal(n) for n in sorted(statuses)}
-    found = {"operationId": name, "summary": summary, "responses": responses, **more}
-    if parameters:
-        found["parameters"] = list(parameters)
-    if body:
-        found["requestBody"] = {"required": True, "content": body}
-    return found | _needs(scope)
-
-
-def _refusal(status: int) -> Spec:
-    return {"description": _TITLES[status], "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
-
-
-def _needs(scope: str | None) -> Spec:
-    if scope is None:
-        return {"security": []}
-    person: list[Spec] = [{"session": [], "csrf": []}]
-    if not scope:
-        return {"security": person}
-    words = f"A token needs the scope `{scope}`."
-    return {"security": [{"bearer": []}, *person], "description": words}
-
-
 # --- what operations share -------------------------------------------------------------------
 
 _FINGERPRINT = text(
@@ -198,6 +115,14 @@ _SERVER: dict[str, Spec] = {
             answer=json_of("Switches"),
         ),
     },
+    f"{ROOT}/clients": {
+        "get": operation(
+            "listClients",
+            "The mail programs that an account may name, and what they open",
+            scope="accounts:read",
+            answer=json_of("Clients"),
+        )
+    },
     f"{ROOT}/audit": {
         "get": operation(
             "showAudit",
@@ -276,7 +201,17 @@ _ACCOUNTS: dict[str, Spec] = {
             status=204,
             refusals=(404, 422),
         ),
-        "parameters": [_path("address", ADDRESS)],
+        "parameters": [path("address", ADDRESS)],
+    },
+    f"{_ACCOUNT}/seal": {
+        "get": operation(
+            "showSeal",
+            "What becomes of mail to an account now; 409 if it is refused",
+            scope="accounts:read",
+            answer=json_of("Seal"),
+            refusals=(404, 409, 422),
+        ),
+        "parameters": [path("address", ADDRESS)],
     },
     f"{_ACCOUNT}/test": {
         "get": operation(
@@ -286,7 +221,7 @@ _ACCOUNTS: dict[str, Spec] = {
             answer=binary("message/rfc822"),
             refusals=(404, 409, 422),
         ),
-        "parameters": [_path("address", ADDRESS)],
+        "parameters": [path("address", ADDRESS)],
     },
     f"{_ACCOUNT}/audit": {
         "get": operation(
@@ -297,7 +232,7 @@ _ACCOUNTS: dict[str, Spec] = {
             answer=json_of("AuditLog"),
             refusals=(404, 422),
         ),
-        "parameters": [_path("address", ADDRESS)],
+        "parameters": [path("address", ADDRESS)],
     },
     f"{_ACCOUNT}/audit/{{entry}}/acknowledgement": {
         "post": operation(
@@ -308,8 +243,8 @@ _ACCOUNTS: dict[str, Spec] = {
             refusals=(404, 409, 422),
         ),
         "parameters": [
-            _path("address", ADDRESS),
-            _path("entry", number("The entry's number.", minimum=1, maximum=LARGEST)),
+            path("address", ADDRESS),
+            path("entry", number("The entry's number.", minimum=1, maximum=LARGEST)),
         ],
     },
 }
@@ -332,7 +267,7 @@ _CERTIFICATES: dict[str, Spec] = {
             "Take the certificates of a file (DER, PEM, PKCS #7 or PFX): all of them or none",
         ),
         "post": _import("importCertificates", "The same as PUT"),
-        "parameters": [_path("address", ADDRESS)],
+        "parameters": [path("address", ADDRESS)],
     },
     _CERTIFICATE: {
         "get": operation(
@@ -366,10 +301,10 @@ _CERTIFICATES: dict[str, Spec] = {
     },
 }
 for _found in list(_CERTIFICATES.values())[1:]:
-    _found["parameters"] = [_path("address", ADDRESS), _path("fingerprint", _FINGERPRINT)]
+    _found["parameters"] = [path("address", ADDRESS), path("fingerprint", _FINGERPRINT)]
 
-_ID = _path("id", number("The token's number.", minimum=1, maximum=LARGEST))
-_NAME = _path("name", text("The person's name.", minLength=1, maxLength=200, pattern="^[^/]+$"))
+_ID = path("id", number("The token's number.", minimum=1, maximum=LARGEST))
+_NAME = path("name", text("The person's name.", minLength=1, maxLength=200, pattern="^[^/]+$"))
 _PEOPLE: dict[str, Spec] = {
     f"{ROOT}/session": {
         "get": operation("showSession", "Who has signed in", scope="", answer=json_of("Session")),

@@ -103,6 +103,13 @@ _READ_EXAMPLE = {
     "key": "RSA-2048",
     "problems": [],
 }
+_FINDING = thing(
+    {
+        "level": text("Whether it is refused.", enum=["refuse", "warn"]),
+        "client": text("The mail program."),
+        "detail": text("What it can't open, as a sentence."),
+    }
+)
 _EXPIRED = {"code": "expired", "detail": "The certificate expired on 2026-01-31."}
 _ACCOUNT_EXAMPLE = {
     "address": "alice@example.org",
@@ -214,6 +221,7 @@ SCHEMAS: dict[str, Schema] = {
                 "A private key came along and wasn't kept: it should not travel."
             ),
             "retired": several(FINGERPRINT, "The certificates that were retired by it."),
+            "findings": several(_FINDING, "What the account's mail programs can't open."),
             "certificates": several(
                 thing(
                     {
@@ -245,6 +253,7 @@ SCHEMAS: dict[str, Schema] = {
             "needs_confirmation": False,
             "private_key_ignored": False,
             "retired": [],
+            "findings": [],
             "certificates": [{"fingerprint": _FINGERPRINT, **_READ_EXAMPLE, "known": None}],
             "set_aside": [],
         },
@@ -283,6 +292,39 @@ SCHEMAS: dict[str, Schema] = {
             "acknowledged_at": None,
             "needs_acknowledgement": True,
         },
+    ),
+    "Seal": thing(
+        {
+            "action": text("Sealed, or left as it is.", enum=["seal", "leave"]),
+            "code": text("The reason's short name, such as enabled or disabled."),
+            "detail": text("The reason as a sentence."),
+            "cipher": either(text("By which cipher.")),
+            "notes": several(text(), "What is wrong with certificates that are used or left out."),
+        },
+        example={
+            "action": "seal",
+            "code": "enabled",
+            "detail": "Mail is sealed.",
+            "cipher": "aes256-cbc",
+            "notes": [],
+        },
+    ),
+    "Clients": thing(
+        {
+            "clients": several(
+                thing(
+                    {
+                        "id": text("What an account's setting says."),
+                        "name": text("What people call it."),
+                        "version": text("Which one was looked at."),
+                        "source": text("How it is known."),
+                        "opens": several(text(), "Ciphers, key transports and kinds of keys."),
+                        "fails": several(text(), "The same, for what it doesn't open."),
+                        "depends": {"type": "object", "description": "What it opens if …"},
+                    }
+                )
+            )
+        }
     ),
     "AuditLog": thing({"entries": several(ref("AuditEntry"), "The newest first.")}),
 }

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         ImportReport,
         StoredCertificate,
     )
+    from cmstream.accounts.clients import Client, Finding
+    from cmstream.accounts.lookup import Seal
     from cmstream.accounts.people import Person, Session, Token
     from cmstream.certificates import Problem, Recipient
 
@@ -93,11 +95,41 @@ def report(found: ImportReport) -> dict[str, Any]:
         "needs_confirmation": found.needs_confirmation,
         "private_key_ignored": found.private_key_ignored,
         "retired": found.retired,
+        "findings": findings(found.findings),
         "certificates": [_examined(one) for one in found.certificates],
         "set_aside": [
             {"subject": one.subject, "fingerprint": one.fingerprint, "reason": one.reason}
             for one in found.set_aside
         ],
+    }
+
+
+def findings(found: Sequence[Finding]) -> list[dict[str, str]]:
+    """What speaks against a choice for the mail programs of an account."""
+    return [{"level": one.level, "client": one.client, "detail": str(one)} for one in found]
+
+
+def client(found: Client) -> dict[str, Any]:
+    """A mail program and what is known of it."""
+    return {
+        "id": found.id,
+        "name": found.name,
+        "version": found.version,
+        "source": found.source,
+        "opens": sorted(found.opens),
+        "fails": sorted(found.fails),
+        "depends": dict(found.depends),
+    }
+
+
+def seal(found: Seal) -> dict[str, Any]:
+    """What becomes of mail to an account now."""
+    return {
+        "action": found.action,
+        "code": found.reason.code,
+        "detail": str(found.reason),
+        "cipher": found.policy.cipher if found.policy else None,
+        "notes": found.notes,
     }
 
 

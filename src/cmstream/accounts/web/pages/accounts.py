@@ -45,17 +45,22 @@ def overview(visit: Visit) -> Response:
     account = visit.account
     certificates = visit.store.certificates(account.address)
     log = visit.store.audit(account.address, unacknowledged=True)
+    switches = visit.store.switches()
+    append = {"yes": True, "no": False}.get(switches["encrypt_on_append"])
     owners = visit.people.owners(account.address) if visit.administrator else []
     return visit.show(
         "account.html",
         account=account,
         own=visit.me.role == "owner",
         foreign=log,
-        state=state(account, certificates, visit.store.switches()),
+        state=state(account, certificates, switches),
         cipher=words.BY_NAME.get(account.cipher or ""),
         clients=[_program(one) for one in account.clients],
         certificates=[shown(one) for one in certificates],
         owners=owners,
+        switches=switches,
+        append=account.encrypt_on_append if append is None else append,
+        unusable=switches["when_unusable"] or account.when_unusable,
         remarks=remarks(account, [one.recipient for one in map(shown, certificates) if one.usable]),
     )
 
@@ -89,7 +94,7 @@ def state(
         return State("warn", "warn", "Encrypted, with an expired certificate", text)
     text = (
         f"New mail is sealed ({cipher}) before it is stored."
-        " Only your private key opens it; nobody on the server can."
+        " Whoever has the private key can open it, and nobody on the server."
     )
     return State("good", "good", "Encrypted", text)
 

@@ -40,6 +40,7 @@ _templates = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
 )
 _templates.filters.update(words.FILTERS)
 
@@ -132,7 +133,7 @@ class Visit:
 
     def url(self, path: str, **parameters: str) -> str:
         """A page's address; administrators' name the account."""
-        if self.administrator and path.startswith("/account") and path != "/accounts":
+        if self.administrator and f"{path}/".startswith("/account/"):
             parameters = {"address": self.account.address, **parameters}
         return f"{path}?{urlencode(parameters)}" if parameters else path
 
@@ -186,7 +187,6 @@ class Visit:
             "here": self.request.url.path,
             "navigation": self._navigation(),
             "done": words.DONE.get(self.query("done"), ""),
-            "warnings": [],
             "url": self.url,
         }
 
