@@ -65,6 +65,21 @@ def test_a_mail_in_a_mail_out():
     assert inside.endswith(canonical(MAIL.read_bytes().partition(b"\n\n")[2]))
 
 
+def test_what_is_no_mail_is_sealed_with_a_warning(tmp_path):
+    notes = tmp_path / "notes"
+    notes.write_bytes(b"password: hunter2\nuser: alice\n\nmore\n")
+    done = run("encrypt", "-r", CERTIFICATE, notes)
+    assert f"warning: {notes}: has no From, Date or To: is it a mail?".encode() in done.stderr
+    assert b"--binary" in done.stderr
+    assert open_message(done.stdout, KEY)[1].endswith(b"more\r\n")
+    for given in (b"", b"just text\nFrom: me\n", MAIL.read_bytes() + b"\0"):
+        done = run("encrypt", "-r", CERTIFICATE, given=given)
+        assert done.stderr.startswith(b"cmstream: warning: standard input: has "), given
+        assert run("encrypt", "--binary", "-r", CERTIFICATE, given=given).stderr == b""
+    for given in (b"cc: a@example.org\n\n", b"From x\nX: y\nSUBJECT : z\n\n"):
+        assert run("encrypt", "-r", CERTIFICATE, given=given).stderr == b""
+
+
 def test_a_pipe_gives_der_as_a_file_does():
     sealed = run("encrypt", "-r", CERTIFICATE, given=MAIL.read_bytes()).stdout
     assert dearmour(sealed)[1] != 0x80

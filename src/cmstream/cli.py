@@ -7,13 +7,14 @@ import errno
 import io
 import itertools
 import os
+import re
 import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
-from . import __version__, _core, cli_open, kernels, policy, show
+from . import __version__, _core, cli_open, kernels, mime, policy, show
 from .cms import Recipients
 from .command import (
     Failure,
@@ -21,6 +22,7 @@ from .command import (
     Stopped,
     add_password,
     archive_password,
+    called,
     certificates,
     hold_standard_streams,
     open_input,
@@ -63,6 +65,9 @@ examples:
   cmstream encrypt -r alice.pem -r bob.pem < message.eml > sealed.eml
   cmstream encrypt --binary -r alice.pem --form pem -o scan.pem scan.tiff
   cmstream encrypt --binary --to-password-file pw -o mail.p7m mail.tar
+
+A mail's header fields stay in the clear, but for --header-protection. What is no mail needs
+--binary: its first lines may look like such fields.
 
 A message that is encrypted already passes unchanged (--already-encrypted). A file appears only
 when it is complete, with mode 0600 if it is new; on a pipe, what comes before an error isn't all.
@@ -251,8 +256,40 @@ def _encrypt(options: argparse.Namespace) -> None:
     chosen = _policy(options)
     to = _recipients(options, chosen)
     with open_input(options.input) as source, output(options.output) as out:
-        for piece in _sealed(source, to, form, chosen):
+        beginning = _beginning(source)
+        if form == "message":
+            _warn_if_no_mail(called(options.input), beginning)
+        for piece in _sealed(beginning, source, to, form, chosen):
             out.write(piece)
+
+
+def _beginning(source: BinaryIO) -> bytes:
+    """A short input whole, if it is a pipe. A file is left where it was."""
+    if not source.seekable():
+        return source.read(HELD)
+    here = source.tell()
+    beginning = source.read(CHUNK)
+    source.seek(here)
+    return beginning
+
+
+_MAIL_FIELD = re.compile(
+    rb"\n(?:from|date|to|cc|received|subject|message-id|return-path)[ \t]*:", re.IGNORECASE
+)
+
+
+def _warn_if_no_mail(name: str, beginning: bytes) -> None:
+    """A warning alone: a gateway mustn't lose a mail, however odd it is."""
+    start = beginning[:CHUNK]
+    end, _ = mime.header_end(start, 0, final=True)
+    if b"\0" in start[: mime.PEEK_LIMIT]:
+        what = "has a NUL near its beginning"
+    elif not _MAIL_FIELD.search(b"\n" + start[:end]):
+        what = "has no From, Date or To"
+    else:
+        return
+    warn(f"{name}: {what}: is it a mail? its first lines stay in the clear; "
+         "--binary seals any file")  # fmt: skip
 
 
 def _policy(options: argparse.Namespace) -> policy.Policy:
@@ -290,14 +327,15 @@ def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipient
     return to
 
 
-def _sealed(source: BinaryIO, to: Recipients, form: Form, chosen: policy.Policy) -> Iterable[bytes]:
+def _sealed(
+    beginning: bytes, source: BinaryIO, to: Recipients, form: Form, chosen: policy.Policy
+) -> Iterable[bytes]:
     """The pieces of the sealed input: in DER if it is seekable or short, else in BER."""
     if not source.seekable():
-        start = source.read(HELD)
-        if len(start) == HELD:
+        if len(beginning) == HELD:
             rest = iter(lambda: source.read(CHUNK), b"")
-            return _streamed(itertools.chain([start], rest), to, form, chosen)
-        source = io.BytesIO(start)
+            return _streamed(itertools.chain([beginning], rest), to, form, chosen)
+        source = io.BytesIO(beginning)
     here = source.tell()
     total = source.seek(0, io.SEEK_END) - here
     source.seek(here)

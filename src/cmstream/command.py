@@ -188,6 +188,11 @@ def warn(text: str) -> None:
     print(f"cmstream: warning: {text}", file=sys.stderr)
 
 
+def called(name: str) -> str:
+    """What an input is called in a message."""
+    return "standard input" if name == "-" else name
+
+
 def open_input(name: str) -> BinaryIO:
     """The file, or standard input. Raises Failure with 66."""
     if name == "-" and sys.stdin is None:
