@@ -66,7 +66,8 @@ class Policy:
     unusable, and those that give a :class:`~cmstream.RecipientWarning` once for each prepared
     recipient. By default everything warns and nothing refuses: a certificate that has expired
     must not make a server store mail in the clear. What can't work at all (a key that only
-    signs, RSA under 1024 bits) is always refused.
+    signs, RSA under 1024 bits) is always refused. ``address-mismatch`` comes from the account store
+    alone, which knows whose certificate it should be.
 
     Raises :class:`ValueError` for a value that isn't in the lists above, and where a policy forbids
     what it itself names.
