@@ -20,8 +20,9 @@ from .command import (
     Failure,
     Parser,
     Stopped,
+    add_archive_passwords,
     add_password,
-    archive_password,
+    archive_passwords,
     called,
     certificates,
     hold_standard_streams,
@@ -169,7 +170,7 @@ def _add_encrypt(commands: Any) -> None:
     add = parser.add_argument
     add("-r", "--recipient", action="append", default=[], metavar="CERT",
         help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
-    add_password(parser, "an archive, which then opens it", "to-")
+    add_archive_passwords(parser)
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     _add_policy(add)
     add("--binary", action="store_true", help="the input is no mail: any octets")
@@ -312,7 +313,7 @@ def _policy(options: argparse.Namespace) -> policy.Policy:
 
 
 def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipients:
-    found: list[Recipient | Password] = [*archive_password(options, "to_")]
+    found: list[Recipient | Password] = [*archive_passwords(options)]
     for name in options.recipient:
         file = certificates(name, options)
         report(name, file)

@@ -114,7 +114,7 @@ def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
 def _identity(options: argparse.Namespace) -> Identity | Password:
     given = bool(options.pfx), bool(options.key), bool(options.certificate)
     if not any(given) and (archive := archive_password(options)):
-        return archive[0]
+        return archive
     if given not in {(True, False, False), (False, True, True)}:
         text = "either --pfx, or --key and --certificate, or the password of an archive alone"
         raise Failure(os.EX_USAGE, f"give {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import signal
 import sys
@@ -94,11 +95,21 @@ def subcommand(commands: Any, usage: str, text: str, examples: str, run: Any) ->
     return parser
 
 
-def add_password(parser: Any, of: str = "the PFX", prefix: str = "") -> None:
+def add_password(parser: Any, of: str = "the PFX") -> None:
     """Adds the options that say where a password is, of which one may be given."""
     add = parser.add_mutually_exclusive_group().add_argument
-    add(f"--{prefix}password-file", metavar="FILE", help=f"its first line is the password of {of}")
-    add(f"--{prefix}password-env", metavar="NAME", help="the environment variable that has it")
+    add("--password-file", metavar="FILE", help=f"its first line is the password of {of}")
+    add("--password-env", metavar="NAME", help="the environment variable that has it")
+
+
+def add_archive_passwords(parser: Any) -> None:
+    """Adds the options that say where the passwords to seal with are, of which all count."""
+    for source, metavar, text in (
+        ("file", "FILE", "its first line is a password that opens the archive"),
+        ("env", "NAME", "the environment variable that has such a password"),
+    ):
+        parser.add_argument(f"--to-password-{source}", action="append", default=[],
+            metavar=metavar, help=f"{text}; may be given several times")  # fmt: skip
 
 
 def read(name: str) -> bytes:
@@ -116,27 +127,45 @@ def say(text: str) -> None:
         out.write(text.encode() + b"\n")
 
 
-def password(options: argparse.Namespace, prefix: str = "") -> str | bytes | None:
+def password(options: argparse.Namespace) -> str | bytes | None:
     """As the options say, if they do."""
-    file, variable = (
-        getattr(options, f"{prefix}password_{where}", None) for where in ("file", "env")
-    )
-    if file:
-        return read(file).partition(b"\n")[0].rstrip(b"\r")
-    if variable:
-        if variable not in os.environ:
-            raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
-        return os.environ[variable]
-    return None
+    if options.password_file:
+        return _from_file(options.password_file)
+    return _from_environment(options.password_env) if options.password_env else None
 
 
-def archive_password(options: argparse.Namespace, prefix: str = "") -> list[Password]:
-    """The one that the options say, as recipient and identity; none if they say none."""
-    secret = password(options, prefix)
-    try:
-        return [] if secret is None else [archive_keys.password(secret)]
-    except ValueError as error:
-        raise Failure(os.EX_USAGE, str(error)) from None
+def _from_file(name: str) -> bytes:
+    """Some editors put a mark before UTF-8."""
+    return read(name).partition(b"\n")[0].rstrip(b"\r").removeprefix(codecs.BOM_UTF8)
+
+
+def _from_environment(variable: str) -> str:
+    if variable not in os.environ:
+        raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
+    return os.environ[variable]
+
+
+def archive_password(options: argparse.Namespace) -> Password | None:
+    """The one that opens an archive, if the options say one."""
+    secret = password(options)
+    if secret is None:
+        return None
+    return _archive_password(options.password_file or options.password_env, secret)
+
+
+def archive_passwords(options: argparse.Namespace) -> list[Password]:
+    """All that an archive is sealed with."""
+    files, variables = options.to_password_file, options.to_password_env
+    return [
+        *(_archive_password(name, _from_file(name)) for name in files),
+        *(_archive_password(name, _from_environment(name)) for name in variables),
+    ]
+
+
+def _archive_password(source: str, secret: str | bytes) -> Password:
+    if not secret:
+        raise Failure(os.EX_USAGE, f"{source}: the password is empty, which protects nothing")
+    return archive_keys.password(secret)
 
 
 def certificates(name: str, options: argparse.Namespace) -> CertificateFile:
