@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import agreement, archive, kem, transport
-from ._opening import envelope_error
+from ._opening import decryption_error, envelope_error
 from .archive_keys import Password
 from .errors import NoRecipientError
 
@@ -39,9 +39,11 @@ def content_key(
     Passwords, which nothing names, are tried where none of the identities is named, on all that
     the message has for them.
 
-    A key that doesn't unwrap, or to another length, becomes a random one (RFC 3218 section 2.3.2):
-    the content then fails as with any wrong key. Raises NoRecipientError; EnvelopeError
-    ``unsupported-cipher`` for an algorithm that isn't known, ``malformed``.
+    What RSA doesn't decrypt, or to another length, becomes a random key (RFC 3218 section 2.3.2):
+    the content then fails as with any wrong key. All other kinds wrap the key so that a wrong one
+    is told, and nothing can be learned from that (RFC 3394); there it is DecryptionError at once,
+    before any noise comes out. Raises NoRecipientError; EnvelopeError ``unsupported-cipher`` for an
+    algorithm that isn't known, ``malformed``.
     """
     ours = _ours(envelope, identities)
     random = os.urandom(key_len)
@@ -50,7 +52,11 @@ def content_key(
     else:
         identity, info, place = ours
         key = _UNWRAP[info.kind](identity, info, place, key_len)
-    return key if key is not None and len(key) == key_len else random
+        if info.kind == "key-transport" and (key is None or len(key) != key_len):
+            key = random
+    if key is None or len(key) != key_len:
+        raise decryption_error()
+    return key
 
 
 def _ours(
