@@ -297,6 +297,11 @@ def _warn_if_no_mail(name: str, beginning: bytes) -> None:
 def _policy(options: argparse.Namespace) -> policy.Policy:
     if options.binary and options.header_protection != "none":
         raise Failure(os.EX_USAGE, "--header-protection is for a mail, not for --binary")
+    if (cipher := options.cipher) in options.forbid:
+        what = (
+            "is the default cipher" if cipher == policy.DEFAULT.cipher else "is named by --cipher"
+        )
+        raise Failure(os.EX_USAGE, f"--forbid: {cipher} {what}: choose another by --cipher")
     try:
         return policy.Policy(
             cipher=options.cipher,

@@ -70,7 +70,8 @@ class Policy:
     alone, which knows whose certificate it should be.
 
     Raises :class:`ValueError` for a value that isn't in the lists above, and where a policy forbids
-    what it itself names.
+    its own cipher. Whether it forbids the key transport is of matter for RSA keys alone: whoever has
+    one and can't be encrypted to otherwise is unusable.
     """
 
     cipher: Cipher = "aes256-cbc"
@@ -94,10 +95,11 @@ class Policy:
                 raise ValueError(f"{name}: give a set of codes, not one text")  # noqa: TRY004
             codes = frozenset(getattr(self, name))
             if unknown := sorted(codes - known):
-                raise ValueError(f"{name}: there is no {', '.join(map(repr, unknown))}")
+                names = f"{', '.join(map(repr, unknown))}: choose among {', '.join(sorted(known))}"
+                raise ValueError(f"{name}: there is no {names}")
             object.__setattr__(self, name, codes)
-        if forbidden := self.forbid & {self.cipher, self.key_transport}:
-            raise ValueError(f"forbid: this very policy uses {', '.join(sorted(forbidden))}")
+        if self.cipher in self.forbid:
+            raise ValueError(f"forbid: {self.cipher} is this very policy's cipher")
 
     def __repr__(self) -> str:
         """What differs from the default, in the form in which it is written."""
