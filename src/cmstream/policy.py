@@ -70,8 +70,7 @@ class Policy:
     alone, which knows whose certificate it should be.
 
     Raises :class:`ValueError` for a value that isn't in the lists above, and where a policy forbids
-    its own cipher. Whether it forbids the key transport is of matter for RSA keys alone: whoever has
-    one and can't be encrypted to otherwise is unusable.
+    its own cipher. That it forbids its own key transport is of matter for RSA keys alone.
     """
 
     cipher: Cipher = "aes256-cbc"
