@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import stat
 import subprocess
 import sys
@@ -175,7 +176,30 @@ def test_a_full_disk_is_try_again():
             check=False,
         )
     assert done.returncode == 75
-    assert done.stderr.count(b"\n") == 1
+    assert done.stderr == b"cmstream: standard output: No space left on device\n"
+
+
+def test_an_output_that_has_no_room_is_named(tmp_path):
+    def little() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    out = tmp_path / "out"
+    for target, options in (("/dev/full", {}), (out, {"preexec_fn": little})):
+        done = run("encrypt", "-r", CERTIFICATE, "-o", target, MAIL, code=75, **options)
+        assert done.stderr.startswith(f"cmstream: {target}: ".encode())
+        assert done.stderr.count(b"\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_input_that_fails_is_named(tmp_path):
+    sealed = tmp_path / "sealed"
+    sealed.write_bytes(run("encrypt", "-r", CERTIFICATE, MAIL).stdout)
+    refuse = ("encrypt", "--already-encrypted", "refuse", "-r", CERTIFICATE)
+    for options in (((sealed,), {}), ((), {"given": sealed.read_bytes()})):
+        done = run(*refuse, *options[0], code=65, **options[1])
+        name = sealed if options[0] else "standard input"
+        assert done.stderr.startswith(f"cmstream: {name}: it is encrypted already: ".encode())
+        assert b"--already-encrypted pass" in done.stderr
 
 
 def test_a_policy_refuses_and_warns(tmp_path):

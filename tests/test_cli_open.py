@@ -221,6 +221,18 @@ def test_errors_are_one_line_with_a_code(arguments, code, says):
     assert code == 64 or done.stderr.count(b"\n") == 1
 
 
+def test_a_message_for_somebody_else_is_named(tmp_path):
+    source = tmp_path / "sealed"
+    source.write_bytes(STRANGER)
+    told = run("decrypt", *ME, source, code=65).stderr.decode()
+    assert told.startswith(f"cmstream: {source}: the message isn't for CN=Alice Sample")
+    assert f"({ALICE[0].fingerprint[:16]}…); it is for: serial " in told
+    environment = os.environ | {"P": "x"}
+    told = run("decrypt", "--password-env", "P", given=STRANGER, env=environment, code=65).stderr
+    assert told.startswith(b"cmstream: standard input: the message has no password recipient; it")
+    assert told.endswith(b": give -k and -c, or --pfx [no-recipient]\n")
+
+
 def test_a_folder_is_no_input(tmp_path):
     for command in (("decrypt", *ME), ("inspect",)):
         assert str(tmp_path).encode() in run(*command, tmp_path, code=66).stderr

@@ -20,6 +20,7 @@ from .command import (
     Failure,
     Parser,
     Stopped,
+    about,
     add_archive_passwords,
     add_password,
     archive_passwords,
@@ -257,12 +258,22 @@ def _encrypt(options: argparse.Namespace) -> None:
         raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")
     chosen = _policy(options)
     to = _recipients(options, chosen)
-    with open_input(options.input) as source, output(options.output) as out:
+    with (
+        about(options.input, _REMEDIES),
+        open_input(options.input) as source,
+        output(options.output) as out,
+    ):
         beginning = _beginning(source)
         if form == "message":
             _warn_if_no_mail(called(options.input), beginning)
         for piece in _sealed(beginning, source, to, form, chosen):
             out.write(piece)
+
+
+_REMEDIES = {
+    "already-encrypted": "it is encrypted already: --already-encrypted pass lets it through, "
+    "--already-encrypted encrypt encrypts it again",
+}
 
 
 def _beginning(source: BinaryIO) -> bytes:

@@ -7,8 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import show
+from .archive_keys import Password
 from .command import (
     Failure,
+    about,
     add_password,
     archive_password,
     certificates,
@@ -28,7 +30,6 @@ from .streams import CHUNK, decrypt_iter
 if TYPE_CHECKING:
     import argparse
 
-    from .archive_keys import Password
     from .streams import Source
 
 _DECRYPT_EXAMPLES = """\
@@ -84,7 +85,12 @@ def add_commands(commands: Any) -> None:
 
 def _decrypt(options: argparse.Namespace) -> None:
     me = _identity(options)
-    with open_input(options.input) as source, output(options.output) as out:
+    remedies = {"no-recipient": _OTHERWISE} if isinstance(me, Password) else None
+    with (
+        about(options.input, remedies),
+        open_input(options.input) as source,
+        output(options.output) as out,
+    ):
         start = source.tell() if source.seekable() else None
         beginning, mail = _beginning(source)
         total, sealed = None, _behind(beginning, source)
@@ -95,6 +101,9 @@ def _decrypt(options: argparse.Namespace) -> None:
         pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
+
+
+_OTHERWISE = "{error}: give -k and -c, or --pfx"
 
 
 def _behind(beginning: bytes, source: BinaryIO) -> Source:
@@ -132,6 +141,6 @@ def _identity(options: argparse.Namespace) -> Identity | Password:
 
 def _inspect(options: argparse.Namespace) -> None:
     known = [r for name in options.recipient for r in certificates(name, options).recipients]
-    with open_input(options.input) as source:
+    with about(options.input), open_input(options.input) as source:
         found = inspect(source, certificates=known)
     say(show.inspection_json(found) if options.json else show.inspection_text(found))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from . import archive_keys
 from .certificates import read_certificates
-from .errors import CmstreamError
+from .errors import CmstreamError, RecipientError
 from .output import output
 
 if TYPE_CHECKING:
@@ -220,6 +220,18 @@ def warn(text: str) -> None:
 def called(name: str) -> str:
     """What an input is called in a message."""
     return "standard input" if name == "-" else name
+
+
+@contextmanager
+def about(name: str, remedies: dict[str, str] | None = None) -> Iterator[None]:
+    """What is wrong with an input names it, and where there is one for its code the remedy."""
+    try:
+        yield
+    except RecipientError:
+        raise  # that one names its certificate
+    except CmstreamError as error:
+        text = (remedies or {}).get(error.code, "").format(error=error) or error
+        raise Failure(os.EX_DATAERR, f"{called(name)}: {text} [{error.code}]") from None
 
 
 def open_input(name: str) -> BinaryIO:

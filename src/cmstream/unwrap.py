@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import agreement, archive, kem, transport
 from ._opening import decryption_error, envelope_error
-from .archive_keys import Password
+from .archive_keys import Kek, Password
 from .errors import NoRecipientError
 
 if TYPE_CHECKING:
@@ -106,5 +106,24 @@ def _no_recipient(envelope: Envelope, identities: Iterable[Identity | ArchiveKey
     more = len(texts) - _NAMED_AT_MOST
     text = "; ".join(texts[:_NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
     return NoRecipientError(
-        f"the message isn't for this identity, but for: {text or 'nobody'}", texts
+        f"the message {_fits_none(identities)}; it is for: {text or 'nobody'}", texts
     )
+
+
+def _fits_none(identities: Iterable[Identity | ArchiveKey]) -> str:
+    found = dict.fromkeys(map(_called, identities))
+    if found == {_PASSWORD: None}:
+        return "has no password recipient"
+    return f"isn't for {' or '.join(list(found)[:_NAMED_AT_MOST])}"
+
+
+_PASSWORD = "a password"  # noqa: S105 - none
+
+
+def _called(identity: Identity | ArchiveKey) -> str:
+    if isinstance(identity, Password):
+        return _PASSWORD
+    if isinstance(identity, Kek):
+        return f"key-encryption key {identity.key_id.hex()}"
+    recipient = identity.recipient
+    return f"{recipient.subject or '(empty)'} ({recipient.fingerprint[:16]}…)"
