@@ -233,6 +233,16 @@ def test_a_message_for_somebody_else_is_named(tmp_path):
     assert told.endswith(b": give -k and -c, or --pfx [no-recipient]\n")
 
 
+def test_a_certificate_in_the_place_of_a_message(tmp_path):
+    der = tmp_path / "alice.der"
+    der.write_bytes(ALICE[0].der)
+    for command in (("decrypt", *ME), ("inspect",)):
+        for file in (CERTIFICATE, der):
+            told = run(*command, file, code=65).stderr.decode()
+            assert told.startswith(f"cmstream: {file}: this is a certificate, no sealed message: ")
+            assert told.endswith("`cmstream cert show` shows it [not-enveloped]\n")
+
+
 def test_a_folder_is_no_input(tmp_path):
     for command in (("decrypt", *ME), ("inspect",)):
         assert str(tmp_path).encode() in run(*command, tmp_path, code=66).stderr

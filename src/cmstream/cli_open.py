@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import show
 from .archive_keys import Password
+from .certificates import read_certificates
 from .command import (
     Failure,
     about,
@@ -20,6 +23,8 @@ from .command import (
     subcommand,
     unlocked,
 )
+from .containers import MAX_FILE
+from .errors import CertificateError, EnvelopeError
 from .identity import Identity
 from .inspection import inspect
 from .output import output
@@ -29,6 +34,7 @@ from .streams import CHUNK, decrypt_iter
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from .streams import Source
 
@@ -88,6 +94,7 @@ def _decrypt(options: argparse.Namespace) -> None:
     remedies = {"no-recipient": _OTHERWISE} if isinstance(me, Password) else None
     with (
         about(options.input, remedies),
+        _no_certificate(options.input),
         open_input(options.input) as source,
         output(options.output) as out,
     ):
@@ -104,6 +111,26 @@ def _decrypt(options: argparse.Namespace) -> None:
 
 
 _OTHERWISE = "{error}: give -k and -c, or --pfx"
+
+
+@contextmanager
+def _no_certificate(name: str) -> Iterator[None]:
+    """Says so where somebody gives a certificate in the place of a message."""
+    try:
+        yield
+    except EnvelopeError as error:
+        if error.code in {"not-enveloped", "malformed"} and _holds_certificates(Path(name)):
+            what = "this is a certificate, no sealed message: `cmstream cert show` shows it"
+            raise EnvelopeError("not-enveloped", what) from None
+        raise
+
+
+def _holds_certificates(path: Path) -> bool:
+    try:
+        small = path.is_file() and path.stat().st_size <= MAX_FILE
+        return small and bool(read_certificates(path.read_bytes()).recipients)
+    except (OSError, CertificateError):
+        return False
 
 
 def _behind(beginning: bytes, source: BinaryIO) -> Source:
@@ -141,6 +168,10 @@ def _identity(options: argparse.Namespace) -> Identity | Password:
 
 def _inspect(options: argparse.Namespace) -> None:
     known = [r for name in options.recipient for r in certificates(name, options).recipients]
-    with about(options.input), open_input(options.input) as source:
+    with (
+        about(options.input),
+        _no_certificate(options.input),
+        open_input(options.input) as source,
+    ):
         found = inspect(source, certificates=known)
     say(show.inspection_json(found) if options.json else show.inspection_text(found))

@@ -213,9 +213,7 @@ def check_type(head: bytes) -> None:
         return  # too short, or too broken, to say
     if kind not in CONTENT_TYPES:
         name = _OTHER_TYPES.get(kind, kind)
-        raise envelope_error(
-            "not-enveloped", f"it is CMS, but {name}, which isn't encrypted to you"
-        )
+        raise envelope_error("not-enveloped", f"it is CMS, but {name}, which isn't encrypted")
 
 
 def _envelope(head: bytes) -> Envelope:
