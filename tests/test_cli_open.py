@@ -243,6 +243,24 @@ def test_a_certificate_in_the_place_of_a_message(tmp_path):
             assert told.endswith("`cmstream cert show` shows it [not-enveloped]\n")
 
 
+def test_the_file_at_fault_is_named(locked, tmp_path):
+    (_, pfx), (_, key, _, public), secret, sealed = locked
+    password = ("--password-file", secret)
+    for arguments, says in (
+        (("-k", public, "-c", KEY), f"{public}: key and certificate are swapped"),
+        (("-k", public, "-c", public), f"{public}: there is no private key in this file"),
+        (("-k", KEY, "-c", KEY), f"{KEY}: this is a private key without a certificate"),
+        (("-k", KEY, "-c", MAIL), f"{MAIL}: this isn't a certificate"),
+        (("-k", KEY, "-c", public), f"{KEY}: the private key fits none"),
+        (("-k", pfx, "-c", public), f"{pfx}: this is PKCS #12: give it by --pfx"),
+        (("--pfx", public), f"{public}: this isn't PKCS #12: PEM goes by -k and -c"),
+        (("-k", key, "-c", public), f"{key}: the private key needs its password: give --pass"),
+    ):
+        more = () if "needs" in says else password
+        told = run("decrypt", *arguments, *more, given=sealed, code=65).stderr.decode()
+        assert told.startswith(f"cmstream: {says}"), told
+
+
 def test_a_folder_is_no_input(tmp_path):
     for command in (("decrypt", *ME), ("inspect",)):
         assert str(tmp_path).encode() in run(*command, tmp_path, code=66).stderr

@@ -25,7 +25,7 @@ from .command import (
 )
 from .containers import MAX_FILE
 from .errors import CertificateError, EnvelopeError
-from .identity import Identity
+from .identity import Identity, is_pkcs12
 from .inspection import inspect
 from .output import output
 from .progress import with_progress
@@ -156,10 +156,19 @@ def _identity(options: argparse.Namespace) -> Identity | Password:
         raise Failure(os.EX_USAGE, f"give {text}")
     if options.pfx:
         data = read(options.pfx)
+        if not is_pkcs12(data) and b"-----BEGIN " in data:
+            what = "this isn't PKCS #12: PEM goes by -k and -c [not-a-certificate]"
+            raise Failure(os.EX_DATAERR, f"{options.pfx}: {what}")
         return unlocked(options.pfx, options, lambda secret: Identity.from_pkcs12(data, secret))
     key, certificate = read(options.key), read(options.certificate)
+    if is_pkcs12(key):
+        what = "this is PKCS #12: give it by --pfx, without -k and -c [not-a-certificate]"
+        raise Failure(os.EX_DATAERR, f"{options.key}: {what}")
     return unlocked(
-        options.key, options, lambda secret: Identity.from_pem(key, certificate, secret)
+        options.key,
+        options,
+        lambda secret: Identity.from_pem(key, certificate, secret),
+        {"key": options.key, "certificate": options.certificate},
     )
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from . import archive_keys
@@ -18,7 +19,7 @@ from .errors import CmstreamError, RecipientError
 from .output import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from .archive_keys import Password
     from .certificates import CertificateFile
@@ -174,9 +175,14 @@ def certificates(name: str, options: argparse.Namespace) -> CertificateFile:
     return unlocked(name, options, lambda secret: read_certificates(data, password=secret))
 
 
-def unlocked(name: str, options: argparse.Namespace, load: Callable[[str | bytes | None], T]) -> T:
+def unlocked(
+    name: str,
+    options: argparse.Namespace,
+    load: Callable[[str | bytes | None], T],
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> T:
     """What ``load`` gives for the password; asks for it where it is needed and there is somebody to
-    ask."""
+    ask. ``files``: what is called so at the beginning of an error is that file."""
     try:
         try:
             return load(password(options))
@@ -185,11 +191,17 @@ def unlocked(name: str, options: argparse.Namespace, load: Callable[[str | bytes
                 raise
             secret = ask(name)
             if secret is None:
-                text = f"{name}: {error}: give --password-file or --password-env [{error.code}]"
+                ways = f"give --password-file or --password-env [{error.code}]"
+                text = f"{_told(error, name, files)}: {ways}"
                 raise Failure(os.EX_DATAERR, text) from None
         return load(secret)
     except CmstreamError as error:
-        raise Failure(os.EX_DATAERR, f"{name}: {error} [{error.code}]") from None
+        raise Failure(os.EX_DATAERR, f"{_told(error, name, files)} [{error.code}]") from None
+
+
+def _told(error: CmstreamError, name: str, files: Mapping[str, str]) -> str:
+    which, _, text = str(error).partition(": ")
+    return f"{files[which]}: {text}" if which in files else f"{name}: {error}"
 
 
 def ask(name: str) -> str | None:
