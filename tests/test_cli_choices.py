@@ -73,6 +73,7 @@ def test_what_is_forbidden_is_not_used(tmp_path):
         (("--key-agreement", "dh"), b"--key-agreement"),
         (("--header-protection", "all"), b"--header-protection"),
         (("--header-protection", "shy", "--binary"), b"--header-protection is for a mail"),
+        (("--already-encrypted", "pass", "--binary"), b"--already-encrypted is for a mail"),
         (("--password-file", "x", "--password-env", "X"), b"not allowed with"),
     ],
 )

@@ -198,8 +198,8 @@ def _add_policy(add: Any) -> None:
         "times")  # fmt: skip
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
         help="how recipients are named; default: %(default)s")  # fmt: skip
-    add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted), default="pass",
-        help="what becomes of a mail that is encrypted already; default: %(default)s")  # fmt: skip
+    add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted),
+        help="what becomes of a mail that is encrypted already; default: pass")  # fmt: skip
     problems = sorted(policy.PROBLEMS - {"address-mismatch"})  # this knows nobody's address
     add("--refuse", action="append", default=[], choices=problems, metavar="CODE",
         help="refuse a certificate with this problem instead of warning; may be given several "
@@ -308,6 +308,8 @@ def _warn_if_no_mail(name: str, beginning: bytes) -> None:
 def _policy(options: argparse.Namespace) -> policy.Policy:
     if options.binary and options.header_protection != "none":
         raise Failure(os.EX_USAGE, "--header-protection is for a mail, not for --binary")
+    if options.binary and options.already_encrypted:
+        raise Failure(os.EX_USAGE, "--already-encrypted is for a mail, not for --binary")
     if (cipher := options.cipher) in options.forbid:
         what = (
             "is the default cipher" if cipher == policy.DEFAULT.cipher else "is named by --cipher"
@@ -320,7 +322,7 @@ def _policy(options: argparse.Namespace) -> policy.Policy:
             key_agreement=options.key_agreement,
             header_protection=PROTECTIONS[options.header_protection],
             recipient_id=options.recipient_id,
-            already_encrypted=options.already_encrypted,
+            already_encrypted=options.already_encrypted or policy.DEFAULT.already_encrypted,
             refuse=frozenset(options.refuse),
             forbid=frozenset(options.forbid),
         )
