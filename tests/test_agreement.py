@@ -300,6 +300,15 @@ def test_a_content_cipher_in_the_place_of_a_key_wrap(octets):
     name = handmade.issuer_and_serial(someone.recipient)
     info = agreed([name], point, encrypted, scheme=SHA1_SCHEME, wrap=wrap, ukm=ukm)
     assert opened(info, someone) == TEXT
+    # Padding alone tells nobody anything: a random key goes on, to noise or the error at the end.
+    damaged = encrypted[:-1] + bytes([encrypted[-1] ^ 1])
+    info = agreed([name], point, damaged, scheme=SHA1_SCHEME, wrap=wrap, ukm=ukm)
+    context = cmstream.decryptor(identity(someone))
+    context.update(envelope([info], encrypt(pad(TEXT)))[:-16])
+    with pytest.raises(cmstream.DecryptionError):
+        cmstream.decryptor(identity(someone)).update(
+            envelope([agreed([name], point, bytes(40))], encrypt(pad(TEXT)))
+        )
 
 
 def test_triple_des_key_wrap_opens_the_example_of_rfc_3217():

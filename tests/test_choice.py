@@ -181,6 +181,19 @@ def test_other_keys_have_no_key_transport_to_choose():
     assert transport(other, key_transport="oaep-sha256", forbid={"pkcs1v15"}) == "oaep-sha256"
 
 
+def test_a_forbidden_key_transport_is_of_matter_for_rsa_alone(alice):
+    none = {"pkcs1v15"}
+    only_curves = Policy(forbid=none)
+    assert cmstream.encrypt(b"x", reader(kind="x25519"), policy=only_curves)
+    wishing = reader("oaep-sha256", "aes256-cbc")
+    sealed = cmstream.encrypt(b"x", wishing, policy=AUTO.clone(forbid=none))
+    assert cmstream.inspect(sealed).addressees[0].algorithm.startswith("rsa-oaep")
+    for policy in (only_curves, AUTO.clone(forbid=none)):
+        with pytest.raises(RecipientError, match="needs the key transport pkcs1v15") as caught:
+            cmstream.encrypt(b"x", alice.recipient, policy=policy)
+        assert caught.value.code == "unusable-recipient"
+
+
 def test_each_has_a_policy_with_nothing_open():
     some = [SILENT, reader("oaep-sha384", "aes256-cbc"), SILENT]
     policies = choice.settled(some, AUTO.clone(recipient_id="ski"))

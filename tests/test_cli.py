@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import stat
 import subprocess
 import sys
@@ -63,6 +64,21 @@ def test_a_mail_in_a_mail_out():
     outside, inside = open_message(sealed, KEY)
     assert b"Subject: The boat\r\n" in outside
     assert inside.endswith(canonical(MAIL.read_bytes().partition(b"\n\n")[2]))
+
+
+def test_what_is_no_mail_is_sealed_with_a_warning(tmp_path):
+    notes = tmp_path / "notes"
+    notes.write_bytes(b"password: hunter2\nuser: alice\n\nmore\n")
+    done = run("encrypt", "-r", CERTIFICATE, notes)
+    assert f"warning: {notes}: has no From, Date or To: is it a mail?".encode() in done.stderr
+    assert b"--binary" in done.stderr
+    assert open_message(done.stdout, KEY)[1].endswith(b"more\r\n")
+    for given in (b"", b"just text\nFrom: me\n", MAIL.read_bytes() + b"\0"):
+        done = run("encrypt", "-r", CERTIFICATE, given=given)
+        assert done.stderr.startswith(b"cmstream: warning: standard input: has "), given
+        assert run("encrypt", "--binary", "-r", CERTIFICATE, given=given).stderr == b""
+    for given in (b"cc: a@example.org\n\n", b"From x\nX: y\nSUBJECT : z\n\n"):
+        assert run("encrypt", "-r", CERTIFICATE, given=given).stderr == b""
 
 
 def test_a_pipe_gives_der_as_a_file_does():
@@ -160,7 +176,30 @@ def test_a_full_disk_is_try_again():
             check=False,
         )
     assert done.returncode == 75
-    assert done.stderr.count(b"\n") == 1
+    assert done.stderr == b"cmstream: standard output: No space left on device\n"
+
+
+def test_an_output_that_has_no_room_is_named(tmp_path):
+    def little() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    out = tmp_path / "out"
+    for target, options in (("/dev/full", {}), (out, {"preexec_fn": little})):
+        done = run("encrypt", "-r", CERTIFICATE, "-o", target, MAIL, code=75, **options)
+        assert done.stderr.startswith(f"cmstream: {target}: ".encode())
+        assert done.stderr.count(b"\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_input_that_fails_is_named(tmp_path):
+    sealed = tmp_path / "sealed"
+    sealed.write_bytes(run("encrypt", "-r", CERTIFICATE, MAIL).stdout)
+    refuse = ("encrypt", "--already-encrypted", "refuse", "-r", CERTIFICATE)
+    for options in (((sealed,), {}), ((), {"given": sealed.read_bytes()})):
+        done = run(*refuse, *options[0], code=65, **options[1])
+        name = sealed if options[0] else "standard input"
+        assert done.stderr.startswith(f"cmstream: {name}: it is encrypted already: ".encode())
+        assert b"--already-encrypted pass" in done.stderr
 
 
 def test_a_policy_refuses_and_warns(tmp_path):

@@ -66,12 +66,14 @@ def test_what_is_forbidden_is_not_used(tmp_path):
     [
         (("--cipher", "des"), b"--cipher"),
         (("--forbid", "des"), b"--forbid"),
-        (("--forbid", "aes256-cbc"), b"--forbid: this very policy uses aes256-cbc"),
-        (("--forbid", "pkcs1v15"), b"--forbid: this very policy uses pkcs1v15"),
+        (("--refuse", "address-mismatch"), b"--refuse"),
+        (("--forbid", "aes256-cbc"), b"aes256-cbc is the default cipher: choose another by --ci"),
+        (("--forbid", "aes128-gcm", "--cipher", "aes128-gcm"), b"aes128-gcm is named by --cipher"),
         (("--key-transport", "oaep-sha1"), b"--key-transport"),
         (("--key-agreement", "dh"), b"--key-agreement"),
         (("--header-protection", "all"), b"--header-protection"),
         (("--header-protection", "shy", "--binary"), b"--header-protection is for a mail"),
+        (("--already-encrypted", "pass", "--binary"), b"--already-encrypted is for a mail"),
         (("--password-file", "x", "--password-env", "X"), b"not allowed with"),
     ],
 )
@@ -120,7 +122,23 @@ def test_an_archive_has_a_password(tmp_path):
     me = ("-k", CERTIFICATE.replace(".pem", ".key.pem"), "-c", CERTIFICATE)
     assert run("decrypt", *me, given=sealed).stdout == opened
     empty = ("encrypt", "--binary", "--to-password-env", "EMPTY", source)
-    assert b"empty one protects nothing" in run(*empty, env=environment, code=64).stderr
+    assert b"EMPTY: the password is empty" in run(*empty, env=environment, code=64).stderr
+
+
+def test_an_archive_has_several_passwords(tmp_path):
+    one, two, empty = (tmp_path / name for name in ("one", "two", "empty"))
+    one.write_bytes(b"\xef\xbb\xbffirst\r\n")
+    two.write_bytes("zwölf\n".encode())
+    empty.write_bytes(b"\nsecond line\n")
+    environment = os.environ | {"P": "third", "FIRST": "first"}
+    to = ("--to-password-file", one, "--to-password-env", "P", "--to-password-file", two)
+    seal = ("encrypt", "--binary", *to)
+    sealed = run(*seal, given=b"all", env=environment).stdout
+    for mine in (("--password-file", two), ("--password-env", "P"), ("--password-env", "FIRST")):
+        assert run("decrypt", *mine, given=sealed, env=environment).stdout == b"all"
+    done = run(*seal, "--to-password-file", empty, given=b"", env=environment, code=64)
+    assert f"{empty}: the password is empty".encode() in done.stderr
+    assert str(empty).encode() in run("decrypt", "--password-file", empty, code=64).stderr
 
 
 def test_cert_show_tells_what_a_certificate_reads(tmp_path):

@@ -221,6 +221,46 @@ def test_errors_are_one_line_with_a_code(arguments, code, says):
     assert code == 64 or done.stderr.count(b"\n") == 1
 
 
+def test_a_message_for_somebody_else_is_named(tmp_path):
+    source = tmp_path / "sealed"
+    source.write_bytes(STRANGER)
+    told = run("decrypt", *ME, source, code=65).stderr.decode()
+    assert told.startswith(f"cmstream: {source}: the message isn't for CN=Alice Sample")
+    assert f"({ALICE[0].fingerprint[:16]}…); it is for: serial " in told
+    environment = os.environ | {"P": "x"}
+    told = run("decrypt", "--password-env", "P", given=STRANGER, env=environment, code=65).stderr
+    assert told.startswith(b"cmstream: standard input: the message has no password recipient; it")
+    assert told.endswith(b": give -k and -c, or --pfx [no-recipient]\n")
+
+
+def test_a_certificate_in_the_place_of_a_message(tmp_path):
+    der = tmp_path / "alice.der"
+    der.write_bytes(ALICE[0].der)
+    for command in (("decrypt", *ME), ("inspect",)):
+        for file in (CERTIFICATE, der):
+            told = run(*command, file, code=65).stderr.decode()
+            assert told.startswith(f"cmstream: {file}: this is a certificate, no sealed message: ")
+            assert told.endswith("`cmstream cert show` shows it [not-enveloped]\n")
+
+
+def test_the_file_at_fault_is_named(locked, tmp_path):
+    (_, pfx), (_, key, _, public), secret, sealed = locked
+    password = ("--password-file", secret)
+    for arguments, says in (
+        (("-k", public, "-c", KEY), f"{public}: key and certificate are swapped"),
+        (("-k", public, "-c", public), f"{public}: there is no private key in this file"),
+        (("-k", KEY, "-c", KEY), f"{KEY}: this is a private key without a certificate"),
+        (("-k", KEY, "-c", MAIL), f"{MAIL}: this isn't a certificate"),
+        (("-k", KEY, "-c", public), f"{KEY}: the private key fits none"),
+        (("-k", pfx, "-c", public), f"{pfx}: this is PKCS #12: give it by --pfx"),
+        (("--pfx", public), f"{public}: this isn't PKCS #12: PEM goes by -k and -c"),
+        (("-k", key, "-c", public), f"{key}: the private key needs its password: give --pass"),
+    ):
+        more = () if "needs" in says else password
+        told = run("decrypt", *arguments, *more, given=sealed, code=65).stderr.decode()
+        assert told.startswith(f"cmstream: {says}"), told
+
+
 def test_a_folder_is_no_input(tmp_path):
     for command in (("decrypt", *ME), ("inspect",)):
         assert str(tmp_path).encode() in run(*command, tmp_path, code=66).stderr

@@ -36,7 +36,7 @@ def test_our_own(alice, form, sized, cipher):
         "enveloped-data",
         "DER" if sized else "BER",
         0,
-        handmade.DATA,
+        "data",
         cipher,
         len(DATA) + 16,
     )
@@ -72,11 +72,23 @@ def test_bare_base64(alice):
     assert cmstream.inspect(text).form == "base64"
 
 
+def test_the_hash_of_oaep(alice):
+    for name in ("oaep-sha384", "oaep-sha512"):
+        sealed = cmstream.encrypt(DATA, alice.recipient, policy=cmstream.Policy(key_transport=name))
+        assert cmstream.inspect(sealed).addressees[0].algorithm == f"rsa-{name}"
+    empty = handmade.element(0x30)
+    broken = handmade.element(0x30, handmade.element(0xA0, empty))
+    for parameters, expected in ((b"", "-sha1"), (empty, "-sha1"), (broken, "")):
+        how = handmade.algorithm("1.2.840.113549.1.1.7", parameters)
+        sealed = handmade.envelope([handmade.ktri(alice, how=how)], bytes(16))
+        assert cmstream.inspect(sealed).addressees[0].algorithm == f"rsa-oaep{expected}"
+
+
 def test_key_identifiers_and_oaep(alice):
     policy = cmstream.Policy(recipient_id="ski", key_transport="oaep-sha256")
     found = cmstream.inspect(cmstream.encrypt(DATA, alice.recipient, policy=policy))
     identifier = alice.recipient.key_identifier
-    expected = ("key-transport", None, None, identifier, "rsa-oaep", 256, None)
+    expected = ("key-transport", None, None, identifier, "rsa-oaep-sha256", 256, None)
     assert (found.version, found.addressees) == (2, (expected,))
 
 

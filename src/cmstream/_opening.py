@@ -38,7 +38,9 @@ _ERRORS = {
 
 def envelope_error(code: str, why: str) -> EnvelopeError:
     """The error for a message that can't be read, whoever's key is tried."""
-    return EnvelopeError(code, f"the sealed message can't be opened: {why}")
+    if code == "not-enveloped":
+        return EnvelopeError(code, f"this is no sealed message: {why}")
+    return EnvelopeError(code, f"the sealed message can't be read: {why}")
 
 
 def decryption_error() -> DecryptionError:

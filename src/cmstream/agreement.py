@@ -3,6 +3,7 @@ one that an ephemeral key and the recipient's agree on, by elliptic curves (RFC 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -240,18 +241,18 @@ class _Agreement(NamedTuple):
 
 
 class _Wrap(NamedTuple):
-    """A key wrap: octets of its key, the way back, and the AlgorithmIdentifiers that senders derive
-    the key with, the likeliest first."""
+    """A key wrap: octets of its key, the way back, the AlgorithmIdentifiers that senders derive
+    the key with, the likeliest first, and whether it tells a wrong key."""
 
     kek_len: int
     unwrap: Callable[[bytes, bytes], bytes | None]
     derived_with: Iterable[bytes]
+    tells: bool = True
 
 
 def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) -> bytes | None:
     """The content-encryption key, or None. Raises EnvelopeError ``malformed``,
     ``unsupported-cipher``."""
-    del key_len  # the wrapped key says it
     scheme = ALGORITHMS.get(info.algorithm, "")
     if not scheme.startswith("ecdh-"):
         raise envelope_error("unsupported-cipher", f"its key agreement is {info.algorithm}")
@@ -269,6 +270,9 @@ def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) ->
     for derived_with in wrap.derived_with:
         kek = _derive(scheme, secret, derived_with, wrap.kek_len, found.ukm)
         key = wrap.unwrap(kek, found.wrapped)
+        # Who hears of wrong padding can decrypt the key: as with RSA, a random one goes on.
+        if not wrap.tells and (key is None or len(key) != key_len):
+            return os.urandom(key_len)
         if key is not None:
             return key
     return None
@@ -333,7 +337,10 @@ def _read_wrap(wrap: Tlv) -> _Wrap:
         if len(iv) != cipher.iv_len:
             raise TlvError("its key wrap has no fitting IV")
         return _Wrap(
-            cipher.key_len, lambda kek, key: old_wrap.unwrap_cbc(kek, iv, key), [with_null]
+            cipher.key_len,
+            lambda kek, key: old_wrap.unwrap_cbc(kek, iv, key),
+            [with_null],
+            tells=False,
         )
     # Some derive with a NULL that they don't write, and the other way round.
     derived_with = dict.fromkeys([wrap.whole, bare, with_null])

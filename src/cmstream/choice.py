@@ -75,8 +75,8 @@ def key_transport(recipient: Anyone, policy: Policy) -> str:
             return transport
     raise unusable(
         recipient,
-        f"it needs the key transport {' or '.join(usable)}, which the policy forbids: allow it, or "
-        "ask for another certificate",
+        f"it needs the key transport {' or '.join(usable)}, which the policy forbids: allow it, "
+        "choose another key transport, or ask for another certificate",
     )
 
 

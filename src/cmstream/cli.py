@@ -8,20 +8,24 @@ import importlib
 import io
 import itertools
 import os
+import re
 import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
 
-from . import __version__, _core, cli_open, kernels, policy, show
+from . import __version__, _core, cli_open, kernels, mime, policy, show
 from .cms import Recipients
 from .command import (
     Failure,
     Parser,
     Stopped,
+    about,
+    add_archive_passwords,
     add_password,
-    archive_password,
+    archive_passwords,
+    called,
     certificates,
     hold_standard_streams,
     open_input,
@@ -76,6 +80,9 @@ examples:
   cmstream encrypt -r alice.pem -r bob.pem < message.eml > sealed.eml
   cmstream encrypt --binary -r alice.pem --form pem -o scan.pem scan.tiff
   cmstream encrypt --binary --to-password-file pw -o mail.p7m mail.tar
+
+A mail's header fields stay in the clear, but for --header-protection. What is no mail needs
+--binary: its first lines may look like such fields.
 
 A message that is encrypted already passes unchanged (--already-encrypted). A file appears only
 when it is complete, with mode 0600 if it is new; on a pipe, what comes before an error isn't all.
@@ -212,7 +219,7 @@ def _add_encrypt(commands: Any) -> None:
     add = parser.add_argument
     add("-r", "--recipient", action="append", default=[], metavar="CERT",
         help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
-    add_password(parser, "an archive, which then opens it", "to-")
+    add_archive_passwords(parser)
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     _add_policy(add)
     add("--binary", action="store_true", help="the input is no mail: any octets")
@@ -239,11 +246,12 @@ def _add_policy(add: Any) -> None:
         "times")  # fmt: skip
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
         help="how recipients are named; default: %(default)s")  # fmt: skip
-    add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted), default="pass",
-        help="what becomes of a mail that is encrypted already; default: %(default)s")  # fmt: skip
-    add("--refuse", action="append", default=[], choices=sorted(policy.PROBLEMS), metavar="CODE",
+    add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted),
+        help="what becomes of a mail that is encrypted already; default: pass")  # fmt: skip
+    problems = sorted(policy.PROBLEMS - {"address-mismatch"})  # this knows nobody's address
+    add("--refuse", action="append", default=[], choices=problems, metavar="CODE",
         help="refuse a certificate with this problem instead of warning; may be given several "
-        f"times: {', '.join(sorted(policy.PROBLEMS))}")  # fmt: skip
+        f"times: {', '.join(problems)}")  # fmt: skip
 
 
 def _add_cert(commands: Any) -> None:
@@ -298,14 +306,63 @@ def _encrypt(options: argparse.Namespace) -> None:
         raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")
     chosen = _policy(options)
     to = _recipients(options, chosen)
-    with open_input(options.input) as source, output(options.output) as out:
-        for piece in _sealed(source, to, form, chosen):
+    with (
+        about(options.input, _REMEDIES),
+        open_input(options.input) as source,
+        output(options.output) as out,
+    ):
+        beginning = _beginning(source)
+        if form == "message":
+            _warn_if_no_mail(called(options.input), beginning)
+        for piece in _sealed(beginning, source, to, form, chosen):
             out.write(piece)
+
+
+_REMEDIES = {
+    "already-encrypted": "it is encrypted already: --already-encrypted pass lets it through, "
+    "--already-encrypted encrypt encrypts it again",
+}
+
+
+def _beginning(source: BinaryIO) -> bytes:
+    """A short input whole, if it is a pipe. A file is left where it was."""
+    if not source.seekable():
+        return source.read(HELD)
+    here = source.tell()
+    beginning = source.read(CHUNK)
+    source.seek(here)
+    return beginning
+
+
+_MAIL_FIELD = re.compile(
+    rb"\n(?:from|date|to|cc|received|subject|message-id|return-path)[ \t]*:", re.IGNORECASE
+)
+
+
+def _warn_if_no_mail(name: str, beginning: bytes) -> None:
+    """A warning alone: a gateway mustn't lose a mail, however odd it is."""
+    start = beginning[:CHUNK]
+    end, _ = mime.header_end(start, 0, final=True)
+    if b"\0" in start[: mime.PEEK_LIMIT]:
+        what = "has a NUL near its beginning"
+    elif not _MAIL_FIELD.search(b"\n" + start[:end]):
+        what = "has no From, Date or To"
+    else:
+        return
+    warn(f"{name}: {what}: is it a mail? its first lines stay in the clear; "
+         "--binary seals any file")  # fmt: skip
 
 
 def _policy(options: argparse.Namespace) -> policy.Policy:
     if options.binary and options.header_protection != "none":
         raise Failure(os.EX_USAGE, "--header-protection is for a mail, not for --binary")
+    if options.binary and options.already_encrypted:
+        raise Failure(os.EX_USAGE, "--already-encrypted is for a mail, not for --binary")
+    if (cipher := options.cipher) in options.forbid:
+        what = (
+            "is the default cipher" if cipher == policy.DEFAULT.cipher else "is named by --cipher"
+        )
+        raise Failure(os.EX_USAGE, f"--forbid: {cipher} {what}: choose another by --cipher")
     try:
         return policy.Policy(
             cipher=options.cipher,
@@ -313,7 +370,7 @@ def _policy(options: argparse.Namespace) -> policy.Policy:
             key_agreement=options.key_agreement,
             header_protection=PROTECTIONS[options.header_protection],
             recipient_id=options.recipient_id,
-            already_encrypted=options.already_encrypted,
+            already_encrypted=options.already_encrypted or policy.DEFAULT.already_encrypted,
             refuse=frozenset(options.refuse),
             forbid=frozenset(options.forbid),
         )
@@ -322,7 +379,7 @@ def _policy(options: argparse.Namespace) -> policy.Policy:
 
 
 def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipients:
-    found: list[Recipient | Password] = [*archive_password(options, "to_")]
+    found: list[Recipient | Password] = [*archive_passwords(options)]
     for name in options.recipient:
         file = certificates(name, options)
         report(name, file)
@@ -338,14 +395,15 @@ def _recipients(options: argparse.Namespace, chosen: policy.Policy) -> Recipient
     return to
 
 
-def _sealed(source: BinaryIO, to: Recipients, form: Form, chosen: policy.Policy) -> Iterable[bytes]:
+def _sealed(
+    beginning: bytes, source: BinaryIO, to: Recipients, form: Form, chosen: policy.Policy
+) -> Iterable[bytes]:
     """The pieces of the sealed input: in DER if it is seekable or short, else in BER."""
     if not source.seekable():
-        start = source.read(HELD)
-        if len(start) == HELD:
+        if len(beginning) == HELD:
             rest = iter(lambda: source.read(CHUNK), b"")
-            return _streamed(itertools.chain([start], rest), to, form, chosen)
-        source = io.BytesIO(start)
+            return _streamed(itertools.chain([beginning], rest), to, form, chosen)
+        source = io.BytesIO(beginning)
     here = source.tell()
     total = source.seek(0, io.SEEK_END) - here
     source.seek(here)

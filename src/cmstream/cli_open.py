@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import show
+from .archive_keys import Password
+from .certificates import read_certificates
 from .command import (
     Failure,
+    about,
     add_password,
     archive_password,
     certificates,
@@ -18,7 +23,9 @@ from .command import (
     subcommand,
     unlocked,
 )
-from .identity import Identity
+from .containers import MAX_FILE
+from .errors import CertificateError, EnvelopeError
+from .identity import Identity, is_pkcs12
 from .inspection import inspect
 from .output import output
 from .progress import with_progress
@@ -27,8 +34,8 @@ from .streams import CHUNK, decrypt_iter
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
-    from .archive_keys import Password
     from .streams import Source
 
 _DECRYPT_EXAMPLES = """\
@@ -84,7 +91,13 @@ def add_commands(commands: Any) -> None:
 
 def _decrypt(options: argparse.Namespace) -> None:
     me = _identity(options)
-    with open_input(options.input) as source, output(options.output) as out:
+    remedies = {"no-recipient": _OTHERWISE} if isinstance(me, Password) else None
+    with (
+        about(options.input, remedies),
+        _no_certificate(options.input),
+        open_input(options.input) as source,
+        output(options.output) as out,
+    ):
         start = source.tell() if source.seekable() else None
         beginning, mail = _beginning(source)
         total, sealed = None, _behind(beginning, source)
@@ -95,6 +108,29 @@ def _decrypt(options: argparse.Namespace) -> None:
         pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
+
+
+_OTHERWISE = "{error}: give -k and -c, or --pfx"
+
+
+@contextmanager
+def _no_certificate(name: str) -> Iterator[None]:
+    """Says so where somebody gives a certificate in the place of a message."""
+    try:
+        yield
+    except EnvelopeError as error:
+        if error.code in {"not-enveloped", "malformed"} and _holds_certificates(Path(name)):
+            what = "this is a certificate, no sealed message: `cmstream cert show` shows it"
+            raise EnvelopeError("not-enveloped", what) from None
+        raise
+
+
+def _holds_certificates(path: Path) -> bool:
+    try:
+        small = path.is_file() and path.stat().st_size <= MAX_FILE
+        return small and bool(read_certificates(path.read_bytes()).recipients)
+    except (OSError, CertificateError):
+        return False
 
 
 def _behind(beginning: bytes, source: BinaryIO) -> Source:
@@ -114,16 +150,25 @@ def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
 def _identity(options: argparse.Namespace) -> Identity | Password:
     given = bool(options.pfx), bool(options.key), bool(options.certificate)
     if not any(given) and (archive := archive_password(options)):
-        return archive[0]
+        return archive
     if given not in {(True, False, False), (False, True, True)}:
         text = "either --pfx, or --key and --certificate, or the password of an archive alone"
         raise Failure(os.EX_USAGE, f"give {text}")
     if options.pfx:
         data = read(options.pfx)
+        if not is_pkcs12(data) and b"-----BEGIN " in data:
+            what = "this isn't PKCS #12: PEM goes by -k and -c [not-a-certificate]"
+            raise Failure(os.EX_DATAERR, f"{options.pfx}: {what}")
         return unlocked(options.pfx, options, lambda secret: Identity.from_pkcs12(data, secret))
     key, certificate = read(options.key), read(options.certificate)
+    if is_pkcs12(key):
+        what = "this is PKCS #12: give it by --pfx, without -k and -c [not-a-certificate]"
+        raise Failure(os.EX_DATAERR, f"{options.key}: {what}")
     return unlocked(
-        options.key, options, lambda secret: Identity.from_pem(key, certificate, secret)
+        options.key,
+        options,
+        lambda secret: Identity.from_pem(key, certificate, secret),
+        {"key": options.key, "certificate": options.certificate},
     )
 
 
@@ -132,6 +177,10 @@ def _identity(options: argparse.Namespace) -> Identity | Password:
 
 def _inspect(options: argparse.Namespace) -> None:
     known = [r for name in options.recipient for r in certificates(name, options).recipients]
-    with open_input(options.input) as source:
+    with (
+        about(options.input),
+        _no_certificate(options.input),
+        open_input(options.input) as source,
+    ):
         found = inspect(source, certificates=known)
     say(show.inspection_json(found) if options.json else show.inspection_text(found))

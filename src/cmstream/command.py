@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from . import archive_keys
 from .certificates import read_certificates
-from .errors import CmstreamError
+from .errors import CmstreamError, RecipientError
 from .output import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from .archive_keys import Password
     from .certificates import CertificateFile
@@ -94,11 +96,21 @@ def subcommand(commands: Any, usage: str, text: str, examples: str, run: Any) ->
     return parser
 
 
-def add_password(parser: Any, of: str = "the PFX", prefix: str = "") -> None:
+def add_password(parser: Any, of: str = "the PFX") -> None:
     """Adds the options that say where a password is, of which one may be given."""
     add = parser.add_mutually_exclusive_group().add_argument
-    add(f"--{prefix}password-file", metavar="FILE", help=f"its first line is the password of {of}")
-    add(f"--{prefix}password-env", metavar="NAME", help="the environment variable that has it")
+    add("--password-file", metavar="FILE", help=f"its first line is the password of {of}")
+    add("--password-env", metavar="NAME", help="the environment variable that has it")
+
+
+def add_archive_passwords(parser: Any) -> None:
+    """Adds the options that say where the passwords to seal with are, of which all count."""
+    for source, metavar, text in (
+        ("file", "FILE", "its first line is a password that opens the archive"),
+        ("env", "NAME", "the environment variable that has such a password"),
+    ):
+        parser.add_argument(f"--to-password-{source}", action="append", default=[],
+            metavar=metavar, help=f"{text}; may be given several times")  # fmt: skip
 
 
 def read(name: str) -> bytes:
@@ -116,27 +128,45 @@ def say(text: str) -> None:
         out.write(text.encode() + b"\n")
 
 
-def password(options: argparse.Namespace, prefix: str = "") -> str | bytes | None:
+def password(options: argparse.Namespace) -> str | bytes | None:
     """As the options say, if they do."""
-    file, variable = (
-        getattr(options, f"{prefix}password_{where}", None) for where in ("file", "env")
-    )
-    if file:
-        return read(file).partition(b"\n")[0].rstrip(b"\r")
-    if variable:
-        if variable not in os.environ:
-            raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
-        return os.environ[variable]
-    return None
+    if options.password_file:
+        return _from_file(options.password_file)
+    return _from_environment(options.password_env) if options.password_env else None
 
 
-def archive_password(options: argparse.Namespace, prefix: str = "") -> list[Password]:
-    """The one that the options say, as recipient and identity; none if they say none."""
-    secret = password(options, prefix)
-    try:
-        return [] if secret is None else [archive_keys.password(secret)]
-    except ValueError as error:
-        raise Failure(os.EX_USAGE, str(error)) from None
+def _from_file(name: str) -> bytes:
+    """Some editors put a mark before UTF-8."""
+    return read(name).partition(b"\n")[0].rstrip(b"\r").removeprefix(codecs.BOM_UTF8)
+
+
+def _from_environment(variable: str) -> str:
+    if variable not in os.environ:
+        raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
+    return os.environ[variable]
+
+
+def archive_password(options: argparse.Namespace) -> Password | None:
+    """The one that opens an archive, if the options say one."""
+    secret = password(options)
+    if secret is None:
+        return None
+    return _archive_password(options.password_file or options.password_env, secret)
+
+
+def archive_passwords(options: argparse.Namespace) -> list[Password]:
+    """All that an archive is sealed with."""
+    files, variables = options.to_password_file, options.to_password_env
+    return [
+        *(_archive_password(name, _from_file(name)) for name in files),
+        *(_archive_password(name, _from_environment(name)) for name in variables),
+    ]
+
+
+def _archive_password(source: str, secret: str | bytes) -> Password:
+    if not secret:
+        raise Failure(os.EX_USAGE, f"{source}: the password is empty, which protects nothing")
+    return archive_keys.password(secret)
 
 
 def certificates(name: str, options: argparse.Namespace) -> CertificateFile:
@@ -145,9 +175,14 @@ def certificates(name: str, options: argparse.Namespace) -> CertificateFile:
     return unlocked(name, options, lambda secret: read_certificates(data, password=secret))
 
 
-def unlocked(name: str, options: argparse.Namespace, load: Callable[[str | bytes | None], T]) -> T:
+def unlocked(
+    name: str,
+    options: argparse.Namespace,
+    load: Callable[[str | bytes | None], T],
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> T:
     """What ``load`` gives for the password; asks for it where it is needed and there is somebody to
-    ask."""
+    ask. ``files``: what is called so at the beginning of an error is that file."""
     try:
         try:
             return load(password(options))
@@ -156,11 +191,17 @@ def unlocked(name: str, options: argparse.Namespace, load: Callable[[str | bytes
                 raise
             secret = ask(name)
             if secret is None:
-                text = f"{name}: {error}: give --password-file or --password-env [{error.code}]"
+                ways = f"give --password-file or --password-env [{error.code}]"
+                text = f"{_told(error, name, files)}: {ways}"
                 raise Failure(os.EX_DATAERR, text) from None
         return load(secret)
     except CmstreamError as error:
-        raise Failure(os.EX_DATAERR, f"{name}: {error} [{error.code}]") from None
+        raise Failure(os.EX_DATAERR, f"{_told(error, name, files)} [{error.code}]") from None
+
+
+def _told(error: CmstreamError, name: str, files: Mapping[str, str]) -> str:
+    which, _, text = str(error).partition(": ")
+    return f"{files[which]}: {text}" if which in files else f"{name}: {error}"
 
 
 def ask(name: str) -> str | None:
@@ -186,6 +227,23 @@ def report(name: str, file: CertificateFile) -> None:
 def warn(text: str) -> None:
     """A line on standard error."""
     print(f"cmstream: warning: {text}", file=sys.stderr)
+
+
+def called(name: str) -> str:
+    """What an input is called in a message."""
+    return "standard input" if name == "-" else name
+
+
+@contextmanager
+def about(name: str, remedies: dict[str, str] | None = None) -> Iterator[None]:
+    """What is wrong with an input names it, and where there is one for its code the remedy."""
+    try:
+        yield
+    except RecipientError:
+        raise  # that one names its certificate
+    except CmstreamError as error:
+        text = (remedies or {}).get(error.code, "").format(error=error) or error
+        raise Failure(os.EX_DATAERR, f"{called(name)}: {text} [{error.code}]") from None
 
 
 def open_input(name: str) -> BinaryIO:

@@ -165,12 +165,13 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     of AuthEnvelopedData its tag, of EnvelopedData no more than its padding.
 
     Raises EnvelopeError for what can't be read, whoever tries; NoRecipientError, which tells whom
-    it is for; DecryptionError, which says nothing but that it doesn't decrypt. A key that doesn't
-    unwrap is replaced by a random one (RFC 3218), every step is done whatever the one before gave,
-    and C checks the padding without a branch on it; once in 256 times such a key gives noise
-    instead of the error. That all of it takes the same time isn't promised to the microsecond:
-    where `cryptography` tells a wrong padding by an exception (OpenSSL before 3.2), that costs
-    some, and where it doesn't, making its random key took 0.7 microseconds more. See
+    it is for; DecryptionError, which says nothing but that it doesn't decrypt. What RSA doesn't
+    decrypt to a key is replaced by a random one (RFC 3218), every step is done whatever the one
+    before gave, and C checks the padding without a branch on it; once in 256 times such a key gives
+    noise instead of the error. A wrong password, and a wrong key of another kind, is the error
+    before any content comes out. That all of it takes the same time isn't promised to the
+    microsecond: where `cryptography` tells a wrong padding by an exception (OpenSSL before 3.2),
+    that costs some, and where it doesn't, making its random key took 0.7 microseconds more. See
     :func:`decryptor` for what EnvelopedData doesn't promise.
     """
     return open_whole(sealed, as_identities(identities), message=False)

@@ -101,6 +101,11 @@ ALGORITHMS = {
 """What encrypts a key, as far as it has a name here."""
 
 
+def type_name(oid: str) -> str:
+    """Of a content, as far as it has one."""
+    return _OTHER_TYPES.get(oid) or CONTENT_TYPES.get(oid, oid)
+
+
 def cipher_name(oid: str) -> str:
     """As far as it has one."""
     return CIPHERS[oid].name if oid in CIPHERS else NOT_YET.get(oid, oid)
@@ -161,6 +166,8 @@ class RecipientInfo(NamedTuple):
         """What encrypts the key, by its name if it has one; for key agreement with the key wrap
         behind a slash."""
         name = ALGORITHMS.get(self.algorithm, self.algorithm)
+        if name == "rsa-oaep":
+            return name + _oaep_hash(self.parameters)
         if self.kind != "key-agreement" or self.parameters is None:
             return name
         try:
@@ -175,6 +182,27 @@ class RecipientInfo(NamedTuple):
         if self.kind == "kek":
             return f"key-encryption key {(self.names[0].key_identifier or b'').hex()}"
         return " and ".join(map(str, self.names)) or f"a {self.kind} recipient"
+
+
+_HASH_NAMES = {
+    "1.3.14.3.2.26": "sha1",
+    "2.16.840.1.101.3.4.2.1": "sha256",
+    "2.16.840.1.101.3.4.2.2": "sha384",
+    "2.16.840.1.101.3.4.2.3": "sha512",
+    "2.16.840.1.101.3.4.2.4": "sha224",
+}
+
+
+def _oaep_hash(parameters: Tlv | None) -> str:
+    """The hash of RSAES-OAEP-params (RFC 4055 section 4.1), SHA-1 where none is named."""
+    try:
+        named = parameters and parameters.tag == tlv.SEQUENCE and parameters.fields().maybe(0xA0)
+        if not named:
+            return "-sha1"
+        oid, _ = read_algorithm(named.fields())
+    except TlvError:
+        return ""
+    return f"-{_HASH_NAMES.get(oid, oid)}"
 
 
 class Envelope(NamedTuple):
@@ -213,9 +241,7 @@ def check_type(head: bytes) -> None:
         return  # too short, or too broken, to say
     if kind not in CONTENT_TYPES:
         name = _OTHER_TYPES.get(kind, kind)
-        raise envelope_error(
-            "not-enveloped", f"it is CMS, but {name}, which isn't encrypted to you"
-        )
+        raise envelope_error("not-enveloped", f"it is CMS, but {name}, which isn't encrypted")
 
 
 def _envelope(head: bytes) -> Envelope:

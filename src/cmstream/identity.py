@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -104,7 +105,7 @@ class Identity:
             private, der = pfx.open_key(_pfx(octets), password)
         except TlvError as error:
             raise containers.broken(error) from error
-        return cls._checked(private, der)
+        return cls._checked(private, Recipient.from_der(der))
 
     @classmethod
     def from_pem(
@@ -120,18 +121,25 @@ class Identity:
         Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key,
         ``private-key-only`` if none fits a certificate, ``wrong-password``, ``password-needed``,
         ``truncated``, ``corrupt``, ``unsupported-cipher``, ``unsupported-key``, and for the
-        certificate those of :func:`load_recipients`.
+        certificate those of :func:`load_recipients`. The text begins with ``key:`` or
+        ``certificate:`` where that one is at fault.
         """
-        privates = _private_keys(_octets(key, "private key's file"), password)
-        contents = containers.unpack(bytes(memoryview(certificate)), password)
+        with _argument("key"):
+            octets = _octets(key, "private key's file")
+        privates = _each_key(octets, password)
+        contents = _certificates(bytes(memoryview(certificate)), password, octets)
         certificates = [*contents.certificates, *contents.strangers]
         bits = {private_keys.certified_bits(der): der for der in reversed(certificates)}
         for private in privates:
             der = bits.get(private_keys.public_bits(private.public_key()))
             if der is not None:
-                return cls._checked(private, der)
+                with _argument("certificate"):
+                    recipient = Recipient.from_der(der)
+                with _argument("key"):
+                    return cls._checked(private, recipient)
         if b"" in bits:
-            Recipient.from_der(bits[b""])  # says what is broken
+            with _argument("certificate"):
+                Recipient.from_der(bits[b""])  # says what is broken
         raise _stranger("the private key fits none of the certificates")
 
     @staticmethod
@@ -153,9 +161,9 @@ class Identity:
         return archive_keys.kek(key, key_id)
 
     @classmethod
-    def _checked(cls, private: PrivateKeyTypes, der: bytes) -> Identity:
+    def _checked(cls, private: PrivateKeyTypes, recipient: Recipient) -> Identity:
         """An identity from a file, whose key may be damaged."""
-        found = cls(private, Recipient.from_der(der))
+        found = cls(private, recipient)
         try:
             private_keys.check(private)
         except ValueError as error:
@@ -212,6 +220,47 @@ def _stranger(what: str) -> CertificateError:
 # Files
 
 
+@contextmanager
+def _argument(name: str) -> Iterator[None]:
+    """What is wrong is wrong with this argument."""
+    try:
+        yield
+    except CertificateError as error:
+        raise CertificateError(error.code, f"{name}: {error}") from error.__cause__
+
+
+def _each_key(data: bytes, password: str | bytes | None) -> Iterator[PrivateKeyTypes]:
+    with _argument("key"):
+        yield from _private_keys(data, password)
+
+
+def _certificates(data: bytes, password: str | bytes | None, key: bytes) -> containers.Contents:
+    try:
+        with _argument("certificate"):
+            return containers.unpack(data, password)
+    except CertificateError as error:
+        if error.code == "private-key-only" and _has_no_key(key):
+            text = "key and certificate are swapped: give each in the other's place"
+            raise CertificateError(error.code, text) from None
+        raise
+
+
+def _has_no_key(data: bytes) -> bool:
+    """Whether a file holds certificates alone."""
+    try:
+        return not containers.unpack(data, None).private_key
+    except CertificateError:
+        return False
+
+
+def is_pkcs12(data: bytes) -> bool:
+    """Whether a file is PKCS #12, as far as its beginning tells."""
+    try:
+        return bool(_pfx(data))
+    except (TlvError, CertificateError):
+        return False
+
+
 def _octets(data: Buffer, what: str) -> bytes:
     octets = bytes(memoryview(data))
     if not octets.strip():
@@ -235,7 +284,11 @@ def _pfx(data: bytes) -> bytes:
         data = containers.decode(found[0]) if found else b""
     outer = tlv.read(data) if data else None
     if outer is None or containers.kind_of(outer) != "pkcs12":
-        raise _none_there("this isn't a PKCS #12 file")
+        raise CertificateError(
+            "not-a-certificate",
+            "this isn't a PKCS #12 file: a key and a certificate in files of their own go by "
+            "Identity.from_pem",
+        )
     return outer.whole  # some programs pad these files
 
 
@@ -262,7 +315,11 @@ def _private_key(
         return _opened(private_keys.load_armoured, pem, password, _OLD_ENCRYPTION.decode())
     try:
         outer = tlv.read(containers.decode(body) if label else body)
-        if containers.kind_of(outer) != "private-key-only":
+        kind = containers.kind_of(outer)
+        if kind == "pkcs12":
+            text = "this is a PKCS #12 file, which Identity.from_pkcs12 opens"
+            raise CertificateError("not-a-certificate", text)
+        if kind != "private-key-only":
             raise _none_there("this isn't a private key")
         first = outer.children()[0]
         cipher = pfx_outline.read_cipher(first, outline) if first.tag == tlv.SEQUENCE else ""

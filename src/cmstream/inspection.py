@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from .enveloped import Envelope, Name, RecipientInfo, cipher_name
+from .enveloped import Envelope, Name, RecipientInfo, cipher_name, type_name
 from .opener import Opener
 from .streams import CHUNK, chunks
 
@@ -39,8 +39,8 @@ class Addressee(NamedTuple):
 class Inspection(NamedTuple):
     """``form``: ``mail``, ``pem``, ``base64`` or ``binary``; ``content_type``: ``enveloped-data``
     or ``authenticated-enveloped-data``; ``encoding``: ``BER`` where a length is indefinite, else
-    ``DER``; ``version``: the CMSVersion; ``inner_type``: of the content, dotted; ``cipher``: a name
-    or dotted; ``content_octets``: of the encrypted content, its padding included."""
+    ``DER``; ``version``: the CMSVersion; ``inner_type``: of the content, and ``cipher``: a
+    name or dotted; ``content_octets``: of the encrypted content, its padding included."""
 
     form: str
     content_type: str
@@ -98,7 +98,7 @@ class _Inspector(Opener):
             content_type=envelope.content_type,
             encoding="BER" if opening.is_ber else "DER",
             version=envelope.version,
-            inner_type=envelope.inner_type,
+            inner_type=type_name(envelope.inner_type),
             cipher=cipher_name(envelope.cipher),
             content_octets=opening.content_len,
             addressees=tuple(

@@ -15,8 +15,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class Output:
+    """A binary file whose failures name it."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name = file, name
+
+    def write(self, data: bytes) -> int:
+        """Writes octets. Raises OSError."""
+        with _naming(self._name):
+            return self._file.write(data)
+
+    def flush(self) -> None:
+        """Writes what is still held. Raises OSError."""
+        with _naming(self._name):
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Waits until all is on the disk. Raises OSError."""
+        self.flush()
+        with _naming(self._name):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file, whatever becomes of what it holds. Raises OSError."""
+        with _naming(self._name):
+            self._file.close()
+
+
 @contextmanager
-def output(target: str) -> Iterator[BinaryIO]:
+def _naming(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
+
+
+@contextmanager
+def output(target: str) -> Iterator[Output]:
     """A binary file to write the result to; ``-`` is standard output.
 
     Where ``target`` is new or a regular file, links resolved, the octets go to a temporary file
@@ -27,18 +63,19 @@ def output(target: str) -> Iterator[BinaryIO]:
     if target == "-" and sys.stdout is None:
         raise OSError(errno.EBADF, "it is closed", "standard output")
     if target == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        out = Output(sys.stdout.buffer, "standard output")
+        yield out
+        out.flush()
         return
     mode = _mode(Path(target))
     if mode is not None and not stat.S_ISREG(mode):
         with Path(target).open("wb", buffering=0) as file:
-            yield file
+            yield Output(file, target)
         return
     if not target or target.endswith(os.sep):
         raise OSError(errno.EISDIR, "a folder is no file to write to", target)
-    with _replacing(Path(os.path.realpath(target)), mode) as file:
-        yield file
+    with _replacing(Path(os.path.realpath(target)), mode) as out:
+        yield out
 
 
 def _mode(path: Path) -> int | None:
@@ -49,16 +86,18 @@ def _mode(path: Path) -> int | None:
 
 
 @contextmanager
-def _replacing(path: Path, mode: int | None) -> Iterator[BinaryIO]:
+def _replacing(path: Path, mode: int | None) -> Iterator[Output]:
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:  # says the name that was asked for
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        out = Output(os.fdopen(descriptor, "wb"), str(path))
+        try:
+            yield out
+            out.sync()
+        finally:
+            out.close()
         if mode is not None:
             Path(name).chmod(stat.S_IMODE(mode))
         Path(name).replace(path)

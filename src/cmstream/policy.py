@@ -66,10 +66,11 @@ class Policy:
     unusable, and those that give a :class:`~cmstream.RecipientWarning` once for each prepared
     recipient. By default everything warns and nothing refuses: a certificate that has expired
     must not make a server store mail in the clear. What can't work at all (a key that only
-    signs, RSA under 1024 bits) is always refused.
+    signs, RSA under 1024 bits) is always refused. ``address-mismatch`` comes from the account store
+    alone, which knows whose certificate it should be.
 
     Raises :class:`ValueError` for a value that isn't in the lists above, and where a policy forbids
-    what it itself names.
+    its own cipher. That it forbids its own key transport is of matter for RSA keys alone.
     """
 
     cipher: Cipher = "aes256-cbc"
@@ -93,10 +94,11 @@ class Policy:
                 raise ValueError(f"{name}: give a set of codes, not one text")  # noqa: TRY004
             codes = frozenset(getattr(self, name))
             if unknown := sorted(codes - known):
-                raise ValueError(f"{name}: there is no {', '.join(map(repr, unknown))}")
+                names = f"{', '.join(map(repr, unknown))}: choose among {', '.join(sorted(known))}"
+                raise ValueError(f"{name}: there is no {names}")
             object.__setattr__(self, name, codes)
-        if forbidden := self.forbid & {self.cipher, self.key_transport}:
-            raise ValueError(f"forbid: this very policy uses {', '.join(sorted(forbidden))}")
+        if self.cipher in self.forbid:
+            raise ValueError(f"forbid: {self.cipher} is this very policy's cipher")
 
     def __repr__(self) -> str:
         """What differs from the default, in the form in which it is written."""

@@ -53,8 +53,8 @@ def passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool
     if policy.already_encrypted == "refuse":
         raise MessageError(
             "already-encrypted",
-            "the message is encrypted already, and the policy refuses such a message: "
-            "already_encrypted='pass' lets it through, 'encrypt' encrypts it again",
+            "the message is encrypted already, and the policy refuses such a message: with its "
+            "already_encrypted='pass' it goes through, with 'encrypt' it is encrypted again",
         )
     return True
 

@@ -117,7 +117,7 @@ def _addressee(one: Addressee) -> dict[str, Any]:
         "serial_hex": None if one.serial is None else f"{one.serial:x}",
         "key_identifier": None if one.key_identifier is None else one.key_identifier.hex(),
         "algorithm": one.algorithm,
-        "key_octets": one.key_octets,
+        "key_octets": one.key_octets or None,
         "certificate": recipient
         and {"subject": recipient.subject, "sha256": recipient.fingerprint},
     }

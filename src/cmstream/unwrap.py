@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import agreement, archive, kem, transport
-from ._opening import envelope_error
-from .archive_keys import Password
+from ._opening import decryption_error, envelope_error
+from .archive_keys import Kek, Password
 from .errors import NoRecipientError
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ def content_key(
     Passwords, which nothing names, are tried where none of the identities is named, on all that
     the message has for them.
 
-    A key that doesn't unwrap, or to another length, becomes a random one (RFC 3218 section 2.3.2):
-    the content then fails as with any wrong key. Raises NoRecipientError; EnvelopeError
-    ``unsupported-cipher`` for an algorithm that isn't known, ``malformed``.
+    What RSA doesn't decrypt, or to another length, becomes a random key (RFC 3218 section 2.3.2):
+    the content then fails as with any wrong key. All other kinds wrap the key so that a wrong one
+    is told, and nothing can be learned from that (RFC 3394); there it is DecryptionError at once,
+    before any noise comes out. Raises NoRecipientError; EnvelopeError ``unsupported-cipher`` for an
+    algorithm that isn't known, ``malformed``.
     """
     ours = _ours(envelope, identities)
     random = os.urandom(key_len)
@@ -50,7 +52,11 @@ def content_key(
     else:
         identity, info, place = ours
         key = _UNWRAP[info.kind](identity, info, place, key_len)
-    return key if key is not None and len(key) == key_len else random
+        if info.kind == "key-transport" and (key is None or len(key) != key_len):
+            key = random
+    if key is None or len(key) != key_len:
+        raise decryption_error()
+    return key
 
 
 def _ours(
@@ -101,5 +107,24 @@ def _no_recipient(envelope: Envelope, identities: Iterable[Identity | ArchiveKey
     more = len(texts) - _NAMED_AT_MOST
     text = "; ".join(texts[:_NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
     return NoRecipientError(
-        f"the message isn't for this identity, but for: {text or 'nobody'}", texts
+        f"the message {_fits_none(identities)}; it is for: {text or 'nobody'}", texts
     )
+
+
+def _fits_none(identities: Iterable[Identity | ArchiveKey]) -> str:
+    found = dict.fromkeys(map(_called, identities))
+    if found == {_PASSWORD: None}:
+        return "has no password recipient"
+    return f"isn't for {' or '.join(list(found)[:_NAMED_AT_MOST])}"
+
+
+_PASSWORD = "a password"  # noqa: S105 - none
+
+
+def _called(identity: Identity | ArchiveKey) -> str:
+    if isinstance(identity, Password):
+        return _PASSWORD
+    if isinstance(identity, Kek):
+        return f"key-encryption key {identity.key_id.hex()}"
+    recipient = identity.recipient
+    return f"{recipient.subject or '(empty)'} ({recipient.fingerprint[:16]}…)"
