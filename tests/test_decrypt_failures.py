@@ -475,8 +475,7 @@ def test_what_is_nested_behind_the_content_is_read_once(monkeypatch):
     nested = b"\x30\x80" * deep + value + bytes(2 * deep)
     attribute = handmade.attribute("1.2.3", nested)
     tail = element(0xA1, attribute, indefinite=True) + element(4)
-    read = []
-    header = enveloped.tlv._header
+    read, header = [], enveloped.tlv._header
     monkeypatch.setattr(enveloped.tlv, "_header", lambda *at: read.append(at) or header(*at))
     proved, _ = enveloped.read_tail(tail)
     assert len(read) < 3 * 9900  # to find its end, and to bring it into DER
