@@ -221,6 +221,22 @@ def test_cert_show():
     assert recipient["problems"] == document["warnings"] == []
 
 
+def test_cert_show_of_a_pipe_and_of_several(pfx):
+    alice = Path(CERTIFICATE).read_bytes()
+    whole = run("cert", "show", CERTIFICATE).stdout
+    for name in ((), ("-",)):
+        assert run("cert", "show", *name, given=alice).stdout == whole
+    several = ("cert", "show", CERTIFICATE, pfx, "--password-env", "P")
+    environment = os.environ | {"P": "open sesame"}
+    shown = run(*several, env=environment).stdout
+    assert shown.startswith(f"{CERTIFICATE}:\n\n".encode() + whole)
+    assert f"\n\n{pfx}:\n\nsubject: ".encode() in shown
+    found = json.loads(run(*several, "--json", env=environment).stdout)
+    assert [one["file"] for one in found["recipients"]] == [CERTIFICATE, str(pfx)]
+    assert found["warnings"] == ["private-key-ignored"]
+    assert b"standard input: " in run("cert", "show", given=b"", code=65).stderr
+
+
 @pytest.mark.parametrize("form", ["pem", "der"])
 def test_cert_export(pfx, tmp_path, form):
     out, secret = tmp_path / "out", tmp_path / "secret"
