@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+import cmstream
 from authorities import rsa_identity
 from opening import dearmour, open_cms, open_message
 
@@ -291,3 +292,6 @@ def test_version_names_the_kernels():
     shown = run("--version").stdout
     assert b"portable" in shown
     assert b"CMSTREAM_CPU" in shown
+    lines = shown.decode().splitlines()
+    assert len(lines) == 1 + len(cmstream.kernels())
+    assert [line.partition(":")[0] for line in lines[1:]] == list(cmstream.kernels())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import io
@@ -41,7 +42,6 @@ from .progress import with_progress
 from .streams import CHUNK, encrypt_iter
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Iterator
 
     from .archive_keys import Password
@@ -147,7 +147,11 @@ def _os_failure(error: OSError) -> tuple[int, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="cmstream", description=_DESCRIPTION)
+    parser = Parser(
+        prog="cmstream",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _add_encrypt(commands)
@@ -163,7 +167,8 @@ def _version() -> str:
         else f"{what}: by cryptography"
         for what, names in kernels().items()
     )
-    return f"cmstream {__version__}; CMSTREAM_CPU=NAME lowers the kernels; " + "; ".join(rows)
+    head = f"cmstream {__version__} (CMSTREAM_CPU=NAME lowers the kernels)"
+    return "\n".join([head, *rows])
 
 
 def _add_encrypt(commands: Any) -> None:
