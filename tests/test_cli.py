@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+import cmstream
 from authorities import rsa_identity
 from opening import dearmour, open_cms, open_message
 
@@ -221,6 +222,22 @@ def test_cert_show():
     assert recipient["problems"] == document["warnings"] == []
 
 
+def test_cert_show_of_a_pipe_and_of_several(pfx):
+    alice = Path(CERTIFICATE).read_bytes()
+    whole = run("cert", "show", CERTIFICATE).stdout
+    for name in ((), ("-",)):
+        assert run("cert", "show", *name, given=alice).stdout == whole
+    several = ("cert", "show", CERTIFICATE, pfx, "--password-env", "P")
+    environment = os.environ | {"P": "open sesame"}
+    shown = run(*several, env=environment).stdout
+    assert shown.startswith(f"{CERTIFICATE}:\n\n".encode() + whole)
+    assert f"\n\n{pfx}:\n\nsubject: ".encode() in shown
+    found = json.loads(run(*several, "--json", env=environment).stdout)
+    assert [one["file"] for one in found["recipients"]] == [CERTIFICATE, str(pfx)]
+    assert found["warnings"] == ["private-key-ignored"]
+    assert b"standard input: " in run("cert", "show", given=b"", code=65).stderr
+
+
 @pytest.mark.parametrize("form", ["pem", "der"])
 def test_cert_export(pfx, tmp_path, form):
     out, secret = tmp_path / "out", tmp_path / "secret"
@@ -275,3 +292,6 @@ def test_version_names_the_kernels():
     shown = run("--version").stdout
     assert b"portable" in shown
     assert b"CMSTREAM_CPU" in shown
+    lines = shown.decode().splitlines()
+    assert len(lines) == 1 + len(cmstream.kernels())
+    assert [line.partition(":")[0] for line in lines[1:]] == list(cmstream.kernels())

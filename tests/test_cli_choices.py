@@ -85,7 +85,13 @@ def test_conflicts_are_wrong_usage(options, says):
     assert done.stdout == b""
 
 
-WRONG = ["encrypt --form x", "decrypt --key", "inspect -r", "cert show", "cert export x"]
+WRONG = [
+    "encrypt --form x",
+    "decrypt --key",
+    "inspect -r",
+    "cert show --password-file",
+    "cert export x",
+]
 
 
 @pytest.mark.parametrize("words", WRONG)

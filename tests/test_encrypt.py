@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from array import array
+from email.message import EmailMessage
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -257,3 +258,27 @@ def test_items_of_several_octets(alice):
     context = cmstream.encryptor(alice.recipient)
     sealed = context.update(numbers) + context.finalize()
     assert open_cms(sealed, alice.key).content == numbers.tobytes()
+
+
+def test_a_type_error_names_the_argument_and_the_type(alice, me, tmp_path):
+    mail = EmailMessage()
+    to = cmstream.Recipients([alice.recipient])
+    sealed = cmstream.encrypt(b"x", to)
+    for call, text in (
+        (lambda: cmstream.load_recipients("alice.pem"), "^data: give octets, not text"),
+        (lambda: cmstream.load_recipients(tmp_path), "^data: PosixPath isn't octets"),
+        (lambda: cmstream.inspect("sealed.eml"), "^source: give octets"),
+        (lambda: cmstream.encrypt_message("From: x", to), "^message or content: give octets"),
+        (lambda: cmstream.encrypt_message(mail, to), r"EmailMessage isn't octets: give its as_by"),
+        (lambda: cmstream.encrypt_many([b"", b""]), "^jobs: bytes is no "),
+        (lambda: cmstream.decrypt("sealed", me), "^sealed: give octets"),
+        (lambda: cmstream.decrypt(sealed, alice.key), "^identities: RSAPrivateKey is no Identity"),
+        (lambda: cmstream.decrypt(sealed, [alice.key]), "^identities: RSAPrivateKey is no Ident"),
+        (lambda: cmstream.encrypt(b"", [to]), r"^to: Recipients is no Recipient: .* \[\*these, "),
+        (lambda: cmstream.encrypt(b"", "alice.pem"), "^to: str is no Recipient"),
+        (lambda: cmstream.encrypt(b"", None), "^to: NoneType is no Recipient"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            call()
+    with pytest.raises(ValueError, match=r"refuse: there is no 'old': choose among .*expired"):
+        cmstream.Policy(refuse={"old"})

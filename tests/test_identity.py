@@ -61,23 +61,6 @@ def pfx(key=ALICE_KEY, cert=ALICE, others=None, password=PASSWORD, kind=None):
     return pkcs12.serialize_key_and_certificates(b"name", key, cert, others, how)
 
 
-def test_the_argument_at_fault_is_named():
-    key = octets(ALICE_KEY)
-    for arguments, text in (
-        ((b"", pem(ALICE)), "^key: the private key's file is empty"),
-        ((pem(ALICE), pem(ALICE)), "^key: there is no private key"),
-        ((key, key), "^certificate: this is a private key"),
-        ((key, b"x"), "^certificate: this isn't a certificate"),
-        ((pem(ALICE), key), "^key and certificate are swapped"),
-        ((key, pem(CAROL)), "^the private key fits none"),
-        ((pfx(), pem(ALICE)), "^key: this is a PKCS #12 file, which Identity.from_pkcs12"),
-    ):
-        with pytest.raises(CertificateError, match=text):
-            Identity.from_pem(*arguments)
-    with pytest.raises(CertificateError, match=r"Identity\.from_pem"):
-        Identity.from_pkcs12(key)
-
-
 def refusal(make, *arguments):
     with pytest.raises(CertificateError) as caught:
         make(*arguments)

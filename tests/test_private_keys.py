@@ -18,6 +18,7 @@ from cmstream.certificates import read_certificates
 from cmstream.errors import CertificateError
 from cmstream.identity import Identity
 from handmade import CIPHERS, DATA, TRIPLE_DES, algorithm, encrypt, number, oid, pad
+from test_identity import ALICE, ALICE_KEY, CAROL, octets, pem, pfx
 
 KEY, CERTIFICATE = rsa_identity()
 DER = CERTIFICATE.public_bytes(Encoding.DER)
@@ -144,3 +145,20 @@ def test_a_parameter_set_that_is_not_there():
         "unsupported-key",
         "corrupt",
     }
+
+
+def test_the_argument_at_fault_is_named():
+    key = octets(ALICE_KEY)
+    for arguments, text in (
+        ((b"", pem(ALICE)), "^key: the private key's file is empty"),
+        ((pem(ALICE), pem(ALICE)), "^key: there is no private key"),
+        ((key, key), "^certificate: this is a private key"),
+        ((key, b"x"), "^certificate: this isn't a certificate"),
+        ((pem(ALICE), key), "^key and certificate are swapped"),
+        ((key, pem(CAROL)), "^the private key fits none"),
+        ((pfx(), pem(ALICE)), "^key: this is a PKCS #12 file, which Identity.from_pkcs12"),
+    ):
+        with pytest.raises(CertificateError, match=text):
+            Identity.from_pem(*arguments)
+    with pytest.raises(CertificateError, match=r"Identity\.from_pem"):
+        Identity.from_pkcs12(key)

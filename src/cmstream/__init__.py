@@ -14,6 +14,7 @@ and chunks (:func:`encrypt_iter`). Many messages at once are faster: :func:`encr
 from __future__ import annotations
 
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
 from ._core import kernels
 from .archive_keys import Kek, Password
@@ -42,7 +43,6 @@ from .errors import (
     RecipientWarning,
     SizeMismatchError,
 )
-from .gather import Gatherer
 from .identity import Identity
 from .inspection import Addressee, Inspection, inspect
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
@@ -58,6 +58,20 @@ from .streams import (
 )
 
 __version__ = _version("cmstream")
+
+if TYPE_CHECKING:
+    from .gather import Gatherer
+else:
+
+    def __getattr__(name: str) -> Any:
+        """The Gatherer comes when it is wanted: asyncio takes a while to import."""
+        if name != "Gatherer":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .gather import Gatherer  # noqa: PLC0415
+
+        globals()[name] = Gatherer
+        return Gatherer
+
 
 __all__ = [
     "DEFAULT",

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from . import archive_keys, containers, keys, x509
-from .errors import CertificateError, PrivateKeyIgnored
+from .errors import CertificateError, PrivateKeyIgnored, octets_of
 from .tlv import TlvError
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     ``corrupt``, ``wrong-password``, ``password-needed``, ``unsupported-key``,
     ``unsupported-cipher``.
     """
-    contents = containers.unpack(bytes(memoryview(data)), password)
+    contents = containers.unpack(bytes(octets_of(data, "data")), password)
     parsed = [_read(der) for der in dict.fromkeys(contents.certificates)]
     kept, aside = _without_authorities(parsed)
     recipients, unusable = _usable(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import importlib
@@ -42,12 +43,13 @@ from .progress import with_progress
 from .streams import CHUNK, encrypt_iter
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Iterator
 
     from .archive_keys import Password
     from .certificates import Recipient
     from .sealing import Form
+
+_INPUT = "default: standard input, which is also called -"
 
 PROTECTIONS: dict[str, policy.HeaderProtection] = {
     "none": None,
@@ -93,7 +95,7 @@ codes: 64 usage, 65 bad certificate or message, 66 no such input, 73 the output 
 
 _CERT_EXAMPLES = """\
 examples:
-  cmstream cert show alice.pem
+  cmstream cert show alice.pem bob.p7b
   cmstream cert export alice.pfx -o alice.pem
   PFX_PASSWORD=… cmstream cert export alice.pfx --password-env PFX_PASSWORD -o alice.pem
 """
@@ -180,7 +182,11 @@ def _os_failure(error: OSError) -> tuple[int, str]:
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    parser = Parser(prog="cmstream", description=_DESCRIPTION)
+    parser = Parser(
+        prog="cmstream",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _add_encrypt(commands)
@@ -209,7 +215,8 @@ def _version() -> str:
         else f"{what}: by cryptography"
         for what, names in kernels().items()
     )
-    return f"cmstream {__version__}; CMSTREAM_CPU=NAME lowers the kernels; " + "; ".join(rows)
+    head = f"cmstream {__version__} (CMSTREAM_CPU=NAME lowers the kernels)"
+    return "\n".join([head, *rows])
 
 
 def _add_encrypt(commands: Any) -> None:
@@ -225,7 +232,7 @@ def _add_encrypt(commands: Any) -> None:
     add("--binary", action="store_true", help="the input is no mail: any octets")
     add("--form", choices=["der", "pem", "smime"], help="of the output, with --binary; default der")
     add_password(parser)
-    add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
+    add("input", nargs="?", default="-", metavar="MESSAGE", help=_INPUT)
 
 
 def _add_policy(add: Any) -> None:
@@ -260,10 +267,10 @@ def _add_cert(commands: Any) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
 
     text = "what is in a certificate file"
-    shown = subcommand(actions, "show [options] FILE", text, _CERT_EXAMPLES, _show)
+    shown = subcommand(actions, "show [options] [FILE ...]", text, _CERT_EXAMPLES, _show)
     shown.add_argument("--json", action="store_true", help="for programs")
     add_password(shown)
-    shown.add_argument("file", metavar="FILE")
+    shown.add_argument("files", nargs="*", default=["-"], metavar="FILE", help=_INPUT)
 
     text = "take the public certificates out of a PFX or another file"
     usage = "export -o OUT [options] PFX"
@@ -271,15 +278,15 @@ def _add_cert(commands: Any) -> None:
     export.add_argument("-o", "--output", required=True, metavar="OUT")
     export.add_argument("--form", choices=["pem", "der"], default="pem")
     add_password(export)
-    export.add_argument("file", metavar="PFX")
+    export.add_argument("file", metavar="PFX", help="- is standard input")
 
 
 # --- certificates ----------------------------------------------------------------------------
 
 
 def _show(options: argparse.Namespace) -> None:
-    file = certificates(options.file, options)
-    say(show.as_json(file) if options.json else show.as_text(file))
+    files = [(called(name), certificates(name, options)) for name in options.files]
+    say(show.as_json(files) if options.json else show.as_text(files))
 
 
 def _export(options: argparse.Namespace) -> None:

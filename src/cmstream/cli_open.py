@@ -74,7 +74,13 @@ def add_commands(commands: Any) -> None:
     add("--unverified", action="store_true",
         help="authenticated content as it comes, before it is verified at the end")  # fmt: skip
     add_password(parser, "the PFX or the key; without those, of the archive itself")
-    add("input", nargs="?", default="-", metavar="FILE", help="default: standard input")
+    add(
+        "input",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="default: standard input, which is also called -",
+    )
 
     text = "tell whom a sealed mail or file is for, and how it is encrypted; needs no key"
     usage = "inspect [options] [FILE]"
@@ -83,7 +89,8 @@ def add_commands(commands: Any) -> None:
                         help="say where this certificate is meant")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
     add_password(parser)
-    parser.add_argument("input", nargs="?", default="-", metavar="FILE")
+    parser.add_argument("input", nargs="?", default="-", metavar="FILE",
+                        help="default: standard input, which is also called -")  # fmt: skip
 
 
 # --- decrypt ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ whom a message is for."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _core, agreement, archive, choice, kem, keys, transport
@@ -14,7 +15,7 @@ from .policy import AUTHENTICATED, DEFAULT, Policy
 from .wrapping import unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .choice import Anyone
     from .wrapping import Wrap
@@ -39,9 +40,12 @@ class Recipients:
     """
 
     def __init__(self, recipients: Iterable[Anyone]) -> None:
+        if isinstance(recipients, str | bytes) or not isinstance(recipients, Iterable):
+            raise _no_recipient(recipients)
         every = tuple(recipients)
-        if not all(isinstance(one, Recipient | ArchiveKey) for one in every):
-            raise TypeError("to: give Recipient objects, as load_recipients makes them")
+        for one in every:
+            if not isinstance(one, Recipient | ArchiveKey):
+                raise _no_recipient(one)
         self._recipients = tuple(dict.fromkeys(every))
         self._certificates = [one for one in self._recipients if isinstance(one, Recipient)]
         self._prepared: dict[tuple[Policy, bool], _Prepared] = {}
@@ -141,6 +145,13 @@ def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> _core.Addressees:
     if len(known) == len(wraps) and (engine := transport.for_engine(known)):
         infos, holes = engine
     return _core.Addressees(infos, version, policy.cipher, holes, alone=alone)
+
+
+def _no_recipient(given: object) -> TypeError:
+    what = f"to: {type(given).__name__} is no Recipient"
+    if isinstance(given, Recipients | list | tuple):
+        return TypeError(f"{what}: give one list of all, [*these, *those]")
+    return TypeError(f"{what}: give Recipient objects, as load_recipients makes them")
 
 
 def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:

@@ -201,7 +201,7 @@ def unlocked(
 
 def _told(error: CmstreamError, name: str, files: Mapping[str, str]) -> str:
     which, _, text = str(error).partition(": ")
-    return f"{files[which]}: {text}" if which in files else f"{name}: {error}"
+    return f"{files[which]}: {text}" if which in files else f"{called(name)}: {error}"
 
 
 def ask(name: str) -> str | None:

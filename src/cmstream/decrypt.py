@@ -117,10 +117,22 @@ def as_identities(identities: Who) -> tuple[Identity | ArchiveKey, ...]:
     """What the caller gave, as a tuple. Raises ValueError if there are none."""
     if isinstance(identities, Identity | ArchiveKey):
         return (identities,)
+    if not isinstance(identities, Iterable):
+        raise _no_identity(identities)
     found = tuple(identities)
     if not found:
         raise ValueError("there is no identity to decrypt with: give at least one")
+    for one in found:
+        if not isinstance(one, Identity | ArchiveKey):
+            raise _no_identity(one)
     return found
+
+
+def _no_identity(given: object) -> TypeError:
+    return TypeError(
+        f"identities: {type(given).__name__} is no Identity: make one of the key and its "
+        "certificate, by Identity(key, certificate) or Identity.from_pem"
+    )
 
 
 def decryptor(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class CmstreamError(Exception):
     """The root of everything that can be wrong with an input; never raised itself.
@@ -80,6 +82,18 @@ class NoRecipientError(CmstreamError):
     def __init__(self, message: str, recipients: tuple[str, ...]) -> None:
         super().__init__("no-recipient", message)
         self.recipients = recipients
+
+
+def octets_of(data: Any, name: str) -> memoryview:
+    """What a caller gave as octets. Raises TypeError, which names the argument and its type."""
+    if isinstance(data, str):
+        raise TypeError(f"{name}: give octets, not text: read a file first, or encode the text")
+    try:
+        return memoryview(data)
+    except TypeError:
+        remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
+        what = f"{type(data).__name__} isn't octets: give {remedy}"
+        raise TypeError(f"{name}: {what}") from None
 
 
 class AlreadyFinalized(ValueError):

@@ -72,6 +72,8 @@ def inspect(
 
 def _pieces(source: Any) -> Iterable[Buffer]:
     """Octets in memory come in pieces too: what is made of them takes little room then."""
+    if isinstance(source, str):
+        raise TypeError("source: give octets, an open binary file, or chunks, not text")
     try:
         view = memoryview(source).cast("B")
     except TypeError:  # a file, or chunks

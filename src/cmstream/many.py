@@ -145,6 +145,9 @@ def _job(order: Order, policy: Policy) -> Job | Exception:
             data, to, policy = order
         return job(data, to if type(to) is Recipients else as_recipients(to), policy)
     except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
+        if isinstance(order, bytes | bytearray | memoryview | str):
+            what = f"{type(order).__name__} is no pair (data, to), nor (data, to, policy)"
+            return TypeError(f"jobs: {what}")
         return error
 
 

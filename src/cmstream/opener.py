@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from . import enveloped
 from ._opening import Opening, envelope_error
 from .answers import filled
-from .errors import EnvelopeError
+from .errors import EnvelopeError, octets_of
 from .push import Push
 from .sealed import Start, find_start
 
@@ -103,7 +103,7 @@ class Opener(Push):
 
     def open_whole(self, sealed: Buffer) -> bytes:
         """A message in one piece. Gives nothing before all is verified that can be."""
-        data = self._look(memoryview(sealed).cast("B"), final=True)
+        data = self._look(octets_of(sealed, "sealed").cast("B"), final=True)
         return filled(self.bound(len(data)), lambda out: self._whole_into(data, out), secret=True)
 
     def _whole_into(self, data: memoryview, out: memoryview) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from . import _batch, _core, mime
 from .answers import filled
 from .authenticated import AuthenticatedSeal
-from .errors import CmstreamError, MessageError
+from .errors import CmstreamError, MessageError, octets_of
 from .header_protection import protect
 from .policy import AUTHENTICATED
 from .recognise import encrypted_inside
@@ -136,7 +136,7 @@ class Job(NamedTuple):
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
     """Raises RecipientError; TypeError where ``data`` isn't bytes-like and contiguous."""
-    octets = data if type(data) is bytes else memoryview(data).cast("B")
+    octets = data if type(data) is bytes else octets_of(data, "message or content").cast("B")
     # A third of the time that the class's own constructor takes.
     return _new(Job, (octets, to, policy, to.addressees(policy)))
 

@@ -7,12 +7,21 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .certificates import CertificateFile, Recipient
     from .inspection import Addressee, Inspection
 
 
-def as_text(file: CertificateFile) -> str:
-    """A block of lines for each certificate, then what was set aside and ignored."""
+def as_text(files: Sequence[tuple[str, CertificateFile]]) -> str:
+    """A block of lines for each certificate, then what was set aside and ignored; with several
+    files each under its name."""
+    if len(files) == 1:
+        return _file_text(files[0][1])
+    return "\n\n".join(f"{name}:\n\n{_file_text(file)}" for name, file in files)
+
+
+def _file_text(file: CertificateFile) -> str:
     blocks = [_lines(recipient) for recipient in file.recipients]
     blocks += [
         f"set aside:    {aside.subject}\n  reason:     {aside.reason}\n"
@@ -40,15 +49,22 @@ def _lines(recipient: Recipient) -> str:
     return _block(rows)
 
 
-def as_json(file: CertificateFile) -> str:
-    """One object: ``recipients``, ``set_aside``, ``warnings``."""
+def as_json(files: Sequence[tuple[str, CertificateFile]]) -> str:
+    """One object: ``recipients``, ``set_aside``, ``warnings``, of all files together; the first two
+    say by ``file`` where they come from."""
+    ignored = any(file.private_key_ignored for _, file in files)
     document = {
-        "recipients": [_object(recipient) for recipient in file.recipients],
+        "recipients": [
+            _object(recipient) | {"file": name}
+            for name, file in files
+            for recipient in file.recipients
+        ],
         "set_aside": [
-            {"subject": a.subject, "sha256": a.fingerprint, "reason": a.reason}
+            {"subject": a.subject, "sha256": a.fingerprint, "reason": a.reason, "file": name}
+            for name, file in files
             for a in file.set_aside
         ],
-        "warnings": ["private-key-ignored"] if file.private_key_ignored else [],
+        "warnings": ["private-key-ignored"] if ignored else [],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
 
