@@ -347,7 +347,10 @@ def _failed() -> AccessDenied:
 
 
 def _folded(name: str) -> str:
-    """One form of a name, which for an address is the address's."""
+    """One form of a name, which for an address is the address's; "" for a text that is longer than
+    any name: normalising takes time by the square of a run of combining marks."""
+    if len(name) > values.MAX_TEXT:
+        return ""
     if "@" in name:
         with suppress(Invalid):
             return canonical(name)
@@ -357,7 +360,7 @@ def _folded(name: str) -> str:
 def _checked_name(name: str) -> str:
     folded = values.text(_folded(name), "invalid-name", "a name")
     if not folded:
-        raise Invalid("invalid-name", "a name has at least one character")
+        raise Invalid("invalid-name", f"a name has 1 to {values.MAX_TEXT} characters")
     return folded
 
 
