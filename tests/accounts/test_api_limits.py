@@ -215,6 +215,14 @@ def test_what_is_no_address_has_no_account(world, address):
     assert_problem(owner.get(f"{ACCOUNTS}/{address}"), 404, "no-such-account")
 
 
+@pytest.mark.parametrize("rest", ["", "/seal", "/certificates", "/x"])
+def test_a_path_of_many_ats_is_answered(world, rest):
+    answer = world.administrator.get(f"{ACCOUNTS}/{'@' * 8000}{rest}")
+    assert_problem(answer, 404, "not-found")
+    local = world.administrator.get(f"{ACCOUNTS}/%22a@b%22@example.org")
+    assert_problem(local, 404, "no-such-account")
+
+
 def test_another_method_is_told_which_there_are(world):
     for method in ("DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"):
         answer = world.administrator.request(method, ACCOUNTS)

@@ -32,9 +32,10 @@ _FORMS = ("multipart/form-data",)
 
 
 class _Address(Convertor[str]):
-    """An address in a path: its local part may hold slashes, its domain none."""
+    """An address in a path: its local part may hold slashes, its domain none, and no ``@`` either:
+    with one, a path of many would be tried by the square of their number."""
 
-    regex = ".+@[^/]+"
+    regex = ".+@[^/@]+"
 
     def convert(self, value: str) -> str:
         return value
