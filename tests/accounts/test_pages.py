@@ -312,6 +312,21 @@ def test_tables_of_other_programs_are_read():
     assert "needs the columns" in results[0].sentences[0]
 
 
+def test_files_of_the_same_name_are_all_read():
+    files = [bulk_upload("me.pem", pem()), bulk_upload("me.pem", pem(1, emails=(BOB,)))]
+    items, results = bulk._items(files, None)
+    assert [one.address for one in items] == [ALICE, BOB]
+    assert results == []
+
+
+def test_a_table_names_a_file_that_is_there_once():
+    table = bulk_upload("t.csv", f"address,file\n{ALICE},me.pem\n".encode())
+    files = [bulk_upload("me.pem", pem()), bulk_upload("me.pem", pem(1))]
+    items, (result,) = bulk._items([table, *files], None)
+    assert items == []
+    assert "2 of the files are called me.pem" in result.sentences[0]
+
+
 def bulk_upload(name, data):
     from cmstream.accounts.web.forms import Upload
 
