@@ -288,12 +288,29 @@ def test_every_action_of_the_audit_log_has_words(store, database):
 
 
 def test_an_administrator_link_is_shown_once_and_not_logged(root, store):
-    where = f"/account?address={ALICE}"
-    answer = send(root, where, f"/account/owner?address={ALICE}", {"name": ALICE})
+    where = f"/account/owner?address={ALICE}"
+    data = {"name": ALICE}
+    for wrong in ({}, {"password": PASSWORD}):
+        answer = send(root, where, where, data | wrong)
+        assert answer.status_code == 422
+        assert "/link/" not in answer.text
+    answer = send(root, where, where, data | {"password": PASSWORDS["root"]})
     secret = re.search(r"/link/([\w-]+)", answer.text)[1]
     assert answer.status_code == 200
     assert secret not in str(store.audit())
     assert People(store).link(secret).person.name == ALICE
+
+
+def test_an_account_is_added_by_whoever_knows_the_password(root, store):
+    data = {"address": "new@example.org", "owner": "yes"}
+    answer = send(root, "/accounts/add", "/accounts/add", data)
+    assert answer.status_code == 422
+    assert "/link/" not in answer.text
+    assert [one.address for one in store.accounts()] == [ALICE, BOB]
+    data["password"] = PASSWORDS["root"]
+    answer = send(root, "/accounts/add", "/accounts/add", data)
+    assert "/link/" in answer.text
+    assert store.account("new@example.org")
 
 
 @pytest.mark.parametrize("plan", ["", "[]", "null", '{"items": [3]}', '{"items": [{"x": 1}]}'])
@@ -325,6 +342,17 @@ def test_a_table_names_a_file_that_is_there_once():
     items, (result,) = bulk._items([table, *files], None)
     assert items == []
     assert "2 of the files are called me.pem" in result.sentences[0]
+
+
+def test_a_certificate_of_several_addresses_is_given_to_none_of_them():
+    mallory = bulk_upload("mallory.pem", pem(emails=("mallory@example.org", ALICE)))
+    items, (result,) = bulk._items([mallory], None)
+    assert items == []
+    assert "names 2 addresses: say by a table" in result.sentences[0]
+    items, results = bulk._items([bulk_upload("a.pem", pem(emails=(ALICE, ALICE.upper())))], None)
+    assert ([one.address for one in items], results) == ([ALICE], [])
+    table = bulk_upload("t.csv", f"address,file\n{ALICE},mallory.pem\n".encode())
+    assert [one.address for one in bulk._items([table, mallory], None)[0]] == [ALICE]
 
 
 def bulk_upload(name, data):

@@ -1,4 +1,4 @@
-"""Many certificates at once: a folder's, each for the addresses that it names, or a table's.
+"""Many certificates at once: a folder's, each for the one address that it names, or a table's.
 
 As with a single upload, what was checked stands in the page in between: public certificates, and
 what is to be done with them.
@@ -201,16 +201,25 @@ def _certificate(text: str) -> bytes:
 
 
 def _of_file(source: str, file: Upload, password: str | None) -> Iterator[Item]:
-    """One item for each address that a certificate of the file names."""
+    """One item for each address that the file's certificates name."""
     by_address: dict[str, list[Any]] = {}
     for one in read(file.data, password).recipients:
-        if not one.emails:
-            text = "the certificate names no address: import it from the account's own page"
-            raise Invalid("invalid-address", text)
-        for email in one.emails:
-            by_address.setdefault(canonical(email), []).append(one)
+        by_address.setdefault(_only_address(one), []).append(one)
     for address, recipients in by_address.items():
         yield Item(address, source, pem(recipients).decode("ascii"))
+
+
+def _only_address(recipient: Recipient) -> str:
+    """Whoever makes a certificate may write others' addresses into it beside the own one, and would
+    read their mail: for which account it is, a person says then."""
+    if not recipient.emails:
+        text = "the certificate names no address: import it from the account's own page"
+        raise Invalid("invalid-address", text)
+    found = {canonical(one) for one in recipient.emails}
+    if len(found) > 1:
+        text = f"the certificate names {len(found)} addresses: say by a table whose it is"
+        raise Invalid("invalid-address", text)
+    return found.pop()
 
 
 # --- what becomes of each ------------------------------------------------------------------------
