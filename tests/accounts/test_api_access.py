@@ -340,6 +340,25 @@ def test_certificates_change_only_after_the_password_was_given_again(world):
     assert client.put(certificates(), content=pem()).status_code == 200
 
 
+def test_accounts_and_switches_change_only_after_the_password_was_given_again(world):
+    client, place = world.sign_in("root"), f"{ACCOUNTS}/{ALICE}"
+    before, settings = world.store.accounts(), {"cipher": None}
+    calls = [
+        client.post(ACCOUNTS, json={"address": "new@example.org"}),
+        client.put(place, json=settings),
+        client.put(f"{ACCOUNTS}/new@example.org", json=settings),
+        client.patch(place, json=settings),
+        client.delete(place),
+        client.patch("/api/v1/switches", json={"encryption": "off"}),
+    ]
+    codes = [(one.status_code, one.json()["code"]) for one in calls]
+    assert codes == [(403, "confirmation-needed")] * len(calls)
+    assert world.store.accounts() == before
+    assert world.store.switches()["encryption"] == "as-accounts-say"
+    client = world.sign_in("root", confirmed=True)
+    assert client.patch("/api/v1/switches", json={}).status_code == 200
+
+
 def test_passwords_are_tried_a_few_times_only(_peopled, tmp_path):
     with serving(copy(_peopled, tmp_path)) as world:
         body = {"name": "root", "password": "wrong"}
