@@ -109,7 +109,7 @@ class People:
         Conflict ``last-administrator``."""
         with self._database.write(counted=False) as connection:
             found = _existing(connection, _folded(name))
-            if found.role == "administrator" and _administrators(connection) == 1:
+            if found.role == "administrator" and _is_last(connection, found):
                 raise Conflict("last-administrator", "add another administrator before")
             _record(connection, by, "remove-person", found, person=found.name)
             connection.execute(delete(_people).where(_people.c.id == found.id))
@@ -398,6 +398,12 @@ def _administrators(connection: Connection, *, with_password: bool = False) -> i
     if with_password:
         query = query.where(_people.c.password_hash.is_not(None))
     return int(connection.execute(query).scalar_one())
+
+
+def _is_last(connection: Connection, who: Person) -> bool:
+    """Whether without this administrator there is none, or none who can sign in."""
+    last = who.has_password and _administrators(connection, with_password=True) == 1
+    return last or _administrators(connection) == 1
 
 
 def _store_password(connection: Connection, who: Person, stored: str) -> None:
