@@ -374,7 +374,7 @@ routes: list[Route] = [
         _CERTIFICATE, GET=show_certificate, PATCH=change_certificate, DELETE=delete_certificate
     ),
     Resource(f"{_ACCOUNT}/audit", GET=show_audit),
-    Resource(f"{_ACCOUNT}/audit/{{entry:int}}/acknowledgement", POST=acknowledge),
+    Resource(f"{_ACCOUNT}/audit/{{entry:number}}/acknowledgement", POST=acknowledge),
     Resource(
         _ACCOUNT,
         GET=show_account,
