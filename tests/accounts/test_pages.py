@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import certificate, other_key
-from cmstream.accounts import open_store
+from cmstream.accounts import StoreUnavailable, open_store
 from cmstream.accounts.people import People
+from cmstream.accounts.web import forms
 from cmstream.accounts.web.pages import bulk, entry, words
 
 from .served import ALICE, BOB, PASSWORDS, copy, peopled, serving
@@ -170,6 +172,28 @@ def test_a_form_of_another_kind_is_refused(alice):
     assert answer.status_code == 415
     multipart = {"Content-Type": "multipart/form-data; boundary=x"}
     assert alice.post("/account/off", content=b"nonsense", headers=multipart).status_code == 400
+    for charset in ("utf-16", "utf-7", "hex"):
+        other = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+        assert alice.post("/account/off", content=b"--x--", headers=other).status_code == 415
+
+
+def test_a_form_that_never_comes_is_waited_for_so_long(alice, monkeypatch):
+    def slow():
+        yield b"csrf=x"
+        time.sleep(1)
+
+    monkeypatch.setattr(forms, "TIMEOUT", 0.2)
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert alice.post("/account/off", content=slow(), headers=kind).status_code == 408
+
+
+def test_settings_in_a_store_out_of_reach_are_no_mistake_of_the_form(alice, monkeypatch):
+    def away(*_, **__):
+        raise StoreUnavailable("store-unavailable", "away")
+
+    monkeypatch.setattr("cmstream.accounts.store.Store.change_account", away)
+    data = {"cipher": "aes256-cbc", "when_unusable": "error", "password": PASSWORD}
+    assert send(alice, "/account/settings", "/account/settings", data).status_code == 503
 
 
 def test_no_upload_is_ever_written_to_a_file(alice, monkeypatch):
@@ -257,7 +281,9 @@ def test_an_entry_of_another_account_is_not_acknowledged(alice, store):
     answer = send(alice, "/account", "/account/acknowledge", {"entry": str(entry_.id)})
     assert answer.status_code == 404
     assert store.audit(BOB)[0].acknowledged_at is None
-    assert send(alice, "/account", "/account/acknowledge", {"entry": "x"}).status_code == 404
+    for wrong in ("x", "9" * 10, "9" * 5000):
+        answer = send(alice, "/account", "/account/acknowledge", {"entry": wrong})
+        assert answer.status_code == 404
 
 
 def test_a_certificate_is_given_back_as_it_is(alice, store):
