@@ -383,6 +383,15 @@ def test_metrics_are_for_the_loopback_and_for_tokens_with_the_scope(world):
     assert machine.get("/metrics", headers=forwarded).json()["code"] == "scope-needed"
 
 
+@pytest.mark.parametrize(
+    "settings", [{"public_url": "https://keys.example.org"}, {"trusted_proxies": ("127.0.0.9",)}]
+)
+def test_metrics_need_a_token_where_a_proxy_may_stand_before(_peopled, tmp_path, settings):
+    with serving(copy(_peopled, tmp_path), **settings) as world:
+        assert world.client().get("/metrics").status_code == 401
+        assert world.machine("metrics").get("/metrics").status_code == 200
+
+
 def test_a_proxy_is_believed_only_if_it_is_trusted(_peopled, tmp_path):
     wrong = {"name": "nobody", "password": "wrong"}
     counts = {}
