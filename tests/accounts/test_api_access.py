@@ -340,6 +340,25 @@ def test_certificates_change_only_after_the_password_was_given_again(world):
     assert client.put(certificates(), content=pem()).status_code == 200
 
 
+def test_accounts_and_switches_change_only_after_the_password_was_given_again(world):
+    client, place = world.sign_in("root"), f"{ACCOUNTS}/{ALICE}"
+    before, settings = world.store.accounts(), {"cipher": None}
+    calls = [
+        client.post(ACCOUNTS, json={"address": "new@example.org"}),
+        client.put(place, json=settings),
+        client.put(f"{ACCOUNTS}/new@example.org", json=settings),
+        client.patch(place, json=settings),
+        client.delete(place),
+        client.patch("/api/v1/switches", json={"encryption": "off"}),
+    ]
+    codes = [(one.status_code, one.json()["code"]) for one in calls]
+    assert codes == [(403, "confirmation-needed")] * len(calls)
+    assert world.store.accounts() == before
+    assert world.store.switches()["encryption"] == "as-accounts-say"
+    client = world.sign_in("root", confirmed=True)
+    assert client.patch("/api/v1/switches", json={}).status_code == 200
+
+
 def test_passwords_are_tried_a_few_times_only(_peopled, tmp_path):
     with serving(copy(_peopled, tmp_path)) as world:
         body = {"name": "root", "password": "wrong"}
@@ -362,6 +381,15 @@ def test_metrics_are_for_the_loopback_and_for_tokens_with_the_scope(world):
     assert machine.get("/metrics", headers=forwarded).status_code == 200
     machine = world.machine("accounts:read")
     assert machine.get("/metrics", headers=forwarded).json()["code"] == "scope-needed"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"public_url": "https://keys.example.org"}, {"trusted_proxies": ("127.0.0.9",)}]
+)
+def test_metrics_need_a_token_where_a_proxy_may_stand_before(_peopled, tmp_path, settings):
+    with serving(copy(_peopled, tmp_path), **settings) as world:
+        assert world.client().get("/metrics").status_code == 401
+        assert world.machine("metrics").get("/metrics").status_code == 200
 
 
 def test_a_proxy_is_believed_only_if_it_is_trusted(_peopled, tmp_path):

@@ -215,6 +215,22 @@ def test_what_is_no_address_has_no_account(world, address):
     assert_problem(owner.get(f"{ACCOUNTS}/{address}"), 404, "no-such-account")
 
 
+@pytest.mark.parametrize("rest", ["", "/seal", "/certificates", "/x"])
+def test_a_path_of_many_ats_is_answered(world, rest):
+    answer = world.administrator.get(f"{ACCOUNTS}/{'@' * 8000}{rest}")
+    assert_problem(answer, 404, "not-found")
+    local = world.administrator.get(f"{ACCOUNTS}/%22a@b%22@example.org")
+    assert_problem(local, 404, "no-such-account")
+
+
+def test_a_number_of_thousands_of_digits_is_none(world):
+    root = world.sign_in("root", confirmed=True)
+    for digits in ("9" * 10, "9" * 5000):
+        place = f"{ACCOUNTS}/{ALICE}/audit/{digits}/acknowledgement"
+        assert root.post(place).status_code == 404
+        assert root.delete(f"/api/v1/tokens/{digits}").status_code == 404
+
+
 def test_another_method_is_told_which_there_are(world):
     for method in ("DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"):
         answer = world.administrator.request(method, ACCOUNTS)

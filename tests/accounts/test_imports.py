@@ -14,7 +14,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 import cmstream
 from authorities import NOW, YEARS, authority, identity, rsa_identity, rsa_key
-from cmstream.accounts import AccountsError, ImportRefused, NotFound, open_store, rows
+from cmstream.accounts import (
+    AccountsError,
+    Conflict,
+    ImportRefused,
+    NotFound,
+    imports,
+    open_store,
+    rows,
+)
 from cmstream.accounts.change import Change
 from cmstream.accounts.imports import MAX_OCTETS
 from cmstream.errors import CertificateError
@@ -247,6 +255,27 @@ def test_a_swap_that_breaks_off_leaves_everything_as_it_was(either, monkeypatch)
         either.import_certificates(ALICE, pem(number=1), by=OWNER, retire_others=True)
     assert len(seen) == 2
     assert (either.certificates(ALICE), either.audit(), either.database.counter()) == before
+
+
+def test_an_account_has_so_many_certificates_and_no_more(either, monkeypatch):
+    monkeypatch.setattr(imports, "MAX_ACTIVE", 2)
+    monkeypatch.setattr(imports, "MAX_HELD", 3)
+    first, *more = (pem(number=number) for number in range(4))
+    either.import_certificates(ALICE, first + more[0], by=OWNER)
+    before = held(either), either.audit(), either.database.counter()
+    with raises(Conflict, "too-many-certificates"):
+        either.import_certificates(ALICE, more[1], by=OWNER)
+    assert (held(either), either.audit(), either.database.counter()) == before
+    assert either.import_certificates(ALICE, first, by=OWNER).saved
+    either.import_certificates(ALICE, more[1], by=OWNER, retire_others=True)
+    either.import_certificates(ALICE, first, by=OWNER)
+    with raises(Conflict, "too-many-certificates"):
+        either.activate_certificate(
+            ALICE, cmstream.load_recipients(more[0])[0].fingerprint, by=OWNER
+        )
+    with raises(Conflict, "too-many-certificates") as caught:
+        either.import_certificates(ALICE, more[2], by=OWNER, retire_others=True)
+    assert "3 certificates in all" in str(caught.value)
 
 
 def test_what_another_process_does_meanwhile_isnt_overwritten(either, url):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import certificate, other_key
-from cmstream.accounts import open_store
+from cmstream.accounts import StoreUnavailable, open_store
 from cmstream.accounts.people import People
+from cmstream.accounts.web import forms
 from cmstream.accounts.web.pages import bulk, entry, words
 
 from .served import ALICE, BOB, PASSWORDS, copy, peopled, serving
@@ -170,6 +172,28 @@ def test_a_form_of_another_kind_is_refused(alice):
     assert answer.status_code == 415
     multipart = {"Content-Type": "multipart/form-data; boundary=x"}
     assert alice.post("/account/off", content=b"nonsense", headers=multipart).status_code == 400
+    for charset in ("utf-16", "utf-7", "hex"):
+        other = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+        assert alice.post("/account/off", content=b"--x--", headers=other).status_code == 415
+
+
+def test_a_form_that_never_comes_is_waited_for_so_long(alice, monkeypatch):
+    def slow():
+        yield b"csrf=x"
+        time.sleep(1)
+
+    monkeypatch.setattr(forms, "TIMEOUT", 0.2)
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert alice.post("/account/off", content=slow(), headers=kind).status_code == 408
+
+
+def test_settings_in_a_store_out_of_reach_are_no_mistake_of_the_form(alice, monkeypatch):
+    def away(*_, **__):
+        raise StoreUnavailable("store-unavailable", "away")
+
+    monkeypatch.setattr("cmstream.accounts.store.Store.change_account", away)
+    data = {"cipher": "aes256-cbc", "when_unusable": "error", "password": PASSWORD}
+    assert send(alice, "/account/settings", "/account/settings", data).status_code == 503
 
 
 def test_no_upload_is_ever_written_to_a_file(alice, monkeypatch):
@@ -257,7 +281,9 @@ def test_an_entry_of_another_account_is_not_acknowledged(alice, store):
     answer = send(alice, "/account", "/account/acknowledge", {"entry": str(entry_.id)})
     assert answer.status_code == 404
     assert store.audit(BOB)[0].acknowledged_at is None
-    assert send(alice, "/account", "/account/acknowledge", {"entry": "x"}).status_code == 404
+    for wrong in ("x", "9" * 10, "9" * 5000):
+        answer = send(alice, "/account", "/account/acknowledge", {"entry": wrong})
+        assert answer.status_code == 404
 
 
 def test_a_certificate_is_given_back_as_it_is(alice, store):
@@ -288,12 +314,29 @@ def test_every_action_of_the_audit_log_has_words(store, database):
 
 
 def test_an_administrator_link_is_shown_once_and_not_logged(root, store):
-    where = f"/account?address={ALICE}"
-    answer = send(root, where, f"/account/owner?address={ALICE}", {"name": ALICE})
+    where = f"/account/owner?address={ALICE}"
+    data = {"name": ALICE}
+    for wrong in ({}, {"password": PASSWORD}):
+        answer = send(root, where, where, data | wrong)
+        assert answer.status_code == 422
+        assert "/link/" not in answer.text
+    answer = send(root, where, where, data | {"password": PASSWORDS["root"]})
     secret = re.search(r"/link/([\w-]+)", answer.text)[1]
     assert answer.status_code == 200
     assert secret not in str(store.audit())
     assert People(store).link(secret).person.name == ALICE
+
+
+def test_an_account_is_added_by_whoever_knows_the_password(root, store):
+    data = {"address": "new@example.org", "owner": "yes"}
+    answer = send(root, "/accounts/add", "/accounts/add", data)
+    assert answer.status_code == 422
+    assert "/link/" not in answer.text
+    assert [one.address for one in store.accounts()] == [ALICE, BOB]
+    data["password"] = PASSWORDS["root"]
+    answer = send(root, "/accounts/add", "/accounts/add", data)
+    assert "/link/" in answer.text
+    assert store.account("new@example.org")
 
 
 @pytest.mark.parametrize("plan", ["", "[]", "null", '{"items": [3]}', '{"items": [{"x": 1}]}'])
@@ -310,6 +353,32 @@ def test_tables_of_other_programs_are_read():
     assert rows == [("t.csv, line 2", {"address": "alice@example.org", "file": "a.pem"})]
     assert list(bulk._rows(bulk_upload("t.csv", b"\x00\xff"), results)) == []
     assert "needs the columns" in results[0].sentences[0]
+
+
+def test_files_of_the_same_name_are_all_read():
+    files = [bulk_upload("me.pem", pem()), bulk_upload("me.pem", pem(1, emails=(BOB,)))]
+    items, results = bulk._items(files, None)
+    assert [one.address for one in items] == [ALICE, BOB]
+    assert results == []
+
+
+def test_a_table_names_a_file_that_is_there_once():
+    table = bulk_upload("t.csv", f"address,file\n{ALICE},me.pem\n".encode())
+    files = [bulk_upload("me.pem", pem()), bulk_upload("me.pem", pem(1))]
+    items, (result,) = bulk._items([table, *files], None)
+    assert items == []
+    assert "2 of the files are called me.pem" in result.sentences[0]
+
+
+def test_a_certificate_of_several_addresses_is_given_to_none_of_them():
+    mallory = bulk_upload("mallory.pem", pem(emails=("mallory@example.org", ALICE)))
+    items, (result,) = bulk._items([mallory], None)
+    assert items == []
+    assert "names 2 addresses: say by a table" in result.sentences[0]
+    items, results = bulk._items([bulk_upload("a.pem", pem(emails=(ALICE, ALICE.upper())))], None)
+    assert ([one.address for one in items], results) == ([ALICE], [])
+    table = bulk_upload("t.csv", f"address,file\n{ALICE},mallory.pem\n".encode())
+    assert [one.address for one in bulk._items([table, mallory], None)[0]] == [ALICE]
 
 
 def bulk_upload(name, data):

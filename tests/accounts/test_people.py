@@ -247,6 +247,11 @@ def test_the_last_administrator_stays(people):
     assert caught.value.code == "last-administrator"
     people.add("chief", "administrator", by=ADMINISTRATOR)
     people.remove("boss", by=ADMINISTRATOR)
+    people.set_password("chief", OTHER, by=ADMINISTRATOR)
+    people.add("late", "administrator", by=ADMINISTRATOR)
+    with pytest.raises(Conflict):  # nobody else could sign in
+        people.remove("chief", by=ADMINISTRATOR)
+    people.remove("late", by=ADMINISTRATOR)
 
 
 @pytest.mark.parametrize(

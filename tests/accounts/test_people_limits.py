@@ -9,6 +9,8 @@ from sqlalchemy import select
 
 from cmstream.accounts import (
     AccessDenied,
+    Invalid,
+    NotFound,
     limits,
     open_store,
     tables,
@@ -16,6 +18,7 @@ from cmstream.accounts import (
 from cmstream.accounts.people import People
 
 from .persons import ALICE, BOB, OTHER, PASSWORD, refused
+from .support import ADMINISTRATOR
 
 pytestmark = pytest.mark.usefixtures("quick_hashes")
 
@@ -90,6 +93,21 @@ def test_what_was_typed_for_a_name_is_not_stored(quick_people):
         rows = connection.execute(select(tables.attempts.c.subject)).scalars().all()
     assert rows
     assert not any("secret" in row for row in rows)
+
+
+LONG = "\u0315\u0300" * 1_000_000
+"""Normalising this would take hours."""
+
+
+def test_a_text_longer_than_any_name_is_counted_and_not_normalised(quick_people):
+    refused("sign-in-failed", quick_people.sign_in, LONG, PASSWORD, source="x")
+    refused("sign-in-failed", quick_people.sign_in, ALICE, LONG, source="x")
+    with pytest.raises(NotFound):
+        quick_people.remove(f"a@{LONG}", by=ADMINISTRATOR)
+    with pytest.raises(Invalid):
+        quick_people.add(LONG, "administrator", by=ADMINISTRATOR)
+    with pytest.raises(Invalid):
+        quick_people.set_password(ALICE, LONG, by=ADMINISTRATOR)
 
 
 def guess(url, times, answers):

@@ -131,6 +131,17 @@ class Change(NamedTuple):
         )
         return rows.certificate(self.connection, account, fingerprint)
 
+    def require_few(self, address: str) -> None:
+        """Refuses, after some were added or put in use, more certificates than an account has."""
+        now = self.account(address)
+        for count, most, which in (
+            (now.active, imports.MAX_ACTIVE, "in use: retire"),
+            (now.active + now.retired, imports.MAX_HELD, "in all: delete"),
+        ):
+            if count > most:
+                message = f"an account has at most {most} certificates {which} some before"
+                raise Conflict("too-many-certificates", message)
+
     def forget(self, account: Account, fingerprint: str) -> None:
         """Delete a certificate."""
         where = _which(account, fingerprint)

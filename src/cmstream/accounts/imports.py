@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 MAX_OCTETS = 64 << 10
 """Octets of an upload at most."""
+MAX_ACTIVE = 20
+"""Certificates in use of one account: each lookup reads them all, and each message is sealed to
+each. A person has one for each device and one that follows it."""
+MAX_HELD = 200
+"""Certificates of one account in all: every page and each import reads them, and with one a year
+for ten devices they last for twenty years."""
 
 
 class Upload(NamedTuple):

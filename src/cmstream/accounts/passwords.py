@@ -83,11 +83,11 @@ def check(password: str, *about: str) -> None:
 
     ``about``: what whoever guesses knows, such as the person's name and address.
     """
+    if len(password) > LONGEST:  # before it is normalised, which takes time by the square
+        raise _weak(f"the password is longer than {LONGEST} characters: take a shorter one")
     text = _normal(password)
     if len(text) < SHORTEST:
         raise _weak(f"the password is shorter than {SHORTEST} characters: take a longer one")
-    if len(password) > LONGEST:
-        raise _weak(f"the password is longer than {LONGEST} characters: take a shorter one")
     low = text.casefold()
     if len(set(low)) < _FEWEST_DIFFERENT or _is_run(low):
         raise _weak("the password repeats itself or follows the keyboard: take another one")

@@ -215,7 +215,8 @@ class Store:
         other certificates are retired by the same transaction. A private key in the file and
         ``password`` are forgotten.
 
-        Raises as :meth:`preview` does, and ImportRefused ``address-mismatch``.
+        Raises as :meth:`preview` does, and ImportRefused ``address-mismatch``; Conflict
+        ``too-many-certificates`` if the account would have more than 20 in use, or 200 in all.
         """
         upload = imports.read(data, password)
         words = values.text(description, "invalid-setting", "a description")
@@ -227,6 +228,8 @@ class Store:
                 change.take(account, one, words)
             taken = {one.recipient.fingerprint for one in found.certificates}
             others = change.retire_all_but(account, taken) if retire_others else ()
+            if any(one.known != "active" for one in found.certificates):
+                change.require_few(account.address)
         return imports.saved(found, retired=others)
 
     def describe_certificate(
@@ -256,7 +259,8 @@ class Store:
     def activate_certificate(
         self, address: str, fingerprint: str, *, by: Actor
     ) -> StoredCertificate:
-        """Use a retired certificate again. Raises NotFound ``no-such-certificate``."""
+        """Use a retired certificate again. Raises NotFound ``no-such-certificate``, Conflict
+        ``too-many-certificates``."""
         return self._set_state(address, fingerprint, "active", by)
 
     def _set_state(
@@ -270,6 +274,8 @@ class Store:
                 change.update(account, held.fingerprint, state=state)
                 action = "retire-certificate" if state == "retired" else "activate-certificate"
                 change.record(action, account, fingerprint=held.fingerprint)
+                if state == "active":
+                    change.require_few(account.address)
             return rows.certificate(change.connection, account, held.fingerprint)
 
     def delete_certificate(self, address: str, fingerprint: str, *, by: Actor) -> None:

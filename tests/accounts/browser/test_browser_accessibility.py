@@ -28,6 +28,7 @@ ADMINISTRATORS = [
     f"/account?address={ALICE}",
     f"/account/addresses?address={ALICE}",
     f"/account/remove?address={ALICE}",
+    f"/account/owner?address={ALICE}",
 ]
 
 CHECKS = """() => {

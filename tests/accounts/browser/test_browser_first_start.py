@@ -15,6 +15,7 @@ def test_the_first_start_leads_to_a_message_that_openssl_opens(chromium, tmp_pat
         choose(root, f"/link/{server.link}", "nine purple tractors")
         root.follow("Add an account")
         root.page.get_by_label("Address of the mailbox").fill("alice@example.org")
+        root.page.get_by_label("Your password, again").fill("nine purple tractors")
         root.press("Add the account")
         choose(alice, root.page.locator("#link").inner_text(), "seven green teapots")
         alice.open("/account/upload")

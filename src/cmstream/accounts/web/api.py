@@ -109,6 +109,7 @@ async def add_account(request: Request) -> Response:
     """A new account."""
     inputs.parameters(request)
     who = await auth.require(request, "accounts:write", "administrator")
+    auth.require_confirmation(who)
     given = await inputs.members(request, {"address": str, **_SETTINGS}, "address")
     address = given.pop("address")
     return await _added(request, who, address, given)
@@ -134,6 +135,7 @@ async def put_account(request: Request) -> Response:
     becomes its default, but an owner's aliases and domains stay."""
     inputs.parameters(request)
     who, address = await _own(request, "accounts:write")
+    auth.require_confirmation(who)
     given = await inputs.members(request, _SETTINGS, "cipher")
     defaults: dict[str, Any] = {
         "encrypt_on_append": False, "when_unusable": "error", "clients": [],
@@ -155,6 +157,7 @@ async def change_account(request: Request) -> Response:
     """Some settings of an account."""
     inputs.parameters(request)
     who, address = await _own(request, "accounts:write")
+    auth.require_confirmation(who)
     given = await inputs.members(request, _SETTINGS)
     found = await auth.call(request, _store(request).change_account, address, by=who.actor, **given)
     return JSONResponse(views.account(found))
@@ -164,6 +167,7 @@ async def remove_account(request: Request) -> Response:
     """Remove an account."""
     inputs.parameters(request)
     who, address = await _own(request, "accounts:write")
+    auth.require_confirmation(who)
     await auth.call(request, _store(request).remove_account, address, by=who.actor)
     return Response(status_code=204)
 
@@ -297,6 +301,7 @@ async def change_switches(request: Request) -> Response:
     """Set some of them."""
     inputs.parameters(request)
     who = await auth.require(request, "switches:write", "administrator")
+    auth.require_confirmation(who)
     store = _store(request)
     given = await inputs.members(request, dict.fromkeys(SWITCHES, str))
     if wrong := sorted(name for name, value in given.items() if value not in SWITCHES[name]):
@@ -369,7 +374,7 @@ routes: list[Route] = [
         _CERTIFICATE, GET=show_certificate, PATCH=change_certificate, DELETE=delete_certificate
     ),
     Resource(f"{_ACCOUNT}/audit", GET=show_audit),
-    Resource(f"{_ACCOUNT}/audit/{{entry:int}}/acknowledgement", POST=acknowledge),
+    Resource(f"{_ACCOUNT}/audit/{{entry:number}}/acknowledgement", POST=acknowledge),
     Resource(
         _ACCOUNT,
         GET=show_account,

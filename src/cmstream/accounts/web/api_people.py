@@ -222,5 +222,5 @@ routes: list[Route] = [
     Resource(f"{ROOT}/people/{{name}}", DELETE=remove_person),
     Resource(f"{ROOT}/people/{{name}}/link", POST=add_link),
     Resource(f"{ROOT}/tokens", GET=list_tokens, POST=add_token),
-    Resource(f"{ROOT}/tokens/{{id:int}}", DELETE=revoke_token),
+    Resource(f"{ROOT}/tokens/{{id:number}}", DELETE=revoke_token),
 ]

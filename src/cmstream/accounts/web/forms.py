@@ -7,9 +7,11 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import anyio
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from . import auth
 from .problems import Refusal, too_large
@@ -29,8 +31,11 @@ SMALL = 1 << 20
 MANY = 8 << 20
 """Octets of a form with a whole folder of certificates."""
 MOST_FILES = 1000
+TIMEOUT = 120
+"""Seconds in which a form must have come."""
 
 _FIELD = "csrf"
+_DIGITS = 20
 
 
 class Upload(NamedTuple):
@@ -81,10 +86,18 @@ class _InMemory(MultiPartParser):
 
 async def read(request: Request, limit: int) -> Form:
     """The form in a request's body. Raises Refusal: ``malformed-form``, ``unsupported-form``,
-    ``too-large`` for more than ``limit`` octets."""
-    kind, _ = parse_options_header(request.headers.get("content-type"))
+    ``too-large`` for more than ``limit`` octets, ``too-slow``, ``cut-short``."""
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if options.get(b"charset", b"utf-8").lower() != b"utf-8":  # Python knows some that are no text
+        raise Refusal(415, "unsupported-form", "Send the form in UTF-8, as a browser does.")
     try:
-        found = await _parsed(request, kind, _bounded(request, limit))
+        with anyio.fail_after(TIMEOUT):
+            found = await _parsed(request, kind, _bounded(request, limit))
+    except TimeoutError:
+        text = f"The form didn't come within {TIMEOUT} s."
+        raise Refusal(408, "too-slow", text, headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Refusal(400, "cut-short", "The connection ended before the form did.") from None
     except MultiPartException as error:
         raise Refusal(400, "malformed-form", "The form can't be read: send it again.") from error
     form = Form()
@@ -99,7 +112,7 @@ async def read(request: Request, limit: int) -> Form:
 
 async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     length = request.headers.get("content-length", "")
-    seen = int(length) if length.isascii() and length.isdigit() else 0
+    seen = int(length[:_DIGITS]) if length.isascii() and length.isdigit() else 0
     if seen > limit:
         raise too_large(limit)
     seen = 0
@@ -164,6 +177,7 @@ def require_token(request: Request, who: Caller | None, form: Form) -> None:
     sent = form.secret(_FIELD)
     session = who.session if who else None
     expected = session.csrf if session else _given(request)
-    if not expected or not hmac.compare_digest(expected.encode(), sent.encode()):
+    octets = sent.encode("utf-8", "surrogatepass")
+    if not expected or not hmac.compare_digest(expected.encode(), octets):
         sentence = "The form is older than your session. Open the page again and repeat it."
         raise Refusal(403, "csrf", sentence)

@@ -32,9 +32,10 @@ _FORMS = ("multipart/form-data",)
 
 
 class _Address(Convertor[str]):
-    """An address in a path: its local part may hold slashes, its domain none."""
+    """An address in a path: its local part may hold slashes, its domain none, and no ``@`` either:
+    with one, a path of many would be tried by the square of their number."""
 
-    regex = ".+@[^/]+"
+    regex = ".+@[^/@]+"
 
     def convert(self, value: str) -> str:
         return value
@@ -49,7 +50,20 @@ class _Fingerprint(_Address):
     regex = "[0-9a-fA-F]{64}"
 
 
+class _Number(Convertor[int]):
+    """A number of few digits: Python refuses to read thousands of them."""
+
+    regex = "[0-9]{1,10}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
 register_url_convertor("address", _Address())
+register_url_convertor("number", _Number())
 register_url_convertor("fingerprint", _Fingerprint())
 
 

@@ -52,8 +52,8 @@ def count(method: str, route: str, status: int, seconds: float) -> None:
 
 
 async def show(request: Request) -> Response:
-    """The figures. The loopback gets them as it is; others need a token with the scope
-    ``metrics``, and so does what a proxy on the loopback passes on."""
+    """The figures. The loopback gets them as it is where the server is for its own machine; others
+    need a token with the scope ``metrics``, and so does what a proxy passes on."""
     if not _local(request):
         await auth.require(request, "metrics", "administrator")
     counted = await auth.call(request, figures.count, request.app.state.store.database)
@@ -62,6 +62,8 @@ async def show(request: Request) -> Response:
 
 
 def _local(request: Request) -> bool:
+    if not request.app.state.settings.local:
+        return False  # a proxy needn't say that it is one
     forwarded = {"x-forwarded-for", "forwarded", "via", "x-real-ip"} & set(request.headers)
     try:
         return not forwarded and ipaddress.ip_address(auth.source(request)).is_loopback

@@ -62,6 +62,11 @@ class Settings:
         return self._public.scheme == "https"
 
     @property
+    def local(self) -> bool:
+        """Whether the server is for its own machine alone, so that no proxy passes others on."""
+        return _bracketed(self._public) in LOOPBACK and not self.trusted_proxies
+
+    @property
     def origin(self) -> str:
         """The public URL as browsers write an Origin (RFC 6454 section 6.1)."""
         parts = self._public

@@ -80,7 +80,7 @@ routes: list[BaseRoute] = [
         administration.addresses_saved,
         who="administrator",
     ),
-    page("/account/owner", post=administration.owner_link, who="administrator"),
+    page("/account/owner", administration.owner, administration.owner_link, who="administrator"),
     page("/account/remove", administration.remove, administration.removed, who="administrator"),
     page("/switches", administration.switches, administration.switches_set, who="administrator"),
     page("/log", administration.log, who="administrator"),

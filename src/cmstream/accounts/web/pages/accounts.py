@@ -15,7 +15,7 @@ from cmstream.accounts.clients import CLIENTS, judge
 from cmstream.accounts.errors import AccountsError, Conflict, StoreUnavailable
 from cmstream.errors import CmstreamError
 
-from .. import sample
+from .. import inputs, sample
 from . import words
 from .certificates import Question, ask_first, shown
 
@@ -150,6 +150,8 @@ def settings_saved(visit: Visit) -> Response:
             when_unusable=form.text("when_unusable"),
             encrypt_on_append=form.ticked("encrypt_on_append"),
         )
+    except StoreUnavailable:
+        raise
     except AccountsError as error:
         form.errors["cipher"] = words.sentence(error)
         return _settings(visit)
@@ -201,7 +203,7 @@ def before(visit: Visit) -> int | None:
 def acknowledged(visit: Visit) -> Response:
     """The owner knows of a change that somebody else made."""
     entry = visit.form.text("entry")
-    if not (entry.isascii() and entry.isdigit()):
+    if not (entry.isascii() and entry.isdigit() and len(entry) < len(str(inputs.LARGEST))):
         raise HTTPException(404)
     with suppress(Conflict):  # of another window
         visit.store.acknowledge(int(entry), by=visit.by, address=visit.account.address)

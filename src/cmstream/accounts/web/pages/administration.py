@@ -93,13 +93,19 @@ def _standing(one: Account) -> tuple[str, str]:
 def add(visit: Visit) -> Response:
     """The form for a new account."""
     visit.form.values.setdefault("owner", "yes")
-    return visit.show("add.html")
+    return _add(visit)
+
+
+def _add(visit: Visit) -> Response:
+    return visit.show("add.html", confirm=visit.unconfirmed)
 
 
 def added(visit: Visit) -> Response:
     """The account, and its owner's link if one is wanted."""
     form = visit.form
     form.values.setdefault("owner", "")
+    if not visit.confirm():
+        return _add(visit)
     try:
         account = visit.store.add_account(
             form.text("address"), by=visit.by, aliases=form.lines("aliases")
@@ -108,28 +114,51 @@ def added(visit: Visit) -> Response:
         raise
     except AccountsError as error:
         form.errors["address"] = words.sentence(error)
-        return visit.show("add.html")
+        return _add(visit)
     visit.__dict__["account"] = account
     return _link(visit, account.address) if form.ticked("owner") else visit.go("/account")
 
 
+def owner(visit: Visit) -> Response:
+    """What an owner's link means, before it is made."""
+    address = visit.account.address
+    name = visit.form.text("name") or visit.query("name").strip()
+    if name not in [one.name for one in visit.people.owners(address)]:
+        name = address
+    question = Question(
+        title=f"Make a sign-in link for {name}",
+        means=(
+            f"Whoever has the link chooses the password of {name} and reads and changes {address}.",
+            "It works once, within a day. Links that were made before work no more.",
+        ),
+        button="Make the link",
+        action=visit.url("/account/owner"),
+        back=visit.url("/account"),
+        tone="primary",
+        hidden={"name": name},
+    )
+    return ask_first(visit, question)
+
+
 def owner_link(visit: Visit) -> Response:
     """A link by which an owner chooses a password, the first time or again."""
+    if not visit.confirm():
+        return owner(visit)
     return _link(visit, visit.form.text("name") or visit.account.address)
 
 
 def _link(visit: Visit, name: str) -> Response:
     account, people = visit.account, visit.people
     owners = people.owners(account.address)
-    owner = next((one for one in owners if one.name == name), None)
-    if owner is None:
-        owner = people.add(account.address, "owner", account=account.address, by=visit.by)
-    purpose: Purpose = "set-password" if owner.has_password else "first-sign-in"
-    secret = people.add_link(purpose, owner.name, minutes=LINK_MINUTES, by=visit.by)
+    whose = next((one for one in owners if one.name == name), None)
+    if whose is None:
+        whose = people.add(account.address, "owner", account=account.address, by=visit.by)
+    purpose: Purpose = "set-password" if whose.has_password else "first-sign-in"
+    secret = people.add_link(purpose, whose.name, minutes=LINK_MINUTES, by=visit.by)
     return visit.show(
         "link.html",
         account=account,
-        name=owner.name,
+        name=whose.name,
         link=f"{visit.settings.origin}/link/{secret}",
         until=datetime.now(timezone.utc) + timedelta(minutes=LINK_MINUTES),
     )

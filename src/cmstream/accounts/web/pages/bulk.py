@@ -1,4 +1,4 @@
-"""Many certificates at once: a folder's, each for the addresses that it names, or a table's.
+"""Many certificates at once: a folder's, each for the one address that it names, or a table's.
 
 As with a single upload, what was checked stands in the page in between: public certificates, and
 what is to be done with them.
@@ -125,7 +125,7 @@ def _list(visit: Visit, results: list[Result], *, plan: str = "", saved: bool = 
 def _items(uploads: Sequence[Upload], password: str | None) -> tuple[list[Item], list[Result]]:
     """The items of all files. A file that a table names belongs to the table alone."""
     tables = [one for one in uploads if one.name.lower().endswith(".csv")]
-    files = {one.name: one for one in uploads if one not in tables}
+    files = [one for one in uploads if one not in tables]
     items: list[Item] = []
     results: list[Result] = []
     used: set[str] = set()
@@ -133,9 +133,9 @@ def _items(uploads: Sequence[Upload], password: str | None) -> tuple[list[Item],
         for source, row in _rows(table, results):
             used.add(row.get("file", ""))
             _collect(_of_row, items, results, source, row, files, password)
-    for name, file in files.items():
-        if name not in used:
-            _collect(_of_file, items, results, name, file, password)
+    for file in files:
+        if file.name not in used:
+            _collect(_of_file, items, results, file.name, file, password)
     return items, results
 
 
@@ -167,18 +167,27 @@ def _rows(table: Upload, results: list[Result]) -> Iterator[tuple[str, dict[str,
 
 
 def _of_row(
-    source: str, row: dict[str, str], files: dict[str, Upload], password: str | None
+    source: str, row: dict[str, str], files: Sequence[Upload], password: str | None
 ) -> Iterator[Item]:
     address = canonical(row.get("address", ""))
     name = row.get("file", "")
-    if name and name not in files:
-        raise Invalid("invalid-setting", f"the file {name} wasn't among those chosen")
-    data = files[name].data if name else _certificate(row.get("certificate", ""))
+    data = _file(name, files) if name else _certificate(row.get("certificate", ""))
     cipher = row.get("cipher", "")
     if cipher and cipher not in words.BY_NAME:
         raise Invalid("invalid-setting", f"there is no cipher {cipher}")
     found = pem(read(data, password).recipients).decode("ascii")
     yield Item(address, source, found, cipher, row.get("description", ""))
+
+
+def _file(name: str, files: Sequence[Upload]) -> bytes:
+    """The one of that name; without their folders two may share it, and the table says no more."""
+    found = [one.data for one in files if one.name == name]
+    if not found:
+        raise Invalid("invalid-setting", f"the file {name} wasn't among those chosen")
+    if len(found) > 1:
+        text = f"{len(found)} of the files are called {name}: give each a name of its own"
+        raise Invalid("invalid-setting", text)
+    return found[0]
 
 
 def _certificate(text: str) -> bytes:
@@ -192,16 +201,25 @@ def _certificate(text: str) -> bytes:
 
 
 def _of_file(source: str, file: Upload, password: str | None) -> Iterator[Item]:
-    """One item for each address that a certificate of the file names."""
+    """One item for each address that the file's certificates name."""
     by_address: dict[str, list[Any]] = {}
     for one in read(file.data, password).recipients:
-        if not one.emails:
-            text = "the certificate names no address: import it from the account's own page"
-            raise Invalid("invalid-address", text)
-        for email in one.emails:
-            by_address.setdefault(canonical(email), []).append(one)
+        by_address.setdefault(_only_address(one), []).append(one)
     for address, recipients in by_address.items():
         yield Item(address, source, pem(recipients).decode("ascii"))
+
+
+def _only_address(recipient: Recipient) -> str:
+    """Whoever makes a certificate may write others' addresses into it beside the own one, and would
+    read their mail: for which account it is, a person says then."""
+    if not recipient.emails:
+        text = "the certificate names no address: import it from the account's own page"
+        raise Invalid("invalid-address", text)
+    found = {canonical(one) for one in recipient.emails}
+    if len(found) > 1:
+        text = f"the certificate names {len(found)} addresses: say by a table whose it is"
+        raise Invalid("invalid-address", text)
+    return found.pop()
 
 
 # --- what becomes of each ------------------------------------------------------------------------

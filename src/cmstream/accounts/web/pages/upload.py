@@ -143,7 +143,7 @@ def _import(visit: Visit, bundle: bytes) -> bool:
         )
     except Invalid as error:
         form.errors["description"] = words.sentence(error)
-    except ImportRefused as error:
+    except (ImportRefused, Conflict) as error:
         form.errors[""] = words.sentence(error)
     return not form.errors
 
