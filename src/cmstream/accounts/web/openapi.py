@@ -95,7 +95,7 @@ _SERVER: dict[str, Spec] = {
     "/metrics": {
         "get": operation(
             "metrics",
-            "Figures for Prometheus; the loopback needs no token",
+            "Figures for Prometheus; a server without a proxy needs no token on the loopback",
             scope="metrics",
             answer={"text/plain": {"schema": {"type": "string"}}},
         )
