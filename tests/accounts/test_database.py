@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, make_url, text, update
 
 from cmstream.accounts import StoreUnavailable, create_store, database, open_store, tables
 from cmstream.accounts.database import open_database
@@ -28,6 +28,17 @@ def file(url):
 
 
 # --- created and opened ----------------------------------------------------------------------
+
+
+def test_a_path_that_no_system_takes_is_no_database():
+    with raises("no-database"):
+        open_store(f"sqlite:////{'x' * 5000}")
+
+
+def test_where_it_is_tells_no_password():
+    place = database._place(make_url("postgresql://u:hidden@h/db?password=hidden"))
+    assert "hidden" not in place
+    assert "h/db" in place
 
 
 def test_a_store_that_isnt_there_is_refused_and_not_created(tmp_path):

@@ -13,7 +13,7 @@ from authorities import certificate, other_key
 from cmstream.accounts import StoreUnavailable, open_store
 from cmstream.accounts.people import People
 from cmstream.accounts.web import forms
-from cmstream.accounts.web.pages import bulk, entry, words
+from cmstream.accounts.web.pages import bulk, entry, upload, words
 
 from .served import ALICE, BOB, PASSWORDS, copy, peopled, serving
 from .support import ADMINISTRATOR, OWNER, pem, session
@@ -214,6 +214,21 @@ def test_a_file_that_is_too_large_is_named(alice):
     assert "big.pem" in answer.text
 
 
+def test_an_upload_has_so_many_files_and_no_more(alice):
+    files = [("files", (f"{n}.pem", pem())) for n in range(upload.MOST_FILES + 1)]
+    answer = send(alice, "/account/upload", "/account/upload", files=files)
+    assert answer.status_code == 422
+    assert "These are 21 files: choose 20 at most." in answer.text
+
+
+def test_files_that_take_long_hold_nobody_up(alice, monkeypatch):
+    monkeypatch.setattr(upload, "MOST_SECONDS", -1)
+    files = {"files": ("slow.pfx", b"x")}
+    answer = send(alice, "/account/upload", "/account/upload", files=files)
+    assert "slow.pfx" in answer.text
+    assert "the files before it took too long: send it alone." in answer.text
+
+
 def test_what_a_person_sends_is_never_markup(alice):
     name = '<script src=x>".pem'
     files = {"files": (name, b"nothing")}
@@ -339,7 +354,10 @@ def test_an_account_is_added_by_whoever_knows_the_password(root, store):
     assert store.account("new@example.org")
 
 
-@pytest.mark.parametrize("plan", ["", "[]", "null", '{"items": [3]}', '{"items": [{"x": 1}]}'])
+PLANS = ["", "[]", "null", '{"items": [3]}', '{"items": [{"x": 1}]}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan[:20])
 def test_a_plan_that_is_none_is_refused(root, store, plan):
     answer = send(root, "/accounts/import", "/accounts/import/save", {"plan": plan})
     assert answer.status_code == 422

@@ -111,10 +111,10 @@ def open_database(url: str) -> Database:
     address = _address(url)
     if address.drivername == "sqlite":
         path = Path(address.database or "")
-        if not path.is_file():
+        if not _is_file(path):
             message = f"there is no database at {path}: check the path, or {_CREATE} it"
             raise StoreUnavailable("no-database", message)
-    database = Database(_engine(address), address.render_as_string())
+    database = Database(_engine(address), _place(address))
     try:
         with database.read() as connection:
             reached = _revision(connection)
@@ -131,15 +131,27 @@ def create_database(url: str) -> Database:
     address = _address(url)
     engine = _engine(address, create=True)
     try:
-        with unavailable(address.render_as_string()):
+        with unavailable(_place(address)):
             if engine.name == "sqlite":
                 _create_file(Path(address.database or ""), engine)
             writing = engine.execution_options(writes=True)
             with writing.begin() as connection:
-                _upgrade(connection, address.render_as_string())
+                _upgrade(connection, _place(address))
     finally:
         engine.dispose()
     return open_database(url)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that can't be looked into, or a name that can't be
+        return False
+
+
+def _place(address: URL) -> str:
+    """Where the database is, without what may be a password."""
+    return address.set(query={}).render_as_string()
 
 
 def _require(reached: str | None, place: str) -> None:

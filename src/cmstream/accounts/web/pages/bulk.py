@@ -95,7 +95,7 @@ def saved(visit: Visit) -> Response:
         plan = json.loads(form.text("plan"))
         items = [Item(**{name: str(value) for name, value in one.items()}) for one in plan["items"]]
         options = dict(plan["options"])
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         form.errors["files"] = "The plan came back damaged: choose the files again."
         return choose(visit)
     if not visit.confirm():

@@ -7,6 +7,7 @@ uploaded the same, and the form's token shows that nobody else sends it.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmstream.accounts.errors import Conflict, ImportRefused, Invalid, StoreUnavailable
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
     from ..forms import Upload
     from .visit import Visit
+
+
+MOST_FILES = 20
+"""As many as an account has certificates in use."""
+MOST_SECONDS = 3.0
+"""After so long no further file is read: the password of a PFX is made to take time, and whoever
+makes the file says how much; the others' requests wait meanwhile."""
 
 
 class Refused(NamedTuple):
@@ -56,6 +64,9 @@ def preview(visit: Visit) -> Response:
     form = visit.form
     if not form.uploads:
         form.errors["files"] = "Choose at least one file."
+        return _choose(visit, [])
+    if len(form.uploads) > MOST_FILES:
+        form.errors["files"] = f"These are {len(form.uploads)} files: choose {MOST_FILES} at most."
         return _choose(visit, [])
     found = _read(visit, form.uploads, form.secret("pfx_password") or None)
     if not found.recipients:
@@ -90,7 +101,12 @@ def _preview(visit: Visit, report: ImportReport, bundle: bytes, found: Read) -> 
 def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read:
     """Each file for itself: one that can't be read doesn't block the others, and is named."""
     found = Read([], [], [], private_key=False)
+    until = time.monotonic() + MOST_SECONDS
     for upload in uploads:
+        if time.monotonic() > until:
+            sentence = "It wasn't read, since the files before it took too long: send it alone."
+            found.refused.append(Refused(upload.name, sentence))
+            continue
         try:
             report = visit.store.preview(visit.account.address, upload.data, password)
         except StoreUnavailable:
