@@ -381,6 +381,14 @@ def test_each_change_is_counted_and_another_store_sees_it(store, url, alice):
 # --- the audit log ---------------------------------------------------------------------------
 
 
+def test_what_was_done_to_an_earlier_account_is_not_the_new_owners(store, alice):
+    earlier = store.audit(ALICE, unacknowledged=True)[0]
+    store.remove_account(ALICE, by=ADMINISTRATOR)
+    store.add_account(ALICE, by=ADMINISTRATOR)
+    with raises(NotFound, "no-such-entry"):
+        store.acknowledge(earlier.id, by=OWNER, address=ALICE)
+
+
 def test_an_owner_acknowledges_what_somebody_else_changed(store, alice):
     store.change_account(ALICE, by=ADMINISTRATOR, cipher="aes128-cbc")
     imported(store)

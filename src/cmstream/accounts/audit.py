@@ -73,9 +73,7 @@ def entries(
     address now doesn't see what was done to an earlier account of that name."""
     query = select(_audit).order_by(_audit.c.id.desc()).limit(values.within(limit))
     if address is not None:
-        number = connection.execute(
-            select(tables.accounts.c.id).where(tables.accounts.c.address == address)
-        ).scalar_one_or_none()
+        number = _number(connection, address)
         one = _audit.c.address == address if number is None else _audit.c.account_id == number
         query = query.where(one)
     if before is not None:
@@ -89,6 +87,15 @@ def entries(
     return [_entry(row) for row in connection.execute(query)]
 
 
+def _number(connection: Connection, address: str) -> int | None:
+    """Of the account that has the address now."""
+    accounts = tables.accounts.c
+    found: int | None = connection.execute(
+        select(accounts.id).where(accounts.address == address)
+    ).scalar_one_or_none()
+    return found
+
+
 def acknowledge(
     connection: Connection, number: int, *, by: Actor, address: str | None = None
 ) -> AuditEntry:
@@ -98,7 +105,8 @@ def acknowledge(
     where = _audit.c.id == values.within(number)
     row = connection.execute(select(_audit).where(where)).one_or_none()
     entry = None if row is None else _entry(row)
-    if entry is None or address not in {None, entry.address}:
+    theirs = entry and entry.account_id
+    if entry is None or (address is not None and theirs != _number(connection, address)):
         raise NotFound("no-such-entry", f"the audit log has no entry {number} of this account")
     if not entry.needs_acknowledgement:
         raise Conflict("already-acknowledged", f"entry {number} needs no acknowledgement any more")
