@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import identity
 from cmstream.accounts import Actor, Conflict, create_store
+from cmstream.accounts.people import People
 
 from .support import ADMINISTRATOR, OWNER, pem
 
@@ -55,6 +56,19 @@ def test_the_owner_is_told_by_mail_what_somebody_else_changed(telling, outbox):
     assert "root (administrator): import-certificate" in text
     assert held.fingerprint in text
     assert "CN=Alice" in text
+
+
+def test_the_owner_is_told_who_else_may_act_for_the_account(telling, outbox):
+    telling.add_account(ALICE, by=ADMINISTRATOR)
+    people = People(telling)
+    people.add("mallory", "owner", account=ALICE, by=ADMINISTRATOR)
+    people.add_link("set-password", "mallory", by=ADMINISTRATOR)
+    _, token = people.add_token("script", scopes=["certificates:write"], account=ALICE,
+                                by=ADMINISTRATOR)  # fmt: skip
+    people.revoke_token(token.id, by=OWNER)
+    told = [mail.get_content() for mail in mails(outbox)]
+    actions = ["add-account", "add-person", "add-link", "add-token"]
+    assert all(action in text for action, text in zip(actions, told, strict=True))
 
 
 def test_settings_are_told_as_they_were_and_as_they_are(telling, outbox):

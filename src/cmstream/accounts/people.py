@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
@@ -17,12 +18,12 @@ from .sessions import Person, Session, person, persons
 from .tokens import OWNER_SCOPES, SCOPES, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from sqlalchemy import Connection
 
-    from .account import Account, Actor, Role
+    from .account import Account, Actor, AuditEntry, Role
     from .store import Store
 
 __all__ = ["OWNER_SCOPES", "SCOPES", "Link", "People", "Person", "Session", "Token"]
@@ -47,8 +48,17 @@ class People:
     """
 
     def __init__(self, store: Store, *, now: Callable[[], datetime] = credentials.now) -> None:
-        self._database = store.database
+        self._database, self._notify = store.database, store.notify
         self._now = now
+
+    @contextmanager
+    def _recording(self) -> Iterator[tuple[Connection, Callable[..., None]]]:
+        """A transaction, and how to record what it does; when it is committed, owners are told of
+        what others did."""
+        entries: list[AuditEntry] = []
+        with self._database.write(counted=False) as connection:
+            yield connection, partial(_record, connection, entries)
+        audit.mail(self._notify, entries)
 
     # --- people ----------------------------------------------------------------------------
 
@@ -71,7 +81,7 @@ class People:
         if (role == "owner") != (account is not None) or role not in {"owner", "administrator"}:
             raise Invalid("invalid-setting", "an owner owns one account, an administrator none")
         stored = None if password is None else _hashed(password, name, account or "")
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             if _known(connection, name):
                 raise Conflict("name-taken", f"there is a person {name!r} already")
             owned = _account(connection, account)
@@ -85,7 +95,7 @@ class People:
                 )
             )
             found = _existing(connection, name)
-            _record(connection, by, "add-person", found, person=name, person_role=role)
+            record(by, "add-person", found, person=name, person_role=role)
             return found
 
     def person(self, name: str) -> Person:
@@ -107,11 +117,11 @@ class People:
     def remove(self, name: str, *, by: Actor) -> None:
         """Remove a person with all sessions and links. Raises NotFound ``no-such-person``,
         Conflict ``last-administrator``."""
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             found = _existing(connection, _folded(name))
             if found.role == "administrator" and _is_last(connection, found):
                 raise Conflict("last-administrator", "add another administrator before")
-            _record(connection, by, "remove-person", found, person=found.name)
+            record(by, "remove-person", found, person=found.name)
             connection.execute(delete(_people).where(_people.c.id == found.id))
 
     def set_password(self, name: str, password: str, *, by: Actor) -> Person:
@@ -119,10 +129,10 @@ class People:
         ``no-such-person``, Invalid ``invalid-password``."""
         found = self.person(name)
         stored = _hashed(password, found.name, found.account or "")
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             found = _existing(connection, found.name)
             _store_password(connection, found, stored)
-            _record(connection, by, "set-password", found, person=found.name)
+            record(by, "set-password", found, person=found.name)
             return _existing(connection, found.name)
 
     # --- sessions --------------------------------------------------------------------------
@@ -169,10 +179,10 @@ class People:
 
     def sign_out_everywhere(self, name: str, *, by: Actor) -> None:
         """End all of a person's sessions. Raises NotFound ``no-such-person``."""
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             found = _existing(connection, _folded(name))
             sessions.end_all(connection, found)
-            _record(connection, by, "end-sessions", found, person=found.name)
+            record(by, "end-sessions", found, person=found.name)
 
     def confirm(self, session: Session, password: str, *, source: str = "") -> Session:
         """The password again, which holds for 5 minutes. Raises AccessDenied as :meth:`sign_in`
@@ -193,12 +203,12 @@ class People:
         AccessDenied as :meth:`confirm` does, Invalid ``invalid-password``."""
         mine = self.confirm(session, old, source=source).person
         stored = _hashed(new, mine.name, mine.account or "")
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             found = _existing(connection, mine.name)
             if sessions.find(connection, session.token, self._now()) is None:
                 raise AccessDenied("not-signed-in", "the session is over: sign in again")
             _store_password(connection, found, stored)
-            _record(connection, found.actor, "set-password", found, person=found.name)
+            record(found.actor, "set-password", found, person=found.name)
             return sessions.begin(connection, found, self._now())
 
     # --- tokens ----------------------------------------------------------------------------
@@ -224,7 +234,7 @@ class People:
         wanted, at = tokens.checked_scopes(scopes, role), self._now()
         if expires_at is not None and expires_at <= at:
             raise Invalid("invalid-setting", "the token would be expired already")
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             owned = _account(connection, account)
             secret, token = tokens.add(
                 connection,
@@ -235,7 +245,7 @@ class People:
                 created_at=at,
                 expires_at=expires_at,
             )
-            _record(connection, by, "add-token", token, token=token.name, scopes=list(wanted))
+            record(by, "add-token", token, token=token.name, scopes=list(wanted))
             return secret, token
 
     def token(self, secret: str) -> Token | None:
@@ -259,13 +269,13 @@ class People:
     def revoke_token(self, number: int, *, account: str | None = None, by: Actor) -> Token:
         """Make a token dead at once. ``account``: the account whose token it must be. Raises
         NotFound ``no-such-token``."""
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             token = tokens.by_number(connection, number)
             if account is not None and token.account != canonical(account):
                 raise NotFound("no-such-token", f"there is no token {number}")
             if token.revoked_at is None:
                 tokens.revoke(connection, number, self._now())
-                _record(connection, by, "revoke-token", token, token=token.name)
+                record(by, "revoke-token", token, token=token.name)
             return tokens.by_number(connection, number)
 
     # --- links -----------------------------------------------------------------------------
@@ -278,11 +288,11 @@ class People:
         ``invalid-setting``."""
         if not 1 <= minutes <= links.MOST_MINUTES:
             raise Invalid("invalid-setting", f"a link lasts 1 to {links.MOST_MINUTES} minutes")
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             found = _existing(connection, _folded(name))
             until = self._now() + timedelta(minutes=minutes)
             secret = links.add(connection, purpose, found, until)
-            _record(connection, by, "add-link", found, person=found.name, purpose=purpose)
+            record(by, "add-link", found, person=found.name, purpose=purpose)
             return secret
 
     def link(self, secret: str) -> Link:
@@ -296,12 +306,12 @@ class People:
         ``link-invalid``; Invalid ``invalid-password``, and then the link still works."""
         whose = self.link(secret).person
         stored = _hashed(password, whose.name, whose.account or "")
-        with self._database.write(counted=False) as connection:
+        with self._recording() as (connection, record):
             whose = self._link(connection, secret).person
             links.use(connection, secret, self._now())
             _store_password(connection, whose, stored)
             limits.forgive(connection, whose.name, [])
-            _record(connection, whose.actor, "use-link", whose, person=whose.name)
+            record(whose.actor, "use-link", whose, person=whose.name)
             found = _existing(connection, whose.name)
             return sessions.begin(connection, found, self._now())
 
@@ -413,8 +423,13 @@ def _store_password(connection: Connection, who: Person, stored: str) -> None:
 
 
 def _record(
-    connection: Connection, by: Actor, action: str, what: Person | Token, **detail: Any
+    connection: Connection,
+    entries: list[AuditEntry],
+    by: Actor,
+    action: str,
+    what: Person | Token,
+    **detail: Any,
 ) -> None:
     """In the log of the account, if it bears on one."""
     which = (what.account_id, what.account) if what.account_id and what.account else None
-    audit.record(connection, by, action, account=which, **detail)
+    entries.append(audit.record(connection, by, action, account=which, **detail))

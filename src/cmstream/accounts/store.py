@@ -62,7 +62,7 @@ class Store:
     def __init__(self, database: Database, *, notify: Sequence[str] = ()) -> None:
         self.database = database
         self._lookups = Lookups(database)
-        self._notify = tuple(notify)
+        self.notify = tuple(notify)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +87,7 @@ class Store:
             change = Change(connection, by, [])
             yield change
         self._lookups.expire()
-        audit.mail(self._notify, change.entries)
+        audit.mail(self.notify, change.entries)
 
     def seal_for(self, address: str, *, appended: bool = False) -> Seal:
         """How mail for an address is sealed, or why it is left: from a cache, never more than a
