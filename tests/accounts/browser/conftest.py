@@ -20,7 +20,8 @@ from .visitor import (
 )
 
 
-@pytest.fixture(scope="session")
+# No longer than that: as long as it lives, asyncio takes a loop for running.
+@pytest.fixture(scope="package")
 def chromium():
     try:
         from playwright.sync_api import sync_playwright
