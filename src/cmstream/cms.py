@@ -11,7 +11,7 @@ from . import _core, agreement, archive, choice, kem, keys, transport
 from .archive_keys import ArchiveKey
 from .certificates import Recipient
 from .errors import RecipientError, RecipientWarning
-from .policy import AUTHENTICATED, DEFAULT, Policy
+from .policy import DEFAULT, Policy
 from .wrapping import unusable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Recipients:
         self._recipients = tuple(dict.fromkeys(every))
         self._certificates = [one for one in self._recipients if isinstance(one, Recipient)]
         self._prepared: dict[tuple[Policy, bool], _Prepared] = {}
-        self._latest: tuple[Policy, bool, _core.Addressees] | None = None
+        self._latest: tuple[Policy, bool, _Prepared] | None = None
         if not self._recipients:
             raise RecipientError(
                 "no-recipients", "there is nobody to encrypt to: give at least one certificate"
@@ -86,13 +86,13 @@ class Recipients:
 
     def addressees(self, policy: Policy = DEFAULT) -> _core.Addressees:
         """What C needs to encrypt to all of them. Raises as :meth:`check` does."""
+        return self._for(policy).addressees
+
+    def _for(self, policy: Policy) -> _Prepared:
         latest = self._latest
         # A policy's hash takes longer than all else here, and it's nearly always the same object.
         if latest and latest[0] is policy and latest[1] is _core.wraps_rsa and not policy.refuse:
             return latest[2]
-        return self._for(policy).addressees
-
-    def _for(self, policy: Policy) -> _Prepared:
         kind = policy, _core.wraps_rsa
         prepared = self._prepared.get(kind)
         if prepared is None:
@@ -103,7 +103,7 @@ class Recipients:
         if policy.refuse:
             for recipient in self._certificates:
                 _refuse(recipient, policy)
-        self._latest = *kind, prepared.addressees
+        self._latest = *kind, prepared
         return prepared
 
     def _warn(self, policy: Policy) -> None:
@@ -139,7 +139,7 @@ _PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[Wrap]]] = {
 
 def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> _core.Addressees:
     version = max(wrap.envelope_version for wrap in wraps)
-    alone = policy.cipher in AUTHENTICATED or policy.header_protection is not None
+    alone = policy.header_protection is not None
     known = [wrap for wrap in wraps if isinstance(wrap, transport.KeyTransport)]
     infos, holes = bytes(sum(wrap.room for wrap in wraps)), None
     if len(known) == len(wraps) and (engine := transport.for_engine(known)):
