@@ -14,7 +14,7 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-HEADERS = ("cpu.h", "header.h", "rsa.h", "der.h", "core.h", "open.h")
+HEADERS = ("cpu.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h", "cms/open.h")
 OPAQUE = ("seal", "seal_places", "open")
 
 
@@ -36,7 +36,7 @@ def make_ffibuilder():
     builder.cdef(declarations())
     builder.set_source(
         "cmstream._native",
-        '#include "core.h"\n#include "open.h"',
+        '#include "core.h"\n#include "cms/open.h"',
         sources=_files("*.c"),
         depends=[*_files("*.h"), "build.py"],
         include_dirs=["native"],

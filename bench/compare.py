@@ -19,7 +19,6 @@ import cmstream
 import footprint
 import goals
 import libcrypto
-import limits
 import measure
 import ours
 import programs
@@ -27,6 +26,7 @@ import pyca
 import report
 import samples
 from engines import Absent, Engine, Lab
+from helpers import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

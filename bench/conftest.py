@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import libcrypto
-import limits
 import ours
 import pyca
 import samples
 from engines import Absent, Engine, Lab
+from helpers import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import cmstream
-from cmstream import _core
 from cmstream._native import ffi, lib
-from cmstream._opening import Opening
+from cmstream.engine import gate
+from cmstream.engine.decoder import Opening
 from engines import Engine, in_turn
 from goals import BARE_GCM, RSA_BACK
 from ours import jobs, long_alone
@@ -142,10 +142,10 @@ def _rsa(column: Column) -> Run:
             public.encrypt(bytes(KEY_OCTETS), padding.PKCS1v15())
         return count
 
-    if not _core.wraps_rsa:
+    if not gate.wraps_rsa:
         return wrap
     numbers = public.public_numbers()
-    key = _core.RsaKey(numbers.n, numbers.e)
+    key = gate.RsaKey(numbers.n, numbers.e)
     keys = ffi.new("struct rsa_key *[]", [key.struct] * count)
     ins = [ffi.new("uint8_t[]", (numbers.n // 3).to_bytes(key.size, "big")) for _ in range(count)]
     outs = [ffi.new("uint8_t[]", key.size) for _ in range(count)]
@@ -177,11 +177,11 @@ class _Python:
         self._jobs, self._watch = jobs(column), _Watch()
 
     def __call__(self) -> int:
-        _core.lib = self._watch
+        gate.lib = self._watch
         try:
             cmstream.encrypt_many(self._jobs)
         finally:
-            _core.lib = lib
+            gate.lib = lib
         return len(self._jobs)
 
     def clock(self) -> float:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cmstream
 import goals
 import libcrypto
-import limits
 import measure
 import memory
 import openers
@@ -22,6 +21,7 @@ import samples
 import timing
 from compare import Extent, Progress, document, figures_of, present, write_json
 from engines import Engine, Lab
+from helpers import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import cmstream
-from cmstream import _core
+from cmstream.engine import gate
 from engines import Engine, in_turn, one_by_one
 from goals import GCM, GCM_PUSHED
 from samples import recipients
@@ -138,7 +138,7 @@ def levels() -> list[str]:
     """Every level of the processor's features at which another kernel comes in, lowest first."""
     kernels = cmstream.kernels()
     rows = [*kernels["rsa"], *kernels["base64"], *kernels["aes"]]  # the last one names the level
-    found = {_core.LEVELS[row]: row for row in rows}
+    found = {gate.LEVELS[row]: row for row in rows}
     return [found[level] for level in sorted(found)]
 
 
@@ -155,11 +155,11 @@ def _batches(*parts: Sequence[tuple[bytes, cmstream.Recipients]]) -> Run:
 
 def _restricted(part: Sequence[tuple[bytes, cmstream.Recipients]], level: str) -> Run:
     def run() -> int:
-        _core.restrict_cpu(level)
+        gate.restrict_cpu(level)
         try:
             cmstream.encrypt_many(part)
         finally:
-            _core.restrict_cpu(os.environ.get("CMSTREAM_CPU"))
+            gate.restrict_cpu(os.environ.get("CMSTREAM_CPU"))
         return len(part)
 
     return run

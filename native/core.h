@@ -2,14 +2,14 @@
 #ifndef CMSTREAM_CORE_H
 #define CMSTREAM_CORE_H
 
-#include "base64.h"
-#include "canon.h"
-#include "cbc.h"
+#include "base64/base64.h"
+#include "mail/canon.h"
+#include "aes/cbc.h"
 #include "cpu.h"
-#include "der.h"
-#include "header.h"
-#include "lines.h"
-#include "rsa.h"
+#include "cms/der.h"
+#include "mail/header.h"
+#include "mail/lines.h"
+#include "rsa/rsa.h"
 
 /* [python] */
 /* A content-encryption key with its IV. Secret. */

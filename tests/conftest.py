@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
-from authorities import rsa_identity
-from cmstream import _core
-from peers import BouncyCastle
+from cmstream.engine import gate
+from helpers.authorities import rsa_identity
+from helpers.peers import BouncyCastle
 
 
 class Person(NamedTuple):
@@ -53,13 +53,13 @@ def bouncy_castle(tmp_path_factory):
 
 
 # Every level at which another kernel comes in, the portable one first.
-LEVELS = list({_core.LEVELS[row]: row for row in chain(*_core.kernels().values())}.values())
-LEVELS.sort(key=_core.LEVELS.__getitem__)
+LEVELS = list({gate.LEVELS[row]: row for row in chain(*gate.kernels().values())}.values())
+LEVELS.sort(key=gate.LEVELS.__getitem__)
 
 
 @pytest.fixture(params=LEVELS)
 def level(request):
     """Runs the test once for every level of the CPU's features, the portable one first."""
-    _core.restrict_cpu(request.param)
+    gate.restrict_cpu(request.param)
     yield request.param
-    _core.restrict_cpu(os.environ.get("CMSTREAM_CPU"))
+    gate.restrict_cpu(os.environ.get("CMSTREAM_CPU"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import cmstream
-from shapes import pieces, pushed
+from helpers.shapes import pieces, pushed
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 

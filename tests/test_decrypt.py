@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmstream
-import handmade
 from cmstream.policy import KEY_LEN
 from conftest import identity, person
-from shapes import SHAPES, WEAK_TOO, StandIn, pieces, pushed
+from helpers import handmade
+from helpers.shapes import SHAPES, WEAK_TOO, StandIn, pieces, pushed
 
 SIZES = [0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 49, 4095, 4096, 4097, 16383, 16384, 16385, 70_000]
 DATA = random.Random(1).randbytes(70_000)

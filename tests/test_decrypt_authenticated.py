@@ -12,10 +12,11 @@ from typing import NamedTuple
 import pytest
 
 import cmstream
-from authorities import element
-from cmstream import aead, contents, enveloped, spool
+from cmstream import spool
+from cmstream.cms import aead, content_ciphers, enveloped
 from conftest import person
-from handmade import (
+from helpers.authorities import element
+from helpers.handmade import (
     AUTHENTICATED,
     KEY,
     attribute,
@@ -27,7 +28,7 @@ from handmade import (
     ktri,
     pad,
 )
-from shapes import SHAPES, StandIn, pieces, pushed
+from helpers.shapes import SHAPES, StandIn, pieces, pushed
 from test_decrypt import DATA
 from test_decrypt_failures import outcome
 
@@ -331,9 +332,11 @@ def test_more_than_the_cipher_may_encrypt(alice, me, monkeypatch, variant):
 
 
 def test_the_key_is_not_shown():
-    lock = contents.Lock(enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16)
-    known = contents.Unlocked(lock, b"secret")
-    assert "secret" not in repr(known) + repr(contents.Again(known)) + str(contents.Again(known))
+    lock = content_ciphers.Lock(enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16)
+    known = content_ciphers.Unlocked(lock, b"secret")
+    assert "secret" not in repr(known) + repr(content_ciphers.Again(known)) + str(
+        content_ciphers.Again(known)
+    )
 
 
 # The spool

@@ -1,5 +1,4 @@
-"""Whatever is wrong with a sealed message, the end is a documented error, soon, and says no more
-than it may."""
+"""Whatever is wrong with a sealed message, the end is a documented error that tells no more."""
 
 from __future__ import annotations
 
@@ -14,15 +13,16 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
-import handmade
-from authorities import element, key_usage
-from authorities import identity as certified
-from cmstream import enveloped, spool
+from cmstream import spool
+from cmstream.cms import enveloped
 from conftest import Person, identity, person
-from handmade import KEY, encrypt, envelope, ktri, pad
-from opening import dearmour
-from opening import envelope as parsed
-from shapes import WEAK_TOO, StandIn, pieces, pushed
+from helpers import handmade
+from helpers.authorities import element, key_usage
+from helpers.authorities import identity as certified
+from helpers.handmade import KEY, encrypt, envelope, ktri, pad
+from helpers.opening import dearmour
+from helpers.opening import envelope as parsed
+from helpers.shapes import WEAK_TOO, StandIn, pieces, pushed
 
 DOCUMENTED = {
     error: set(re.findall("``([a-z-]+)``", error.__doc__)) - {"recipients"}
@@ -222,7 +222,7 @@ def test_a_key_for_somebody_else_under_our_name(alice, bob, me):
 
 def test_failing_tells_nothing_though_the_random_key_fits(alice, bob, me, monkeypatch):
     """The random key opens what was sealed with it, as a right one does: noise, and no error."""
-    monkeypatch.setattr("cmstream.unwrap.os.urandom", lambda count: KEY[:count])
+    monkeypatch.setattr("cmstream.recipients.content_key.os.urandom", lambda count: KEY[:count])
     name = handmade.issuer_and_serial(alice.recipient)
     sealed = envelope([ktri(bob, name=name)], encrypt(pad(TEXT)))
     assert outcome(cmstream.decrypt, sealed, me) in {TEXT, "decryption-failed"}

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 
 import cmstream
 from conftest import identity, person
-from handmade import encrypt, envelope, ktri, pad
-from shapes import pieces, pushed
-from test_mime import crlf, fields
+from helpers.handmade import encrypt, envelope, ktri, pad
+from helpers.shapes import pieces, pushed
+from mail.test_mime import crlf, fields
 
 VERSION = b"MIME-Version: 1.0\r\n"
 ENTITY = b"Content-Type: text/plain\r\n\r\nHello,\r\nAlice\r\n"

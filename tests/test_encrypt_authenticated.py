@@ -14,9 +14,12 @@ from pyasn1.codec.der import decoder, encoder
 from pyasn1_modules import rfc5084
 
 import cmstream
-from cmstream import _core, aead, authenticated, cli, mime
+from cmstream.cms import aead, authenticated
+from cmstream.command import cli
+from cmstream.engine import gate
+from cmstream.mail import mime
 from conftest import person
-from opening import AuthContentInfo, auth_envelope, dearmour, open_cms, open_message
+from helpers.opening import AuthContentInfo, auth_envelope, dearmour, open_cms, open_message
 
 CIPHERS = ["aes256-gcm", "aes128-gcm", "chacha20-poly1305"]
 FORMS = ["der", "pem", "smime"]
@@ -229,7 +232,7 @@ def test_exactly_what_an_update_gives_is_enough_room(alice, form, sized, monkeyp
     at = context.update_into(data[:333], out)
     for start in range(333, len(data), 7777):
         part = data[start : start + 7777]
-        room = _core.lib.seal_update_bound(context._seal._seal, len(part))
+        room = gate.lib.seal_update_bound(context._seal._seal, len(part))
         if room:
             with pytest.raises(ValueError, match="too small"):
                 context.update_into(part, memoryview(out)[at : at + room - 1])
@@ -470,10 +473,10 @@ def test_every_kernel_seals_alike(level):
     for size in (None, len(data)):
         outs = []
         for cpu in (level, "portable"):
-            _core.restrict_cpu(cpu)
+            gate.restrict_cpu(cpu)
             seal = authenticated.AuthenticatedSeal("aes256-gcm")
             seal._cipher = aead.Encryption("aes256-gcm", bytes(32), bytes(12))
-            _core.ffi.memmove(seal._key.iv, bytes(16), 16)
+            gate.ffi.memmove(seal._key.iv, bytes(16), 16)
             seal.plan(infos=b"\x30\x00", version=0, size=size, base64=True, line_ends="as-is")
             out = bytearray(seal.bound(len(data)))
             count = seal.update_into(data, out)

@@ -11,7 +11,7 @@ import pytest
 
 import cmstream
 from cmstream import gather
-from opening import open_cms, open_message
+from helpers.opening import open_cms, open_message
 
 PLAIN = b"Subject: x\r\n\r\n"
 

@@ -10,13 +10,13 @@ import tracemalloc
 import pytest
 
 import cmstream
-import handmade
-from authorities import element
-from cmstream.show import inspection_json, inspection_text
+from cmstream.command.show import inspection_json, inspection_text
 from conftest import person
-from handmade import encrypt, envelope, ktri, pad
-from peers import OpenSSL, must
-from shapes import pieces
+from helpers import handmade
+from helpers.authorities import element
+from helpers.handmade import encrypt, envelope, ktri, pad
+from helpers.peers import OpenSSL, must
+from helpers.shapes import pieces
 
 DATA = bytes(range(256)) * 300
 FORMS = {"der": "binary", "pem": "pem", "smime": "mail"}

@@ -11,11 +11,13 @@ import threading
 import pytest
 
 import cmstream
-from cmstream import _batch, _core, many
-from cmstream.answers import Pool
-from cmstream.recognise import encrypted_inside
+from cmstream import many
+from cmstream.engine import batch, gate
+from cmstream.engine.buffer_pool import Pool
+from cmstream.mail import mime
+from cmstream.mail.recognise import encrypted_inside
 from conftest import person
-from opening import open_cms, open_message
+from helpers.opening import open_cms, open_message
 
 AES128 = cmstream.DEFAULT.clone(cipher="aes128-cbc")
 
@@ -39,8 +41,8 @@ def mail(source, size):
 
 def inner(message):
     """What must come out of a sealed message."""
-    end = cmstream.mime.header_end(message, 0, final=True)[0]
-    framing = cmstream.mime.frame(message[:end])
+    end = mime.header_end(message, 0, final=True)[0]
+    framing = mime.frame(message[:end])
     body = message[end:]
     return framing.inside + body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
@@ -102,18 +104,18 @@ def fixed(data, to):
     """Sealed with keys that depend on the message's length alone, as DER; without the encrypted
     key, which has random padding."""
     addressees = to.addressees(cmstream.DEFAULT)
-    form = _batch.Form(b"", b"", base64=False, message=False)
-    group = _batch.Batch(form, data, [addressees] * len(data))
+    form = batch.Form(b"", b"", base64=False, message=False)
+    group = batch.Batch(form, data, [addressees] * len(data))
     totals = group.survey(count_all=False)
     rooms = [bytearray(total) for total in totals]
     for index in range(len(data)):
         key = group._jobs[index].key
         secret = random.Random(len(data[index])).randbytes(48)
-        _core.ffi.memmove(key.key, secret[:32], 32)
-        _core.ffi.memmove(key.iv, secret[32:], 16)
+        gate.ffi.memmove(key.key, secret[:32], 32)
+        gate.ffi.memmove(key.iv, secret[32:], 16)
         if not addressees.wraps:
             group.bring(index, to.wrap(secret[:32], cmstream.DEFAULT))
-    assert group.run([_core.address(room) for room in rooms]) == 0
+    assert group.run([gate.address(room) for room in rooms]) == 0
     starts = [-(len(one) // 16 + 1) * 16 for one in data]
     return [bytes(room[start:]) for room, start in zip(rooms, starts, strict=True)]
 

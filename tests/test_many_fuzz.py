@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import cmstream
 from conftest import person
-from opening import open_cms, open_message
+from helpers.opening import open_cms, open_message
 
 PEOPLE = [person(bits, number=7, emails=("x@x.org",)) for bits in (1024, 2048)]
 EVERYBODY = [one.recipient for one in PEOPLE]

@@ -7,8 +7,8 @@ import random
 import pytest
 
 import cmstream
-from cmstream import mime
-from opening import open_message
+from cmstream.mail import mime
+from helpers.opening import open_message
 
 HEAD = b"Received: a\r\n\tb\r\nFrom: b@example.net\r\nTo: a@example.org\r\nSubject: x\r\n"
 INNER = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"

@@ -19,72 +19,24 @@ PACKAGE = ROOT / "src" / "cmstream"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 FILES = [p for folder in ("src", "native", "tests", "bench") for p in (ROOT / folder).rglob("*.*")]
 
-# Ground floor first: a module imports from floors below its own.
-FLOORS = [
-    {"errors", "key_wrap", "policy", "tlv", "output", "progress"},
-    {"_core", "aead", "keys", "mime", "old_wrap", "pfx_outline", "x509"},
-    {
-        "_batch",
-        "_opening",
-        "answers",
-        "archive_keys",
-        "authenticated",
-        "fields",
-        "ml_kem_keys",
-        "recognise",
-    },
-    {"private_keys"},
-    {"header_protection", "pfx", "push", "pwri_kek", "sealed", "spool"},
-    {"containers", "unframe"},
-    {"certificates"},
-    {"command", "enveloped", "wrapping"},
-    {"choice", "identity", "opener"},
-    {"agreement", "archive", "contents", "kem", "transport"},
-    {"cms", "unwrap"},
-    {"passes", "sealing"},
-    {"decrypt", "encrypt"},
+# Lowest layer first. A module imports from its own folder and from lower layers.
+LAYERS = [
+    {"errors", "policy", "scratch", "asn1"},
+    {"engine"},
+    {"certificates", "mail"},
+    {"cms"},
+    {"recipients"},
+    {"sealing", "spool", "decryption_pass"},
+    {"encrypt", "decrypt"},
     {"many", "streams"},
     {"gather", "inspection"},
-    {"__init__", "show"},
-    # The store of accounts.
-    {"accounts.tables", "accounts.errors", "accounts.clients", "accounts.scratch"},
-    {"accounts.addresses", "accounts.database", "accounts.account"},
-    {"accounts.rows", "accounts.values", "accounts.migrations.env"},
-    {"accounts.audit"},
-    {"accounts.figures", "accounts.imports", "accounts.lookup"},
-    {"accounts.change"},
-    {"accounts.store"},
-    {"accounts.__init__"},
-    # Its people.
-    {"accounts.credentials", "accounts.limits", "accounts.passwords"},
-    {"accounts.sessions", "accounts.tokens"},
-    {"accounts.links"},
+    {"__init__"},
+    {"accounts"},
     {"accounts.people"},
-    # Its API and its pages.
-    {"accounts.web.problems", "accounts.web.resources"},
-    {"accounts.web.sample", "accounts.web.settings", "accounts.web.schemas", "accounts.web.views"},
-    {"accounts.web.auth", "accounts.web.inputs"},
-    {
-        "accounts.web.api_people",
-        "accounts.web.forms",
-        "accounts.web.metrics",
-        "accounts.web.operations",
-    },
-    {"accounts.web.api", "accounts.web.openapi", "accounts.web.pages.words"},
-    {"accounts.web.docs"},
-    {"accounts.web.pages.visit"},
-    {"accounts.web.pages.certificates", "accounts.web.pages.entry", "accounts.web.pages.upload"},
-    {"accounts.web.pages.accounts", "accounts.web.pages.bulk"},
-    {"accounts.web.pages.administration"},
-    {"accounts.web.pages.__init__"},
-    {"accounts.web.app"},
-    # Its commands.
-    {"accounts.commands.__init__", "accounts.commands.accounts_shown"},
-    {"accounts.commands.managing", "accounts.commands.seal"},
-    {"accounts.commands.importing", "accounts.commands.serve", "accounts.commands.token"},
-    {"accounts.commands.account"},
-    {"cli_open"},
-    {"cli"},
+    {"accounts.http"},
+    {"accounts.api", "accounts.pages"},
+    {"accounts.web"},
+    {"command"},
     {"__main__"},
 ]
 
@@ -94,9 +46,15 @@ def name(path):
 
 
 MODULES = {name(path): path for path in SOURCES}
-# Packages that say nothing but what they are, and migrations, which never change again.
-EMPTY = {"accounts.web.__init__", "accounts.migrations.__init__"}
-FROZEN = {one for one in MODULES if one.startswith("accounts.migrations.versions.")}
+
+
+def layer(module):
+    """The layer of a module: that of its folder, or its own if it stands at the top."""
+    folder = module.rpartition(".")[0] or module
+    while folder and (found := [i for i, names in enumerate(LAYERS) if folder in names]) == []:
+        folder = folder.rpartition(".")[0]
+    assert folder, f"{module}: which layer is it in?"
+    return found[0]
 
 
 def imports(path):
@@ -118,29 +76,55 @@ def _imported(base, last):
     return next(".".join(one) for one in places if ".".join(one) in {*MODULES, "_native"})
 
 
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - EMPTY - FROZEN))
-def test_a_module_imports_lower_floors_alone(module):
-    floor = next((i for i, names in enumerate(FLOORS) if module in names), None)
-    assert floor is not None, "which floor is it on?"
-    below = set().union(*FLOORS[:floor]) | EMPTY
-    found = set(imports(MODULES[module])) - {"_native"}
-    assert found - ({"__init__"} if module == "_core" else set()) <= below
+IMPORTS = {module: set(imports(path)) - {module, "_native"} for module, path in MODULES.items()}
 
 
-def test_the_engine_doesnt_import_the_store():
-    engine = [one for one in MODULES if "." not in one and not one.startswith("cli")]
-    imported = {found for one in engine for found in imports(MODULES[one])}
-    assert not [found for found in imported if found.startswith("accounts")]
+def test_no_module_imports_a_higher_layer():
+    upward = [
+        f"{module} imports {other}"
+        for module, found in IMPORTS.items()
+        for other in found
+        if layer(other) > layer(module)
+    ]
+    assert not upward
 
 
-def test_every_floor_has_its_modules():
-    listed = set().union(*FLOORS) | EMPTY | FROZEN
-    assert listed == MODULES.keys()
+def test_layers_are_separate():
+    """What stands in one layer side by side doesn't import each other."""
+    sideways = [
+        f"{module} imports {other}"
+        for module, found in IMPORTS.items()
+        for other in found
+        if layer(other) == layer(module) and room(other) != room(module)
+    ]
+    assert not sideways
+
+
+def room(module):
+    """The folder named in the layers in which a module stands, or the module itself."""
+    names = LAYERS[layer(module)]
+    return next(one for one in names if module == one or module.startswith(f"{one}."))
+
+
+def test_imports_run_in_no_circle():
+    left = dict(IMPORTS)
+    while free := [module for module, found in left.items() if not found & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left
+
+
+def test_every_layer_exists():
+    assert all(
+        (PACKAGE / one.replace(".", "/")).is_dir() or one in MODULES
+        for names in LAYERS
+        for one in names
+    )
 
 
 def test_one_module_imports_the_engine():
     importers = [name(p) for p in SOURCES if "_native import" in p.read_text("utf-8")]
-    assert importers == ["_core"]
+    assert importers == ["engine.gate"]
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.suffix in {".py", ".c", ".h", ".java"}],
@@ -177,6 +161,6 @@ def test_what_is_public_is_documented(module, public):
 
 
 def test_the_engine_needs_nothing_of_the_store():
-    code = "import sys, cmstream.cli; print(*sys.modules)"
+    code = "import sys, cmstream.command.cli; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"sqlalchemy", "alembic", "starlette", "argon2", "cmstream.accounts"} & {*loaded}

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import cmstream
-from opening import dearmour, open_cms, open_message
+from helpers.opening import dearmour, open_cms, open_message
 
 DATA = bytes(range(256)) * 3000
 MESSAGE = b"Subject: x\r\n\r\n" + b"some text\n" * 50_000

@@ -16,9 +16,8 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
-from ._core import kernels
-from .archive_keys import Kek, Password
-from .certificates import (
+from .certificates.archive_keys import Kek, Password
+from .certificates.recipient import (
     CertificateFile,
     Problem,
     Recipient,
@@ -26,9 +25,20 @@ from .certificates import (
     load_recipients,
     read_certificates,
 )
-from .cms import Recipients
-from .decrypt import Decryptor, decrypt, decrypt_many, decrypt_message, decryptor
-from .encrypt import Encryptor, encrypt, encrypt_message, encryptor
+from .decrypt import (
+    Decryptor,
+    decrypt,
+    decrypt_many,
+    decrypt_message,
+    decryptor,
+)
+from .encrypt import (
+    Encryptor,
+    encrypt,
+    encrypt_message,
+    encryptor,
+)
+from .engine.gate import kernels
 from .errors import (
     AlreadyFinalized,
     CertificateError,
@@ -43,11 +53,12 @@ from .errors import (
     RecipientWarning,
     SizeMismatchError,
 )
-from .identity import Identity
 from .inspection import Addressee, Inspection, inspect
+from .mail.recognise import is_encrypted
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
-from .recognise import is_encrypted
+from .recipients.identity import Identity
+from .recipients.recipients import Recipients
 from .streams import (
     DecryptReader,
     DecryptWriter,

@@ -7,15 +7,20 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from .archive_keys import ArchiveKey
-from .contents import Again, put
-from .identity import Identity
-from .passes import Pass, no_second_pass, open_whole, passes
+from .certificates.archive_keys import ArchiveKey
+from .cms.content_ciphers import Again, put
+from .decryption_pass import (
+    Pass,
+    no_second_pass,
+    open_whole,
+    passes,
+)
+from .recipients.identity import Identity
 from .spool import SPOOL_LIMIT, Spool
 
 if TYPE_CHECKING:
-    from ._core import Buffer
-    from .contents import Unlocked
+    from .cms.content_ciphers import Unlocked
+    from .engine.gate import Buffer
 
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
 

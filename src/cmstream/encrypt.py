@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from . import _core, mime
-from .archive_keys import ArchiveKey
-from .certificates import Recipient
-from .cms import Recipients, as_recipients
+from .certificates.archive_keys import ArchiveKey
+from .certificates.recipient import Recipient
+from .engine import gate
+from .engine.stream_context import Push
+from .mail import mime
 from .policy import DEFAULT, Policy
-from .push import Push
-from .sealing import Form, check_form, content_seal, job, message_seal, passes, seal_one
+from .recipients.recipients import Recipients, as_recipients
+from .sealing import (
+    Form,
+    check_form,
+    content_seal,
+    job,
+    message_seal,
+    passes,
+    seal_one,
+)
 
 if TYPE_CHECKING:
-    from ._core import Buffer
+    from .engine.gate import Buffer
 
 To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
 
@@ -32,7 +41,7 @@ class Encryptor(Push):
 
 
 class _ContentEncryptor(Encryptor):
-    def __init__(self, seal: _core.Seal) -> None:
+    def __init__(self, seal: gate.Seal) -> None:
         super().__init__()
         self._seal = seal
 
@@ -65,7 +74,7 @@ class _MessageEncryptor(Encryptor):
         self._held = bytearray()
         self._scanned = 0
         self._body: int | None = None
-        self._seal: _core.Seal | None = None
+        self._seal: gate.Seal | None = None
         self._passes = False
         self._taken = 0
 
@@ -99,14 +108,14 @@ class _MessageEncryptor(Encryptor):
         if self._seal is not None:
             count += self._seal.finish_into(buffer, count)
         elif self._size is not None and self._taken < self._size:
-            raise _core.size_mismatch("less")
+            raise gate.size_mismatch("less")
         self._failed = True
         return count
 
     def _count(self, more: int) -> None:
         self._taken += more
         if self._size is not None and self._taken > self._size:
-            raise _core.size_mismatch("more")
+            raise gate.size_mismatch("more")
 
     def _look(self, *, final: bool) -> None:
         """Decides as soon as the header block and enough of the body are there."""

@@ -18,8 +18,8 @@ from .sealing import Form, check_form
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ._core import Buffer
     from .encrypt import To
+    from .engine.gate import Buffer
 
 BATCH_COUNT = 256
 BATCH_OCTETS = 16 << 20

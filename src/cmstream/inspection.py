@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from .enveloped import Envelope, Name, RecipientInfo, cipher_name, type_name
-from .opener import Opener
+from .cms.envelope_reader import Opener
+from .cms.enveloped import (
+    Envelope,
+    Name,
+    RecipientInfo,
+    cipher_name,
+    type_name,
+)
 from .streams import CHUNK, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._core import Buffer
-    from ._opening import Opening
-    from .certificates import Recipient
+    from .certificates.recipient import Recipient
+    from .engine.decoder import Opening
+    from .engine.gate import Buffer
 
 
 class Addressee(NamedTuple):

@@ -5,17 +5,24 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
-from . import _batch, _core
-from .answers import Pool, Slab, slab_size
-from .cms import Recipients, as_recipients
+from .engine import batch, gate
+from .engine.buffer_pool import Pool, Slab, slab_size
 from .policy import DEFAULT, Policy
-from .sealing import Form, Group, Job, check_form, failure, job
+from .recipients.recipients import Recipients, as_recipients
+from .sealing import (
+    Form,
+    Group,
+    Job,
+    check_form,
+    failure,
+    job,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ._core import Buffer
     from .encrypt import To
+    from .engine.gate import Buffer
 
     Order = tuple[Buffer, To] | tuple[Buffer, To, Policy]
 
@@ -237,7 +244,7 @@ class _Slabs:
 class _Given:
     def __init__(self, buffer: Buffer) -> None:
         self._view = memoryview(buffer).cast("B")
-        self._start = _core.address(self._view)
+        self._start = gate.address(self._view)
         self._used = 0
 
     def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
@@ -305,7 +312,7 @@ def _seal_into(
     again = []
     for slot, index in enumerate(indices):
         code = group.written(slot)
-        if code == _batch.BARE_LF and not count_all:
+        if code == batch.BARE_LF and not count_all:
             answers[index] = jobs[slot]
             again.append(index)
         elif code < 0:

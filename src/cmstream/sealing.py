@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from . import _batch, _core, mime
-from .answers import filled
-from .authenticated import AuthenticatedSeal
+from .cms.authenticated import AuthenticatedSeal
+from .engine import batch, gate
+from .engine.buffer_pool import filled
 from .errors import CmstreamError, MessageError, octets_of
-from .header_protection import protect
+from .mail import mime
+from .mail.header_protection import protect
+from .mail.recognise import encrypted_inside
 from .policy import AUTHENTICATED
-from .recognise import encrypted_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._core import Buffer, LineEnds
-    from .cms import Recipients
+    from .engine.gate import Buffer, LineEnds
     from .policy import Policy
+    from .recipients.recipients import Recipients
 
 Form = Literal["der", "pem", "smime", "message"]
 
@@ -35,7 +36,7 @@ _LAYOUTS = {
     "message": _Layout(True, mime.ENTITY_HEADER),
 }
 _FORMS = {
-    name: _batch.Form(layout.before, layout.after, base64=layout.base64, message=name == "message")
+    name: batch.Form(layout.before, layout.after, base64=layout.base64, message=name == "message")
     for name, layout in _LAYOUTS.items()
 }
 
@@ -62,7 +63,7 @@ def passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool
 # A stream
 
 
-def content_seal(to: Recipients, policy: Policy, form: Form, size: int | None) -> _core.Seal:
+def content_seal(to: Recipients, policy: Policy, form: Form, size: int | None) -> gate.Seal:
     """The stream for content."""
     check_form(form)
     layout = _LAYOUTS[form]
@@ -73,7 +74,7 @@ def content_seal(to: Recipients, policy: Policy, form: Form, size: int | None) -
 
 def message_seal(
     head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
-) -> tuple[_core.Seal, bytes]:
+) -> tuple[gate.Seal, bytes]:
     """The stream for a message with this header block, and what goes into it first.
 
     ``line_feeds``: how many bare ones the body has; None: not counted."""
@@ -104,10 +105,10 @@ def _seal(
     layout: _Layout,
     size: int | None,
     line_ends: LineEnds = "as-is",
-) -> _core.Seal:
+) -> gate.Seal:
     """A stream with a fresh key, which is wrapped for every recipient."""
     addressees = to.addressees(policy)
-    kind = AuthenticatedSeal if addressees.cipher in AUTHENTICATED else _core.Seal
+    kind = AuthenticatedSeal if addressees.cipher in AUTHENTICATED else gate.Seal
     seal = kind(addressees.cipher)
     infos = seal.wrap(addressees) if addressees.wraps else to.wrap(seal.key(), policy)
     seal.plan(
@@ -131,7 +132,7 @@ class Job(NamedTuple):
     data: bytes | memoryview
     to: Recipients
     policy: Policy
-    addressees: _core.Addressees
+    addressees: gate.Addressees
 
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
@@ -152,8 +153,8 @@ class Group:
         self._jobs, self._form, self._count_all = jobs, form, count_all
         data, _, _, to = zip(*jobs, strict=True)
         self._wraps = all(who.wraps for who in set(to))
-        self._batch = batch = _batch.Batch(_FORMS[form], data, to)
-        self.run, self.run_into, self.written = batch.run, batch.run_into, batch.written
+        self._batch = own = batch.Batch(_FORMS[form], data, to)
+        self.run, self.run_into, self.written = own.run, own.run_into, own.written
 
     def survey(self) -> Sequence[int | bytes | Exception]:
         """For each job how many octets it will come to, or its answer without any sealing: the
@@ -171,7 +172,7 @@ class Group:
                 bytes(job.data[:body]), memoryview(job.data)[body:], job.policy, complete=True
             ):
                 return bytes(job.data)
-            if total == _batch.ALONE:
+            if total == batch.ALONE:
                 return _alone(job, self._form, self._batch.body(index))
             if total >= 0 and not job.addressees.wraps:
                 self._batch.bring(index, job.to.wrap(self._batch.key(index), job.policy))
@@ -182,12 +183,12 @@ class Group:
 
 def failure(code: int) -> Exception:
     """The exception for a code that stands in the place of a length."""
-    if code == _batch.NO_HEADER_END:
+    if code == batch.NO_HEADER_END:
         return mime.header_too_large()
-    if code == _batch.CHANGED:
+    if code == batch.CHANGED:
         return ValueError("the message's octets changed while it was sealed: they must stay")
-    if code == _batch.NO_RANDOM:
-        return OSError(_core.NO_RANDOM_TEXT)
+    if code == batch.NO_RANDOM:
+        return OSError(gate.NO_RANDOM_TEXT)
     return ValueError("the sealed message would be longer than 2**63 octets")
 
 
@@ -196,7 +197,7 @@ def _alone(job: Job, form: Form, body: int) -> bytes:
     rest = memoryview(job.data)
     if form == "message":
         head, rest = bytes(rest[:body]), rest[body:]
-        line_feeds, _ = _core.count_bare_line_feeds(rest)
+        line_feeds, _ = gate.count_bare_line_feeds(rest)
         seal, inside = message_seal(head, len(rest), line_feeds, job.to, job.policy)
     else:
         seal, inside = content_seal(job.to, job.policy, form, len(rest)), b""

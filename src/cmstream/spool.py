@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from ._opening import envelope_error
+from .engine.decoder import envelope_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._core import Buffer
+    from .engine.gate import Buffer
 
 SPOOL_LIMIT = 1 << 30
 """The most octets of a sealed message that wait, unless the caller says otherwise."""

@@ -6,11 +6,12 @@ import io
 import itertools
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
-from . import _core, mime
 from .decrypt import Who, as_identities, decryptor
+from .decryption_pass import passes, pieces
 from .encrypt import Encryptor, To, encryptor
+from .engine import gate
 from .errors import AlreadyFinalized
-from .passes import passes, pieces
+from .mail import mime
 from .policy import DEFAULT, Policy
 from .spool import SPOOL_LIMIT
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
-    from ._core import Buffer
-    from .push import Push
+    from .engine.gate import Buffer
+    from .engine.stream_context import Push
     from .sealing import Form
 
     Source = BinaryIO | Iterable[Buffer]
@@ -340,6 +341,6 @@ def _count(source: BinaryIO) -> tuple[int, int]:
             if end is None:
                 continue
             body, head = bytes(head[end:]), None
-        found, last = _core.count_bare_line_feeds(body, last)
+        found, last = gate.count_bare_line_feeds(body, last)
         line_feeds += found
     return size, line_feeds

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from cmstream.accounts import create_store, open_store, passwords
-
-from .persons import Clock, people_of
-from .support import PostgreSQL, program
+from cmstream.accounts import create_store, open_store
+from cmstream.accounts.people import passwords
+from helpers.accounts.persons import Clock, people_of
+from helpers.accounts.support import PostgreSQL, program
 
 
 @pytest.fixture(scope="session")

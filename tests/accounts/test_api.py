@@ -17,11 +17,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_pem_x509_certificate
 
-from authorities import rsa_identity
 from cmstream.accounts import open_store
-
-from .served import ACCOUNTS, ALICE, BOB, certificates, copy, peopled, populate, serving
-from .support import pem
+from helpers.accounts.served import (
+    ACCOUNTS,
+    ALICE,
+    BOB,
+    certificates,
+    copy,
+    peopled,
+    populate,
+    serving,
+)
+from helpers.accounts.support import pem
+from helpers.authorities import rsa_identity
 
 
 @pytest.fixture(scope="module")

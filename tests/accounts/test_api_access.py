@@ -6,10 +6,18 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from cmstream.accounts.people import OWNER_SCOPES, People
-
-from .served import ACCOUNTS, ALICE, BOB, PASSWORDS, certificates, copy, peopled, serving
-from .support import ADMINISTRATOR, pem
+from cmstream.accounts.people.people import OWNER_SCOPES, People
+from helpers.accounts.served import (
+    ACCOUNTS,
+    ALICE,
+    BOB,
+    PASSWORDS,
+    certificates,
+    copy,
+    peopled,
+    serving,
+)
+from helpers.accounts.support import ADMINISTRATOR, pem
 
 SESSION = "/api/v1/session"
 ENTRY = "/audit/1/acknowledgement"

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cmstream.accounts.web import inputs
-
-from .served import ACCOUNTS, ALICE, certificates, copy, peopled, serving
-from .support import pem
+from cmstream.accounts.http import inputs
+from helpers.accounts.served import ACCOUNTS, ALICE, certificates, copy, peopled, serving
+from helpers.accounts.support import pem
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 STRANGE = sorted(CORPUS.glob("certificates/*")) + sorted(CORPUS.glob("pfx/*"))[::4]

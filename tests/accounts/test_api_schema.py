@@ -12,14 +12,18 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from cmstream.accounts.people import SCOPES
-from cmstream.accounts.web import api, docs, metrics, openapi
-from cmstream.accounts.web.openapi import DOCUMENT
-from cmstream.accounts.web.resources import Resource
-
-from . import served
-from .served import certificates, peopled, serving
-from .support import pem
+from cmstream.accounts.api import (
+    api,
+    docs,
+    metrics,
+    openapi,
+)
+from cmstream.accounts.api.openapi import DOCUMENT
+from cmstream.accounts.http.resources import Resource
+from cmstream.accounts.people.people import SCOPES
+from helpers.accounts import served
+from helpers.accounts.served import certificates, peopled, serving
+from helpers.accounts.support import pem
 
 SCHEMAS = DOCUMENT["components"]["schemas"]
 UNDESCRIBED = {"/openapi.json", "/docs", "/docs.css"}  # what describes

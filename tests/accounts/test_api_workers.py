@@ -11,7 +11,7 @@ import sys
 import httpx
 import pytest
 
-from .served import copy, peopled
+from helpers.accounts.served import copy, peopled
 
 WORKERS = 2
 

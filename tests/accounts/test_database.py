@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, make_url, text, update
 
-from cmstream.accounts import StoreUnavailable, create_store, database, open_store, tables
+from cmstream.accounts import (
+    StoreUnavailable,
+    create_store,
+    database,
+    open_store,
+    tables,
+)
 from cmstream.accounts.database import open_database
-
-from .support import ADMINISTRATOR
+from helpers.accounts.support import ADMINISTRATOR
 
 ALICE = "alice@example.org"
 

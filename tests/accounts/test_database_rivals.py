@@ -16,9 +16,14 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
-from cmstream.accounts import StoreUnavailable, create_store, database, open_store, tables
-
-from .support import ADMINISTRATOR, OWNER, pem
+from cmstream.accounts import (
+    StoreUnavailable,
+    create_store,
+    database,
+    open_store,
+    tables,
+)
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 
 ALICE = "alice@example.org"
 

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 import cmstream
-from authorities import NOW, YEARS, authority, identity, rsa_identity, rsa_key
 from cmstream.accounts import (
     AccountsError,
     Conflict,
@@ -21,13 +20,13 @@ from cmstream.accounts import (
     NotFound,
     imports,
     open_store,
-    rows,
+    queries,
 )
 from cmstream.accounts.change import Change
 from cmstream.accounts.imports import MAX_OCTETS
 from cmstream.errors import CertificateError
-
-from .support import ADMINISTRATOR, OWNER, pem
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
+from helpers.authorities import NOW, YEARS, authority, identity, rsa_identity, rsa_key
 
 ALICE = "alice@example.org"
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
@@ -247,7 +246,7 @@ def test_a_swap_that_breaks_off_leaves_everything_as_it_was(either, monkeypatch)
     seen = []
 
     def break_off(change, account, taken):
-        seen.extend(rows.certificates(change.connection, account))
+        seen.extend(queries.certificates(change.connection, account))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Change, "retire_all_but", break_off)

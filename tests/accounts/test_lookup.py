@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmstream
-from authorities import NOW, YEARS, identity, key_usage, rsa_identity
 from cmstream.accounts import StoreUnavailable, UnusableAccount, lookup
 from cmstream.accounts.account import Account, StoredCertificate
 from cmstream.accounts.errors import Invalid
 from cmstream.accounts.lookup import Desk, Record
-from opening import open_message
-
-from .support import ADMINISTRATOR, pem
+from helpers.accounts.support import ADMINISTRATOR, pem
+from helpers.authorities import NOW, YEARS, identity, key_usage, rsa_identity
+from helpers.opening import open_message
 
 ALICE = "alice@example.org"
 MAIL = b"Subject: x\r\n\r\nHello\r\n"

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from authorities import NOW
 from cmstream.accounts import StoreUnavailable, lookup, open_store
 from cmstream.accounts.lookup import Lookups
+from helpers.accounts.support import ADMINISTRATOR, pem
+from helpers.authorities import NOW
 
-from .support import ADMINISTRATOR, pem
 from .test_lookup import ALICE, SECOND, add
 
 

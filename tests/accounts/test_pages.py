@@ -9,14 +9,18 @@ import time
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from authorities import certificate, other_key
 from cmstream.accounts import StoreUnavailable, open_store
-from cmstream.accounts.people import People
-from cmstream.accounts.web import forms
-from cmstream.accounts.web.pages import bulk, entry, upload, words
-
-from .served import ALICE, BOB, PASSWORDS, copy, peopled, serving
-from .support import ADMINISTRATOR, OWNER, pem, session
+from cmstream.accounts.http import forms
+from cmstream.accounts.pages import (
+    bulk,
+    entry,
+    upload,
+    words,
+)
+from cmstream.accounts.people.people import People
+from helpers.accounts.served import ALICE, BOB, PASSWORDS, copy, peopled, serving
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem, session
+from helpers.authorities import certificate, other_key
 
 PASSWORD = PASSWORDS[ALICE]
 
@@ -400,6 +404,6 @@ def test_a_certificate_of_several_addresses_is_given_to_none_of_them():
 
 
 def bulk_upload(name, data):
-    from cmstream.accounts.web.forms import Upload
+    from cmstream.accounts.http.forms import Upload
 
     return Upload("files", name, data)

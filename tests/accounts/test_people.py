@@ -13,13 +13,12 @@ from cmstream.accounts import (
     Invalid,
     NotFound,
     open_store,
-    sessions,
     tables,
 )
-from cmstream.accounts.people import People
-
-from .persons import ALICE, BOB, OTHER, PASSWORD, refused
-from .support import ADMINISTRATOR, OWNER
+from cmstream.accounts.people import sessions
+from cmstream.accounts.people.people import People
+from helpers.accounts.persons import ALICE, BOB, OTHER, PASSWORD, refused
+from helpers.accounts.support import ADMINISTRATOR, OWNER
 
 pytestmark = pytest.mark.usefixtures("quick_hashes")
 

@@ -11,14 +11,13 @@ from cmstream.accounts import (
     AccessDenied,
     Invalid,
     NotFound,
-    limits,
     open_store,
     tables,
 )
-from cmstream.accounts.people import People
-
-from .persons import ALICE, BOB, OTHER, PASSWORD, refused
-from .support import ADMINISTRATOR
+from cmstream.accounts.people import limits
+from cmstream.accounts.people.people import People
+from helpers.accounts.persons import ALICE, BOB, OTHER, PASSWORD, refused
+from helpers.accounts.support import ADMINISTRATOR
 
 pytestmark = pytest.mark.usefixtures("quick_hashes")
 

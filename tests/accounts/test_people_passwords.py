@@ -9,14 +9,10 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from sqlalchemy import select, update
 
-from cmstream.accounts import (
-    Invalid,
-    passwords,
-    tables,
-)
-
-from .persons import ALICE, BOB, OTHER, PASSWORD, refused
-from .support import ADMINISTRATOR
+from cmstream.accounts import Invalid, tables
+from cmstream.accounts.people import passwords
+from helpers.accounts.persons import ALICE, BOB, OTHER, PASSWORD, refused
+from helpers.accounts.support import ADMINISTRATOR
 
 pytestmark = pytest.mark.usefixtures("quick_hashes")
 

@@ -6,10 +6,14 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from cmstream.accounts import AccessDenied, Invalid, NotFound, open_store
-from cmstream.accounts.people import OWNER_SCOPES, SCOPES, People
-
-from .support import ADMINISTRATOR, OWNER
+from cmstream.accounts import (
+    AccessDenied,
+    Invalid,
+    NotFound,
+    open_store,
+)
+from cmstream.accounts.people.people import OWNER_SCOPES, SCOPES, People
+from helpers.accounts.support import ADMINISTRATOR, OWNER
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 NOW = datetime.now(timezone.utc)

@@ -7,10 +7,16 @@ import datetime as dt
 import pytest
 
 import cmstream
-from authorities import NOW
-from cmstream.accounts import AccessDenied, Conflict, Invalid, NotFound, open_store, tables
-
-from .support import ADMINISTRATOR, OWNER, pem
+from cmstream.accounts import (
+    AccessDenied,
+    Conflict,
+    Invalid,
+    NotFound,
+    open_store,
+    tables,
+)
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
+from helpers.authorities import NOW
 
 ALICE = "alice@example.org"
 

@@ -9,11 +9,10 @@ from email import message_from_bytes, policy
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from authorities import identity
 from cmstream.accounts import Actor, Conflict, create_store
-from cmstream.accounts.people import People
-
-from .support import ADMINISTRATOR, OWNER, pem
+from cmstream.accounts.people.people import People
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
+from helpers.authorities import identity
 
 ALICE = "alice@example.org"
 

@@ -2,12 +2,10 @@
  * has its exact size, between two pages that must not be touched. Needs no Python, so that it runs
  * under an emulator and under the sanitizers:
  *
- *   cc -g -Inative tests/native/base64_canon.c native/base64.c native/unbase64.c \
- *      native/x86/base64.c native/x86/unbase64.c native/arm/base64.c native/canon.c native/cpu.c \
- *      -o base64_canon && ./base64_canon
+ *   cc -g -Inative tests/native/base64_canon.c $(find native -name "*.c") -o base64_canon && ./base64_canon
  */
-#include "base64.h"
-#include "canon.h"
+#include "base64/base64.h"
+#include "mail/canon.h"
 #include "cpu.h"
 #include "guarded.h"
 

@@ -2,10 +2,9 @@
  * against the portable row with one lane, decryption against encryption, and what is left on the
  * stack. Needs no Python, so that it runs under an emulator and under the sanitizers:
  *
- *   cc -O3 -Inative tests/native/known_answers.c native/aes.c native/aes_portable.c \
- *      native/x86/aes*.c native/arm/aes.c native/cpu.c -o known_answers && ./known_answers
+ *   cc -O3 -Inative tests/native/known_answers.c $(find native -name "*.c") -o known_answers && ./known_answers
  */
-#include "aes.h"
+#include "aes/aes.h"
 #include "cpu.h"
 #include "tools.h"
 

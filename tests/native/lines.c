@@ -1,9 +1,9 @@
 /* Every row of lines.h against the same work done one after the other: ciphertext, lines, the look
  * for bare line feeds, and what is left on the stack. Each buffer is as long as it must be, so that
  * the sanitizers see an octet too many. Arguments as known_answers.c; prints what was tested. */
-#include "lines.h"
+#include "mail/lines.h"
 
-#include "canon.h"
+#include "mail/canon.h"
 #include "cpu.h"
 #include "tools.h"
 

@@ -3,7 +3,7 @@
 #ifndef CMSTREAM_PLAIN_OPEN_H
 #define CMSTREAM_PLAIN_OPEN_H
 
-#include "open.h"
+#include "cms/open.h"
 
 #include <stdio.h>
 #include <stdlib.h>

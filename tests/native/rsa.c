@@ -1,12 +1,12 @@
 /* Every row of the RSA table against OpenSSL's arithmetic, and rsa_wrap against its private keys.
  *
- *   cc -O3 -Inative tests/native/rsa.c native/rsa.c native/x86/rsa_ifma.c native/sha256.c \
- *      native/random.c native/cpu.c -lcrypto -o rsa && ./rsa [cases [seed]]
+ *   cc -O3 -Inative tests/native/rsa.c $(find native -name "*.c") -lcrypto -o rsa
+ *   ./rsa [cases [seed]]
  *
  * `cases`: how many numbers each row raises to a power, 80000 if not given, which takes less than
  * ten seconds and has moduli of every length; a 64th as many secrets are wrapped. The same seed
  * gives the same numbers (but other private keys). Prints a line for each row. */
-#include "rsa.h"
+#include "rsa/rsa.h"
 #include "tools.h"
 
 #include <openssl/bn.h>

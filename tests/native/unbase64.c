@@ -1,10 +1,9 @@
 /* Decoding of base64 by every row against the plainest decoder; each part of the text and each room
  * has its exact size beside a page that must not be touched. Needs no Python:
  *
- *   cc -g -Inative tests/native/unbase64.c native/base64.c native/unbase64.c native/x86/base64.c \
- *      native/x86/unbase64.c native/arm/base64.c native/cpu.c -o unbase64 && ./unbase64
+ *   cc -g -Inative tests/native/unbase64.c $(find native -name "*.c") -o unbase64 && ./unbase64
  */
-#include "base64.h"
+#include "base64/base64.h"
 #include "cpu.h"
 #include "guarded.h"
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from ..certificates import Recipient
+from ..certificates.recipient import Recipient
 from ..policy import Cipher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from ..certificates import Problem, SetAside
+    from ..certificates.recipient import Problem, SetAside
     from .clients import Finding
 
 Role = Literal["owner", "administrator"]

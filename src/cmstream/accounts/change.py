@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
-from . import audit, imports, rows, tables, values
+from . import (
+    audit,
+    imports,
+    queries,
+    tables,
+    values,
+)
 from .addresses import canonical
 from .clients import judge
 from .errors import Conflict
@@ -17,7 +23,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from .account import Account, Actor, AuditEntry, Examined, StoredCertificate
+    from .account import (
+        Account,
+        Actor,
+        AuditEntry,
+        Examined,
+        StoredCertificate,
+    )
 
 _accounts, _certificates = tables.accounts.c, tables.certificates.c
 
@@ -48,7 +60,7 @@ class Change(NamedTuple):
 
     def account(self, address: str) -> Account:
         """The account of an address as it is now."""
-        return rows.account(self.connection, canonical(address))
+        return queries.account(self.connection, canonical(address))
 
     def add(self, address: str, columns: Mapping[str, Any]) -> Account:
         """A new account without aliases and domains."""
@@ -83,7 +95,7 @@ class Change(NamedTuple):
         cipher, clients = (new.get(one, getattr(account, one)) for one in ("cipher", "clients"))
         if cipher is None:
             return
-        held = imports.readable(rows.certificates(self.connection, account))
+        held = imports.readable(queries.certificates(self.connection, account))
         findings = judge(clients, cipher=cipher, keys={one.key for one in held})
         if refusals := [str(finding) for finding in findings if finding.level == "refuse"]:
             raise Conflict("unreadable-choice", " ".join(refusals))
@@ -122,14 +134,14 @@ class Change(NamedTuple):
         """An account, and one of its certificates."""
         account = self.account(address)
         digits = values.fingerprint(fingerprint)
-        return account, rows.certificate(self.connection, account, digits)
+        return account, queries.certificate(self.connection, account, digits)
 
     def update(self, account: Account, fingerprint: str, **columns: object) -> StoredCertificate:
         """Set columns of a certificate, and give it as it is then."""
         self.connection.execute(
             update(tables.certificates).where(*_which(account, fingerprint)).values(**columns)
         )
-        return rows.certificate(self.connection, account, fingerprint)
+        return queries.certificate(self.connection, account, fingerprint)
 
     def require_few(self, address: str) -> None:
         """Refuses, after some were added or put in use, more certificates than an account has."""
@@ -179,7 +191,7 @@ class Change(NamedTuple):
         """Retire the account's other active certificates, and give their fingerprints."""
         active = [
             one.fingerprint
-            for one in rows.certificates(self.connection, account)
+            for one in queries.certificates(self.connection, account)
             if one.state == "active" and one.fingerprint not in taken
         ]
         for fingerprint in active:

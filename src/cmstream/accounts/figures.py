@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, func, select
 
-from . import rows, tables
+from . import queries, tables
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -47,7 +47,7 @@ def count(database: Database) -> Figures:
             certificates=_certificates(connection),
             expiring={days: _expiring(connection, now, days) for days in HORIZONS},
             unacknowledged=_unacknowledged(connection),
-            switched_off=rows.switches(connection)["encryption"] == "off",
+            switched_off=queries.switches(connection)["encryption"] == "off",
             changes=int(connection.execute(select(tables.changes.c.counter)).scalar_one()),
         )
 

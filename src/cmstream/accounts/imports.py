@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..certificates import Problem, SetAside, read_certificates
-from ..cms import Recipients
+from ..certificates.recipient import Problem, SetAside, read_certificates
 from ..errors import CertificateError, RecipientError
 from ..policy import Policy
+from ..recipients.recipients import Recipients
 from .account import Examined, ImportReport
 from .addresses import canonical
 from .clients import judge
@@ -18,7 +18,7 @@ from .errors import ImportRefused, Invalid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..certificates import CertificateFile, Recipient
+    from ..certificates.recipient import CertificateFile, Recipient
     from .account import Account, StoredCertificate
 
 MAX_OCTETS = 64 << 10

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import bindparam, literal, select, union_all
 
-from ..certificates import Recipient
-from ..cms import Recipients
+from ..certificates.recipient import Recipient
 from ..errors import CmstreamError
 from ..policy import DEFAULT, Policy
-from . import rows, tables
+from ..recipients.recipients import Recipients
+from . import queries, tables
 from .addresses import keys
 from .errors import StoreUnavailable, UnusableAccount
 
@@ -237,12 +237,12 @@ _OWNERS = union_all(
 
 
 def _record(connection: Connection, asked: Sequence[Key]) -> Record:
-    switches = rows.switches(connection)
+    switches = queries.switches(connection)
     address = _owner(connection, asked)
     if address is None:
         return Record(switches)
-    account = rows.account(connection, address)
-    return Record(switches, account, rows.certificates(connection, account))
+    account = queries.account(connection, address)
+    return Record(switches, account, queries.certificates(connection, account))
 
 
 def _owner(connection: Connection, asked: Sequence[Key]) -> str | None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import audit, imports, rows, values
+from . import (
+    audit,
+    imports,
+    queries,
+    values,
+)
 from .account import SWITCHES
 from .addresses import canonical
 from .change import Change
@@ -100,7 +105,7 @@ class Store:
     def account(self, address: str) -> Account:
         """The account of exactly this address (an alias isn't one)."""
         with self.database.read() as connection:
-            return rows.account(connection, canonical(address))
+            return queries.account(connection, canonical(address))
 
     def accounts(
         self,
@@ -116,7 +121,7 @@ class Store:
         those whose last active certificate expires before it. ``unprotected``: those without
         cipher or active certificate. ``after`` and ``limit``: the page that follows an address."""
         with self.database.read() as connection:
-            return rows.accounts(
+            return queries.accounts(
                 connection,
                 search=values.text(search, "invalid-setting", "what is searched for"),
                 expiring_before=expiring_before and values.moment(expiring_before),
@@ -171,13 +176,13 @@ class Store:
     def certificates(self, address: str) -> list[StoredCertificate]:
         """The account's certificates, the active ones first, in the order they came."""
         with self.database.read() as connection:
-            return rows.certificates(connection, rows.account(connection, canonical(address)))
+            return queries.certificates(connection, queries.account(connection, canonical(address)))
 
     def certificate(self, address: str, fingerprint: str) -> StoredCertificate:
         """One of them, by its SHA-256 in hex. Raises NotFound ``no-such-certificate``."""
         with self.database.read() as connection:
-            account = rows.account(connection, canonical(address))
-            return rows.certificate(connection, account, values.fingerprint(fingerprint))
+            account = queries.account(connection, canonical(address))
+            return queries.certificate(connection, account, values.fingerprint(fingerprint))
 
     def preview(
         self, address: str, data: bytes, password: str | bytes | None = None
@@ -194,8 +199,8 @@ class Store:
     def _examine(
         self, connection: Connection, address: str, upload: imports.Upload
     ) -> ImportReport:
-        account = rows.account(connection, canonical(address))
-        return imports.report(upload, account, rows.certificates(connection, account))
+        account = queries.account(connection, canonical(address))
+        return imports.report(upload, account, queries.certificates(connection, account))
 
     def import_certificates(
         self,
@@ -248,7 +253,7 @@ class Store:
                     old=held.description,
                     new=words,
                 )
-            return rows.certificate(change.connection, account, held.fingerprint)
+            return queries.certificate(change.connection, account, held.fingerprint)
 
     def retire_certificate(self, address: str, fingerprint: str, *, by: Actor) -> StoredCertificate:
         """Don't use a certificate any more, and keep it. Raises NotFound
@@ -276,7 +281,7 @@ class Store:
                 change.record(action, account, fingerprint=held.fingerprint)
                 if state == "active":
                     change.require_few(account.address)
-            return rows.certificate(change.connection, account, held.fingerprint)
+            return queries.certificate(change.connection, account, held.fingerprint)
 
     def delete_certificate(self, address: str, fingerprint: str, *, by: Actor) -> None:
         """Forget a certificate. Raises as :meth:`retire_certificate` does."""
@@ -291,7 +296,7 @@ class Store:
     def switches(self) -> dict[str, str]:
         """The server-wide switches (:data:`~cmstream.accounts.SWITCHES`) as they are now."""
         with self.database.read() as connection:
-            return rows.switches(connection)
+            return queries.switches(connection)
 
     def set_switch(self, name: str, value: str, *, by: Actor) -> None:
         """Set a switch. Raises Invalid ``invalid-setting`` for a name or value that isn't in
@@ -301,7 +306,7 @@ class Store:
             known = "; ".join(f"{one}: {', '.join(map(repr, SWITCHES[one]))}" for one in SWITCHES)
             raise Invalid("invalid-setting", f"there is no switch {name}={value!r} ({known})")
         with self._change(by) as change:
-            old = rows.switches(change.connection)[name]
+            old = queries.switches(change.connection)[name]
             if old != value:
                 change.switch(name, value)
                 change.record("set-switch", switch=name, old=old, new=value)

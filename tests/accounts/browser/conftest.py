@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from ..served import serving
-from ..support import ADMINISTRATOR
-from .visitor import (
+from helpers.accounts.served import serving
+from helpers.accounts.support import ADMINISTRATOR
+from helpers.accounts.visitor import (
     ALICE,
     ALICES_PASSWORD,
     ARGUMENTS,
@@ -41,7 +41,7 @@ def chromium():
 def _database(tmp_path_factory):
     """Two people, whose passwords are hashed once for all tests, since that takes its time."""
     from cmstream.accounts import create_store
-    from cmstream.accounts.people import People
+    from cmstream.accounts.people.people import People
 
     path = tmp_path_factory.mktemp("browser") / "accounts.sqlite3"
     with create_store(f"sqlite:///{path}") as store:

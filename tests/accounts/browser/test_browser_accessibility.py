@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from ..support import ADMINISTRATOR, OWNER, pem
-from .visitor import ALICE, ROOT
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
+from helpers.accounts.visitor import ALICE, ROOT
 
 OWNERS = [
     "/account",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from ..support import ADMINISTRATOR, pem
-from .visitor import ROOTS_PASSWORD
+from helpers.accounts.support import ADMINISTRATOR, pem
+from helpers.accounts.visitor import ROOTS_PASSWORD
 
 BOB = "bob@example.org"
 

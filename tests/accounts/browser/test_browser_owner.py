@@ -13,11 +13,10 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from authorities import authority, rsa_identity
-from cmstream.accounts import credentials, limits
-
-from ..support import ADMINISTRATOR, OWNER, pem
-from .visitor import ALICE, ALICES_PASSWORD
+from cmstream.accounts.people import credentials, limits
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
+from helpers.accounts.visitor import ALICE, ALICES_PASSWORD
+from helpers.authorities import authority, rsa_identity
 
 MISMATCH = ("bob@example.net",)
 
@@ -110,7 +109,7 @@ def test_after_the_sign_in_comes_the_page_that_was_asked_for(visitor):
 
 
 def test_a_link_sets_a_password_once(visitor, store):
-    from cmstream.accounts.people import People
+    from cmstream.accounts.people.people import People
 
     people = People(store)
     store.add_account("bob@example.org", by=ADMINISTRATOR)

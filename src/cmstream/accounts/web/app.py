@@ -19,13 +19,18 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from cmstream.accounts import open_store
-from cmstream.accounts.people import People
-from cmstream.errors import CmstreamError
-
-from . import api, docs, metrics, openapi, pages, problems
-from .problems import Refusal, too_large
-from .settings import Settings
+from ...errors import CmstreamError
+from .. import open_store, pages
+from ..api import (
+    api,
+    docs,
+    metrics,
+    openapi,
+)
+from ..http import problems
+from ..http.problems import Refusal, too_large
+from ..http.settings import Settings
+from ..people.people import People
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

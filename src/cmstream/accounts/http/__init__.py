@@ -1,0 +1,1 @@
+"""What the HTTP API and the pages share: callers, settings, input, problems."""

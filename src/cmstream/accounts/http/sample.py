@@ -1,0 +1,49 @@
+"""The sample message: people see with it whether their mail program opens what is sealed."""
+
+from __future__ import annotations
+
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, localtime, make_msgid
+from typing import TYPE_CHECKING
+
+from ...encrypt import encrypt_message
+from ..errors import Conflict
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+SUBJECT = "A sealed test message"
+TEXT = """\
+If you can read this, your mail program has opened a sealed message: it has the private
+key to one of the certificates of {address}, and knows the cipher.
+
+Nothing else is in it. Umlauts and more, to see that they came through: ä ö ü ß é ñ ø ł 漢字 ✓
+"""
+
+
+def sealed(store: Store, address: str) -> bytes:
+    """A message to the account, sealed as mail that arrives for it is now.
+
+    Raises Conflict with the reason's code if such mail isn't sealed at all; UnusableAccount,
+    NotFound, Invalid, StoreUnavailable as the store does.
+    """
+    account = store.account(address)
+    seal = store.seal_for(account.address)
+    if seal.recipients is None or seal.policy is None:
+        raise Conflict(seal.reason.code, f"mail to {account.address} isn't sealed: {seal.reason}")
+    return bytes(encrypt_message(_message(account.address), seal.recipients, policy=seal.policy))
+
+
+def _message(address: str) -> bytes:
+    local, _, domain = address.rpartition("@")
+    message = EmailMessage(policy=SMTP.clone(utf8=not address.isascii()))
+    message["From"] = Address("cmstream", addr_spec="cmstream@localhost")
+    message["To"] = Address(username=local, domain=domain)
+    message["Subject"] = SUBJECT
+    message["Date"] = format_datetime(localtime())
+    message["Message-ID"] = make_msgid(domain="localhost")
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(TEXT.format(address=address))
+    return message.as_bytes()

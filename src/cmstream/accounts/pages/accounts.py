@@ -1,0 +1,253 @@
+"""An account's pages: what is protected and how, the choices, the test message, the log."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ...errors import CmstreamError
+from ..audit import MAIL_TIMEOUT
+from ..clients import CLIENTS, judge
+from ..errors import AccountsError, Conflict, StoreUnavailable
+from ..http import inputs, sample
+from . import words
+from .certificates import Question, ask_first, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...certificates.recipient import Recipient
+    from ..account import Account, StoredCertificate
+    from .visit import Visit
+
+LOG_PAGE = 50
+"""Entries of the audit log on one page."""
+
+
+class State(NamedTuple):
+    """How an account stands, in words, with the tone and the picture for it."""
+
+    tone: str
+    icon: str
+    title: str
+    sentence: str
+
+
+def overview(visit: Visit) -> Response:
+    """What is protected and how."""
+    account = visit.account
+    certificates = visit.store.certificates(account.address)
+    log = visit.store.audit(account.address, unacknowledged=True)
+    switches = visit.store.switches()
+    append = {"yes": True, "no": False}.get(switches["encrypt_on_append"])
+    owners = visit.people.owners(account.address) if visit.administrator else []
+    return visit.show(
+        "account.html",
+        account=account,
+        own=visit.me.role == "owner",
+        foreign=log,
+        state=state(account, certificates, switches),
+        cipher=words.BY_NAME.get(account.cipher or ""),
+        clients=[_program(one) for one in account.clients],
+        certificates=[shown(one) for one in certificates],
+        owners=owners,
+        switches=switches,
+        append=account.encrypt_on_append if append is None else append,
+        unusable=switches["when_unusable"] or account.when_unusable,
+        remarks=remarks(account, [one.recipient for one in map(shown, certificates) if one.usable]),
+    )
+
+
+def _program(name: str) -> str:
+    return CLIENTS[name].name if name in CLIENTS else name
+
+
+def remarks(account: Account, recipients: Sequence[Recipient | None]) -> list[str]:
+    """What the mail programs that the account is read with will have trouble with."""
+    keys = [one.key for one in recipients if one]
+    cipher = account.cipher or "aes256-cbc"
+    return [str(one) for one in judge(account.clients, cipher=cipher, keys=keys)]
+
+
+def state(
+    account: Account, certificates: list[StoredCertificate], switches: dict[str, str]
+) -> State:
+    """How the account stands, by the same rules that seal its mail."""
+    if switches["encryption"] == "off":
+        return State("bad", "off", "Not encrypted", "Encryption is off for the whole server.")
+    if account.cipher is None:
+        text = "New mail is stored as it comes. Whoever runs the server can read it."
+        return State("warn", "off", "Not encrypted", text)
+    usable = [one for one in map(shown, certificates) if one.usable]
+    if not usable:
+        return _unusable(switches["when_unusable"] or account.when_unusable)
+    cipher = words.cipher(account.cipher)
+    if all(one.expired for one in usable):
+        text = "It is still used, so that no mail lies open. Add the new one soon."
+        return State("warn", "warn", "Encrypted, with an expired certificate", text)
+    text = (
+        f"New mail is sealed ({cipher}) before it is stored."
+        " Whoever has the private key can open it, and nobody on the server."
+    )
+    return State("good", "good", "Encrypted", text)
+
+
+def _unusable(when: str) -> State:
+    if when == "error":
+        text = "Encryption is on and there is no certificate to use: mail waits. Add one."
+        return State("bad", "bad", "Mail is held back", text)
+    text = "There is no certificate to use, and mail is delivered in the clear, as was chosen."
+    return State("bad", "bad", "Not encrypted", text)
+
+
+# --- the choices ---------------------------------------------------------------------------------
+
+
+def settings(visit: Visit) -> Response:
+    """The form of the account's choices."""
+    account = visit.account
+    visit.form.values = {
+        "cipher": account.cipher or "aes256-cbc",
+        "clients": account.clients,
+        "when_unusable": account.when_unusable,
+        "encrypt_on_append": "yes" if account.encrypt_on_append else "",
+    }
+    return _settings(visit)
+
+
+def _settings(visit: Visit) -> Response:
+    return visit.show(
+        "settings.html",
+        account=visit.account,
+        ciphers=words.CIPHERS,
+        programs=[(one.id, one.name) for one in CLIENTS.values()],
+        confirm=visit.unconfirmed,
+    )
+
+
+def settings_saved(visit: Visit) -> Response:
+    """The choices are kept, unless a mail program that was named can't read them."""
+    form, account = visit.form, visit.account
+    chosen = form.text("cipher")
+    form.values["clients"] = form.many("clients")
+    if chosen not in words.BY_NAME:
+        form.errors["cipher"] = "Choose a cipher."
+    if form.errors or not visit.confirm():
+        return _settings(visit)
+    try:
+        visit.store.change_account(
+            account.address,
+            by=visit.by,
+            cipher=chosen,
+            clients=form.many("clients"),
+            when_unusable=form.text("when_unusable"),
+            encrypt_on_append=form.ticked("encrypt_on_append"),
+        )
+    except StoreUnavailable:
+        raise
+    except AccountsError as error:
+        form.errors["cipher"] = words.sentence(error)
+        return _settings(visit)
+    return visit.go("/account", done="settings")
+
+
+def off(visit: Visit) -> Response:
+    """What switching off means, before it is done."""
+    address = visit.account.address
+    question = Question(
+        title=f"Switch encryption off for {address}",
+        means=(
+            "New mail is stored as it comes. Whoever runs the server or breaks in can read it.",
+            "Mail that is encrypted already stays so: keep your private key.",
+            "Your certificates stay here. You can switch encryption on again at any time.",
+        ),
+        button="Switch encryption off",
+        action=visit.url("/account/off"),
+        back=visit.url("/account"),
+    )
+    return ask_first(visit, question)
+
+
+def off_saved(visit: Visit) -> Response:
+    """Encryption is off, by whoever knows the password."""
+    if not visit.confirm():
+        return off(visit)
+    visit.store.change_account(visit.account.address, by=visit.by, cipher=None)
+    return visit.go("/account", done="off")
+
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+def log(visit: Visit) -> Response:
+    """Who changed what on the account."""
+    account = visit.account
+    found = visit.store.audit(account.address, before=before(visit), limit=LOG_PAGE)
+    older = visit.url("/account/log", before=str(found[-1].id)) if len(found) == LOG_PAGE else ""
+    return visit.show("log.html", account=account, log=found, older=older)
+
+
+def before(visit: Visit) -> int | None:
+    """Where the page of the log begins."""
+    text = visit.query("before")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 - digits of 2^63
+
+
+def acknowledged(visit: Visit) -> Response:
+    """The owner knows of a change that somebody else made."""
+    entry = visit.form.text("entry")
+    if not (entry.isascii() and entry.isdigit() and len(entry) < len(str(inputs.LARGEST))):
+        raise HTTPException(404)
+    with suppress(Conflict):  # of another window
+        visit.store.acknowledge(int(entry), by=visit.by, address=visit.account.address)
+    return visit.go("/account", done="seen")
+
+
+# --- the test message ----------------------------------------------------------------------------
+
+
+def test(visit: Visit) -> Response:
+    """Download a sealed message, or have it sent."""
+    return visit.show("test.html", account=visit.account, mail=bool(visit.settings.notify))
+
+
+def _sealed(visit: Visit) -> bytes | None:
+    try:
+        return sample.sealed(visit.store, visit.account.address)
+    except StoreUnavailable:
+        raise
+    except CmstreamError as error:
+        visit.form.errors[""] = words.sentence(error)
+        return None
+
+
+def test_downloaded(visit: Visit) -> Response:
+    """The message as a file that mail programs open."""
+    message = _sealed(visit)
+    if message is None:
+        return test(visit)
+    headers = {"Content-Disposition": 'attachment; filename="test.eml"'}
+    return Response(message, headers=headers, media_type="message/rfc822")
+
+
+def test_sent(visit: Visit) -> Response:
+    """The message by mail, through the server's own mail command."""
+    command = shlex.split(visit.settings.notify)
+    if not command:
+        raise HTTPException(404)
+    message = _sealed(visit)
+    if message is None:
+        return test(visit)
+    try:
+        subprocess.run(
+            command, input=message, timeout=MAIL_TIMEOUT, check=True, capture_output=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        visit.form.errors[""] = "The mail command failed: download the message instead."
+        return test(visit)
+    return visit.go("/account", done="sent")

@@ -1,0 +1,232 @@
+"""What the pages say: ciphers, changes, dates and errors in plain words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ... import Problem, Recipient
+    from ..account import AuditEntry
+    from ..errors import AccessDenied
+
+
+class Cipher(NamedTuple):
+    """A cipher as people choose it."""
+
+    name: str
+    label: str
+    hint: str
+
+
+CIPHERS = (
+    Cipher("aes256-cbc", "AES-256", "Nearly every mail program reads it. Take it if in doubt."),
+    Cipher("aes128-cbc", "AES-128", "Strong enough too, and for old devices that lack AES-256."),
+    Cipher(
+        "auto",
+        "What your certificate asks for",
+        "The strongest cipher that all your certificates name, AES-256 if they name none.",
+    ),
+    Cipher(
+        "aes256-gcm",
+        "AES-256 with a seal against changes (GCM)",
+        "Also shows whether somebody changed the mail. Few mail programs read it yet.",
+    ),
+    Cipher("aes128-gcm", "AES-128 with a seal against changes (GCM)", "The same, with AES-128."),
+    Cipher(
+        "chacha20-poly1305",
+        "ChaCha20-Poly1305",
+        "Shows changes as well. Hardly any mail program reads it.",
+    ),
+)
+BY_NAME = {one.name: one for one in CIPHERS}
+
+DONE = {
+    "saved": "The certificates are saved.",
+    "not-on": "The certificates are saved. Encryption isn't on yet: one of your mail programs "
+    "can't open what is chosen here. Choose again.",
+    "on": "The certificates are saved, and mail is encrypted from now on.",
+    "settings": "Your choice is saved.",
+    "addresses": "The addresses are saved.",
+    "off": "Encryption is off. New mail is stored as it comes.",
+    "retired": "The certificate is retired: new mail isn't sealed for it any more.",
+    "activated": "The certificate is in use again.",
+    "deleted": "The certificate is deleted.",
+    "described": "The description is saved.",
+    "seen": "Thank you: it won't be shown again.",
+    "sent": "The test message is on its way.",
+    "password": "Your password is changed.",
+    "signed-out": "You are signed out.",
+    "removed": "The account is removed.",
+    "added": "The account is added.",
+    "switches": "The switches are set.",
+}
+
+SWITCHES: tuple[dict[str, Any], ...] = (
+    {
+        "name": "encryption",
+        "label": "Encryption",
+        "choices": (
+            ("as-accounts-say", "As each account says", ""),
+            ("off", "Off for everybody", "All mail is stored in the clear from now on."),
+        ),
+    },
+    {
+        "name": "encrypt_on_append",
+        "label": "What people put into their mailboxes themselves",
+        "choices": (
+            ("", "As each account says", ""),
+            ("yes", "Always encrypt it", ""),
+            ("no", "Never encrypt it", ""),
+        ),
+    },
+    {
+        "name": "when_unusable",
+        "label": "If an account has no usable certificate",
+        "choices": (
+            ("", "As each account says", ""),
+            ("error", "Let its mail wait", "Mail servers try again for some days."),
+            ("clear", "Deliver it unencrypted", "Whoever runs the server can then read it."),
+        ),
+    },
+)
+
+_CHANGES = {
+    "add-account": "added the account",
+    "change-account": "changed the settings",
+    "remove-account": "removed the account",
+    "import-certificate": "added a certificate",
+    "activate-certificate": "put a certificate in use again",
+    "retire-certificate": "retired a certificate",
+    "delete-certificate": "deleted a certificate",
+    "describe-certificate": "described a certificate",
+    "set-switch": "set a switch of the whole server",
+    "add-person": "let somebody sign in",
+    "remove-person": "took somebody's access away",
+    "set-password": "set a password",
+    "add-link": "made a sign-in link",
+    "use-link": "signed in by a link and set a password",
+    "end-sessions": "ended all sessions",
+    "add-token": "made a token for a machine",
+    "revoke-token": "revoked a token",
+}
+_PLAIN = {"True": "yes", "False": "no", "error": "mail waits", "clear": "in the clear"}
+_NAMED = ("subject", "person", "token")
+_SETTINGS = {
+    "cipher": "cipher",
+    "encrypt_on_append": "own uploads encrypted",
+    "when_unusable": "without a usable certificate",
+    "clients": "read with",
+    "aliases": "aliases",
+    "domains": "domains",
+}
+
+
+def sentence(error: object) -> str:
+    """An error's text, or a problem's, as a sentence that stands alone."""
+    text = str(error).strip()
+    closed = text if text.endswith((".", "!", "?")) else f"{text}."
+    return closed[:1].upper() + closed[1:]
+
+
+PASSWORD_NEEDED = "Give your password again to change this."  # noqa: S105
+
+
+def wrong_password(error: AccessDenied) -> str:
+    """What to say where the password alone was asked for."""
+    if error.code == "sign-in-failed":
+        return "That isn't your password."
+    return sentence(error)
+
+
+def change(entry: AuditEntry) -> str:
+    """What an entry of the audit log says was done."""
+    text = _CHANGES.get(entry.action, entry.action.replace("-", " "))
+    detail = entry.detail
+    new = detail.get("new")
+    if entry.action == "change-account" and isinstance(new, dict):
+        return f"{text}: {_settings(new)}"
+    if entry.action == "set-switch":
+        return f"{text}: {detail.get('switch')} is {new or 'as accounts say'}"
+    who = next((detail[name] for name in _NAMED if detail.get(name)), None)
+    return f"{text}: {who}" if who else text
+
+
+def _settings(new: Mapping[str, object]) -> str:
+    return "; ".join(f"{_SETTINGS.get(k, k)}: {_value(k, v)}" for k, v in new.items())
+
+
+def _value(name: str, value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    if name == "cipher":
+        return "off" if value is None else cipher(str(value))
+    return _PLAIN.get(str(value), str(value))
+
+
+def cipher(name: str) -> str:
+    """A cipher's name for people."""
+    return BY_NAME[name].label if name in BY_NAME else name
+
+
+def who(recipient: Recipient) -> str:
+    """The name that stands above a certificate."""
+    return recipient.emails[0] if recipient.emails else recipient.subject or "Without a name"
+
+
+def problem(found: Problem) -> str:
+    """A certificate's problem, and what it means where that isn't said."""
+    more = _MEANS.get(found.code, "")
+    return f"{sentence(found)} {more}".strip()
+
+
+_MEANS = {
+    "expired": "Mail is sealed to it only while you have no other; put in the new one soon.",
+    "no-email-protection": "Some mail programs won't open mail with it.",
+    "weak-key": "Ask for a new certificate with a longer key.",
+    "no-email": "Make sure that it is yours.",
+    "ca-certificate": "Make sure that it is a person's.",
+}
+
+
+def day(at: datetime) -> str:
+    """Such as 24 November 2026."""
+    return f"{at.day} {at:%B %Y}"
+
+
+def moment(at: datetime) -> str:
+    """Such as 24 Nov 2026, 19:53 UTC."""
+    return f"{at.day} {at:%b %Y, %H:%M} UTC"
+
+
+_DAYS_TO_COUNT = 2 * 365
+
+
+def until(at: datetime) -> str:
+    """How long it is to a moment."""
+    days = (at - datetime.now(timezone.utc)).days
+    if days < 0:
+        return "expired"
+    if days == 0:
+        return "ends today"
+    if days > _DAYS_TO_COUNT:
+        return f"{days // 365} years left"
+    return "1 day left" if days == 1 else f"{days} days left"
+
+
+def grouped(fingerprint: str) -> str:
+    """A fingerprint in groups that can be compared by eye."""
+    return " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))
+
+
+FILTERS = {
+    "day": day,
+    "moment": moment,
+    "until": until,
+    "grouped": grouped,
+    "change": change,
+    "problem": problem,
+    "who": who,
+}

@@ -1,0 +1,94 @@
+"""How often a password may be tried: by name and by source, counted in the store, so that it holds
+over all workers and machines."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, insert, select
+
+from ..errors import AccessDenied
+from ..tables import attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+WINDOW = timedelta(minutes=15)
+"""Only attempts of the last quarter of an hour count: the window slides."""
+BY_NAME = 10
+"""Attempts for one name in a window."""
+BY_SOURCE = 50
+"""Attempts from one address in a window; many people may stand behind one."""
+
+_IPV6_SITE = 64
+
+
+def subjects(name: str, source: str) -> dict[str, int]:
+    """Whom an attempt counts for, each with its limit. A name isn't stored as it was typed: it may
+    be a password in the wrong field."""
+    found = {_subject("name", name): BY_NAME}
+    if source:
+        found[_subject("source", _network(source))] = BY_SOURCE
+    return found
+
+
+def claim(connection: Connection, counted: Mapping[str, int], at: datetime) -> list[int]:
+    """Count an attempt before its password is looked at, and give the attempt's numbers. The
+    transaction must be the only one that writes. Raises AccessDenied ``too-many-attempts``."""
+    connection.execute(delete(attempts).where(attempts.c.at <= at - WINDOW))
+    for subject, limit in counted.items():
+        _refuse_above(connection, subject, limit, at)
+    return [_count(connection, subject, at) for subject in counted]
+
+
+def forgive(connection: Connection, name: str, numbers: list[int]) -> None:
+    """The password was right: what was tried for the name before is forgotten, and of the source
+    this attempt alone, or whoever has one account could try all others for ever."""
+    mine = attempts.c.id.in_(numbers) | (attempts.c.subject == _subject("name", name))
+    connection.execute(delete(attempts).where(mine))
+
+
+def _refuse_above(connection: Connection, subject: str, limit: int, at: datetime) -> None:
+    mine = attempts.c.subject == subject
+    made = connection.execute(select(func.count()).select_from(attempts).where(mine)).scalar_one()
+    if made < limit:
+        return
+    query = select(attempts.c.at).where(mine).order_by(attempts.c.at.desc())
+    free = connection.execute(query.offset(limit - 1).limit(1)).scalar_one() + WINDOW
+    seconds = max(1, math.ceil((free - at).total_seconds()))
+    raise AccessDenied(
+        "too-many-attempts",
+        f"too many attempts to sign in: try again in {math.ceil(seconds / 60)} minutes",
+        retry_after=seconds,
+    )
+
+
+def _count(connection: Connection, subject: str, at: datetime) -> int:
+    done = connection.execute(insert(attempts).values(subject=subject, at=at))
+    (number,) = done.inserted_primary_key or (0,)
+    return int(number)
+
+
+def _subject(kind: str, value: str) -> str:
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{kind}:{digest[:32]}"
+
+
+def _network(source: str) -> str:
+    """Of IPv6 the network, since each customer has one with any number of addresses."""
+    try:
+        address = ipaddress.ip_address(source.partition("%")[0])
+    except ValueError:
+        return source
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _IPV6_SITE), strict=False))

@@ -1,0 +1,1 @@
+"""Certificate files, from any container, and the keys in them."""

@@ -1,0 +1,281 @@
+"""PKCS #12 files (RFC 7292): the certificates that belong to a person, or a key with its own.
+
+The library decrypts, but it isn't let loose on a stranger's file: it gets one encrypted part at
+a time, after the outline was found harmless and the MAC was checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import threading
+import warnings
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+from cryptography.utils import CryptographyDeprecationWarning
+
+from ..asn1 import tlv
+from ..errors import CertificateError
+from . import pfx_outline, private_keys
+from .pfx_outline import (
+    RARE_CIPHERS,
+    RARE_KEY_CIPHERS,
+    Bag,
+    Encrypted,
+    Outline,
+    Password,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+# The few object identifiers that are written here.
+_DATA = bytes.fromhex("06092a864886f70d010701")
+_KEY_BAG = bytes.fromhex("060b2a864886f70d010c0a0101")
+_SHA256 = bytes.fromhex("0609608648016503040201")
+_CONTEXT_0 = 0xA0
+
+_one_at_a_time = threading.Lock()
+
+
+class PfxContents(NamedTuple):
+    """Certificates in DER: the person's, and others beside them; whether a key was there."""
+
+    certificates: tuple[bytes, ...]
+    strangers: tuple[bytes, ...]
+    private_key: bool
+
+
+def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
+    """The certificates of one PFX, as ``openssl pkcs12 -clcerts -nokeys`` chooses them: those of
+    its keys; all where there is no key, or one that doesn't tell which is its own.
+
+    A key that is itself inside an encrypted part, where no known program puts one, isn't looked
+    for. Raises TlvError for a broken file, CertificateError ``wrong-password``,
+    ``password-needed``, ``corrupt`` and ``unsupported-cipher``.
+    """
+    outline, passwords, certificates = _unlocked(data, password)
+    own = _owned(outline.keys, certificates, passwords) if len(certificates) > 1 else set()
+    everyone = dict.fromkeys(bag.octets for bag in certificates)
+    return PfxContents(
+        tuple(der for der in everyone if der in own or not own),
+        tuple(der for der in everyone if own and der not in own),
+        bool(outline.keys),
+    )
+
+
+def open_key(data: bytes, password: str | bytes | None) -> tuple[PrivateKeyTypes, bytes]:
+    """The first private key of one PFX that has a certificate, and that certificate in DER: of
+    several with its public key the one with its localKeyID, if that can be seen, or the first.
+
+    Raises as :func:`open_pfx`, and CertificateError ``unsupported-key``, ``not-a-certificate``
+    where there is no key, and ``private-key-only`` where none has a certificate.
+    """
+    outline, passwords, certificates = _unlocked(data, password)
+    certified = [(private_keys.certified_bits(one.octets), one) for one in certificates]
+    opened = False
+    for bag in outline.keys:
+        private = _opened_key(bag, passwords)
+        if private is None:
+            continue
+        opened = True
+        bits = private_keys.public_bits(private.public_key())
+        own = [one for theirs, one in certified if theirs == bits]
+        if own:
+            return private, next((one for one in own if one.key_id == bag.key_id), own[0]).octets
+    if outline.keys and not opened:
+        raise _unopened(outline, given=password is not None)
+    raise CertificateError(
+        "private-key-only" if opened else "not-a-certificate",
+        f"the PKCS #12 file holds {'no certificate of its' if opened else 'no'} private key: "
+        "export the certificate together with its private key",
+    )
+
+
+class _Unlocked(NamedTuple):
+    """The outline, the passwords to try on keys, and all certificates."""
+
+    outline: Outline
+    passwords: list[Password]
+    certificates: list[Bag]
+
+
+def _unlocked(data: bytes, password: str | bytes | None) -> _Unlocked:
+    outline = pfx_outline.read(data)
+    passwords = _candidates(password)
+    certificates = outline.certificates
+    if outline.mac or outline.encrypted:
+        found = _unlock(outline, passwords, given=password is not None)
+        certificates = certificates + [Bag(der) for der in found]
+    return _Unlocked(outline, passwords, certificates)
+
+
+def _candidates(password: str | bytes | None) -> list[Password]:
+    """What to try; nothing for what nobody can have typed."""
+    if not password:
+        return [Password(b"", b""), Password(b"", b"\0\0")]
+    octets, texts = b"\0", []
+    with contextlib.suppress(UnicodeEncodeError):
+        octets = password_octets(password)
+    if b"\0" in octets:
+        return []
+    with contextlib.suppress(UnicodeDecodeError):
+        texts.append(octets.decode())
+    # OpenSSL before 1.1 took all octets for Latin-1, and its files are still about.
+    texts.append(octets.decode("latin-1"))
+    return [
+        Password(text.encode(), text.encode("utf-16-be") + b"\0\0") for text in dict.fromkeys(texts)
+    ]
+
+
+def password_octets(password: str | bytes) -> bytes:
+    """A password in octets. Raises UnicodeEncodeError for text that nobody can have typed."""
+    if isinstance(password, str):
+        # The escapes are Python's own, for octets from a command line that aren't UTF-8.
+        return password.encode("utf-8", "surrogateescape")
+    return bytes(password)
+
+
+def _unlock(outline: Outline, passwords: list[Password], *, given: bool) -> list[bytes]:
+    """The certificates of the encrypted parts."""
+    mac, octets = outline.mac, outline.authenticated
+    fitting = [one for one in passwords if mac is None or mac.fits(octets, one)]
+    for password in fitting:
+        found = [_decrypt(part, password) for part in outline.encrypted]
+        if None not in found:
+            return [der for part in found for der in part or ()]
+    if (mac and fitting) or any(_opens_a_part(outline, one) for one in passwords):
+        raise _damaged(outline)
+    raise _locked(given=given)
+
+
+def _locked(*, given: bool) -> CertificateError:
+    if not given:
+        return CertificateError("password-needed", "the PKCS #12 file needs its password")
+    return CertificateError(
+        "wrong-password",
+        "the password is wrong or the PKCS #12 file is damaged, which it can't tell apart: try "
+        "the password again, then export the file again",
+    )
+
+
+def _opens_a_part(outline: Outline, password: Password) -> bool:
+    """If one part opens, the password is right and another part is at fault."""
+    return any(bag.cipher and _public_bits(bag, password) for bag in outline.keys) or any(
+        _decrypt(part, password) is not None for part in outline.encrypted
+    )
+
+
+def _damaged(outline: Outline) -> CertificateError:
+    """The password is right, and yet a part of the file doesn't open."""
+    return _rare(outline.encrypted, RARE_CIPHERS) or CertificateError(
+        "corrupt",
+        "the password fits the PKCS #12 file, but part of it is damaged or can't be read: export "
+        "it again, or send the certificate alone if no more is needed",
+    )
+
+
+def _rare(parts: Iterable[Encrypted | Bag], ciphers: Mapping[str, str]) -> CertificateError | None:
+    rare = {ciphers.get(part.cipher, "") for part in parts} - {""}
+    return pfx_outline.unsupported(f"{min(rare)}, unless the file is damaged") if rare else None
+
+
+def _unopened(outline: Outline, *, given: bool) -> CertificateError:
+    """None of the keys opens, though all else did."""
+    if not outline.mac and not outline.encrypted and any(bag.cipher for bag in outline.keys):
+        return _locked(given=given)
+    return _rare(outline.keys, RARE_KEY_CIPHERS) or _damaged(outline)
+
+
+def _decrypt(part: Encrypted, password: Password) -> list[bytes] | None:
+    """The certificates of one encrypted part; None if it doesn't open."""
+    data = _alone(part, password)
+    try:
+        # It warns of odd serial numbers, which are welcome here. The lock is there because
+        # warning filters belong to the process.
+        with _one_at_a_time, warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            found = pkcs12.load_pkcs12(data, password.text)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return [one.certificate.public_bytes(Encoding.DER) for one in found.additional_certs]
+
+
+def _alone(part: Encrypted, password: Password) -> bytes:
+    """A PFX of this part alone, behind a new key of nobody's.
+
+    The library decrypts the first key that it meets and passes over the others. One hidden in
+    the part could ask for any number of iterations, or be a number that takes hours to check.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    nobody = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    bag = tlv.build(tlv.SEQUENCE, _KEY_BAG, tlv.build(_CONTEXT_0, nobody))
+    contents = tlv.build(tlv.SEQUENCE, _data(tlv.build(tlv.SEQUENCE, bag)), part.info)
+    # The MAC tells the library which of the two empty passwords is meant.
+    salt, digest = bytes(8), "sha256"
+    key_octets = pfx_outline.mac_key(digest, password.wide, salt, 1)
+    value = tlv.build(tlv.OCTET_STRING, hmac.digest(key_octets, contents, digest))
+    info = tlv.build(tlv.SEQUENCE, tlv.build(tlv.SEQUENCE, _SHA256), value)
+    mac = tlv.build(tlv.SEQUENCE, info, tlv.build(tlv.OCTET_STRING, salt))
+    return tlv.build(tlv.SEQUENCE, tlv.build(tlv.INTEGER, b"\3"), _data(contents), mac)
+
+
+def _data(octets: bytes) -> bytes:
+    """A ContentInfo of type data (RFC 5652 section 4)."""
+    wrapped = tlv.build(_CONTEXT_0, tlv.build(tlv.OCTET_STRING, octets))
+    return tlv.build(tlv.SEQUENCE, _DATA, wrapped)
+
+
+def _owned(keys: list[Bag], certificates: list[Bag], passwords: list[Password]) -> set[bytes]:
+    """The certificates that belong to the keys, by localKeyID or by the public key; nothing if
+    a key doesn't tell which it is."""
+    owned: set[bytes] = set()
+    certified = {bag.octets: private_keys.certified_bits(bag.octets) for bag in certificates}
+    for key in keys:
+        if key.key_id is not None and any(bag.key_id == key.key_id for bag in certificates):
+            owned |= {bag.octets for bag in certificates if bag.key_id == key.key_id}
+            continue
+        bits = next(filter(None, (_public_bits(key, one) for one in passwords)), None)
+        if bits is None:
+            return set()
+        owned |= {der for der, their_bits in certified.items() if their_bits == bits}
+    return owned
+
+
+def _open(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:
+    """The private key; None if no password opens it. Raises UnsupportedAlgorithm."""
+    for secret in [one.text for one in passwords] if key.cipher else [None]:
+        with contextlib.suppress(ValueError):
+            return private_keys.load(key.octets, secret)
+    return None
+
+
+def _opened_key(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:
+    """The private key; None if no password opens it. Raises CertificateError."""
+    try:
+        return _open(key, passwords)
+    except UnsupportedAlgorithm:
+        raise _rare([key], RARE_KEY_CIPHERS) or CertificateError(
+            "unsupported-key",
+            "the private key of the PKCS #12 file is of a kind that isn't supported: export one "
+            "with RSA or a NIST curve",
+        ) from None
+
+
+def _public_bits(key: Bag, password: Password) -> bytes | None:
+    """The subjectPublicKey that goes with a private key; None if that doesn't open."""
+    try:
+        private = _open(key, [password])
+    except (UnsupportedAlgorithm, CertificateError):
+        return None
+    return private_keys.public_bits(private.public_key()) if private else None

@@ -1,0 +1,100 @@
+"""What form a sealed message has: mail, PEM, bare base64, or DER and BER as they are."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..engine.decoder import envelope_error
+from ..errors import MessageError
+from ..mail import mime
+from ..mail.recognise import content_type
+
+if TYPE_CHECKING:
+    from ..engine.decoder import Armour
+    from ..engine.gate import Buffer
+
+PEEK_LIMIT = 8 << 10
+"""Octets of text before a PEM armour that are passed over."""
+
+_SEQUENCE, _LONG = 0x30, 0x80
+_TAG_AND_LENGTH = 2
+_ARMOUR = re.compile(rb"(?:\A|[\r\n])[ \t]*-----BEGIN ([^\r\n]*)-----[ \t]*(?:\r\n?|\n)")
+_LABELS = {b"CMS", b"PKCS7", b"PKCS #7", b"ENCRYPTED MESSAGE"}
+_TYPES = {b"application/pkcs7-mime", b"application/x-pkcs7-mime", b"application/octet-stream"}
+
+
+class Start(NamedTuple):
+    """Where the encoding begins, in which armour, and the mail's header block before it, if any."""
+
+    offset: int
+    armour: Armour
+    head: bytes = b""
+
+
+def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | None, int]:
+    """The form of a message by its first octets; None while more are needed, and what to hand in as
+    ``resume`` then (first 0): nothing is searched twice. ``final``: nothing more will come.
+
+    CMS begins with a SEQUENCE of 128 octets or more, which is no text. Else it is text: with a
+    header block that says application/pkcs7-mime (or x-pkcs7-mime, or octet-stream), in PEM with
+    any text before it, or bare base64. Raises EnvelopeError ``empty``, ``not-enveloped``,
+    ``malformed``, ``too-large``.
+    """
+    if final and not len(beginning):
+        raise envelope_error("empty", "there is nothing in it")
+    if len(beginning) < _TAG_AND_LENGTH and not final:
+        return None, 0
+    if _is_binary(beginning, final=final):
+        return Start(0, "binary"), 0
+    try:
+        end, further = mime.header_end(beginning, resume, final=final)
+    except MessageError as error:
+        raise envelope_error("too-large", str(error)) from None
+    if end is None:
+        return None, further
+    head = bytes(beginning[:end])
+    value, kind = content_type(head)
+    if value or not kind:  # without the field it is text, of course
+        return _mail_start(beginning, head, kind, final=final), resume
+    return _text_start(beginning, head, final=final), resume
+
+
+def _is_binary(octets: Buffer, *, final: bool) -> bool:
+    first = bytes(octets[:_TAG_AND_LENGTH])
+    return first[0] == _SEQUENCE and (first[1] >= _LONG if len(first) > 1 else final)
+
+
+def _mail_start(beginning: Buffer, head: bytes, kind: bytes, *, final: bool) -> Start | None:
+    if kind not in _TYPES:
+        raise envelope_error(
+            "not-enveloped", f"its type is {kind.decode('ascii', 'replace')}, which isn't encrypted"
+        )
+    encoding = mime.transfer_encoding(head)
+    offset = len(head)
+    if encoding == b"base64":
+        return Start(offset, "base64", head)
+    if encoding not in {b"7bit", b"8bit", b"binary"}:
+        name = encoding.decode("ascii", "replace")
+        raise envelope_error("malformed", f"its transfer encoding is {name}, not base64")
+    if len(beginning) < offset + _TAG_AND_LENGTH and not final:
+        return None
+    body = beginning[offset : offset + _TAG_AND_LENGTH]
+    binary = len(body) > 0 and _is_binary(body, final=final)
+    return Start(offset, "binary" if binary else "base64", head)
+
+
+def _text_start(beginning: Buffer, head: bytes, *, final: bool) -> Start | None:
+    """PEM, or where no armour comes bare base64."""
+    text = bytes(beginning[:PEEK_LIMIT])
+    found = _ARMOUR.search(text)
+    if found and found[1] not in _LABELS:
+        label = found[1].decode("ascii", "replace")
+        raise envelope_error("not-enveloped", f"it is PEM labelled {label}")
+    if found:
+        return Start(found.end(), "pem")
+    if not final and len(text) < PEEK_LIMIT:
+        return None
+    if head:
+        raise envelope_error("not-enveloped", "it is a mail without the type of a sealed one")
+    return Start(0, "base64")

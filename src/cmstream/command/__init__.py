@@ -1,0 +1,1 @@
+"""The command ``cmstream``: a file for each subcommand, and what they share."""

@@ -1,0 +1,268 @@
+"""``cmstream account``: whose mail is sealed, and with which certificates."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..accounts.account import CIPHERS, WHEN_UNUSABLE
+from ..accounts.errors import NotFound
+from ..accounts.http.settings import Settings
+from ..accounts.people.credentials import now
+from ..accounts.people.links import MINUTES
+from ..accounts.people.people import People
+from . import account_tables as shown
+from .account_import import run as _import
+from .database import add_database
+from .managing import actor, as_json, opened
+from .shared import (
+    Failure,
+    Parser,
+    add_password,
+    say,
+    subcommand,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..accounts.account import Account
+    from ..accounts.store import Store
+
+_EXAMPLES = """\
+examples:
+  cmstream account add alice@example.org --cipher aes256-cbc
+  cmstream account import alice@example.org alice.pem
+  cmstream account import --add --cipher aes256-cbc certificates/
+  cmstream account set alice@example.org --aliases a.smith@example.org,ali@example.org
+  cmstream account list --expiring 30
+  cmstream account link alice@example.org --public-url https://keys.example.org
+
+The actions create the database, or upgrade an old one. In bulk, import takes a folder whose files
+are named by addresses (alice@example.org.pem), or a CSV file with the columns address and file;
+what can't be taken is told, and the rest is taken. Exit codes: 64 usage, 65 a value or certificate
+that can't be taken (of several: one of them), 66 no such file, 67 no such account, 75 try again.
+"""
+
+
+def add_command(commands: Any) -> None:
+    """Adds it to the command."""
+    text = "manage whose mail is sealed, and with which certificates"
+    parser = subcommand(commands, "account ACTION", text, _EXAMPLES, None)
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
+    for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
+        add_database(add(actions))
+    add_database(_add_link(actions))
+
+
+# --- looking ---------------------------------------------------------------------------------
+
+
+def _add_list(actions: Any) -> Any:
+    text = "show accounts, one a line"
+    parser = subcommand(actions, "list [options]", text, _EXAMPLES, _list)
+    parser.add_argument("--search", default="", metavar="TEXT",
+        help="in addresses, aliases, domains, and what certificates say")  # fmt: skip
+    parser.add_argument("--expiring", type=int, metavar="DAYS",
+        help="those whose last active certificate expires within so many days")  # fmt: skip
+    parser.add_argument("--unprotected", action="store_true", help="those whose mail isn't sealed")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _list(options: argparse.Namespace) -> None:
+    before = None
+    if options.expiring is not None:
+        if not 0 <= options.expiring <= 36500:  # noqa: PLR2004 - a hundred years
+            raise Failure(os.EX_USAGE, "--expiring: from 0 to 36500 days")
+        before = now() + timedelta(days=options.expiring)
+    with opened(options, create=True) as store:
+        found = store.accounts(
+            options.search, expiring_before=before, unprotected=options.unprotected
+        )
+    if options.json:
+        say(as_json([shown.account_object(one) for one in found]))
+    elif found:
+        say("\n".join(map(shown.account_line, found)))
+
+
+def _add_show(actions: Any) -> Any:
+    text = "show an account with its certificates"
+    parser = subcommand(actions, "show [--json] ADDRESS", text, _EXAMPLES, _show)
+    parser.add_argument("address", metavar="ADDRESS")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _show(options: argparse.Namespace) -> None:
+    with opened(options, create=True) as store:
+        account = store.account(options.address)
+        held = store.certificates(options.address)
+        owners = [person.name for person in People(store).owners(options.address)]
+    if options.json:
+        say(as_json(shown.account_object(account, held, owners)))
+    else:
+        say(shown.account_text(account, held, owners))
+
+
+# --- changing --------------------------------------------------------------------------------
+
+
+def _add_settings(parser: Any) -> None:
+    add = parser.add_argument
+    add("--cipher", choices=CIPHERS, help="seal its mail from now on, by this cipher")
+    add("--encrypt-on-append", choices=["yes", "no"],
+        help="whether what a mail program stores itself is sealed too")  # fmt: skip
+    add("--when-unusable", choices=WHEN_UNUSABLE,
+        help="what becomes of mail when no certificate can be used: try again later (error), or "
+        "deliver it in the clear")  # fmt: skip
+    add("--aliases", metavar="LIST", help="its further addresses, by commas; replaces those before")
+    add("--domains", metavar="LIST", help="domains whose unknown addresses are its own too")
+    add("--clients", metavar="LIST", help="the mail programs that read it")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given, as the store takes it."""
+    found: dict[str, Any] = {}
+    for name in ("cipher", "when_unusable"):
+        if getattr(options, name) is not None:
+            found[name] = getattr(options, name)
+    if options.encrypt_on_append is not None:
+        found["encrypt_on_append"] = options.encrypt_on_append == "yes"
+    for name in ("aliases", "domains", "clients"):
+        text = getattr(options, name)
+        if text is not None:
+            found[name] = [part.strip() for part in text.split(",") if part.strip()]
+    return found
+
+
+def _add_add(actions: Any) -> Any:
+    text = "make an account; its mail is sealed when it has a cipher and a certificate"
+    parser = subcommand(actions, "add ADDRESS [options]", text, _EXAMPLES, _add)
+    parser.add_argument("address", metavar="ADDRESS")
+    _add_settings(parser)
+    return parser
+
+
+def _add(options: argparse.Namespace) -> None:
+    with opened(options, create=True) as store:
+        account = store.add_account(options.address, by=actor(), **_settings(options))
+    say(shown.account_line(account))
+
+
+def _add_import(actions: Any) -> Any:
+    text = "take certificates into accounts: one file, a folder, or what a CSV file lists"
+    usage = "import [options] (ADDRESS FILE | FOLDER | CSV)"
+    parser = subcommand(actions, usage, text, _EXAMPLES, _import)
+    add = parser.add_argument
+    add("what", metavar="ADDRESS", help="of the account; in bulk, a folder or a CSV file")
+    add("file", metavar="FILE", nargs="?", help="DER, PEM, PKCS #7 or PFX; - is standard input")
+    add("--add", action="store_true", help="make the accounts that aren't there")
+    add("--cipher", choices=CIPHERS, help="and seal their mail from now on, by this cipher")
+    add("--description", default="", metavar="TEXT", help="of the certificates, for people")
+    add("--confirm-mismatch", action="store_true",
+        help="take certificates for other addresses too")  # fmt: skip
+    add("--retire-others", action="store_true", help="retire the certificates it had before")
+    add("--dry-run", action="store_true", help="tell what would be taken, and change nothing")
+    add("--json", action="store_true", help="for programs")
+    add_password(parser)
+    return parser
+
+
+def _add_set(actions: Any) -> Any:
+    text = "change an account's settings, or the state of its certificates"
+    parser = subcommand(actions, "set ADDRESS [options]", text, _EXAMPLES, _set)
+    add = parser.add_argument
+    add("address", metavar="ADDRESS")
+    _add_settings(parser)
+    for name, text in (
+        ("retire", "don't use this certificate any more, and keep it"),
+        ("activate", "use it again"),
+        ("delete", "forget it"),
+    ):
+        add(f"--{name}", action="append", default=[], metavar="SHA256", help=text)
+    return parser
+
+
+def _set(options: argparse.Namespace) -> None:
+    settings, by = _settings(options), actor()
+    if not (settings or options.retire or options.activate or options.delete):
+        raise Failure(os.EX_USAGE, "give what to change (see cmstream account set --help)")
+    with opened(options, create=True) as store:
+        store.account(options.address)
+        for fingerprint in options.activate:
+            store.activate_certificate(options.address, fingerprint, by=by)
+        for fingerprint in options.retire:
+            store.retire_certificate(options.address, fingerprint, by=by)
+        for fingerprint in options.delete:
+            store.delete_certificate(options.address, fingerprint, by=by)
+        if settings:
+            store.change_account(options.address, by=by, **settings)
+        say(shown.account_line(store.account(options.address)))
+
+
+def _add_disable(actions: Any) -> Any:
+    text = "seal an account's mail no more: new mail is stored in the clear"
+    parser = subcommand(actions, "disable ADDRESS", text, _EXAMPLES, _disable)
+    parser.add_argument("address", metavar="ADDRESS")
+    return parser
+
+
+def _disable(options: argparse.Namespace) -> None:
+    with opened(options, create=True) as store:
+        account = store.change_account(options.address, by=actor(), cipher=None)
+    say(shown.account_line(account))
+
+
+def _add_remove(actions: Any) -> Any:
+    text = "remove an account, its certificates and its owners' access; new mail isn't sealed"
+    parser = subcommand(actions, "remove ADDRESS", text, _EXAMPLES, _remove)
+    parser.add_argument("address", metavar="ADDRESS")
+    return parser
+
+
+def _remove(options: argparse.Namespace) -> None:
+    with opened(options, create=True) as store:
+        store.remove_account(options.address, by=actor())
+
+
+# --- people ----------------------------------------------------------------------------------
+
+
+def _add_link(actions: Any) -> Any:
+    text = "print a link by which a person chooses a password, once"
+    parser = subcommand(actions, "link [options] NAME", text, _EXAMPLES, _link)
+    add = parser.add_argument
+    add("name", metavar="NAME", help="a person; an account's address makes its owner one")
+    add("--administrator", action="store_true", help="make a new person an administrator")
+    add("--minutes", type=int, default=MINUTES, help="how long it works; default: %(default)s")
+    add("--public-url", default=os.environ.get("CMSTREAM_PUBLIC_URL"), metavar="URL",
+        help="where people reach the pages; default: $CMSTREAM_PUBLIC_URL")  # fmt: skip
+    return parser
+
+
+def _link(options: argparse.Namespace) -> None:
+    if not options.public_url:
+        raise Failure(os.EX_USAGE, "give --public-url, where people reach the pages")
+    try:
+        origin = Settings(public_url=options.public_url).origin
+    except ValueError as error:
+        raise Failure(os.EX_USAGE, str(error)) from None
+    with opened(options, create=True) as store:
+        name = _somebody(store, options)
+        people = People(store)
+        secret = people.add_link("set-password", name, minutes=options.minutes, by=actor())
+    say(f"{origin}/link/{secret}")
+
+
+def _somebody(store: Store, options: argparse.Namespace) -> str:
+    """The person's name; made if need be."""
+    people = People(store)
+    try:
+        return people.person(options.name).name
+    except NotFound:
+        if options.administrator:
+            return people.add(options.name, "administrator", by=actor()).name
+        owned: Account = store.account(options.name)
+        return people.add(owned.address, "owner", account=owned.address, by=actor()).name

@@ -1,0 +1,207 @@
+"""``cmstream account import``: one file, a folder of them, or those that a CSV file lists."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..accounts import imports
+from ..accounts.account import Account
+from ..accounts.addresses import canonical
+from ..accounts.errors import NotFound, StoreUnavailable
+from ..accounts.people.credentials import now
+from ..accounts.values import DEFAULTS
+from ..certificates.recipient import read_certificates
+from ..errors import CmstreamError
+from . import account_tables as shown
+from .managing import (
+    actor,
+    as_json,
+    code_of,
+    opened,
+)
+from .shared import (
+    Failure,
+    ask,
+    password,
+    read,
+    say,
+    warn,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from ..accounts.account import ImportReport
+    from ..accounts.store import Store
+
+ENDINGS = {".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p12", ".pfx"}
+"""Of certificate files; in a folder others are left alone."""
+
+
+class Job(NamedTuple):
+    """A file for an account; without ``address``, for the one that its certificate names."""
+
+    address: str | None
+    name: str
+
+
+@dataclass
+class _Import:
+    """The whole import: how, and what came of it."""
+
+    store: Store
+    options: argparse.Namespace
+    secret: str | bytes | None
+    done: list[dict[str, Any]] = field(default_factory=list)
+    code: int = os.EX_OK
+
+    def take(self, job: Job) -> None:
+        """One of the files; that it can't be taken is no reason to leave the others."""
+        try:
+            self._tell(job.name, self._one(job))
+        except StoreUnavailable:
+            raise
+        except CmstreamError as error:
+            self._fail(job, code_of(error), str(error), error.code)
+        except Failure as failure:
+            self._fail(job, failure.code, str(failure), "no-such-file")
+
+    def _one(self, job: Job) -> ImportReport:
+        data = read(job.name)
+        try:
+            return self._take(job.address, data, self.secret)
+        except CmstreamError as error:
+            if error.code != "password-needed":
+                raise
+            secret = ask(job.name)
+            if secret is None:
+                raise
+            return self._take(job.address, data, secret)
+
+    def _take(self, named: str | None, data: bytes, secret: str | bytes | None) -> ImportReport:
+        address = named or _only_address(data, secret)
+        options, by = self.options, actor()
+        expected, known = self._preview(address, data, secret)
+        imports.require_confirmation(expected, confirmed=options.confirm_mismatch)
+        if options.dry_run:
+            return expected
+        if not known:
+            self.store.add_account(address, by=by)
+        report = self.store.import_certificates(
+            address,
+            data,
+            password=secret,
+            by=by,
+            confirm_mismatch=options.confirm_mismatch,
+            description=options.description,
+            retire_others=options.retire_others,
+        )
+        if options.cipher:
+            self.store.change_account(address, by=by, cipher=options.cipher)
+        return report
+
+    def _preview(
+        self, address: str, data: bytes, secret: str | bytes | None
+    ) -> tuple[ImportReport, bool]:
+        """What would come of it, and whether the account is there."""
+        try:
+            return self.store.preview(address, data, secret), True
+        except NotFound:
+            if not self.options.add:
+                raise
+        return imports.report(imports.read(data, secret), _newcomer(address), ()), False
+
+    def _tell(self, name: str, report: ImportReport) -> None:
+        self.done.append(shown.report_object(name, report))
+        for remark in shown.report_remarks(report):
+            warn(f"{report.account}: {name}: {remark}")
+        if not self.options.json:
+            say("\n".join(shown.report_lines(name, report)))
+
+    def _fail(self, job: Job, code: int, text: str, name: str) -> None:
+        self.code = code
+        problem = {"code": name, "message": text}
+        self.done.append(
+            {"account": job.address, "file": job.name, "saved": False, "error": problem}
+        )
+        whose = f"{job.address}: " if job.address else ""
+        warn(f"{whose}{job.name}: not taken: {text} [{name}]")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Takes all that can be taken and tells of each file; the exit code is that of the last one
+    that couldn't."""
+    bulk = options.file is None
+    jobs = list(_listed(options.what)) if bulk else [Job(options.what, options.file)]
+    with opened(options, create=True) as store:
+        work = _Import(store, options, password(options))
+        for job in jobs:
+            work.take(job)
+    if options.json:
+        say(as_json(work.done))
+    if work.code:
+        failed = sum("error" in one for one in work.done)
+        text = f"{failed} of {len(jobs)} files weren't taken" if bulk else "nothing was taken"
+        raise Failure(work.code, text)
+
+
+# --- the list --------------------------------------------------------------------------------
+
+
+def _listed(name: str) -> Iterator[Job]:
+    path = Path(name)
+    if path.is_dir():
+        yield from _folder(path)
+    elif path.suffix.lower() == ".csv":
+        yield from _table(path)
+    else:
+        raise Failure(os.EX_USAGE, f"{name} is no folder and no .csv: give ADDRESS and FILE")
+
+
+def _folder(path: Path) -> Iterator[Job]:
+    found = [one for one in sorted(path.iterdir()) if one.suffix.lower() in ENDINGS]
+    if not found:
+        raise Failure(os.EX_NOINPUT, f"{path}: no certificate files ({' '.join(sorted(ENDINGS))})")
+    for one in found:
+        yield Job(one.stem if "@" in one.stem else None, str(one))
+
+
+def _table(path: Path) -> Iterator[Job]:
+    """Rows of address and file, which stands beside the CSV; a heading may be there."""
+    try:
+        text = read(str(path)).decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Failure(os.EX_DATAERR, f"{path}: no CSV in UTF-8: {error}") from None
+    for number, row in enumerate(rows, 1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or (number == 1 and "@" not in "".join(cells)):
+            continue
+        if len(cells) != 2 or not all(cells):  # noqa: PLR2004
+            raise Failure(os.EX_DATAERR, f"{path}: row {number}: give address,file")
+        yield Job(cells[0], str(path.parent / cells[1]))
+
+
+def _only_address(data: bytes, secret: str | bytes | None) -> str:
+    """The one that the certificates name."""
+    found = {mail for one in read_certificates(data, password=secret).recipients
+             for mail in one.emails}  # fmt: skip
+    if len(found) != 1:
+        raise NotFound(
+            "no-such-account",
+            f"it names {len(found)} addresses: give the account's by the file's name or a CSV",
+        )
+    return found.pop()
+
+
+def _newcomer(address: str) -> Account:
+    """An account that isn't there yet, with the settings that a new one has."""
+    return Account(
+        id=0, address=canonical(address), aliases=(), domains=(), created_at=now(), **DEFAULTS
+    )

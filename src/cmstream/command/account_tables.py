@@ -1,0 +1,173 @@
+"""Accounts in words for people and as objects for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CmstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..accounts.account import Account, ImportReport, StoredCertificate
+
+
+def account_line(one: Account) -> str:
+    """Address, protection, certificates, end: columns by tabs."""
+    state = one.cipher or "disabled"
+    if one.cipher and not one.active:
+        state += f" without a certificate: {one.when_unusable}"
+    held = f"{one.active} active"
+    held += f", {one.retired} retired" if one.retired else ""
+    until = f"until {one.expires_at:%Y-%m-%d}" if one.expires_at else "-"
+    return f"{one.address}\t{state}\t{held}\t{until}"
+
+
+def account_text(
+    one: Account, held: Sequence[StoredCertificate] = (), owners: Sequence[str] = ()
+) -> str:
+    """A block for the account, and one for each certificate."""
+    rows = [
+        ("account", one.address),
+        ("aliases", ", ".join(one.aliases) or "none"),
+        ("domains", ", ".join(one.domains) or "none"),
+        ("owners", ", ".join(owners) or "none"),
+        ("cipher", one.cipher or "disabled: mail isn't sealed"),
+        ("on append", "sealed too" if one.encrypt_on_append else "left as it is"),
+        ("no usable", f"certificate: {one.when_unusable}"),
+        ("clients", ", ".join(one.clients) or "none named"),
+    ]
+    return "\n\n".join(map(_block, [rows, *map(_certificate_rows, held)]))
+
+
+def _certificate_rows(held: StoredCertificate) -> list[tuple[str, str]]:
+    rows = [
+        ("SHA-256", held.fingerprint),
+        ("state", held.state),
+        ("description", held.description or "none"),
+        ("added", f"{held.added_at:%Y-%m-%d %H:%M} by {held.added_by}"),
+    ]
+    try:
+        found = held.recipient
+    except CmstreamError as error:
+        return [*rows, ("problem", f"{error} [{error.code}]")]
+    rows += [
+        ("subject", found.subject or "(empty)"),
+        ("e-mails", ", ".join(found.emails) or "none"),
+        ("valid", f"{found.not_before:%Y-%m-%d} to {found.not_after:%Y-%m-%d}"),
+        ("key", found.key),
+    ]
+    return rows + [("problem", f"{problem} [{problem.code}]") for problem in found.problems()]
+
+
+def _block(rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"{name + ':':<13}{value}" for name, value in rows)
+
+
+def account_object(
+    one: Account,
+    held: Sequence[StoredCertificate] | None = None,
+    owners: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """The account, and what is given of it, as JSON has it."""
+    found: dict[str, Any] = {
+        "address": one.address,
+        "cipher": one.cipher,
+        "protected": one.protected,
+        "encrypt_on_append": one.encrypt_on_append,
+        "when_unusable": one.when_unusable,
+        "aliases": list(one.aliases),
+        "domains": list(one.domains),
+        "clients": list(one.clients),
+        "created_at": one.created_at,
+        "active": one.active,
+        "retired": one.retired,
+        "expires_at": one.expires_at,
+    }
+    if held is not None:
+        found["certificates"] = [_certificate_object(certificate) for certificate in held]
+    if owners is not None:
+        found["owners"] = list(owners)
+    return found
+
+
+def _certificate_object(held: StoredCertificate) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "sha256": held.fingerprint,
+        "state": held.state,
+        "description": held.description,
+        "not_after": held.not_after,
+        "added_at": held.added_at,
+        "added_by": held.added_by,
+    }
+    try:
+        recipient = held.recipient
+    except CmstreamError as error:
+        return found | {"problems": [{"code": error.code, "message": str(error)}]}
+    return found | {
+        "subject": recipient.subject,
+        "emails": list(recipient.emails),
+        "key": recipient.key,
+        "problems": _problems(recipient.problems()),
+    }
+
+
+def _problems(problems: Sequence[Any]) -> list[dict[str, str]]:
+    return [{"code": problem.code, "message": str(problem)} for problem in problems]
+
+
+def report_lines(name: str, report: ImportReport) -> list[str]:
+    """What became of a file, or would."""
+    done = "taken" if report.saved else "can be taken"
+    lines = []
+    for one in report.certificates:
+        found = one.recipient
+        what = f"{done}{f' (was {one.known})' if one.known else ''}"
+        lines.append(
+            f"{report.account}\t{name}\t{what}\t{found.key}\tuntil {found.not_after:%Y-%m-%d}"
+            f"\t{found.fingerprint}"
+        )
+    return lines
+
+
+def report_remarks(report: ImportReport) -> list[str]:
+    """What people should know of it."""
+    remarks = [
+        f"{str(problem).rstrip('.')} [{problem.code}]"
+        for one in report.certificates
+        for problem in one.problems
+    ]
+    remarks += [str(finding) for finding in report.findings]
+    remarks += [f"set aside {aside.subject}: {aside.reason}" for aside in report.set_aside]
+    remarks += [f"retired {fingerprint}" for fingerprint in report.retired]
+    if report.private_key_ignored:
+        remarks.append("the private key in it was ignored; only the certificate is needed")
+    return remarks
+
+
+def report_object(name: str, report: ImportReport) -> dict[str, Any]:
+    """The same as JSON has it."""
+    return {
+        "account": report.account,
+        "file": name,
+        "saved": report.saved,
+        "certificates": [
+            {
+                "sha256": one.recipient.fingerprint,
+                "subject": one.recipient.subject,
+                "emails": list(one.recipient.emails),
+                "key": one.recipient.key,
+                "not_after": one.recipient.not_after,
+                "was": one.known,
+                "problems": _problems(one.problems),
+            }
+            for one in report.certificates
+        ],
+        "set_aside": [
+            {"subject": aside.subject, "sha256": aside.fingerprint, "reason": aside.reason}
+            for aside in report.set_aside
+        ],
+        "findings": [str(finding) for finding in report.findings],
+        "retired": list(report.retired),
+        "private_key_ignored": report.private_key_ignored,
+    }

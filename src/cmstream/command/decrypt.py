@@ -1,0 +1,193 @@
+"""The subcommands of the way back: decrypt and inspect."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..certificates.archive_keys import Password
+from ..certificates.containers import MAX_FILE
+from ..certificates.recipient import read_certificates
+from ..cms.input_form import find_start
+from ..errors import CertificateError, EnvelopeError
+from ..inspection import inspect
+from ..recipients.identity import Identity, is_pkcs12
+from ..streams import CHUNK, decrypt_iter
+from . import show
+from .output import output
+from .progress import with_progress
+from .shared import (
+    Failure,
+    about,
+    add_password,
+    archive_password,
+    certificates,
+    open_input,
+    read,
+    say,
+    subcommand,
+    unlocked,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from ..streams import Source
+
+_DECRYPT_EXAMPLES = """\
+examples:
+  cmstream decrypt -k alice.key.pem -c alice.pem sealed.eml > message.eml
+  cmstream decrypt --pfx alice.pfx --password-file pw -o scan.tiff --content scan.p7m
+  cmstream decrypt --password-file pw -o mail.tar mail.p7m
+
+The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail; other input, and
+with --content a mail too, gives its content alone. A file appears only when all of it is
+verified that can be; on a pipe octets may come before an error. Encryption alone doesn't tell
+who wrote a message, or whether somebody changed it. Authenticated content (AES-GCM,
+ChaCha20-Poly1305) is verified before any of it is given out: a file is read twice, a pipe is kept,
+encrypted, in a temporary file of 1 GiB at most; --unverified does without. Exit codes: 64 usage,
+65 it can't be opened, 66 no such input, 73 the output can't be created, 75 try again.
+"""
+
+_INSPECT_EXAMPLES = """\
+examples:
+  cmstream inspect sealed.eml
+  cmstream inspect --json -r alice.pem < sealed.eml
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Adds both to the command."""
+    text = "open a sealed mail or file"
+    usage = "decrypt (--pfx PFX | -k KEY -c CERT | --password-file FILE) [options] [FILE]"
+    parser = subcommand(commands, usage, text, _DECRYPT_EXAMPLES, _decrypt)
+    add = parser.add_argument
+    add("-k", "--key", metavar="KEY", help="private key, PEM or DER")
+    add("-c", "--certificate", metavar="CERT", help="its certificate")
+    add("--pfx", metavar="PFX", help="key and certificate in one PKCS #12 file")
+    add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
+    add("--content", action="store_true", help="of a mail, too, the content alone")
+    add("--unverified", action="store_true",
+        help="authenticated content as it comes, before it is verified at the end")  # fmt: skip
+    add_password(parser, "the PFX or the key; without those, of the archive itself")
+    add(
+        "input",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="default: standard input, which is also called -",
+    )
+
+    text = "tell whom a sealed mail or file is for, and how it is encrypted; needs no key"
+    usage = "inspect [options] [FILE]"
+    parser = subcommand(commands, usage, text, _INSPECT_EXAMPLES, _inspect)
+    parser.add_argument("-r", "--recipient", action="append", default=[], metavar="CERT",
+                        help="say where this certificate is meant")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="for programs")
+    add_password(parser)
+    parser.add_argument("input", nargs="?", default="-", metavar="FILE",
+                        help="default: standard input, which is also called -")  # fmt: skip
+
+
+# --- decrypt ---------------------------------------------------------------------------------
+
+
+def _decrypt(options: argparse.Namespace) -> None:
+    me = _identity(options)
+    remedies = {"no-recipient": _OTHERWISE} if isinstance(me, Password) else None
+    with (
+        about(options.input, remedies),
+        _no_certificate(options.input),
+        open_input(options.input) as source,
+        output(options.output) as out,
+    ):
+        start = source.tell() if source.seekable() else None
+        beginning, mail = _beginning(source)
+        total, sealed = None, _behind(beginning, source)
+        if start is not None:
+            total, sealed = os.fstat(source.fileno()).st_size, source
+            source.seek(start)
+        message = mail and not options.content
+        pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
+        for piece in with_progress(pieces, total and total * 3 // 4):
+            out.write(piece)
+
+
+_OTHERWISE = "{error}: give -k and -c, or --pfx"
+
+
+@contextmanager
+def _no_certificate(name: str) -> Iterator[None]:
+    """Says so where somebody gives a certificate in the place of a message."""
+    try:
+        yield
+    except EnvelopeError as error:
+        if error.code in {"not-enveloped", "malformed"} and _holds_certificates(Path(name)):
+            what = "this is a certificate, no sealed message: `cmstream cert show` shows it"
+            raise EnvelopeError("not-enveloped", what) from None
+        raise
+
+
+def _holds_certificates(path: Path) -> bool:
+    try:
+        small = path.is_file() and path.stat().st_size <= MAX_FILE
+        return small and bool(read_certificates(path.read_bytes()).recipients)
+    except (OSError, CertificateError):
+        return False
+
+
+def _behind(beginning: bytes, source: BinaryIO) -> Source:
+    return itertools.chain([beginning], iter(lambda: source.read(CHUNK), b""))
+
+
+def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
+    """As much as tells the form, and whether it is a mail. Raises EnvelopeError."""
+    held, resume, start = bytearray(), 0, None
+    while start is None:
+        chunk = source.read(CHUNK)
+        held += chunk
+        start, resume = find_start(held, resume, final=not chunk)
+    return bytes(held), bool(start.head)
+
+
+def _identity(options: argparse.Namespace) -> Identity | Password:
+    given = bool(options.pfx), bool(options.key), bool(options.certificate)
+    if not any(given) and (archive := archive_password(options)):
+        return archive
+    if given not in {(True, False, False), (False, True, True)}:
+        text = "either --pfx, or --key and --certificate, or the password of an archive alone"
+        raise Failure(os.EX_USAGE, f"give {text}")
+    if options.pfx:
+        data = read(options.pfx)
+        if not is_pkcs12(data) and b"-----BEGIN " in data:
+            what = "this isn't PKCS #12: PEM goes by -k and -c [not-a-certificate]"
+            raise Failure(os.EX_DATAERR, f"{options.pfx}: {what}")
+        return unlocked(options.pfx, options, lambda secret: Identity.from_pkcs12(data, secret))
+    key, certificate = read(options.key), read(options.certificate)
+    if is_pkcs12(key):
+        what = "this is PKCS #12: give it by --pfx, without -k and -c [not-a-certificate]"
+        raise Failure(os.EX_DATAERR, f"{options.key}: {what}")
+    return unlocked(
+        options.key,
+        options,
+        lambda secret: Identity.from_pem(key, certificate, secret),
+        {"key": options.key, "certificate": options.certificate},
+    )
+
+
+# --- inspect ---------------------------------------------------------------------------------
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    known = [r for name in options.recipient for r in certificates(name, options).recipients]
+    with (
+        about(options.input),
+        _no_certificate(options.input),
+        open_input(options.input) as source,
+    ):
+        found = inspect(source, certificates=known)
+    say(show.inspection_json(found) if options.json else show.inspection_text(found))

@@ -1,0 +1,99 @@
+"""What the commands of an administrator share: the store, who acts, exit codes, JSON."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from ..accounts import create_store, open_store
+from ..accounts.account import Actor
+from ..accounts.errors import AccessDenied, NotFound, StoreUnavailable
+from ..errors import CmstreamError
+from .database import VARIABLE, database
+from .shared import Failure
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from ..accounts.store import Store
+
+_STORE_CODES = {
+    "unsupported-database": os.EX_USAGE,
+    "no-database": os.EX_NOINPUT,
+    "not-migrated": os.EX_NOINPUT,
+}
+
+
+@contextmanager
+def opened(options: argparse.Namespace, *, create: bool = False) -> Iterator[Store]:
+    """The store that the options name. ``create``: also where there is none yet, or an old one.
+    ``$CMSTREAM_NOTIFY`` is the command that mails owners what is changed.
+
+    What the store refuses ends the command with a code of sysexits(3): 64 no such kind of database,
+    65 a value that can't be taken, 66 no such database, 67 no such account, person or token, 75 the
+    database can't be used now, 77 not allowed.
+    """
+    url = database(options)
+    with failing():
+        if create and not (options.database or os.environ.get(VARIABLE)):
+            _make_folder(url)
+        notify = shlex.split(os.environ.get("CMSTREAM_NOTIFY", ""))
+        with (create_store if create else open_store)(url, notify=notify) as store:
+            yield store
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turns errors of the store into endings of the command."""
+    try:
+        yield
+    except CmstreamError as error:
+        raise Failure(code_of(error), f"{error} [{error.code}]") from None
+
+
+def code_of(error: CmstreamError) -> int:
+    """The exit code for an error."""
+    if isinstance(error, StoreUnavailable):
+        return _STORE_CODES.get(error.code, os.EX_TEMPFAIL)
+    if isinstance(error, NotFound):
+        return os.EX_NOUSER
+    return os.EX_NOPERM if isinstance(error, AccessDenied) else os.EX_DATAERR
+
+
+def _make_folder(url: str) -> None:
+    """The default database's own; one that was named must be there, or a slip of the hand makes a
+    new database."""
+    folder = Path(unquote(urlsplit(url).path[1:])).parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"can't create {folder}: {error.strerror}: name a database by --database"
+        raise Failure(os.EX_CANTCREAT, text) from None
+
+
+def actor() -> Actor:
+    """Whoever runs the command, for the audit log."""
+    name = os.environ.get("SUDO_USER")
+    if not name:
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):
+            name = str(os.geteuid())
+    return Actor(f"{name} (command)", "administrator")
+
+
+def as_json(value: Any) -> str:
+    """For programs; moments in ISO 8601."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_moment)
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat(timespec="seconds")

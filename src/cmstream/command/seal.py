@@ -1,0 +1,217 @@
+"""The subcommand that a mail server's pipe calls: a mail in, and what may be stored of it out. It
+gives out all or nothing, and whatever goes wrong says that the mail server must try again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..accounts import open_store
+from ..accounts.errors import Invalid
+from ..encrypt import encrypt_message
+from ..errors import MessageError
+from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
+from ..mail.recognise import encrypted_inside, is_encrypted
+from ..recipients.recipients import Recipients
+from ..scratch import CHUNK, Scratch
+from ..streams import encrypt_iter
+from .database import add_database, database
+from .shared import Failure, open_input, subcommand
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Sequence
+
+    from ..accounts.lookup import Seal
+    from ..policy import Policy
+
+_EXAMPLES = """\
+examples:
+  cmstream seal --for alice@example.org < message.eml > sealed.eml
+  cmstream seal --require --for=alice@example.org message.eml
+
+The first that the store has of the address itself, an alias, the address without +detail, and its
+domain says how. A message that is encrypted already, or for an address that is unknown or whose
+encryption is off, comes out unchanged, and standard error says why.
+
+With several addresses there is one answer for all: sealed to everyone's certificates, by the cipher
+of theirs that most programs read. If mail is sealed for one of them and left for another, nothing
+comes out and the exit code is 75: what one may not have in the clear the other couldn't read. Let
+the mail server call it once for each recipient.
+
+Exit codes: 0, the message is out as it may be stored; 64 wrong usage, or no mail address; 65 the
+message can't be sealed as it is; 75 all else: try again, nothing came out.
+"""
+
+
+def add_command(commands: Any) -> None:
+    """Adds it to the command."""
+    text = "seal a mail as the certificate store says for an address"
+    usage = "seal --for ADDRESS [--for ...] [options] [MESSAGE]"
+    parser = subcommand(commands, usage, text, _EXAMPLES, _run)
+    add = parser.add_argument
+    add("--for", dest="addresses", action="append", required=True, metavar="ADDRESS",
+        help="whom the message is for; may be given several times")  # fmt: skip
+    add("--append", action="store_true",
+        help="a mail program files the message: it didn't arrive as mail")  # fmt: skip
+    add("--require", action="store_true",
+        help="what would come out unchanged is 75, and doesn't come out")  # fmt: skip
+    add("--defer-malformed", action="store_true",
+        help="75 for a message that can't be sealed as it is, too")  # fmt: skip
+    add_database(parser)
+    add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
+
+
+def _run(options: argparse.Namespace) -> None:
+    if sys.stdout is None:
+        raise Failure(os.EX_TEMPFAIL, "can't write standard output: it is closed")
+    try:
+        _give(*_answer(options))
+    except Invalid as error:
+        raise Failure(os.EX_USAGE, f"--for: {error} [{error.code}]") from None
+    except MessageError as error:
+        code = os.EX_TEMPFAIL if options.defer_malformed else os.EX_DATAERR
+        raise Failure(code, f"{error} [{error.code}]") from None
+
+
+def _answer(options: argparse.Namespace) -> tuple[Iterable[bytes], int]:
+    """What comes out, all of which is there, and its length."""
+    message = _read(options.input)
+    with open_store(database(options)) as store:
+        seals = [store.seal_for(one, appended=options.append) for one in options.addresses]
+    for note in dict.fromkeys(note for seal in seals for note in seal.notes):
+        _tell(f"warning: {note}")
+    to = _together(seals)
+    if to is None:
+        reasons = dict.fromkeys(f"{seal.reason} [{seal.reason.code}]" for seal in seals)
+        return _unchanged(message, "; ".join(reasons), options)
+    if _is_encrypted(message):
+        return _unchanged(message, "it is encrypted already [already-encrypted]", options)
+    sealed = _sealed(message, *to)
+    return sealed.chunks(), len(sealed)
+
+
+def _read(name: str) -> Scratch:
+    message = Scratch()
+    with open_input(name) as source:
+        while chunk := source.read(CHUNK):
+            message.write(chunk)
+    return message
+
+
+def _unchanged(
+    message: Scratch, why: str, options: argparse.Namespace
+) -> tuple[Iterable[bytes], int]:
+    if options.require:
+        raise Failure(os.EX_TEMPFAIL, f"the message must be sealed, and isn't: {why}")
+    _tell(f"unchanged: {why}")
+    return message.chunks(), len(message)
+
+
+def _tell(text: str) -> None:
+    """On standard error, past Python's buffer: a log that is full is no reason to bounce mail."""
+    line = f"cmstream: {' '.join(text.split())}\n"
+    with suppress(OSError):
+        os.write(2, line.encode(errors="backslashreplace"))
+
+
+# --- several addresses -----------------------------------------------------------------------
+
+
+def _together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
+    """To whom and how one message for all of them is sealed; None if for all it is left."""
+    sealing = [(one.recipients, one.policy) for one in seals if one.recipients and one.policy]
+    if not sealing:
+        return None
+    left = [one.reason for one in seals if one.action == "leave"]
+    if left:
+        raise Failure(
+            os.EX_TEMPFAIL, f"the message must be sealed for one address, and for another it isn't "
+            f"({left[0]} [{left[0].code}]): call cmstream seal once for each"
+        )  # fmt: skip
+    policy = min((policy for _, policy in sealing), key=lambda one: _MOST_READ.index(one.cipher))
+    if len(sealing) == 1:
+        return sealing[0][0], policy
+    to = Recipients([one for recipients, _ in sealing for one in recipients])
+    to.check(policy)
+    return to, policy
+
+
+_MOST_READ = (
+    "aes256-cbc", "aes128-cbc", "aes256-gcm", "aes128-gcm", "chacha20-poly1305", "auto",
+)  # fmt: skip
+
+
+# --- the message -----------------------------------------------------------------------------
+
+
+def _is_encrypted(message: Scratch) -> bool:
+    """By all of it; of a message that doesn't fit into memory, by how it begins."""
+    if message.held is not None:
+        return is_encrypted(message.held)
+    message.seek(0)
+    start = message.read(HEADER_LIMIT + PEEK_LIMIT) or b""
+    end, _ = header_end(start, 0, final=False)
+    return end is not None and encrypted_inside(start[:end], start[end:], complete=False)
+
+
+def _sealed(message: Scratch, to: Recipients, policy: Policy) -> Scratch:
+    sealed = Scratch()
+    if message.held is None:
+        message.seek(0)
+        for piece in encrypt_iter(message, to, form="message", policy=policy):
+            sealed.write(piece)
+    elif message.held:
+        sealed.write(encrypt_message(message.held, to, policy=policy))
+    else:
+        raise MessageError("malformed-message", "the message is empty: there is nothing to seal")
+    return sealed
+
+
+# --- all or nothing --------------------------------------------------------------------------
+
+
+def _give(chunks: Iterable[bytes], total: int) -> None:
+    """On standard output. Of a file that can't take all of it, what was written is cut off."""
+    before = _end_of_file(1)
+    written = 0
+    try:
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            while rest:
+                count = os.write(1, rest)
+                rest, written = rest[count:], written + count
+        _require_all(written, total)
+        if before is not None:
+            os.fsync(1)
+    except BaseException:
+        if before is not None:
+            _cut_off(before, written)
+        raise
+
+
+def _require_all(written: int, total: int) -> None:
+    if written != total:
+        raise OSError(f"{written} of {total} octets came back from where they waited")
+
+
+def _end_of_file(number: int) -> int | None:
+    """Where it ends, if it is a file that is written at its end."""
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    appends = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_APPEND
+    at_end = appends or os.lseek(number, 0, os.SEEK_CUR) == found.st_size
+    return found.st_size if at_end else None
+
+
+def _cut_off(end: int, written: int) -> None:
+    """Unless somebody else has written behind it."""
+    with suppress(OSError):
+        if os.fstat(1).st_size == end + written:
+            os.ftruncate(1, end)
+            os.lseek(1, end, os.SEEK_SET)

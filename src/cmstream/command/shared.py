@@ -1,0 +1,258 @@
+"""What the subcommands share: arguments, input, passwords, and endings."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+
+from ..certificates import archive_keys
+from ..certificates.recipient import read_certificates
+from ..errors import CmstreamError, RecipientError
+from .output import output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ..certificates.archive_keys import Password
+    from ..certificates.recipient import CertificateFile
+
+T = TypeVar("T")
+
+
+class Failure(Exception):  # noqa: N818 - an ending, not always an error
+    """Ends the command with a line and a code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Stopped(BaseException):
+    """Somebody asks the process to end, by SIGTERM or SIGHUP; ``number``: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raises Stopped where these signals would end the process and leave a temporary file."""
+
+    def stop(number: int, _: object) -> None:
+        raise Stopped(number)
+
+    ours = threading.current_thread() is threading.main_thread()  # others can't have handlers
+    signals = (signal.SIGTERM, signal.SIGHUP) if ours else ()
+    before = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def hold_standard_streams() -> None:
+    """Where a standard stream was closed, puts something in its place: no file that is opened later
+    must get its number, and with it what is meant for the stream."""
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with 64 on wrong usage, as sysexits(3) has it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(os.EX_USAGE, f"cmstream: {message} (see {self.prog} --help)\n")
+
+
+def subcommand(commands: Any, usage: str, text: str, examples: str, run: Any) -> Any:
+    """Adds a subcommand whose help ends with examples. ``usage``: its name, and the least that must
+    be given."""
+    name, _, needed = usage.partition(" ")
+    parser = commands.add_parser(
+        name,
+        usage=f"%(prog)s {needed}" if needed else None,
+        help=text,
+        description=text,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_password(parser: Any, of: str = "the PFX") -> None:
+    """Adds the options that say where a password is, of which one may be given."""
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--password-file", metavar="FILE", help=f"its first line is the password of {of}")
+    add("--password-env", metavar="NAME", help="the environment variable that has it")
+
+
+def add_archive_passwords(parser: Any) -> None:
+    """Adds the options that say where the passwords to seal with are, of which all count."""
+    for source, metavar, text in (
+        ("file", "FILE", "its first line is a password that opens the archive"),
+        ("env", "NAME", "the environment variable that has such a password"),
+    ):
+        parser.add_argument(f"--to-password-{source}", action="append", default=[],
+            metavar=metavar, help=f"{text}; may be given several times")  # fmt: skip
+
+
+def read(name: str) -> bytes:
+    """A whole file. Raises Failure with 66."""
+    with open_input(name) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None
+
+
+def say(text: str) -> None:
+    """Prints on standard output, which must be there."""
+    with output("-") as out:
+        out.write(text.encode() + b"\n")
+
+
+def password(options: argparse.Namespace) -> str | bytes | None:
+    """As the options say, if they do."""
+    if options.password_file:
+        return _from_file(options.password_file)
+    return _from_environment(options.password_env) if options.password_env else None
+
+
+def _from_file(name: str) -> bytes:
+    """Some editors put a mark before UTF-8."""
+    return read(name).partition(b"\n")[0].rstrip(b"\r").removeprefix(codecs.BOM_UTF8)
+
+
+def _from_environment(variable: str) -> str:
+    if variable not in os.environ:
+        raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
+    return os.environ[variable]
+
+
+def archive_password(options: argparse.Namespace) -> Password | None:
+    """The one that opens an archive, if the options say one."""
+    secret = password(options)
+    if secret is None:
+        return None
+    return _archive_password(options.password_file or options.password_env, secret)
+
+
+def archive_passwords(options: argparse.Namespace) -> list[Password]:
+    """All that an archive is sealed with."""
+    files, variables = options.to_password_file, options.to_password_env
+    return [
+        *(_archive_password(name, _from_file(name)) for name in files),
+        *(_archive_password(name, _from_environment(name)) for name in variables),
+    ]
+
+
+def _archive_password(source: str, secret: str | bytes) -> Password:
+    if not secret:
+        raise Failure(os.EX_USAGE, f"{source}: the password is empty, which protects nothing")
+    return archive_keys.password(secret)
+
+
+def certificates(name: str, options: argparse.Namespace) -> CertificateFile:
+    """What is in the file; asks for the password of a PFX if there is somebody to ask."""
+    data = read(name)
+    return unlocked(name, options, lambda secret: read_certificates(data, password=secret))
+
+
+def unlocked(
+    name: str,
+    options: argparse.Namespace,
+    load: Callable[[str | bytes | None], T],
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> T:
+    """What ``load`` gives for the password; asks for it where it is needed and there is somebody to
+    ask. ``files``: what is called so at the beginning of an error is that file."""
+    try:
+        try:
+            return load(password(options))
+        except CmstreamError as error:
+            if error.code != "password-needed":
+                raise
+            secret = ask(name)
+            if secret is None:
+                ways = f"give --password-file or --password-env [{error.code}]"
+                text = f"{_told(error, name, files)}: {ways}"
+                raise Failure(os.EX_DATAERR, text) from None
+        return load(secret)
+    except CmstreamError as error:
+        raise Failure(os.EX_DATAERR, f"{_told(error, name, files)} [{error.code}]") from None
+
+
+def _told(error: CmstreamError, name: str, files: Mapping[str, str]) -> str:
+    which, _, text = str(error).partition(": ")
+    return f"{files[which]}: {text}" if which in files else f"{called(name)}: {error}"
+
+
+def ask(name: str) -> str | None:
+    """Asks on the terminal; None if there is none, or no answer."""
+    from getpass import getpass  # noqa: PLC0415 - slow to import, seldom wanted
+
+    if sys.stdin is None or not sys.stdin.isatty():
+        return None
+    try:
+        return getpass(f"Password of {name}: ")
+    except EOFError:
+        return None
+
+
+def report(name: str, file: CertificateFile) -> None:
+    """Warns of what was left out of a certificate file."""
+    if file.private_key_ignored:
+        warn(f"{name}: the private key in it was ignored; only the certificate is needed")
+    for aside in file.set_aside:
+        warn(f"{name}: set aside {aside.subject}: {aside.reason}")
+
+
+def warn(text: str) -> None:
+    """A line on standard error."""
+    print(f"cmstream: warning: {text}", file=sys.stderr)
+
+
+def called(name: str) -> str:
+    """What an input is called in a message."""
+    return "standard input" if name == "-" else name
+
+
+@contextmanager
+def about(name: str, remedies: dict[str, str] | None = None) -> Iterator[None]:
+    """What is wrong with an input names it, and where there is one for its code the remedy."""
+    try:
+        yield
+    except RecipientError:
+        raise  # that one names its certificate
+    except CmstreamError as error:
+        text = (remedies or {}).get(error.code, "").format(error=error) or error
+        raise Failure(os.EX_DATAERR, f"{called(name)}: {text} [{error.code}]") from None
+
+
+def open_input(name: str) -> BinaryIO:
+    """The file, or standard input. Raises Failure with 66."""
+    if name == "-" and sys.stdin is None:
+        raise Failure(os.EX_NOINPUT, "can't read standard input: it is closed")
+    if name == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise Failure(os.EX_NOINPUT, f"can't read {name}: {error.strerror}") from None

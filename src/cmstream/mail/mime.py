@@ -1,0 +1,162 @@
+"""Which header fields of a message stay outside, which go in with the body.
+
+Works on octets with a few compiled expressions: the header block of a message is cut in some
+microseconds, and a hostile one in time that grows with its length alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ..errors import MessageError
+
+HEADER_LIMIT = 4 << 20
+"""The most octets of a header block, its blank line included."""
+
+PEEK_LIMIT = 8 << 10
+"""How many octets of the body a stream looks at to recognise an encrypted message."""
+
+VERSION = b"MIME-Version: 1.0\r\n"
+
+
+def _entity_header(smime_type: bytes) -> bytes:
+    return (
+        b"MIME-Version: 1.0\r\n"
+        b'Content-Type: application/pkcs7-mime; smime-type=%b; name="smime.p7m"\r\n'
+        b"Content-Transfer-Encoding: base64\r\n"
+        b'Content-Disposition: attachment; filename="smime.p7m"\r\n'
+        b"\r\n"
+    ) % smime_type
+
+
+ENTITY_HEADER = _entity_header(b"enveloped-data")
+AUTH_ENTITY_HEADER = _entity_header(b"authEnveloped-data")
+"""The header of an S/MIME entity with EnvelopedData, or with AuthEnvelopedData (RFC 8551 sections
+3.2.2, 3.3 and 3.4), blank line included."""
+
+# A field's name has no more octets than a line may have (RFC 5322 section 2.1.1): that bounds
+# what must be looked at again when a line comes in pieces.
+_NAME = rb"[!-9;-~]{1,998}[ \t]{0,998}"
+_FIRST_LINE = re.compile(_NAME + rb":|>?From ")
+_NO_FIELD = re.compile(rb"\n(?![ \t]|" + _NAME + rb":)")
+_UNDECIDED = re.compile(rb"(?:" + _NAME + rb"|\r)?\Z")
+_BLANK = re.compile(rb"\r?\n")
+
+_MIME_FIELD = re.compile(rb"\n(?:(content-)[!-9;-~]*|mime-version)[ \t]*:", re.IGNORECASE)
+_FIELD_END = re.compile(rb"\n(?![ \t])")
+_TRANSFER_ENCODING = re.compile(
+    rb"\ncontent-transfer-encoding[ \t]*:(?:[ \t\r\n]+|\([^()]*\)){0,20}\"?([^\s;(\"]*)",
+    re.IGNORECASE,
+)
+
+
+class Framing(NamedTuple):
+    """A header block, cut in two.
+
+    ``outside``: what stands in the clear before the base64 lines, its blank line included.
+    ``inside``: the header of the inner entity, blank line included, to be encrypted in front of
+    the body. ``canonical``: whether the body's bare line feeds must become CRLF (RFC 8551
+    section 3.1.1); False only where the message's own Content-Transfer-Encoding is ``binary``.
+    """
+
+    outside: bytes
+    inside: bytes
+    canonical: bool
+
+
+def header_end(
+    buffer: bytes | bytearray | memoryview,
+    start: int,
+    *,
+    final: bool,
+    limit: int = HEADER_LIMIT,
+) -> tuple[int | None, int]:
+    """Find where the body begins in ``buffer``, the message so far.
+
+    ``start`` is 0 the first time, then what the last call gave as second value: nothing is
+    searched twice. ``final``: nothing more will come. Gives the offset of the body's first
+    octet, or None while more octets are needed, and the offset to go on from.
+
+    The blank line ends the header block and belongs to it. So does the first line that is
+    neither a field nor a continuation (RFC 5322 section 2.2), but that one is body, like all
+    behind it: nothing is lost, and what isn't a field is sealed. An mbox ``From `` line, also a
+    quoted one, may stand on top. A line of white space alone continues the field above it; a
+    carriage return alone is no line end.
+
+    Raises :class:`MessageError` (``header-too-large``) past ``limit`` octets.
+    """
+    end, resume = _first_no_field(buffer, start, final=final)
+    if (resume if end is None else end) > limit:
+        raise header_too_large()
+    return end, resume
+
+
+def header_too_large() -> MessageError:
+    """The error past :data:`HEADER_LIMIT`."""
+    return MessageError(
+        "header-too-large",
+        f"the message's header block is longer than {HEADER_LIMIT} octets: "
+        "check that this is a mail, or encrypt it as binary content",
+    )
+
+
+def _first_no_field(
+    buffer: bytes | bytearray | memoryview, start: int, *, final: bool
+) -> tuple[int | None, int]:
+    line = 0
+    if start or _FIRST_LINE.match(buffer):
+        found = _NO_FIELD.search(buffer, start)
+        if found is None:
+            return (len(buffer) if final else None), len(buffer)
+        line = found.end()
+    if not final and _UNDECIDED.match(buffer, line):
+        return None, max(line - 1, 0)
+    blank = _BLANK.match(buffer, line)
+    end = blank.end() if blank else line
+    return end, end
+
+
+def frame(head: bytes, entity: bytes = ENTITY_HEADER) -> Framing:
+    """Cut a header block, as :func:`header_end` finds it, into what stays outside and what goes
+    inside.
+
+    Outside stay all fields but ``Content-*`` and ``MIME-Version``, in their order and octet for
+    octet; only line ends become CRLF. The S/MIME entity's own fields, ``entity``, follow.
+    Inside go the ``Content-*`` fields. No inner Content-Type is made up: an entity without one is
+    US-ASCII text by RFC 2045 section 5.2, and a guess at another charset could make it unreadable.
+    """
+    text = b"\n" + lines(head)
+    outside, inside, kept = [], [], 1
+    for name in _MIME_FIELD.finditer(text):
+        begin, end = name.start() + 1, _field_end(text, name.end())
+        outside.append(text[kept:begin])
+        kept = end
+        if name[1]:
+            inside.append(text[begin:end])
+    outside += text[kept:], entity
+    inside.append(b"\r\n")
+    own = b"".join(inside)
+    binary = b"binary" in own.lower() and transfer_encoding(own) == b"binary"
+    return Framing(b"".join(outside), own, not binary)
+
+
+def transfer_encoding(head: bytes) -> bytes:
+    """What the first Content-Transfer-Encoding of a header block says (RFC 2045 section 6), in
+    lower case; ``7bit`` if there is none."""
+    found = _TRANSFER_ENCODING.search(b"\n" + head)
+    return found[1].lower() if found else b"7bit"
+
+
+def lines(head: bytes) -> bytes:
+    """The header block with CRLF line ends, also of its last line, and without its blank line."""
+    if head.count(b"\n") != head.count(b"\r\n"):
+        head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if head.endswith(b"\n\r\n") or head == b"\r\n":
+        return head[:-2]
+    return head if head.endswith(b"\n") or not head else head + b"\r\n"
+
+
+def _field_end(text: bytes, start: int) -> int:
+    found = _FIELD_END.search(text, start)
+    return found.end() if found else len(text)

@@ -1,0 +1,1 @@
+"""RecipientInfos of every kind, written and opened, and the identities that open them."""

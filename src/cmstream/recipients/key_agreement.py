@@ -1,0 +1,355 @@
+"""KeyAgreeRecipientInfo (RFC 5652 section 6.2.2), both ways: a content-encryption key wrapped in
+one that an ephemeral key and the recipient's agree on, by elliptic curves (RFC 5753, RFC 8418)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pyasn1.codec.der import encoder
+from pyasn1.type import univ
+
+from ..asn1 import tlv
+from ..asn1.tlv import Tlv, TlvError
+from ..certificates import key_wrap
+from ..cms.enveloped import ALGORITHMS, CIPHERS
+from ..engine.decoder import envelope_error
+from ..policy import KEY_LEN
+from . import legacy_key_wrap
+from .recipient_info import (
+    algorithm,
+    by_identifier,
+    implicit,
+    issuer_and_serial,
+    sequence,
+    unusable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..certificates.recipient import Recipient
+    from ..cms.enveloped import RecipientInfo
+    from ..policy import Policy
+    from .identity import Identity
+
+_OIDS = {name: oid for oid, name in ALGORITHMS.items()}
+_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
+    "sha1": hashes.SHA1,
+    "sha224": hashes.SHA224,
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}
+_NULL = b"\x05\0"
+_VERSION = b"\x02\x01\x03"
+_CONTEXT_0, _CONTEXT_1, _CONTEXT_2 = 0xA0, 0xA1, 0xA2
+
+
+# What both ways share
+
+
+def _exchange(private: Any, public: Any) -> bytes:
+    """The shared secret (SEC 1 section 3.3.1, RFC 7748 section 6). Raises ValueError for a point
+    that is none, or gives nothing but zeros."""
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return bytes(private.exchange(ec.ECDH(), public))
+    return bytes(private.exchange(public))
+
+
+def _derive(
+    scheme: str, secret: bytes, wrap: bytes, kek_len: int, ukm: bytes | None = None
+) -> bytes:
+    """The key-encryption key of ``kek_len`` octets. ``wrap``: the AlgorithmIdentifier of the key
+    wrap; ``ukm``: the user keying material, which is HKDF's salt too (RFC 8418 section 2.2)."""
+    # ECC-CMS-SharedInfo (RFC 5753 section 7.2).
+    added = tlv.build(_CONTEXT_0, tlv.build(tlv.OCTET_STRING, ukm)) if ukm is not None else b""
+    bits = (8 * kek_len).to_bytes(4, "big")
+    length = tlv.build(_CONTEXT_2, tlv.build(tlv.OCTET_STRING, bits))
+    shared = tlv.build(tlv.SEQUENCE, wrap, added, length)
+    digest = _HASHES[scheme.rpartition("-")[2]]()
+    if "-hkdf-" in scheme:
+        return HKDF(digest, kek_len, ukm, shared).derive(secret)
+    return X963KDF(digest, kek_len, shared).derive(secret)
+
+
+# Sealing
+
+
+class _Curve(NamedTuple):
+    """How messages to keys on a curve are made: the scheme, and octets of an AES key that is as
+    strong as the curve (RFC 5753 section 7, RFC 8418 section 2)."""
+
+    scheme: str
+    strength: int
+
+
+_CURVES = {
+    "X25519": _Curve("ecdh-hkdf-sha256", 16),
+    "X448": _Curve("ecdh-hkdf-sha512", 32),
+    "P-224": _Curve("ecdh-sha256", 16),
+    "P-256": _Curve("ecdh-sha256", 16),
+    "secp256k1": _Curve("ecdh-sha256", 16),
+    "brainpoolP256r1": _Curve("ecdh-sha256", 16),
+    "P-384": _Curve("ecdh-sha384", 32),
+    "brainpoolP384r1": _Curve("ecdh-sha384", 32),
+    "P-521": _Curve("ecdh-sha512", 32),
+    "brainpoolP512r1": _Curve("ecdh-sha512", 32),
+}
+
+
+@dataclass(frozen=True)
+class KeyAgreement:
+    """One KeyAgreeRecipientInfo for all recipients on one curve: ``before``, a fresh public key of
+    ``key_octets``, ``between``, and for each recipient its ``prefix`` with ``wrapped_octets``."""
+
+    before: bytes
+    between: bytes
+    prefixes: tuple[bytes, ...]
+    recipients: tuple[Recipient, ...]
+    scheme: str
+    wrap: bytes
+    kek_len: int
+    key_octets: int
+    wrapped_octets: int
+
+    envelope_version = 2
+
+    @property
+    def room(self) -> int:
+        """As of every Wrap."""
+        keys = sum(len(prefix) + self.wrapped_octets for prefix in self.prefixes)
+        return len(self.before) + self.key_octets + len(self.between) + keys
+
+    def fill(self, content_key: bytes) -> bytes:
+        """As of every Wrap."""
+        # Fresh for each message: whoever learns it learns no other message's key.
+        ephemeral = _fresh(self.recipients[0].public_key)
+        parts = [self.before, _point(ephemeral.public_key()), self.between]
+        for prefix, recipient in zip(self.prefixes, self.recipients, strict=True):
+            try:
+                secret = _exchange(ephemeral, recipient.public_key)
+            except ValueError as error:
+                raise unusable(recipient, f"its {recipient.key} key can't encrypt") from error
+            kek = _derive(self.scheme, secret, self.wrap, self.kek_len)
+            parts += [prefix, key_wrap.wrap(kek, content_key)]
+        return b"".join(parts)
+
+
+def _fresh(public: Any) -> Any:
+    """A new private key on the curve of a public one."""
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return ec.generate_private_key(public.curve)
+    if isinstance(public, x25519.X25519PublicKey):
+        return x25519.X25519PrivateKey.generate()
+    return x448.X448PrivateKey.generate()
+
+
+def _point(public: Any) -> bytes:
+    """A public key as octets, always of one length for one curve."""
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return bytes(public.public_bytes_raw())
+
+
+def prepare(recipients: Iterable[Recipient], policy: Policy) -> list[KeyAgreement]:
+    """One for each curve."""
+    curves: dict[str, list[Recipient]] = {}
+    for recipient in recipients:
+        curves.setdefault(recipient.key, []).append(recipient)
+    return [_prepared(tuple(group), policy) for group in curves.values()]
+
+
+def _prepared(recipients: tuple[Recipient, ...], policy: Policy) -> KeyAgreement:
+    key = recipients[0].public_key
+    scheme, strength = _CURVES[recipients[0].key]
+    content_key_len = KEY_LEN[policy.cipher]
+    kek_len = max(strength, content_key_len)
+    null = policy.key_agreement == "explicit-null"
+    wrap = algorithm(key_wrap.OIDS[kek_len], *([univ.Null("")] if null else []))
+    if policy.key_agreement == "sha1-kdf" and "-hkdf-" not in scheme:  # whoever has HKDF needs none
+        scheme = "ecdh-sha1"
+
+    wrapped_octets = content_key_len + key_wrap.OVERHEAD
+    prefixes = tuple(_encrypted_key(one, policy, wrapped_octets) for one in recipients)
+    keys = sum(len(prefix) + wrapped_octets for prefix in prefixes)
+    key_octets = len(_point(key))
+    originator = _originator(key)
+    how = encoder.encode(algorithm(_OIDS[scheme], wrap))
+    between = how + _beginning(tlv.SEQUENCE, keys)
+    count = len(_VERSION) + len(originator) + key_octets + len(between) + keys
+    return KeyAgreement(
+        before=_beginning(_CONTEXT_1, count) + _VERSION + originator,
+        between=between,
+        prefixes=prefixes,
+        recipients=recipients,
+        scheme=scheme,
+        wrap=encoder.encode(wrap),
+        kek_len=kek_len,
+        key_octets=key_octets,
+        wrapped_octets=wrapped_octets,
+    )
+
+
+def _beginning(tag: int, count: int) -> bytes:
+    """Tag and length of an element with so many octets of content."""
+    return tlv.build(tag, bytes(count))[:-count]
+
+
+def _originator(key: Any) -> bytes:
+    """OriginatorIdentifierOrKey with an originatorKey, up to the key's octets: the algorithm as
+    certificates have it, with the curve's name (RFC 5753 section 3.1.1, RFC 8418 section 3.1)."""
+    info = tlv.read_only(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    fields = info.fields()
+    whole = tlv.build(
+        _CONTEXT_0,
+        tlv.build(
+            _CONTEXT_1,
+            fields.take(tlv.SEQUENCE).whole,
+            tlv.build(tlv.BIT_STRING, b"\0" + _point(key)),
+        ),
+    )
+    return whole[: -len(_point(key))]
+
+
+def _encrypted_key(recipient: Recipient, policy: Policy, octets: int) -> bytes:
+    """A RecipientEncryptedKey up to the encrypted key's octets."""
+    if by_identifier(recipient, policy):
+        name = implicit(0, sequence(univ.OctetString(recipient.key_identifier)))
+    else:
+        name = issuer_and_serial(recipient)
+    whole: bytes = encoder.encode(sequence(name, univ.OctetString(bytes(octets))))
+    return whole[:-octets]
+
+
+# Opening
+
+
+class _Agreement(NamedTuple):
+    """What a KeyAgreeRecipientInfo says to one recipient; ``point`` is None where it names the
+    originator's certificate instead of a key."""
+
+    point: bytes | None
+    ukm: bytes | None
+    wrap: Tlv
+    wrapped: bytes
+
+
+class _Wrap(NamedTuple):
+    """A key wrap: octets of its key, the way back, the AlgorithmIdentifiers that senders derive
+    the key with, the likeliest first, and whether it tells a wrong key."""
+
+    kek_len: int
+    unwrap: Callable[[bytes, bytes], bytes | None]
+    derived_with: Iterable[bytes]
+    tells: bool = True
+
+
+def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) -> bytes | None:
+    """The content-encryption key, or None. Raises EnvelopeError ``malformed``,
+    ``unsupported-cipher``."""
+    scheme = ALGORITHMS.get(info.algorithm, "")
+    if not scheme.startswith("ecdh-"):
+        raise envelope_error("unsupported-cipher", f"its key agreement is {info.algorithm}")
+    try:
+        found = _read(info, place)
+        wrap = _read_wrap(found.wrap)
+    except TlvError as error:
+        raise envelope_error("malformed", f"its key agreement: {error}") from None
+    if found.point is None:
+        why = "its key agreement needs the originator's certificate, which isn't supported"
+        raise envelope_error("unsupported-cipher", why)
+    secret = _agreed(identity, found.point)
+    if secret is None:
+        return None
+    for derived_with in wrap.derived_with:
+        kek = _derive(scheme, secret, derived_with, wrap.kek_len, found.ukm)
+        key = wrap.unwrap(kek, found.wrapped)
+        # Who hears of wrong padding can decrypt the key: as with RSA, a random one goes on.
+        if not wrap.tells and (key is None or len(key) != key_len):
+            return os.urandom(key_len)
+        if key is not None:
+            return key
+    return None
+
+
+def _agreed(identity: Identity, point: bytes) -> bytes | None:
+    """The shared secret; None for what is no point of the identity's curve."""
+    try:
+        public = _on_curve(identity.recipient.public_key, point)
+        return _exchange(identity.key, public)
+    except ValueError:
+        return None
+    except UnsupportedAlgorithm as error:
+        raise envelope_error("unsupported-cipher", f"its key agreement: {error}") from None
+
+
+def _on_curve(of: Any, point: bytes) -> Any:
+    """A public key on the curve of another. Raises ValueError."""
+    if isinstance(of, ec.EllipticCurvePublicKey):
+        return ec.EllipticCurvePublicKey.from_encoded_point(of.curve, point)
+    if isinstance(of, x25519.X25519PublicKey):
+        return x25519.X25519PublicKey.from_public_bytes(point)
+    return x448.X448PublicKey.from_public_bytes(point)
+
+
+def _read(info: RecipientInfo, place: int) -> _Agreement:
+    fields = info.whole.fields()
+    fields.take(tlv.INTEGER)
+    originator = fields.take(_CONTEXT_0).fields().maybe(_CONTEXT_1)
+    ukm = fields.maybe(_CONTEXT_1)
+    fields.take(tlv.SEQUENCE)
+    key = fields.take(tlv.SEQUENCE).children()[place].fields()
+    key.maybe(tlv.SEQUENCE, _CONTEXT_0)
+    if info.parameters is None or info.parameters.tag != tlv.SEQUENCE:
+        raise TlvError("it names no key wrap")
+    return _Agreement(
+        point=_read_point(originator) if originator else None,
+        ukm=ukm.fields().take(tlv.OCTET_STRING).content if ukm else None,
+        wrap=info.parameters,
+        wrapped=key.take(tlv.OCTET_STRING).content,
+    )
+
+
+def _read_point(originator: Tlv) -> bytes:
+    """The key's octets. Its curve must be the recipient's own, whatever it is called."""
+    fields = originator.fields()
+    fields.take(tlv.SEQUENCE)
+    octets = fields.take(tlv.BIT_STRING).content
+    if octets[:1] != b"\0":
+        raise TlvError("the originator's key isn't whole octets")
+    return octets[1:]
+
+
+def _read_wrap(wrap: Tlv) -> _Wrap:
+    fields = wrap.fields()
+    name = fields.take(tlv.OID)
+    oid = name.oid()
+    bare, with_null = (tlv.build(tlv.SEQUENCE, name.whole, null) for null in (b"", _NULL))
+    cipher = CIPHERS.get(oid)
+    if cipher and not cipher.authenticated:
+        iv = fields.take(tlv.OCTET_STRING).content
+        if len(iv) != cipher.iv_len:
+            raise TlvError("its key wrap has no fitting IV")
+        return _Wrap(
+            cipher.key_len,
+            lambda kek, key: legacy_key_wrap.unwrap_cbc(kek, iv, key),
+            [with_null],
+            tells=False,
+        )
+    # Some derive with a NULL that they don't write, and the other way round.
+    derived_with = dict.fromkeys([wrap.whole, bare, with_null])
+    if oid == legacy_key_wrap.TRIPLE_DES_WRAP:
+        return _Wrap(
+            legacy_key_wrap.TRIPLE_DES_KEY, legacy_key_wrap.unwrap_triple_des, derived_with
+        )
+    if oid in key_wrap.KEK_LEN:
+        return _Wrap(key_wrap.KEK_LEN[oid], key_wrap.unwrap, derived_with)
+    raise envelope_error("unsupported-cipher", f"its key wrap is {oid}")

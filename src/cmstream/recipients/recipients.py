@@ -1,0 +1,177 @@
+"""RecipientInfos (RFC 5652 section 6.2): what a content-encryption key is wrapped in, for everyone
+whom a message is for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..certificates import keys
+from ..certificates.archive_keys import ArchiveKey
+from ..certificates.recipient import Recipient
+from ..engine import gate
+from ..errors import RecipientError, RecipientWarning
+from ..policy import DEFAULT, Policy
+from . import (
+    kek_password,
+    kem,
+    key_agreement,
+    key_transport,
+    policy_resolution,
+)
+from .recipient_info import unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .policy_resolution import Anyone
+    from .recipient_info import Wrap
+
+
+class _Prepared(NamedTuple):
+    """What sealing by a policy needs."""
+
+    wraps: tuple[Wrap, ...]
+    addressees: gate.Addressees
+
+
+class Recipients:
+    """Who can open a message: certificates, checked once, with their RecipientInfos prepared.
+
+    Takes :class:`Recipient` objects, and what ``Recipient.from_password`` and ``from_kek`` give;
+    the same one twice counts once. Immutable, and safe to share between threads. Wherever
+    recipients are asked for, a list of them does too; a gateway that keeps a Recipients object in
+    its cache saves the preparation.
+
+    Raises :class:`RecipientError` ``no-recipients`` when there are none.
+    """
+
+    def __init__(self, recipients: Iterable[Anyone]) -> None:
+        if isinstance(recipients, str | bytes) or not isinstance(recipients, Iterable):
+            raise _no_recipient(recipients)
+        every = tuple(recipients)
+        for one in every:
+            if not isinstance(one, Recipient | ArchiveKey):
+                raise _no_recipient(one)
+        self._recipients = tuple(dict.fromkeys(every))
+        self._certificates = [one for one in self._recipients if isinstance(one, Recipient)]
+        self._prepared: dict[tuple[Policy, bool], _Prepared] = {}
+        self._latest: tuple[Policy, bool, _Prepared] | None = None
+        if not self._recipients:
+            raise RecipientError(
+                "no-recipients", "there is nobody to encrypt to: give at least one certificate"
+            )
+
+    def __iter__(self) -> Iterator[Anyone]:
+        return iter(self._recipients)
+
+    def __len__(self) -> int:
+        return len(self._recipients)
+
+    def __repr__(self) -> str:
+        return f"Recipients({list(self._recipients)!r})"
+
+    def check(self, policy: Policy = DEFAULT) -> None:
+        """Raises RecipientError ``unusable-recipient`` if the policy refuses one of them now, or
+        one can't be encrypted to at all. Problems that the policy warns of are warned of here,
+        once for each policy."""
+        self._for(policy)
+
+    def wrap(self, content_key: bytes, policy: Policy = DEFAULT) -> bytes:
+        """The encoded RecipientInfos, sorted as DER sorts a SET OF, without the SET's own tag and
+        length."""
+        return b"".join(sorted([wrap.fill(content_key) for wrap in self._for(policy).wraps]))
+
+    def room(self, policy: Policy = DEFAULT) -> int:
+        """How many octets :meth:`wrap` will give."""
+        return sum(wrap.room for wrap in self._for(policy).wraps)
+
+    def cipher(self, policy: Policy = DEFAULT) -> str:
+        """The cipher of a message to them: the policy's own, or with ``cipher="auto"`` the one that
+        it chooses for these recipients. Raises as :meth:`check` does."""
+        return self._for(policy).addressees.cipher
+
+    def addressees(self, policy: Policy = DEFAULT) -> gate.Addressees:
+        """What C needs to encrypt to all of them. Raises as :meth:`check` does."""
+        return self._for(policy).addressees
+
+    def _for(self, policy: Policy) -> _Prepared:
+        latest = self._latest
+        # A policy's hash takes longer than all else here, and it's nearly always the same object.
+        if latest and latest[0] is policy and latest[1] is gate.wraps_rsa and not policy.refuse:
+            return latest[2]
+        kind = policy, gate.wraps_rsa
+        prepared = self._prepared.get(kind)
+        if prepared is None:
+            settled = policy_resolution.settled(self._recipients, policy)
+            wraps = _wraps(self._recipients, settled)
+            self._warn(policy)
+            prepared = self._prepared[kind] = _Prepared(wraps, _addressees(wraps, settled[0]))
+        if policy.refuse:
+            for recipient in self._certificates:
+                _refuse(recipient, policy)
+        self._latest = *kind, prepared
+        return prepared
+
+    def _warn(self, policy: Policy) -> None:
+        for recipient in self._certificates:
+            for problem in recipient.problems():
+                if problem.code in policy.warn - policy.refuse:
+                    text = f"{recipient.subject} ({recipient.fingerprint[:16]}…): {problem}"
+                    warnings.warn(text, RecipientWarning, stacklevel=5)
+
+
+def _wraps(recipients: Sequence[Anyone], settled: Sequence[Policy]) -> tuple[Wrap, ...]:
+    """Each kind of RecipientInfo by its own module; those of one policy together, since some kinds
+    share among recipients."""
+    groups: dict[tuple[str, Policy], list[Any]] = {}
+    for recipient, policy in zip(recipients, settled, strict=True):
+        groups.setdefault((_kind(recipient), policy), []).append(recipient)
+    return tuple(
+        wrap for (kind, policy), group in groups.items() for wrap in _PREPARE[kind](group, policy)
+    )
+
+
+def _kind(recipient: Anyone) -> str:
+    return keys.kind(recipient.public_key) if isinstance(recipient, Recipient) else "archive"
+
+
+_PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[Wrap]]] = {
+    "archive": kek_password.prepare,
+    "kem": kem.prepare,
+    "key-agreement": key_agreement.prepare,
+    "key-transport": key_transport.prepare,
+}
+
+
+def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> gate.Addressees:
+    version = max(wrap.envelope_version for wrap in wraps)
+    alone = policy.header_protection is not None
+    known = [wrap for wrap in wraps if isinstance(wrap, key_transport.KeyTransport)]
+    infos, holes = bytes(sum(wrap.room for wrap in wraps)), None
+    if len(known) == len(wraps) and (engine := key_transport.for_engine(known)):
+        infos, holes = engine
+    return gate.Addressees(infos, version, policy.cipher, holes, alone=alone)
+
+
+def _no_recipient(given: object) -> TypeError:
+    what = f"to: {type(given).__name__} is no Recipient"
+    if isinstance(given, Recipients | list | tuple):
+        return TypeError(f"{what}: give one list of all, [*these, *those]")
+    return TypeError(f"{what}: give Recipient objects, as load_recipients makes them")
+
+
+def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:
+    """What the caller gave as ``to``, prepared."""
+    if isinstance(to, Recipients):
+        return to
+    return Recipients([to] if isinstance(to, Recipient | ArchiveKey) else to)
+
+
+def _refuse(recipient: Recipient, policy: Policy) -> None:
+    refused = [p for p in recipient.problems() if p.code in policy.refuse]
+    if refused:
+        why = "; ".join(map(str, refused))
+        codes = tuple(problem.code for problem in refused)
+        raise unusable(recipient, f"the policy refuses it: {why}", codes)

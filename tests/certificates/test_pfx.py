@@ -1,0 +1,387 @@
+"""PKCS #12: whose certificates come out, passwords, and files that lie."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import shutil
+import subprocess
+import warnings
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, pkcs12
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmstream.certificates import pfx_outline
+from cmstream.certificates.recipient import load_recipients, read_certificates
+from cmstream.errors import CertificateError, PrivateKeyIgnored
+from helpers.authorities import authority, element, identity, rsa_identity
+
+ALICE_KEY, ALICE = rsa_identity()
+CAROL_KEY, CAROL = identity("SECP256R1", emails=("carol@example.org",), common_name="Carol")
+BOB_KEY, BOB = rsa_identity(emails=("bob@example.org",), common_name="Bob", number=1)
+CA = authority()[1]
+PASSWORD = "correct horse"
+
+DATA = bytes.fromhex("06092a864886f70d010701")
+ENCRYPTED = bytes.fromhex("06092a864886f70d010706")
+KEY_BAG, SHROUDED, CERTIFICATE = (bytes.fromhex(f"060b2a864886f70d010c0a010{n}") for n in (1, 2, 3))
+X509 = bytes.fromhex("060a2a864886f70d01091601")
+KEY_ID = bytes.fromhex("06092a864886f70d010915")
+NESTED = bytes.fromhex("060b2a864886f70d010c0a0106")
+PBMAC1 = bytes.fromhex("06092a864886f70d01050e")
+HMAC_SHA256 = bytes.fromhex("06082a864886f70d0209")
+PBE_3DES = bytes.fromhex("060a2a864886f70d010c0103")
+PBES2, PBKDF2 = (bytes.fromhex(f"06092a864886f70d01050{n}") for n in ("d", "c"))
+AES256 = bytes.fromhex("060960864801650304012a")
+SHA1 = bytes.fromhex("06052b0e03021a")
+
+
+def encryption(password=b"correct horse", rounds=2000, cipher="PBESv2SHA256AndAES256CBC"):
+    return (
+        serialization.PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(rounds)
+        .key_cert_algorithm(getattr(pkcs12.PBES, cipher))
+        .hmac_hash(hashes.SHA256())
+        .build(password)
+    )
+
+
+def make(key=ALICE_KEY, cert=ALICE, others=None, **options):
+    return pkcs12.serialize_key_and_certificates(b"a", key, cert, others, encryption(**options))
+
+
+def bag(kind, value, key_id=None):
+    attribute = element(0x30, KEY_ID, element(0x31, element(0x04, key_id or b"")))
+    return element(0x30, kind, element(0xA0, value), element(0x31, attribute) if key_id else b"")
+
+
+def plain_key_bag(key, key_id=None):
+    octets = key.private_bytes(Encoding.DER, serialization.PrivateFormat.PKCS8, NoEncryption())
+    return bag(KEY_BAG, octets, key_id)
+
+
+def sealed_key_bag(key):
+    octets = key.private_bytes(
+        Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(PASSWORD.encode()),
+    )
+    return bag(SHROUDED, octets)
+
+
+def cert_bag(cert, key_id=None):
+    octets = element(0x04, cert.public_bytes(Encoding.DER))
+    return bag(CERTIFICATE, element(0x30, X509, element(0xA0, octets)), key_id)
+
+
+def key_bag(key_id=None, algorithm=None):
+    algorithm = algorithm or element(0x30, PBE_3DES, parameters(2000))
+    return bag(SHROUDED, element(0x30, algorithm, element(0x04, b"sealed")), key_id)
+
+
+def parameters(rounds):
+    octets = rounds.to_bytes(5, "big", signed=True).lstrip(b"\0")
+    return element(0x30, element(0x04, b"salt"), element(0x02, octets or b"\0"))
+
+
+def contents(*bags, indefinite=False):
+    return content_info(element(0x30, *bags), indefinite=indefinite)
+
+
+def content_info(content, kind=DATA, *, indefinite=False):
+    octets = element(0x04, content)
+    if indefinite:
+        octets = element(0x24, octets, indefinite=True)
+    wrapped = element(0xA0, octets, indefinite=indefinite)
+    return element(0x30, kind, wrapped, indefinite=indefinite)
+
+
+def sealed(*bags):
+    """Contents under PBES2 with AES-256."""
+    key = hashlib.pbkdf2_hmac("sha1", PASSWORD.encode(), b"salt", 2000, 32)
+    padder, vector = PKCS7(128).padder(), b"v" * 16
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
+    plain = padder.update(element(0x30, *bags)) + padder.finalize()
+    cipher = element(0x30, AES256, element(0x04, vector))
+    scheme = element(0x30, element(0x30, PBKDF2, parameters(2000)), cipher)
+    algorithm = element(0x30, PBES2, scheme)
+    octets = element(0x80, encryptor.update(plain))
+    info = element(0x30, element(0x02, b"\0"), element(0x30, DATA, algorithm, octets))
+    return element(0x30, ENCRYPTED, element(0xA0, info))
+
+
+def whole(*infos, kind=DATA, mac=b"", indefinite=False):
+    return element(
+        0x30,
+        element(0x02, b"\x03"),
+        content_info(element(0x30, *infos), kind, indefinite=indefinite),
+        mac,
+        indefinite=indefinite,
+    )
+
+
+def clear(*bags, kind=DATA, mac=b"", indefinite=False):
+    """A file whose contents stand in the clear."""
+    infos = contents(*bags, indefinite=indefinite)
+    return whole(infos, kind=kind, mac=mac, indefinite=indefinite)
+
+
+def subjects(data, password=PASSWORD):
+    return [one.subject for one in read_certificates(data, password=password).recipients]
+
+
+def refusal(data, password=PASSWORD):
+    with pytest.raises(CertificateError) as caught:
+        load_recipients(data, password=password)
+    assert PASSWORD not in str(caught.value)
+    return caught.value.code
+
+
+def test_the_certificate_of_the_key_comes_out_and_the_key_is_ignored():
+    found = read_certificates(make(others=[CA, BOB]), password=PASSWORD)
+    assert [one.subject for one in found.recipients] == ["CN=Alice"]
+    assert found.recipients[0].der == ALICE.public_bytes(Encoding.DER)
+    assert found.private_key_ignored
+    reasons = {one.subject: one.reason for one in found.set_aside}
+    assert "authority" in reasons["CN=Test CA"]
+    assert "no private key" in reasons["CN=Bob"]
+
+
+def test_the_warning_points_at_the_caller():
+    with pytest.warns(PrivateKeyIgnored) as caught:
+        load_recipients(make(), password=PASSWORD)
+    assert [one.filename for one in caught] == [__file__]
+
+
+def test_without_a_key_every_end_entity_comes_out():
+    data = make(key=None, cert=None, others=[CA, ALICE, BOB])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = load_recipients(data, password=PASSWORD)
+    assert {one.subject for one in found} == {"CN=Alice", "CN=Bob"}
+
+
+def test_a_key_alone_is_named():
+    assert refusal(make(cert=None)) == "private-key-only"
+
+
+@pytest.mark.parametrize("password", ["pässwörd", "key🔑ring", "x" * 300])
+@pytest.mark.parametrize("kind", ["PBESv2SHA256AndAES256CBC", "PBESv1SHA1And3KeyTripleDESCBC"])
+def test_passwords_as_text_and_octets(password, kind):
+    data = make(password=password.encode(), cipher=kind)
+    assert subjects(data, password) == ["CN=Alice"]
+    assert subjects(data, password.encode()) == ["CN=Alice"]
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
+@pytest.mark.parametrize("password", [None, "", b""])
+@pytest.mark.parametrize(
+    "options", [[], ["-certpbe", "PBE-SHA1-3DES"], ["-certpbe", "PBE-SHA1-3DES", "-nomac"]], ids=str
+)
+def test_the_empty_password_is_tried_when_none_is_given(tmp_path, password, options):
+    source, target = tmp_path / "alice.pem", tmp_path / "alice.p12"
+    source.write_bytes(ALICE.public_bytes(Encoding.PEM))
+    command = ["openssl", "pkcs12", "-export", "-nokeys", "-passout", "pass:", *options]
+    subprocess.run([*command, "-in", source, "-out", target], check=True)
+    assert subjects(target.read_bytes(), password) == ["CN=Alice"]
+
+
+def test_octets_that_are_not_utf8_are_latin_1():
+    data = make(password="Grüße".encode(), cipher="PBESv1SHA1And3KeyTripleDESCBC")
+    assert subjects(data, "Grüße".encode("latin-1")) == ["CN=Alice"]
+
+
+def test_old_files_took_utf8_for_latin_1():
+    data = make(password="Grüße".encode().decode("latin-1").encode())
+    assert subjects(data, "Grüße") == ["CN=Alice"]
+    assert refusal(data, "Gruesse") == "wrong-password"
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        (None, "password-needed"),
+        ("", "wrong-password"),
+        ("wrong", "wrong-password"),
+        (b"\xff\xfe", "wrong-password"),
+        ("correct horse\0", "wrong-password"),
+        ("\ud800", "wrong-password"),
+    ],
+)
+def test_a_wrong_password_is_named(password, code):
+    assert refusal(make(), password) == code
+
+
+def test_a_cut_file_is_truncated():
+    data = make()
+    assert {refusal(data[:cut]) for cut in (1, 3, 400, len(data) - 1)} == {"truncated"}
+
+
+def test_octets_after_the_file_do_no_harm():
+    assert subjects(make() + b"\0\0") == ["CN=Alice"]
+
+
+@pytest.mark.parametrize("label", ["PKCS12", "PFX"])
+def test_armour(label):
+    body = base64.encodebytes(make()).decode()
+    text = f"Hello\n-----BEGIN {label}-----\n{body}-----END {label}-----\n".encode()
+    assert subjects(text) == ["CN=Alice"]
+    assert read_certificates(text, password=PASSWORD).private_key_ignored
+
+
+@pytest.mark.parametrize("indefinite", [True, False])
+@pytest.mark.parametrize("password", [None, PASSWORD])
+def test_what_stands_in_the_clear_needs_no_password(indefinite, password):
+    data = clear(
+        cert_bag(CA), cert_bag(ALICE, b"1"), cert_bag(BOB), key_bag(b"1"), indefinite=indefinite
+    )
+    assert subjects(data, password) == ["CN=Alice"]
+    assert read_certificates(data).private_key_ignored
+
+
+def test_several_keys_have_several_certificates():
+    data = clear(cert_bag(ALICE, b"1"), cert_bag(BOB, b"2"), key_bag(b"1"), key_bag(b"2"))
+    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+
+
+def test_keys_without_an_id_leave_all_end_entities():
+    data = clear(cert_bag(CA), cert_bag(ALICE), cert_bag(BOB), key_bag())
+    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+
+
+def test_the_keys_tell_whose_certificates_are_encrypted():
+    certificates = sealed(cert_bag(BOB), cert_bag(ALICE), cert_bag(CAROL), cert_bag(CA))
+    two_keys = contents(sealed_key_bag(ALICE_KEY), plain_key_bag(CAROL_KEY))
+    found = read_certificates(whole(certificates, two_keys), password=PASSWORD)
+    assert [one.subject for one in found.recipients] == ["CN=Alice", "CN=Carol"]
+    assert {one.subject for one in found.set_aside} == {"CN=Bob", "CN=Test CA"}
+    # A key that doesn't open could be anybody's.
+    unknown = whole(certificates, contents(sealed_key_bag(ALICE_KEY), key_bag()))
+    assert subjects(unknown) == ["CN=Bob", "CN=Alice", "CN=Carol"]
+
+
+def test_bags_in_bags_are_read():
+    nested = cert_bag(ALICE)
+    for _ in range(5):
+        nested = bag(NESTED, element(0x30, nested))
+    assert subjects(clear(nested)) == ["CN=Alice"]
+    for _ in range(40):
+        nested = bag(NESTED, element(0x30, nested))
+    assert refusal(clear(nested)) == "corrupt"
+
+
+def test_a_hidden_key_is_never_decrypted():
+    # Decrypting it would fail, or take as long as whoever wrote the file likes.
+    assert subjects(whole(sealed(key_bag(), cert_bag(ALICE)))) == ["CN=Alice"]
+
+
+def test_a_key_is_not_checked():
+    # Its exponent is nonsense, and its primes could be so long that checking them takes hours.
+    exponent = ALICE_KEY.private_numbers().d
+    old = exponent.to_bytes((exponent.bit_length() + 7) // 8, "big")
+    octets = plain_key_bag(ALICE_KEY)
+    assert octets.count(old) == 1
+    nonsense = octets.replace(old, old[:-1] + b"\x01" if old[-1] != 1 else old[:-1] + b"\x03")
+    data = whole(contents(nonsense), sealed(cert_bag(BOB), cert_bag(ALICE)))
+    assert subjects(data) == ["CN=Alice"]
+
+
+def test_the_number_of_parts_is_limited():
+    assert refusal(clear(*[key_bag()] * (pfx_outline.MAX_ENCRYPTED_PARTS + 1))) == "corrupt"
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at:][1:]
+
+
+def test_damage_is_told_from_a_wrong_password_where_a_part_opens():
+    # In the last block but one, which turns the padding wrong; and in the MAC.
+    first, second = sealed(cert_bag(ALICE)), sealed(cert_bag(BOB))
+    for damaged in (flipped(whole(first, second), -17), flipped(make(), -20)):
+        assert refusal(damaged) == "corrupt"
+        assert refusal(damaged, "wrong") == "wrong-password"
+
+
+def test_a_newer_mac_is_checked():
+    bags = cert_bag(ALICE), cert_bag(BOB)
+    key = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", 3, 32)
+    value = hmac.digest(key, element(0x30, contents(*bags)), "sha256")
+    digest = element(0x30, HMAC_SHA256)
+    counted = [element(0x04, b"salt"), element(0x02, b"\3"), element(0x02, b"\x20"), digest]
+    derivation = element(0x30, PBKDF2, element(0x30, *counted))
+    algorithm = element(0x30, PBMAC1, element(0x30, derivation, digest))
+    info = element(0x30, algorithm, element(0x04, value))
+    data = clear(*bags, mac=element(0x30, info, element(0x04, b""), element(0x02, b"\1")))
+    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+    assert refusal(data, "wrong") == "wrong-password"
+
+
+def test_a_broken_stranger_does_not_spoil_the_file():
+    broken = bag(
+        CERTIFICATE, element(0x30, X509, element(0xA0, element(0x04, element(0x30, b"\x05\0"))))
+    )
+    found = read_certificates(clear(cert_bag(ALICE, b"1"), key_bag(b"1"), broken))
+    assert [one.subject for one in found.recipients] == ["CN=Alice"]
+    assert "can't be read" in found.set_aside[0].reason
+
+
+def pbes2(kdf=PBKDF2, cipher=AES256, rounds=2000):
+    derivation, iv = element(0x30, kdf, parameters(rounds)), element(0x04, bytes(16))
+    scheme = element(0x30, derivation, element(0x30, cipher, iv))
+    return element(0x30, PBES2, scheme)
+
+
+UNKNOWN = element(0x06, b"\x2a\x03\x04")
+TOO_MANY = pfx_outline.MAX_ITERATIONS + 1
+UNSUPPORTED = {
+    "scheme": clear(key_bag(algorithm=element(0x30, UNKNOWN))),
+    "derivation": clear(key_bag(algorithm=pbes2(kdf=UNKNOWN))),
+    "cipher": clear(key_bag(algorithm=pbes2(cipher=UNKNOWN))),
+    "iterations": clear(key_bag(algorithm=pbes2(rounds=TOO_MANY))),
+    "sum of iterations": clear(*[key_bag(algorithm=pbes2(rounds=TOO_MANY // 3))] * 4),
+    "public key mode": clear(kind=UNKNOWN),
+}
+
+
+def mac(digest=SHA1, rounds=1):
+    info = element(0x30, element(0x30, digest), element(0x04, b"\0" * 20))
+    count = rounds.to_bytes(5, "big").lstrip(b"\0")
+    return element(0x30, info, element(0x04, b"salt"), element(0x02, count))
+
+
+UNSUPPORTED["MAC"] = clear(mac=mac(UNKNOWN))
+UNSUPPORTED["iterations of the MAC"] = clear(mac=mac(rounds=TOO_MANY))
+
+
+@pytest.mark.parametrize("data", UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_what_is_not_supported_is_named(data):
+    assert refusal(data) == "unsupported-cipher"
+
+
+@pytest.mark.parametrize("rounds", [0, -5])
+def test_iterations_below_one_are_corrupt(rounds):
+    assert refusal(clear(key_bag(algorithm=pbes2(rounds=rounds)))) == "corrupt"
+
+
+def test_a_wrong_mac_is_not_passed_over():
+    assert refusal(clear(cert_bag(ALICE), mac=mac())) == "wrong-password"
+
+
+FILES = [make(others=[CA]), clear(cert_bag(ALICE, b"1"), key_bag(b"1"), indefinite=True)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(FILES), st.integers(0, 3000), st.binary(max_size=4), st.integers(0, 4))
+def test_only_its_own_error_comes_out_of_damaged_files(data, where, new, dropped):
+    where %= len(data)
+    damaged = data[:where] + new + data[where + dropped :]
+    try:
+        read_certificates(damaged, password=PASSWORD)
+    except CertificateError as error:
+        assert str(error)

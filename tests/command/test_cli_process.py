@@ -1,0 +1,100 @@
+"""The command as a process: signals, standard streams that are closed, folders, old processors."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from command.test_cli import CERTIFICATE, KEY, MAIL, canonical, run
+from helpers.opening import open_message
+
+COMMAND = f"{shlex.quote(sys.executable)} -m cmstream"
+ENCRYPT = f"{COMMAND} encrypt -r {shlex.quote(CERTIFICATE)} {shlex.quote(str(MAIL))}"
+
+
+def shell(command):
+    done = subprocess.run(
+        ["bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr
+    return done
+
+
+def test_without_fast_kernels():
+    environment = os.environ | {"CMSTREAM_CPU": "portable"}
+    sealed = run("encrypt", "-r", CERTIFICATE, MAIL, env=environment).stdout
+    assert open_message(sealed, KEY)[1].endswith(canonical(MAIL.read_bytes())[-20:])
+    assert b"rsa: by cryptography" in run("--version", env=environment).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(tmp_path, number):
+    words = ["encrypt", "-r", CERTIFICATE, "-o", tmp_path / "out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cmstream", *map(str, words)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(b"Subject: x\r\n\r\n" + b"x" * (20 << 20))
+    process.stdin.flush()
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert b"Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closed_standard_error_spoils_nothing():
+    sealed = shell(f"{ENCRYPT} --refuse expired 2>&-")
+    assert sealed.returncode == 0
+    assert sealed.stdout.startswith(b"Received:")
+
+
+def test_closed_standard_output_is_an_error_where_it_is_needed(tmp_path):
+    for command in (ENCRYPT, f"{COMMAND} cert show {shlex.quote(CERTIFICATE)}"):
+        done = shell(f"{command} >&-")
+        assert done.returncode == 73
+        assert b"standard output: it is closed" in done.stderr
+    out = tmp_path / "out.eml"
+    assert shell(f"{ENCRYPT} -o {out} >&-").returncode == 0
+    assert out.read_bytes().startswith(b"Received:")
+
+
+def test_closed_standard_input_is_no_input():
+    done = shell(f"{COMMAND} encrypt -r {shlex.quote(CERTIFICATE)} <&-")
+    assert done.returncode == 66
+    assert b"standard input: it is closed" in done.stderr
+
+
+def test_a_pipe_by_name():
+    done = shell(f"{ENCRYPT} -o /dev/stdout | cat")
+    assert done.stdout.startswith(b"Received:")
+
+
+def test_errors_name_what_was_asked_for(tmp_path):
+    missing = tmp_path / "missing" / "out"
+    error = run("encrypt", "-r", CERTIFICATE, "-o", missing, MAIL, code=73).stderr
+    assert f"{missing}: No such file".encode() in error
+    for folder in ("", f"{tmp_path}/", f"{tmp_path}/new/"):
+        run("encrypt", "-r", CERTIFICATE, "-o", folder, MAIL, code=73)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_that_nobody_can_be_asked_for(tmp_path):
+    pfx = tmp_path / "me.pfx"
+    sample = shlex.quote(CERTIFICATE)
+    key = shlex.quote(CERTIFICATE.replace(".pem", ".key.pem"))
+    shell(f"openssl pkcs12 -export -in {sample} -inkey {key} -passout pass:x -out {pfx}")
+    for words in (["cert", "show", pfx], ["decrypt", "--pfx", pfx, MAIL]):
+        error = run(*words, code=65).stderr
+        assert b"give --password-file or --password-env [password-needed]" in error

@@ -1,0 +1,371 @@
+"""``cmstream account`` and ``cmstream token``: what they print, what they change, how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+
+from cmstream import load_recipients
+from cmstream.accounts import open_store
+from cmstream.accounts.people.people import People
+from cmstream.command.cli import main
+from helpers.accounts.support import pem
+from helpers.authorities import rsa_identity
+
+ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
+
+
+@pytest.fixture
+def command(url, capsys, monkeypatch):
+    """Runs a command on the store and gives its exit code, output and errors."""
+    monkeypatch.setenv("CMSTREAM_DATABASE", url)
+
+    def run(*words):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as ending:
+            code = ending.code
+        found = capsys.readouterr()
+        assert "Traceback" not in found.err
+        return SimpleNamespace(code=code, out=found.out, err=found.err)
+
+    return run
+
+
+@pytest.fixture
+def good(command):
+    """The same for what must end well: gives the output."""
+
+    def run(*words):
+        done = command(*words)
+        assert (done.code, done.err) == (0, "")
+        return done.out
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "certificates"
+    place.mkdir()
+    (place / f"{ALICE}.pem").write_bytes(pem())
+    (place / f"{BOB}.crt").write_bytes(pem(1, emails=(BOB,)))
+    return place
+
+
+def fingerprint(data):
+    return load_recipients(data)[0].fingerprint
+
+
+# --- accounts --------------------------------------------------------------------------------
+
+
+def test_an_account_from_nothing_to_removed(good, command, folder):
+    assert good("account", "list") == ""
+    added = good("account", "add", "Alice@Example.ORG", "--cipher", "aes256-cbc")
+    assert added.split("\t")[:2] == [ALICE, "aes256-cbc without a certificate: error"]
+    taken = good("account", "import", ALICE, folder / f"{ALICE}.pem")
+    assert taken.startswith(f"{ALICE}\t")
+    assert fingerprint(pem()) in taken
+    assert good("account", "list").startswith(f"{ALICE}\taes256-cbc\t1 active\tuntil ")
+    shown = good("account", "show", ALICE)
+    assert f"SHA-256:     {fingerprint(pem())}" in shown
+    assert "disabled" in good("account", "disable", ALICE)
+    assert good("account", "remove", ALICE) == ""
+    gone = command("account", "show", ALICE)
+    assert (gone.code, gone.out) == (os.EX_NOUSER, "")
+    assert gone.err == f"cmstream: there is no account {ALICE} [no-such-account]\n"
+
+
+def test_settings_are_set_and_shown_to_programs(good):
+    good("account", "add", ALICE)
+    good("account", "set", ALICE, "--cipher", "aes128-cbc", "--encrypt-on-append", "yes",
+         "--when-unusable", "clear", "--aliases", "b@example.org, a@example.org",
+         "--domains", "example.net")  # fmt: skip
+    found = json.loads(good("account", "show", "--json", ALICE))
+    assert found["cipher"] == "aes128-cbc"
+    assert found["encrypt_on_append"] is True
+    assert found["when_unusable"] == "clear"
+    assert found["aliases"] == ["a@example.org", "b@example.org"]
+    assert found["domains"] == ["example.net"]
+    assert found["protected"] is False
+    good("account", "set", ALICE, "--aliases", "", "--encrypt-on-append", "no")
+    (found,) = json.loads(good("account", "list", "--json"))
+    assert (found["aliases"], found["encrypt_on_append"]) == ([], False)
+    assert found["cipher"] == "aes128-cbc"
+
+
+def test_certificates_are_retired_activated_and_deleted(good, command):
+    first, second = pem(), pem(1)
+    good("account", "add", ALICE, "--cipher", "aes256-cbc")
+    for data in (first, second):
+        assert run_on_input(good, data, "account", "import", ALICE, "-")
+    good("account", "set", ALICE, "--retire", fingerprint(first).upper())
+    states = {c["sha256"]: c["state"] for c in certificates(good)}
+    assert states == {fingerprint(first): "retired", fingerprint(second): "active"}
+    last = command("account", "set", ALICE, "--retire", fingerprint(second))
+    assert last.code == os.EX_DATAERR
+    assert "[last-certificate]" in last.err
+    good("account", "set", ALICE, "--activate", fingerprint(first), "--retire", fingerprint(second))
+    good("account", "set", ALICE, "--delete", fingerprint(second))
+    assert [c["sha256"] for c in certificates(good)] == [fingerprint(first)]
+
+
+def run_on_input(run, data, *words):
+    before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(data))
+    try:
+        return run(*words)
+    finally:
+        sys.stdin = before
+
+
+def certificates(good):
+    return json.loads(good("account", "show", "--json", ALICE))["certificates"]
+
+
+def test_the_list_is_searched(good, folder):
+    good("account", "import", "--add", "--cipher", "aes256-cbc", folder)
+    good("account", "add", CAROL)
+    assert addresses(good("account", "list")) == [ALICE, BOB, CAROL]
+    assert addresses(good("account", "list", "--search", "bob")) == [BOB]
+    assert addresses(good("account", "list", "--unprotected")) == [CAROL]
+    assert addresses(good("account", "list", "--expiring", "30")) == []
+    assert addresses(good("account", "list", "--expiring", "36500")) == [ALICE, BOB]
+
+
+def addresses(output):
+    return [line.split("\t")[0] for line in output.splitlines()]
+
+
+# --- import ----------------------------------------------------------------------------------
+
+
+def test_a_folder_is_imported_and_each_file_is_told_of(command, good, folder):
+    (folder / "dan@example.org.pem").write_bytes(b"nothing")
+    (folder / "whoever.der").write_bytes(load_recipients(pem(2, emails=(CAROL,)))[0].der)
+    (folder / "readme.txt").write_text("no certificate")
+    done = command("account", "import", "--add", "--cipher", "aes128-cbc", folder)
+    assert done.code == os.EX_DATAERR
+    assert sorted(addresses(done.out)) == [ALICE, BOB, CAROL]
+    assert "dan@example.org.pem: not taken: " in done.err
+    assert "[not-a-certificate]" in done.err
+    assert done.err.endswith("cmstream: 1 of 4 files weren't taken\n")
+    listed = good("account", "list")
+    assert addresses(listed) == [ALICE, BOB, CAROL]
+    assert listed.count("aes128-cbc") == 3
+
+
+def test_a_csv_is_imported_and_told_of_to_programs(command, folder, tmp_path):
+    table = tmp_path / "list.CSV"
+    table.write_text(
+        f"address,file\n{ALICE},certificates/{ALICE}.pem\n\n"
+        f"{BOB},certificates/{ALICE}.pem\n{CAROL},none.pem\n",
+        "utf-8-sig",
+    )
+    done = command("account", "import", "--add", "--json", table)
+    assert done.code == os.EX_NOINPUT
+    taken, other, missing = json.loads(done.out)
+    assert (taken["account"], taken["saved"]) == (ALICE, True)
+    assert taken["certificates"][0]["sha256"] == fingerprint(pem())
+    assert other["error"]["code"] == "address-mismatch"
+    assert missing["error"]["code"] == "no-such-file"
+    assert addresses(command("account", "list").out) == [ALICE]
+
+
+@pytest.mark.parametrize("text", ["a@example.org\n", "a@example.org,x,y\n", '"', ",x@y\n"])
+def test_a_csv_that_cannot_be_read_changes_nothing(command, tmp_path, text):
+    table = tmp_path / "list.csv"
+    table.write_text(text)
+    done = command("account", "import", "--add", table)
+    assert (done.code, done.out) == (os.EX_DATAERR, "")
+    assert command("account", "list").out == ""
+
+
+def test_a_dry_run_changes_nothing(good, command, folder):
+    out = good("account", "import", "--add", "--dry-run", folder)
+    assert addresses(out) == [ALICE, BOB]
+    assert "can be taken" in out
+    assert good("account", "list") == ""
+    unknown = command("account", "import", "--dry-run", folder)
+    assert unknown.code == os.EX_NOUSER
+
+
+def test_another_address_needs_to_be_confirmed(command, good, folder):
+    refused = command("account", "import", "--add", BOB, folder / f"{ALICE}.pem")
+    assert refused.code == os.EX_DATAERR
+    assert f"The certificate is for {ALICE}, not for {BOB}." in refused.err
+    assert good("account", "list") == ""  # nor is there an account now
+    words = ("--add", "--confirm-mismatch", "--retire-others", BOB, folder / f"{ALICE}.pem")
+    taken = command("account", "import", *words)
+    assert taken.code == 0
+    assert "[address-mismatch]" in taken.err
+
+
+def test_others_are_retired_in_the_same_step(good, command):
+    good("account", "add", ALICE, "--cipher", "aes256-cbc")
+    run_on_input(good, pem(), "account", "import", ALICE, "-")
+    done = run_on_input(command, pem(1), "account", "import", "--retire-others", ALICE, "-")
+    assert done.code == 0
+    assert f"retired {fingerprint(pem())}" in done.err
+    assert [c["state"] for c in certificates(good)] == ["active", "retired"]
+
+
+def test_a_pfx_needs_its_password_and_its_key_is_forgotten(command, tmp_path, monkeypatch):
+    key, certificate = rsa_identity()
+    sealed = BestAvailableEncryption(b"sesame")
+    pfx = tmp_path / "alice.pfx"
+    pfx.write_bytes(serialize_key_and_certificates(b"alice", key, certificate, None, sealed))
+    locked = command("account", "import", "--add", ALICE, pfx)
+    assert locked.code == os.EX_DATAERR
+    assert "[password-needed]" in locked.err
+    monkeypatch.setenv("PFX", "wrong")
+    wrong = command("account", "import", "--add", "--password-env", "PFX", ALICE, pfx)
+    assert "[wrong-password]" in wrong.err
+    (tmp_path / "pw").write_text("sesame\n")
+    words = ("--add", "--password-file", tmp_path / "pw", ALICE, pfx)
+    taken = command("account", "import", *words)
+    assert taken.code == 0
+    assert "private key in it was ignored" in taken.err
+    assert "sesame" not in taken.out + taken.err
+
+
+# --- people ----------------------------------------------------------------------------------
+
+
+def test_a_link_lets_the_owner_in(good, command, url):
+    good("account", "add", ALICE)
+    link = good("account", "link", ALICE, "--public-url", "https://keys.example.org/").strip()
+    start, _, secret = link.rpartition("/")
+    assert start == "https://keys.example.org/link"
+    with open_store(url) as store:
+        session = People(store).use_link(secret, "a horse that staples")
+    assert (session.person.role, session.person.account) == ("owner", ALICE)
+    assert json.loads(good("account", "show", "--json", ALICE))["owners"] == [ALICE]
+    good("account", "link", ALICE, "--public-url", "https://keys.example.org", "--minutes", "60")
+    stranger = command("account", "link", BOB, "--public-url", "https://keys.example.org")
+    assert stranger.code == os.EX_NOUSER
+    boss = good("account", "link", "boss", "--administrator", "--public-url", "https://k.example")
+    with open_store(url) as store:
+        assert People(store).link(boss.strip().rpartition("/")[2]).person.role == "administrator"
+
+
+def test_the_audit_log_names_who_ran_the_command(good, url, monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "carol")
+    good("account", "add", ALICE)
+    with open_store(url) as store:
+        (entry,) = store.audit()
+    assert (entry.actor, entry.role) == ("carol (command)", "administrator")
+
+
+def test_owners_are_mailed_what_the_command_changed(good, monkeypatch, tmp_path):
+    script = tmp_path / "sendmail"
+    script.write_text(f"#!/bin/sh\ncat > {tmp_path}/mail\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("CMSTREAM_NOTIFY", f"{script} -t -i")
+    good("account", "add", ALICE)
+    assert f"To: {ALICE}" in (tmp_path / "mail").read_text()
+
+
+# --- tokens ----------------------------------------------------------------------------------
+
+
+def test_a_token_is_made_used_listed_and_revoked(good, command, url):
+    words = ("--scope", "metrics", "--scope", "accounts:read", "--days", "30")
+    secret = good("token", "add", "gate", *words).strip()
+    with open_store(url) as store:
+        found = People(store).token(secret)
+    assert found.scopes == ("accounts:read", "metrics")
+    assert found.account is None
+    (listed,) = json.loads(good("token", "list", "--json"))
+    assert (listed["id"], listed["name"], listed["works"]) == (found.id, "gate", True)
+    assert listed["used_at"]
+    assert secret not in good("token", "list")
+    good("token", "revoke", found.id)
+    with open_store(url) as store:
+        assert People(store).token(secret) is None
+    assert "revoked" in good("token", "list")
+    assert command("token", "revoke", found.id + 1).code == os.EX_NOUSER
+
+
+def test_a_token_may_be_for_one_account(good, command):
+    unknown = command("token", "add", "x", "--scope", "accounts:read", "--account", ALICE)
+    assert unknown.code == os.EX_NOUSER
+    good("account", "add", ALICE)
+    good("token", "add", "script", "--scope", "accounts:read", "--account", ALICE)
+    (listed,) = json.loads(good("token", "list", "--json", "--account", ALICE))
+    assert (listed["role"], listed["account"]) == ("owner", ALICE)
+    beyond = command("token", "add", "x", "--scope", "metrics", "--account", ALICE)
+    assert beyond.code == os.EX_DATAERR
+
+
+# --- endings ---------------------------------------------------------------------------------
+
+
+def test_only_accounts_and_the_server_create_a_database(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CMSTREAM_DATABASE", f"sqlite:///{tmp_path}/new.sqlite3")
+    assert main(["token", "list"]) == os.EX_NOINPUT
+    assert "[no-database]" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main(["account", "list"]) == 0
+    assert (tmp_path / "new.sqlite3").stat().st_mode & 0o777 == 0o600
+    assert main(["token", "list"]) == 0
+
+
+def test_the_default_database_gets_its_folder_and_a_named_one_does_not(
+    tmp_path, monkeypatch, capsys
+):
+    from cmstream.command import database
+
+    monkeypatch.delenv("CMSTREAM_DATABASE", raising=False)
+    place = tmp_path / "a b" / "accounts.sqlite3"
+    monkeypatch.setattr(database, "_place", lambda: place)
+    assert main(["account", "list"]) == 0
+    assert place.is_file()
+    assert place.parent.stat().st_mode & 0o777 == 0o700
+    named = f"sqlite:///{tmp_path}/none/accounts.sqlite3"
+    assert main(["account", "list", "--database", named]) == os.EX_NOINPUT
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "words, code",
+    [(["account"], 64), (["account", "fly"], 64), (["account", "add"], 64), (["token"], 64),
+     (["account", "add", "nobody"], 65), (["account", "set", ALICE], 64),
+     (["account", "set", ALICE, "--cipher", "rot13"], 64), (["account", "import", "x"], 64),
+     (["account", "import", ALICE, "/nowhere"], 66), (["account", "import", "/"], 66),
+     (["account", "link", ALICE], 64),
+     (["account", "link", ALICE, "--public-url", "keys.example.org"], 64),
+     (["account", "list", "--expiring", "-1"], 64),
+     (["account", "list", "--database", "mysql://x"], 64), (["token", "add", "x"], 64),
+     (["token", "add", "x", "--scope", "root"], 64), (["token", "revoke", "x"], 64),
+     (["token", "add", "x", "--scope", "metrics", "--days", "0"], 64),
+     (["account", "disable", ALICE], 67), (["account", "remove", ALICE], 67)],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)  # fmt: skip
+def test_exit_codes(sqlite_url, monkeypatch, capsys, words, code):
+    monkeypatch.setenv("CMSTREAM_DATABASE", sqlite_url)
+    monkeypatch.delenv("CMSTREAM_PUBLIC_URL", raising=False)
+    try:
+        found = main(words)
+    except SystemExit as ending:
+        found = ending.code
+    errors = capsys.readouterr().err
+    assert found == code
+    assert "Traceback" not in errors
+    lines = [line for line in errors.splitlines() if line.startswith("cmstream: ")]
+    assert lines
+
+
+@pytest.mark.parametrize("what", [["account"], ["account", "import"], ["token", "add"], ["serve"]])
+def test_help_has_examples(capsys, what):
+    with pytest.raises(SystemExit) as ending:
+        main([*what, "--help"])
+    assert ending.value.code == 0
+    assert "examples:" in capsys.readouterr().out

@@ -1,0 +1,125 @@
+"""Memory for answers: large ones get their memory back, and nobody's answer changes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import cmstream
+from cmstream.engine import buffer_pool
+from cmstream.engine.buffer_pool import LARGE, filled
+
+COUNTS = pytest.mark.skipif(
+    not buffer_pool._COUNTS, reason="references aren't counted exactly here"
+)
+
+
+def all_of(octet, count=None):
+    def fill(view):
+        view[:] = bytes([octet]) * len(view)
+        return len(view) if count is None else count
+
+    return fill
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    buffer_pool._kept.clear()
+    yield
+    buffer_pool._kept.clear()
+
+
+@pytest.mark.parametrize("size", [0, 1, LARGE - 1, LARGE, LARGE + 1, buffer_pool.KEPT_LIMIT + 1])
+def test_an_answer_is_what_was_filled(size):
+    for octet in (1, 2):
+        assert filled(size, all_of(octet)) == bytes([octet]) * size
+
+
+def test_the_count_cuts():
+    assert filled(10, all_of(7, 3)) == b"\7" * 3
+    assert filled(2 * LARGE, all_of(7, LARGE)) == b"\7" * LARGE
+    assert filled(2 * LARGE, all_of(8, 5)) == b"\10" * 5
+
+
+def test_an_answer_that_is_held_never_changes():
+    held = [filled(LARGE + 100 * i, all_of(i)) for i in range(6)]
+    for i, answer in enumerate(held):
+        assert answer == bytes([i]) * (LARGE + 100 * i)
+    part = memoryview(filled(LARGE, all_of(9)))[5:10]
+    for i in range(3):
+        filled(LARGE, all_of(i))
+    assert part == b"\11" * 5
+
+
+@COUNTS
+def test_the_memory_of_an_answer_let_go_is_used_again():
+    assert len(filled(LARGE + 4096, all_of(1))) == LARGE + 4096
+    (store,) = buffer_pool._kept
+    answer = filled(LARGE, all_of(2))
+    assert list(buffer_pool._kept) == [store]
+    assert answer == b"\2" * LARGE
+    assert sys.getrefcount(answer) == 3  # the store, the name, the argument
+
+
+@COUNTS
+def test_the_shortest_that_is_long_enough_is_used_again():
+    sizes = [LARGE + 4096, LARGE + 100]
+    held = [filled(size, all_of(1)) for size in sizes]
+    long, short = buffer_pool._kept
+    assert filled(LARGE + 200, all_of(2))  # both are held
+    buffer_pool._kept.clear()
+    buffer_pool._kept.extend([long, short])
+    held.clear()
+    for size, store in ((LARGE + 100, short), (LARGE + 4096, long)):
+        assert filled(size, all_of(3)) == b"\3" * size
+        assert buffer_pool._kept[-1] is store
+    filled(LARGE + 5000, all_of(4))
+    assert buffer_pool._kept[-1] not in (long, short)
+
+
+@COUNTS
+def test_little_is_kept():
+    held = [filled(LARGE, all_of(i)) for i in range(5)]
+    assert len(buffer_pool._kept) == buffer_pool.KEPT_ANSWERS < len(held)
+    buffer_pool._kept.clear()
+    filled(buffer_pool.KEPT_LIMIT + 1, all_of(1))
+    filled(LARGE - 1, all_of(1))
+    assert not buffer_pool._kept
+
+
+def test_a_failure_leaves_nothing():
+    def fail(view):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        filled(LARGE, fail)
+    assert not buffer_pool._kept
+
+
+@COUNTS
+def test_an_answer_is_held_before_others_look(monkeypatch):
+    """Another thread may look for memory as soon as some is kept."""
+
+    class Kept(type(buffer_pool._kept)):
+        def append(self, store):
+            super().append(store)
+            if not others:
+                others.append(b"")
+                others[0] = filled(LARGE, all_of(2))
+
+    others = []
+    monkeypatch.setattr(buffer_pool, "_kept", Kept(maxlen=buffer_pool.KEPT_ANSWERS))
+    assert filled(LARGE, all_of(1)) == b"\1" * LARGE
+    assert others == [b"\2" * LARGE]
+
+
+@pytest.mark.parametrize("cipher", ["aes128-cbc", "aes128-gcm"])
+@pytest.mark.parametrize("unverified", [False, True])
+def test_no_memory_of_plaintext_is_kept(alice, me, cipher, unverified):
+    policy = cmstream.Policy(cipher=cipher)
+    sealed = cmstream.encrypt(b"secret! " * (LARGE // 4), alice.recipient, policy=policy)
+    buffer_pool._kept.clear()
+    context = cmstream.decryptor(me, unverified=unverified)
+    assert len(context.update(sealed) + context.finalize()) == 2 * LARGE
+    assert list(buffer_pool._kept) == []
