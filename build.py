@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 HEADERS = ("cpu.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h", "cms/open.h")
-OPAQUE = ("seal", "seal_places", "open")
+OPAQUE = ("seal", "seal_slots", "open")
 
 
 def declarations() -> str:

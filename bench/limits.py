@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 import cmstream
 from cmstream._native import ffi, lib
 from cmstream.engine import gate
-from cmstream.engine.decoder import Opening
+from cmstream.engine.decoder import NativeDecoder
 from engines import Engine, in_turn
 from goals import BARE_GCM, RSA_BACK
 from ours import jobs, long_alone
@@ -238,7 +238,7 @@ def _decoding(column: Column) -> Run:
 
     def work(data: bytes) -> None:
         text = memoryview(data)[data.index(b"\r\n\r\n") + 4 :]
-        opening = Opening("base64")
+        opening = NativeDecoder("base64")
         taken, _ = opening.update_into(text, room)
         opening.give_ciphertext()
         opening.update_into(text[taken:], room)

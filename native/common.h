@@ -18,7 +18,7 @@ static inline void wipe(void *secret, size_t len)
     __asm__ __volatile__("" : : "r"(secret) : "memory");
 }
 
-static inline size_t least(size_t a, size_t b)
+static inline size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
 }

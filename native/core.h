@@ -55,19 +55,19 @@ struct seal_plan {
 };
 
 /* Where an encrypted key belongs in the RecipientInfos. */
-struct hole {
+struct key_slot {
     size_t at;
     const struct rsa_key *key;
     unsigned padding; /* enum rsa_padding */
 };
 
-/* Everybody that a message goes to, prepared once. Without holes each message brings its own
+/* Everybody that a message goes to, prepared once. Without key_slots each message brings its own
  * RecipientInfos, of the same length. */
 struct seal_to {
     const uint8_t *infos; /* encoded, zeros where the encrypted keys belong */
     size_t infos_len;
-    const struct hole *holes;
-    unsigned hole_count;
+    const struct key_slot *key_slots;
+    unsigned key_slot_count;
     unsigned version; /* CMSVersion of the EnvelopedData */
     unsigned key_len; /* 16 or 32: the cipher */
     unsigned alone;   /* whether these messages can't be among many: SEAL_ALONE */
@@ -145,13 +145,13 @@ struct seal_job {
     int64_t total;          /* octets that will come out, or an enum seal_error */
 
     /* What seal_many takes and gives. */
-    const uint8_t *infos; /* this message's own RecipientInfos, where there are no holes */
+    const uint8_t *infos; /* this message's own RecipientInfos, where there are no key_slots */
     uint8_t *out;
     int64_t written; /* `total`, or an enum seal_error: then `out` holds nothing of use */
 };
 
-/* The places of the messages under way. Any memory will do; one call at a time may use it. */
-struct seal_places;
+/* the slots of the messages under way. Any memory will do; one call at a time may use it. */
+struct seal_slots;
 
 /* Looks at each message: header block, line feeds, lengths; and makes its key. `totals` are then
  * those of the jobs. Gives whether one is suspect or has an error. `flags` may have SEAL_COUNT. */
@@ -161,9 +161,10 @@ bool seal_survey(struct seal_job *jobs, const struct seal_inputs *inputs,
 /* Seals all that seal_survey has found good into outs[i], which has room for `total` octets, or is
  * NULL for one that is left out; never beyond that, even if somebody changes a message meanwhile. As
  * many at once as the kernels take, the first ones first; wipes the keys, and what was plaintext in
- * `places`. `infos` has room for the RecipientInfos of all those with holes. Gives how many failed. */
+ * `slots`. `infos` has room for the RecipientInfos of all those with key slots. Gives how many
+ * failed. */
 size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uint8_t *infos,
-                 struct seal_places *places);
+                 struct seal_slots *slots);
 
 /* Wipes the keys of messages that won't be sealed. */
 void seal_forget(struct seal_job *jobs, size_t count);
@@ -211,11 +212,11 @@ struct seal {
 };
 
 enum {
-    SEAL_PLACES = AES_MOST_LANES, /* messages under way at once */
-    SEAL_TURN = 256, /* blocks of each in one go: what all places have in hand stays in the cache */
+    SEAL_SLOTS = AES_MOST_LANES, /* messages under way at once */
+    SEAL_TURN = 256, /* blocks of each in one go: what all slots have in hand stays in the cache */
 };
 
-struct seal_place {
+struct seal_slot {
     struct seal seal; /* its `text` is a queue of content that isn't encrypted yet */
     struct seal_job *job;
     const uint8_t *body; /* what hasn't come into the queue yet */
@@ -228,8 +229,8 @@ struct seal_place {
     struct cache_rest rest; /* of the output: goes in front of seal.out */
 };
 
-struct seal_places {
-    struct seal_place place[SEAL_PLACES];
+struct seal_slots {
+    struct seal_slot slot[SEAL_SLOTS];
 };
 
 /* --- what a stream and many messages share; envelope.c ----------------------------------------- */

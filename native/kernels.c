@@ -105,7 +105,7 @@ void cbc_bare_wide(const struct content_key *key, const uint8_t *in, size_t bloc
     struct cbc cbc[AES_MOST_LANES];
     struct lane *lane[AES_MOST_LANES];
 
-    lanes = (unsigned)least(lanes, AES_MOST_LANES);
+    lanes = (unsigned)min_size(lanes, AES_MOST_LANES);
     for (unsigned i = 0; i < lanes; i++) {
         cbc_begin(&cbc[i], key->key, key->key_len, key->iv);
         lane[i] = &cbc[i].lane;

@@ -21,7 +21,7 @@ static ssize_t some(uint8_t *octets, size_t len)
 
 static ssize_t some(uint8_t *octets, size_t len)
 {
-    const size_t part = least(len, 256); /* POSIX lets getentropy give no more */
+    const size_t part = min_size(len, 256); /* POSIX lets getentropy give no more */
     return getentropy(octets, part) ? -1 : (ssize_t)part;
 }
 

@@ -333,9 +333,9 @@ def test_more_than_the_cipher_may_encrypt(alice, me, monkeypatch, variant):
 
 def test_the_key_is_not_shown():
     lock = content_ciphers.Lock(enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16)
-    known = content_ciphers.Unlocked(lock, b"secret")
-    assert "secret" not in repr(known) + repr(content_ciphers.Again(known)) + str(
-        content_ciphers.Again(known)
+    known = content_ciphers.ContentKey(lock, b"secret")
+    assert "secret" not in repr(known) + repr(content_ciphers.AnotherPassNeeded(known)) + str(
+        content_ciphers.AnotherPassNeeded(known)
     )
 
 

@@ -446,7 +446,7 @@ def test_the_command(alice, cipher, tmp_path):
 @given(st.integers(0, (1 << 36) - 32), st.sampled_from(CIPHERS))
 @settings(max_examples=100)
 def test_the_total_is_what_the_lengths_add_up_to(size, cipher):
-    seal = authenticated.AuthenticatedSeal(cipher)
+    seal = authenticated.AuthenticatedEncoder(cipher)
     seal.plan(infos=b"\x30\x00", version=0, size=size)
 
     def element(length):
@@ -461,7 +461,7 @@ def test_the_total_is_what_the_lengths_add_up_to(size, cipher):
 @given(st.integers(0, 70_000), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_lengths_near_every_border(size, base64):
-    seal = authenticated.AuthenticatedSeal("aes128-gcm")
+    seal = authenticated.AuthenticatedEncoder("aes128-gcm")
     seal.plan(infos=b"\x30\x00", version=0, size=size, base64=base64)
     out = bytearray(seal.bound(size))
     count = seal.update_into(bytes(size), out)
@@ -474,7 +474,7 @@ def test_every_kernel_seals_alike(level):
         outs = []
         for cpu in (level, "portable"):
             gate.restrict_cpu(cpu)
-            seal = authenticated.AuthenticatedSeal("aes256-gcm")
+            seal = authenticated.AuthenticatedEncoder("aes256-gcm")
             seal._cipher = aead.Encryption("aes256-gcm", bytes(32), bytes(12))
             gate.ffi.memmove(seal._key.iv, bytes(16), 16)
             seal.plan(infos=b"\x30\x00", version=0, size=size, base64=True, line_ends="as-is")

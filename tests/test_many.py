@@ -106,7 +106,7 @@ def fixed(data, to):
     addressees = to.addressees(cmstream.DEFAULT)
     form = batch.Form(b"", b"", base64=False, message=False)
     group = batch.Batch(form, data, [addressees] * len(data))
-    totals = group.survey(count_all=False)
+    totals = group.plan_sizes(count_all=False)
     rooms = [bytearray(total) for total in totals]
     for index in range(len(data)):
         key = group._jobs[index].key
@@ -320,15 +320,15 @@ def test_groups_are_bounded(monkeypatch, alice):
 def test_nothing_is_written_beyond_the_room_of_a_message_that_changes(
     monkeypatch, alice, message, change
 ):
-    data, real = bytearray(message), many.Group.survey
+    data, real = bytearray(message), many.Group.plan_sizes
 
-    def survey(group):
+    def plan_sizes(group):
         found = real(group)
         data[:] = (change * len(data))[: len(data)]
         return found
 
     size = len(cmstream.encrypt_message(message, alice.recipient))
-    monkeypatch.setattr(many.Group, "survey", survey)
+    monkeypatch.setattr(many.Group, "plan_sizes", plan_sizes)
     buffer = bytearray(b"\xa5" * (size + 100_000))
     jobs = [(data, alice.recipient)]
     (answer,) = cmstream.encrypt_many_into(jobs, buffer, return_exceptions=True)

@@ -57,7 +57,7 @@ static void cbc_alike(struct lane *const lane[], unsigned count, size_t blocks)
 {
     for (unsigned part; count; lane += part, count -= part) {
         const struct aes_kernel *kernel = aes_kernel_for(count);
-        part = (unsigned)least(count, kernel->lanes);
+        part = (unsigned)min_size(count, kernel->lanes);
         kernel->cbc(lane, part, blocks);
     }
 }

@@ -367,7 +367,7 @@ __attribute__((noinline)) static void decrypt_blocks(const struct aes_key *key, 
 
     slice_inverse_keys(sliced, key);
     for (size_t count; blocks; blocks -= count) {
-        count = least(blocks, LANES);
+        count = min_size(blocks, LANES);
         decrypt_next((const planes *)sliced, key->rounds, before, in, (unsigned)count, out);
         in += count * AES_BLOCK;
         out += count * AES_BLOCK;

@@ -26,7 +26,7 @@ size_t cbc_update(struct cbc *cbc, const uint8_t *in, size_t len, uint8_t *out)
     size_t written = 0;
 
     if (cbc->held) {
-        size_t head = least(len, AES_BLOCK - cbc->held);
+        size_t head = min_size(len, AES_BLOCK - cbc->held);
         memcpy(cbc->block + cbc->held, in, head);
         cbc->held += (unsigned)head;
         if (cbc->held < AES_BLOCK)

@@ -63,7 +63,7 @@ uint64_t base64_size(uint64_t len)
 /* Fills the line begun before; gives the octets taken. */
 static size_t fill_carry(struct base64 *state, const uint8_t *in, size_t len)
 {
-    size_t head = least(len, BASE64_LINE_IN - state->fill);
+    size_t head = min_size(len, BASE64_LINE_IN - state->fill);
     memcpy(state->carry + state->fill, in, head);
     state->fill += (unsigned)head;
     return head;

@@ -162,7 +162,7 @@ static void encrypt(struct seal *seal, const uint8_t *in, size_t len)
         return;
     }
     while (len) {
-        size_t part = least(len, SEAL_SEGMENT - seal->run_len - seal->cbc.held);
+        size_t part = min_size(len, SEAL_SEGMENT - seal->run_len - seal->cbc.held);
         seal->run_len += cbc_update(&seal->cbc, in, part, seal->run + seal->run_len);
         if (seal->run_len == SEAL_SEGMENT)
             flush_run(seal);
@@ -179,7 +179,7 @@ static bool encrypt_lines(struct seal *seal, const uint8_t *in, size_t len)
     const struct lines_kernel *kernel = lines_kernel();
     struct cbc *cbc = &seal->cbc;
     struct base64 *base64 = &seal->base64;
-    size_t lead = least(len, kernel ? LINES_LAG + AES_BLOCK - cbc->held : len);
+    size_t lead = min_size(len, kernel ? LINES_LAG + AES_BLOCK - cbc->held : len);
     size_t lines = (len - lead) / BASE64_LINE_IN, bare = 0;
     uint8_t *end = seal->run + base64->fill;
 
@@ -213,7 +213,7 @@ static void put_encrypted(struct seal *seal, const uint8_t *in, size_t len)
         return;
     }
     while (len) {
-        size_t part = least(len, SEAL_SEGMENT - seal->run_len);
+        size_t part = min_size(len, SEAL_SEGMENT - seal->run_len);
         memcpy(seal->run + seal->run_len, in, part);
         seal->run_len += part;
         if (seal->run_len == SEAL_SEGMENT)
@@ -256,7 +256,7 @@ static int step(struct seal *seal, const uint8_t *in, size_t len)
     if (!(seal->flags & SEAL_CANON) || !canon_count(in, len, &seal->last))
         return take_promised(seal, in, len);
     size_t canonical = canon_copy(in, len, &before, seal->text);
-    size_t half = least(canonical, SEAL_STEP);
+    size_t half = min_size(canonical, SEAL_STEP);
     int error = take_promised(seal, seal->text, half);
     return error ? error : take_promised(seal, seal->text + half, canonical - half);
 }
@@ -266,7 +266,7 @@ int seal_content(struct seal *seal, const uint8_t *in, size_t len)
     int error = 0;
 
     while (len && !error) {
-        size_t part = least(len, SEAL_STEP);
+        size_t part = min_size(len, SEAL_STEP);
         error = step(seal, in, part);
         in += part;
         len -= part;
@@ -329,7 +329,7 @@ static int64_t fail(struct seal *seal, int64_t error)
 static int64_t written(struct seal *seal, const uint8_t *start)
 {
     int64_t count = seal->out - start;
-    seal->promised -= least(seal->promised, (uint64_t)count);
+    seal->promised -= min_size(seal->promised, (uint64_t)count);
     return count;
 }
 

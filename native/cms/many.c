@@ -1,4 +1,4 @@
-/* Many messages at once: each has a place and a lane of the cipher while it is under way; where one
+/* Many messages at once: each has a slot and a lane of the cipher while it is under way; where one
  * ends, the next one begins. */
 #include "core.h"
 #include "random.h"
@@ -18,7 +18,7 @@ static size_t survey_lines(const struct seal_job *job, unsigned flags, struct se
 {
     const uint8_t *body = job->data + job->header.end;
     size_t len = job->len - job->header.end;
-    size_t first = flags & SEAL_COUNT ? len : least(len, SAMPLE);
+    size_t first = flags & SEAL_COUNT ? len : min_size(len, SAMPLE);
     uint8_t last = 0;
 
     size_t bare = canon_count(body, first, &last);
@@ -80,7 +80,7 @@ static bool make_keys(struct seal_job *jobs, size_t count)
     bool failed = false;
 
     for (size_t i = 0; i < count; i++) {
-        if (i % KEYS == 0 && random_fill(fresh, least(KEYS, count - i) * CONTENT_KEY_RANDOM))
+        if (i % KEYS == 0 && random_fill(fresh, min_size(KEYS, count - i) * CONTENT_KEY_RANDOM))
             failed = true;
         if (failed && jobs[i].total >= 0)
             jobs[i].total = SEAL_NO_RANDOM;
@@ -138,15 +138,15 @@ static void wraps_add(struct wraps *wraps, const struct seal_to *to, const struc
                       uint8_t *infos)
 {
     memcpy(infos, to->infos, to->infos_len);
-    for (const struct hole *hole = to->holes; hole < to->holes + to->hole_count; hole++) {
+    for (const struct key_slot *slot = to->key_slots; slot < to->key_slots + to->key_slot_count; slot++) {
         if (wraps->count == WRAPS)
             wraps_do(wraps);
         wraps->waiting[wraps->count++] = (struct rsa_job){
-            .key = hole->key,
+            .key = slot->key,
             .secret = key->key,
             .secret_len = key->key_len,
-            .padding = hole->padding,
-            .out = infos + hole->at,
+            .padding = slot->padding,
+            .out = infos + slot->at,
         };
     }
 }
@@ -156,7 +156,7 @@ static int wrap(struct seal_job *jobs, size_t count, uint8_t *infos)
     struct wraps wraps = {.count = 0, .error = 0};
 
     for (struct seal_job *job = jobs; job < jobs + count; job++) {
-        if (!wanted(job) || !job->to->hole_count)
+        if (!wanted(job) || !job->to->key_slot_count)
             continue;
         wraps_add(&wraps, job->to, &job->key, infos);
         job->infos = infos;
@@ -175,32 +175,32 @@ int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos)
     return wraps.error;
 }
 
-/* --- one message in its place ----------------------------------------------------------------- */
+/* --- one message in its slot ----------------------------------------------------------------- */
 
-static int place_begin(struct seal_place *place, struct seal_job *job)
+static int slot_begin(struct seal_slot *slot, struct seal_job *job)
 {
-    struct seal *seal = &place->seal;
+    struct seal *seal = &slot->seal;
     bool good = true;
 
-    place->job = job;
-    place->body = job->data;
-    place->body_len = job->len;
-    place->first = place->end = place->used = place->blocks = 0;
-    place->padded = false;
-    place->rest.count = 0;
+    slot->job = job;
+    slot->body = job->data;
+    slot->body_len = job->len;
+    slot->first = slot->end = slot->used = slot->blocks = 0;
+    slot->padded = false;
+    slot->rest.count = 0;
     seal->out = job->out;
     if (job->form->flags & SEAL_MESSAGE) {
         const struct header *header = &job->header;
         good = header_outside(job->data, header, seal->out)
                && header_inside(job->data, header, seal->text);
         seal->out += header->outside_len;
-        place->end = place->used = header->inside_len;
-        place->body += header->end;
-        place->body_len -= header->end;
+        slot->end = slot->used = header->inside_len;
+        slot->body += header->end;
+        slot->body_len -= header->end;
     }
     job->plan.infos = job->infos;
     seal_head(seal, &job->plan, &job->key);
-    seal->left -= place->end;
+    seal->left -= slot->end;
     return good ? 0 : SEAL_CHANGED;
 }
 
@@ -214,66 +214,66 @@ static bool is_too_much(struct seal *seal, size_t len)
 }
 
 /* Whether a line feed of the body's next octets is bare where none may be. */
-static bool breaks_promise(struct seal *seal, const uint8_t *octets, size_t len)
+static bool has_unexpected_lf(struct seal *seal, const uint8_t *octets, size_t len)
 {
     return seal->flags & SEAL_STRICT && canon_count(octets, len, &seal->last);
 }
 
 /* Takes from the body until the queue has `want` octets, and pads what ends with it. */
-static int top_up(struct seal_place *place, size_t want)
+static int top_up(struct seal_slot *slot, size_t want)
 {
-    struct seal *seal = &place->seal;
-    size_t queued = place->end - place->first;
-    size_t part = least(place->body_len, want - queued), added = part;
+    struct seal *seal = &slot->seal;
+    size_t queued = slot->end - slot->first;
+    size_t part = min_size(slot->body_len, want - queued), added = part;
 
-    if (breaks_promise(seal, place->body, part))
+    if (has_unexpected_lf(seal, slot->body, part))
         return SEAL_BARE_LF;
-    memmove(seal->text, seal->text + place->first, queued);
+    memmove(seal->text, seal->text + slot->first, queued);
     if (seal->flags & SEAL_CANON)
-        added = canon_copy(place->body, part, &seal->last, seal->text + queued);
+        added = canon_copy(slot->body, part, &seal->last, seal->text + queued);
     else if (part)
-        memcpy(seal->text + queued, place->body, part);
-    place->body += part;
-    place->body_len -= part;
-    place->first = 0;
-    place->end = queued + added;
-    if (place->end > place->used)
-        place->used = place->end;
-    if (is_too_much(seal, added) || (!place->body_len && seal->left))
+        memcpy(seal->text + queued, slot->body, part);
+    slot->body += part;
+    slot->body_len -= part;
+    slot->first = 0;
+    slot->end = queued + added;
+    if (slot->end > slot->used)
+        slot->used = slot->end;
+    if (is_too_much(seal, added) || (!slot->body_len && seal->left))
         return SEAL_CHANGED;
-    if (!place->body_len) {
-        size_t padding = AES_BLOCK - place->end % AES_BLOCK;
-        memset(seal->text + place->end, (int)padding, padding);
-        place->end += padding;
-        place->padded = true;
+    if (!slot->body_len) {
+        size_t padding = AES_BLOCK - slot->end % AES_BLOCK;
+        memset(seal->text + slot->end, (int)padding, padding);
+        slot->end += padding;
+        slot->padded = true;
     }
     return 0;
 }
 
-/* Gives the place's lane its next blocks, at most `want`: out of the queue, or, where that is empty
+/* Gives the slot's lane its next blocks, at most `want`: out of the queue, or, where that is empty
  * and nothing has to be changed, out of the message itself. */
-static int place_prepare(struct seal_place *place, size_t want)
+static int slot_prepare(struct seal_slot *slot, size_t want)
 {
-    struct seal *seal = &place->seal;
+    struct seal *seal = &slot->seal;
     struct lane *lane = &seal->cbc.lane;
-    size_t queued = place->end - place->first, len = want * AES_BLOCK;
+    size_t queued = slot->end - slot->first, len = want * AES_BLOCK;
 
-    place->unseen = 0;
-    if (!queued && !(seal->flags & SEAL_CANON) && place->body_len >= len) {
+    slot->unseen = 0;
+    if (!queued && !(seal->flags & SEAL_CANON) && slot->body_len >= len) {
         if (is_too_much(seal, len))
             return SEAL_CHANGED;
-        lane->in = place->body;
-        place->unseen = len;
-        place->body += len;
-        place->body_len -= len;
-        place->blocks = want;
+        lane->in = slot->body;
+        slot->unseen = len;
+        slot->body += len;
+        slot->body_len -= len;
+        slot->blocks = want;
     } else {
-        int error = queued < len && !place->padded ? top_up(place, len) : 0;
+        int error = queued < len && !slot->padded ? top_up(slot, len) : 0;
         if (error)
             return error;
-        place->blocks = least(want, (place->end - place->first) / AES_BLOCK);
-        lane->in = seal->text + place->first;
-        place->first += place->blocks * AES_BLOCK;
+        slot->blocks = min_size(want, (slot->end - slot->first) / AES_BLOCK);
+        lane->in = seal->text + slot->first;
+        slot->first += slot->blocks * AES_BLOCK;
     }
     lane->out = seal->out;
     if (seal->flags & SEAL_BASE64) {
@@ -284,77 +284,77 @@ static int place_prepare(struct seal_place *place, size_t want)
 }
 
 /* Makes lines of what the lane has encrypted. */
-static void place_encode(struct seal_place *place)
+static void slot_encode(struct seal_slot *slot)
 {
-    struct seal *seal = &place->seal;
+    struct seal *seal = &slot->seal;
     size_t len = (size_t)(seal->cbc.lane.out - seal->run);
 
     seal->base64.fill = 0;
-    if (place->job->len < LONG)
+    if (slot->job->len < LONG)
         seal->out += base64_update(&seal->base64, seal->run, len, seal->out);
     else
         seal->out +=
-            base64_update_past_cache(&seal->base64, &place->rest, seal->run, len, seal->out);
+            base64_update_past_cache(&seal->base64, &slot->rest, seal->run, len, seal->out);
 }
 
 /* Gives out what the lane has encrypted. What came straight from the message is only now looked at
  * for bare line feeds: the kernel has fetched it. */
-static int place_flush(struct seal_place *place)
+static int slot_flush(struct seal_slot *slot)
 {
-    struct seal *seal = &place->seal;
+    struct seal *seal = &slot->seal;
     const struct lane *lane = &seal->cbc.lane;
 
-    if (breaks_promise(seal, lane->in - place->unseen, place->unseen))
+    if (has_unexpected_lf(seal, lane->in - slot->unseen, slot->unseen))
         return SEAL_BARE_LF;
     if (seal->flags & SEAL_BASE64)
-        place_encode(place);
+        slot_encode(slot);
     else
         seal->out = lane->out;
     return 0;
 }
 
-static void place_leave(struct seal_place *place, int error)
+static void slot_leave(struct seal_slot *slot, int error)
 {
-    struct seal_job *job = place->job;
+    struct seal_job *job = slot->job;
     const struct seal_form *form = job->form;
 
-    wipe(place->seal.text, place->used);
-    base64_settle(&place->rest, place->seal.out);
+    wipe(slot->seal.text, slot->used);
+    base64_settle(&slot->rest, slot->seal.out);
     if (!error)
-        seal_tail(&place->seal, form->after, form->after_len);
-    job->written = error ? error : place->seal.out - job->out;
-    seal_abort(&place->seal);
+        seal_tail(&slot->seal, form->after, form->after_len);
+    job->written = error ? error : slot->seal.out - job->out;
+    seal_abort(&slot->seal);
 }
 
-/* --- all places ------------------------------------------------------------------------------- */
+/* --- all slots ------------------------------------------------------------------------------- */
 
 struct batch {
     struct seal_job *next, *end;
-    struct seal_place *place[SEAL_PLACES]; /* the first `count` have a message */
+    struct seal_slot *slot[SEAL_SLOTS]; /* the first `count` have a message */
     unsigned count;
     size_t left; /* blocks of this turn */
 };
 
 static void batch_leave(struct batch *batch, unsigned i, int error)
 {
-    struct seal_place *free = batch->place[i];
+    struct seal_slot *free = batch->slot[i];
 
-    place_leave(free, error);
-    batch->place[i] = batch->place[--batch->count];
-    batch->place[batch->count] = free;
+    slot_leave(free, error);
+    batch->slot[i] = batch->slot[--batch->count];
+    batch->slot[batch->count] = free;
 }
 
 /* A message that joins in the middle of a turn gets just so many blocks that it ends the turn with
  * the others. */
 static void batch_refill(struct batch *batch)
 {
-    for (; batch->count < SEAL_PLACES && batch->next < batch->end; batch->next++) {
+    for (; batch->count < SEAL_SLOTS && batch->next < batch->end; batch->next++) {
         if (!wanted(batch->next))
             continue;
         unsigned i = batch->count++;
-        int error = place_begin(batch->place[i], batch->next);
+        int error = slot_begin(batch->slot[i], batch->next);
         if (!error)
-            error = place_prepare(batch->place[i], batch->left);
+            error = slot_prepare(batch->slot[i], batch->left);
         if (error)
             batch_leave(batch, i, error);
     }
@@ -363,29 +363,29 @@ static void batch_refill(struct batch *batch)
 /* All lanes go on until the first one has done its blocks. */
 static void batch_encrypt(struct batch *batch)
 {
-    struct lane *lane[SEAL_PLACES];
+    struct lane *lane[SEAL_SLOTS];
     size_t blocks = batch->left;
 
     for (unsigned i = 0; i < batch->count; i++) {
-        lane[i] = &batch->place[i]->seal.cbc.lane;
-        blocks = least(blocks, batch->place[i]->blocks);
+        lane[i] = &batch->slot[i]->seal.cbc.lane;
+        blocks = min_size(blocks, batch->slot[i]->blocks);
     }
     aes_cbc(lane, batch->count, blocks);
     for (unsigned i = 0; i < batch->count; i++)
-        batch->place[i]->blocks -= blocks;
+        batch->slot[i]->blocks -= blocks;
     batch->left = batch->left > blocks ? batch->left - blocks : TURN;
 }
 
 static void batch_settle(struct batch *batch)
 {
     for (unsigned i = batch->count; i--;) {
-        struct seal_place *place = batch->place[i];
-        if (place->blocks)
+        struct seal_slot *slot = batch->slot[i];
+        if (slot->blocks)
             continue;
-        int error = place_flush(place);
-        bool ended = place->padded && place->first == place->end;
+        int error = slot_flush(slot);
+        bool ended = slot->padded && slot->first == slot->end;
         if (!ended && !error)
-            error = place_prepare(place, batch->left);
+            error = slot_prepare(slot, batch->left);
         if (ended || error)
             batch_leave(batch, i, error);
     }
@@ -394,26 +394,26 @@ static void batch_settle(struct batch *batch)
 /* A message alone has kernels of its own, which make lines beside its chain. */
 static void batch_alone(struct batch *batch)
 {
-    struct seal_place *place = batch->place[0];
-    struct seal *seal = &place->seal;
+    struct seal_slot *slot = batch->slot[0];
+    struct seal *seal = &slot->seal;
     const unsigned flags = seal->flags;
     struct lane *lane[1] = {&seal->cbc.lane};
 
-    aes_cbc(lane, 1, place->blocks);
-    int error = place_flush(place);
+    aes_cbc(lane, 1, slot->blocks);
+    int error = slot_flush(slot);
     if (error) {
         batch_leave(batch, 0, error);
         return;
     }
     const uint8_t last = seal->last;
-    base64_settle(&place->rest, seal->out);
+    base64_settle(&slot->rest, seal->out);
     /* What is in the queue has been looked at, and counted. */
-    seal->left += place->end - place->first;
+    seal->left += slot->end - slot->first;
     seal->flags &= ~(unsigned)(SEAL_STRICT | SEAL_CANON);
-    (void)seal_content(seal, seal->text + place->first, place->end - place->first);
+    (void)seal_content(seal, seal->text + slot->first, slot->end - slot->first);
     seal->flags = flags;
     seal->last = last;
-    error = seal_content(seal, place->body, place->body_len);
+    error = seal_content(seal, slot->body, slot->body_len);
     if (error == SEAL_TOO_MUCH || (!error && seal->left))
         error = SEAL_CHANGED;
     if (!error)
@@ -428,18 +428,18 @@ static void batch_run(struct batch *batch)
         batch_encrypt(batch);
         batch_settle(batch);
         batch_refill(batch);
-        if (batch->count == 1 && !batch->place[0]->padded)
+        if (batch->count == 1 && !batch->slot[0]->padded)
             batch_alone(batch);
     }
 }
 
 size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uint8_t *infos,
-                 struct seal_places *places)
+                 struct seal_slots *slots)
 {
     struct batch batch = {.next = jobs, .end = jobs + count, .left = TURN};
 
-    for (unsigned i = 0; i < SEAL_PLACES; i++)
-        batch.place[i] = &places->place[i];
+    for (unsigned i = 0; i < SEAL_SLOTS; i++)
+        batch.slot[i] = &slots->slot[i];
     for (size_t i = 0; i < count; i++) {
         jobs[i].out = outs[i];
         jobs[i].written = 0;

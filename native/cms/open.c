@@ -88,7 +88,7 @@ static void decrypt(struct open *open, const uint8_t *in, size_t len)
 /* Ciphertext of which the last block, or what there is of it, stays held. */
 static void decrypt_run(struct open *open, const uint8_t *in, size_t len)
 {
-    size_t head = least(len, AES_BLOCK - open->held_len), whole;
+    size_t head = min_size(len, AES_BLOCK - open->held_len), whole;
 
     memcpy(open->held + open->held_len, in, head);
     open->held_len += (unsigned)head;
@@ -151,7 +151,7 @@ static int64_t last_block(struct open *open, uint8_t *out)
 static int walk_head(struct open *open, const uint8_t **in, const uint8_t *in_end)
 {
     const uint8_t *start = *in;
-    size_t run = 0, part = least((size_t)(in_end - start), open->head_cap - open->head_len);
+    size_t run = 0, part = min_size((size_t)(in_end - start), open->head_cap - open->head_len);
 
     if (!part)
         return OPEN_HEAD_FULL;
@@ -167,7 +167,7 @@ static int walk_head(struct open *open, const uint8_t **in, const uint8_t *in_en
 static int walk_tail(struct open *open, const uint8_t **in, const uint8_t *in_end)
 {
     const uint8_t *start = *in;
-    size_t run = 0, part = least((size_t)(in_end - start), open->tail_cap - open->tail_len);
+    size_t run = 0, part = min_size((size_t)(in_end - start), open->tail_cap - open->tail_len);
     int event = ber_walk(&open->ber, in, start + part, &run);
 
     if (open->tail)

@@ -63,7 +63,7 @@ static size_t next_line(const uint8_t *message, size_t len, size_t at)
 /* Whether a Content-Type may be that of an encrypted message, by its subtype. */
 static bool may_be_encrypted(const uint8_t *value, size_t len)
 {
-    const uint8_t *slash = memchr(value, '/', least(len, CLAIM_REACH + 1));
+    const uint8_t *slash = memchr(value, '/', min_size(len, CLAIM_REACH + 1));
 
     if (!slash)
         return false;
@@ -147,7 +147,7 @@ static void measure(struct header *header, const uint8_t *message)
 
 bool header_cut(const uint8_t *message, size_t len, struct header *header)
 {
-    size_t at = 0, colon = 0, reach = least(len, HEADER_LIMIT + 1);
+    size_t at = 0, colon = 0, reach = min_size(len, HEADER_LIMIT + 1);
 
     header->field_count = 0;
     header->suspect = header->special = false;
@@ -199,7 +199,7 @@ static void write_lines(const uint8_t *message, const struct header *header, siz
         return;
     }
     for (size_t part; start < end; start += part) {
-        part = least(end - start, sizeof canonical / 2);
+        part = min_size(end - start, sizeof canonical / 2);
         write_octets(room, canonical, canon_copy(message + start, part, &last, canonical));
         if (start + part == end && last != '\n')
             write_octets(room, (const uint8_t *)"\r\n", 2);

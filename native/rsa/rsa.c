@@ -81,7 +81,7 @@ struct fresh {
 static int fetch(struct fresh *fresh)
 {
     fresh->first = 0;
-    fresh->last = least(sizeof fresh->octets, fresh->wanted + fresh->wanted / 128 + 2);
+    fresh->last = min_size(sizeof fresh->octets, fresh->wanted + fresh->wanted / 128 + 2);
     return random_fill(fresh->octets, fresh->last);
 }
 
@@ -126,7 +126,7 @@ static void add_mask(const uint8_t seed[], size_t seed_len, uint8_t *target, siz
     memcpy(input, seed, seed_len);
     memset(input + seed_len, 0, 4);
     for (uint8_t counter = 0; len; counter++) {
-        size_t part = least(len, HASH);
+        size_t part = min_size(len, HASH);
         input[seed_len + 3] = counter; /* 512 octets are 16 hashes */
         sha256(input, seed_len + 4, hash);
         for (size_t i = 0; i < part; i++)
@@ -184,7 +184,7 @@ static void work_do(struct work *work, const struct rsa_row *row)
     unsigned step;
 
     for (unsigned i = 0; i < work->count; i += step) {
-        step = (unsigned)least(row->lanes, work->count - i);
+        step = (unsigned)min_size(row->lanes, work->count - i);
         row->power(work->key + i, work->number + i, step);
     }
     wipe_stack();
@@ -250,7 +250,7 @@ int rsa_wrap(const struct rsa_job *jobs, size_t count)
     int error = !count || row_at(0) ? 0 : -1;
 
     for (size_t part; count && !error; jobs += part, count -= part) {
-        part = least(count, 64);
+        part = min_size(count, 64);
         uint64_t left = UINT64_MAX >> (64 - part);
         while (left)
             error |= wrap_alike(taken, take_alike(jobs, &left, taken));

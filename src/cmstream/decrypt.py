@@ -8,24 +8,24 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from .certificates.archive_keys import ArchiveKey
-from .cms.content_ciphers import Again, put
+from .cms.content_ciphers import AnotherPassNeeded, put
 from .decryption_pass import (
-    Pass,
+    DecryptionPass,
+    decrypted_pieces,
     no_second_pass,
     open_whole,
-    passes,
 )
 from .recipients.identity import Identity
 from .spool import SPOOL_LIMIT, Spool
 
 if TYPE_CHECKING:
-    from .cms.content_ciphers import Unlocked
+    from .cms.content_ciphers import ContentKey
     from .engine.gate import Buffer
 
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
 
 
-class Decryptor(Pass):
+class Decryptor(DecryptionPass):
     """A sealed message in, its content out, piece by piece; made by :func:`decryptor`.
 
     What it gives out of EnvelopedData, or with ``unverified``, is not proved: a message that was
@@ -88,7 +88,7 @@ class Decryptor(Pass):
     def _end(self, buffer: Buffer) -> int:
         try:
             count = super()._end(buffer)
-        except Again as again:
+        except AnotherPassNeeded as again:
             if self._spool is None:
                 raise no_second_pass() from None
             self._spool.check()
@@ -99,11 +99,11 @@ class Decryptor(Pass):
             self._spool.close()
         return count
 
-    def _from_spool(self, spool: Spool, unlocked: Unlocked) -> Iterator[bytes]:
+    def _from_spool(self, spool: Spool, unlocked: ContentKey) -> Iterator[bytes]:
         """What was withheld, verified."""
         self._spool = None
         try:
-            yield from passes(
+            yield from decrypted_pieces(
                 spool.chunks, self._identities, message=self._message, unlocked=unlocked
             )
         finally:

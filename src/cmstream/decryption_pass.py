@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .cms.content_ciphers import (
-    Again,
-    Content,
-    Unlocked,
+    AnotherPassNeeded,
+    ContentKey,
+    ContentSource,
     content,
-    lock,
+    read_parameters,
 )
-from .cms.envelope_reader import Opener
+from .cms.envelope_reader import EnvelopeReader
 from .engine.decoder import decryption_error, envelope_error
-from .mail.header_restorer import Unframing
+from .mail.header_restorer import HeaderRestorer
 from .recipients.content_key import content_key
 
 if TYPE_CHECKING:
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
     from .certificates.archive_keys import ArchiveKey
     from .cms.enveloped import Envelope
-    from .engine.decoder import Opening
+    from .engine.decoder import NativeDecoder
     from .engine.gate import Buffer
     from .recipients.identity import Identity
 
     Identities = Sequence[Identity | ArchiveKey]
 
 
-class Pass(Opener):
+class DecryptionPass(EnvelopeReader):
     """Once over a sealed message.
 
     ``message``: out comes a whole message. Without ``give`` nothing of an authenticated content
-    comes out, and the end is :class:`Again`; so it is, too, where attributes that the tag proves
-    are found behind the content. ``unlocked``: what the pass before found out.
+    comes out, and the end is :class:`AnotherPassNeeded`; so it is, too, where attributes that the
+    tag proves are found behind the content. ``unlocked``: what the pass before found out.
     """
 
     def __init__(
@@ -47,43 +47,47 @@ class Pass(Opener):
         *,
         message: bool,
         give: bool = True,
-        unlocked: Unlocked | None = None,
+        unlocked: ContentKey | None = None,
     ) -> None:
         super().__init__()
-        self._identities, self._known = identities, unlocked
+        self._identities, self._known_key = identities, unlocked
         self._message = message
-        self._frame: Unframing | None = None
+        self._frame: HeaderRestorer | None = None
         self._give = give
-        self._content: Content | None = None
+        self._content: ContentSource | None = None
 
     def _head_room(self, count: int) -> int:
         if self._frame is not None:
             return self._frame.extra
         return 2 * count if self._message else 0  # line ends get longer
 
-    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
+    def _unlock(
+        self, opening: NativeDecoder, envelope: Envelope, buffer: Buffer, start: int
+    ) -> int:
         del buffer, start
-        self._content = content(opening, self._unlocked(envelope), give=self._give)
+        self._content = content(opening, self._content_key(envelope), give=self._give)
         if self._message and not self._content.withheld:
             head = self._start.head if self._start else b""
-            self._content = self._frame = Unframing(self._content, head)
+            self._content = self._frame = HeaderRestorer(self._content, head)
         return 0
 
-    def _unlocked(self, envelope: Envelope) -> Unlocked:
-        found = lock(envelope)
-        if self._known is None:
-            return Unlocked(found, content_key(envelope, self._identities, found.cipher.key_len))
-        if self._known.lock != found:  # the file was changed meanwhile
+    def _content_key(self, envelope: Envelope) -> ContentKey:
+        parameters = read_parameters(envelope)
+        if self._known_key is None:
+            return ContentKey(
+                parameters, content_key(envelope, self._identities, parameters.cipher.key_len)
+            )
+        if self._known_key.parameters != parameters:  # the file was changed meanwhile
             raise decryption_error()
-        return self._known
+        return self._known_key
 
     def _through(
-        self, opening: Opening, data: memoryview, buffer: Buffer, start: int
+        self, opening: NativeDecoder, data: memoryview, buffer: Buffer, start: int
     ) -> tuple[int, int]:
         way = self._content or opening
         return way.update_into(data, buffer, start)
 
-    def _last(self, opening: Opening, buffer: Buffer, start: int) -> int:
+    def _last(self, opening: NativeDecoder, buffer: Buffer, start: int) -> int:
         way = self._content or opening
         return way.finish_into(buffer, start)
 
@@ -95,31 +99,31 @@ class Pass(Opener):
 def open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
     """A message in memory. Gives nothing before all is verified that can be."""
     try:
-        return Pass(identities, message=message).open_whole(sealed)
-    except Again as again:
+        return DecryptionPass(identities, message=message).open_whole(sealed)
+    except AnotherPassNeeded as again:
         known = again.unlocked
-    return Pass(identities, message=message, unlocked=known).open_whole(sealed)
+    return DecryptionPass(identities, message=message, unlocked=known).open_whole(sealed)
 
 
-def passes(
+def decrypted_pieces(
     read: Callable[[], Iterable[Buffer]],
     identities: Identities,
     *,
     message: bool,
     unverified: bool = False,
-    unlocked: Unlocked | None = None,
+    unlocked: ContentKey | None = None,
 ) -> Generator[bytes]:
     """The pieces of a message that ``read`` gives from its beginning, as often as it is called.
 
     Verified before the first is given out; ``unverified``: given out in the first pass, and
-    verified by the end. ``unlocked``: what a pass before found out.
+    verified by the end. ``unlocked``: what a pass before parameters out.
     """
     while True:
         give = unlocked.verified if unlocked else unverified
-        context = Pass(identities, message=message, give=give, unlocked=unlocked)
+        context = DecryptionPass(identities, message=message, give=give, unlocked=unlocked)
         try:
             yield from pieces(context, read())
-        except Again as again:
+        except AnotherPassNeeded as again:
             unlocked = again.unlocked
         else:
             return
@@ -127,7 +131,7 @@ def passes(
             return
 
 
-def pieces(context: Opener, chunks: Iterable[Buffer]) -> Generator[bytes]:
+def pieces(context: EnvelopeReader, chunks: Iterable[Buffer]) -> Generator[bytes]:
     """What comes of the chunks of one message. Wipes the keys in any case."""
     buffer = bytearray()
     try:

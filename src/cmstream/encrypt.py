@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from .certificates.archive_keys import ArchiveKey
 from .certificates.recipient import Recipient
 from .engine import gate
-from .engine.stream_context import Push
+from .engine.stream_context import StreamContext
 from .mail import mime
 from .policy import DEFAULT, Policy
 from .recipients.recipients import Recipients, as_recipients
 from .sealing import (
     Form,
     check_form,
-    content_seal,
+    content_encoder,
     job,
-    message_seal,
-    passes,
+    message_encoder,
     seal_one,
+    should_pass_through,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
 
 
-class Encryptor(Push):
+class Encryptor(StreamContext):
     """Content in, CMS out, piece by piece; made by :func:`encryptor`.
 
     It does no I/O. After any exception but that of a buffer too small the stream has failed and
@@ -41,7 +41,7 @@ class Encryptor(Push):
 
 
 class _ContentEncryptor(Encryptor):
-    def __init__(self, seal: gate.Seal) -> None:
+    def __init__(self, seal: gate.NativeEncoder) -> None:
         super().__init__()
         self._seal = seal
 
@@ -74,7 +74,7 @@ class _MessageEncryptor(Encryptor):
         self._held = bytearray()
         self._scanned = 0
         self._body: int | None = None
-        self._seal: gate.Seal | None = None
+        self._seal: gate.NativeEncoder | None = None
         self._passes = False
         self._taken = 0
 
@@ -126,11 +126,11 @@ class _MessageEncryptor(Encryptor):
         if self._body is None or not (final or len(self._held) - self._body >= mime.PEEK_LIMIT):
             return
         head, body = bytes(self._held[: self._body]), bytes(self._held[self._body :])
-        if passes(head, body, self._policy, complete=final):
+        if should_pass_through(head, body, self._policy, complete=final):
             self._passes = True
             return
         body_size = None if self._size is None else self._size - len(head)
-        seal, inside = message_seal(head, body_size, self._line_feeds, self._to, self._policy)
+        seal, inside = message_encoder(head, body_size, self._line_feeds, self._to, self._policy)
         self._held[: self._body] = inside
         self._seal = seal
 
@@ -189,7 +189,7 @@ def encryptor(
     prepared = as_recipients(to)
     if form == "message":
         return _MessageEncryptor(prepared, policy, size, line_feeds)
-    return _ContentEncryptor(content_seal(prepared, policy, form, size))
+    return _ContentEncryptor(content_encoder(prepared, policy, form, size))
 
 
 def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der") -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from .cms.envelope_reader import Opener
+from .cms.envelope_reader import EnvelopeReader
 from .cms.enveloped import (
     Envelope,
     Name,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .certificates.recipient import Recipient
-    from .engine.decoder import Opening
+    from .engine.decoder import NativeDecoder
     from .engine.gate import Buffer
 
 
@@ -87,12 +87,14 @@ def _pieces(source: Any) -> Iterable[Buffer]:
     return (view[start : start + CHUNK] for start in range(0, len(view), CHUNK))
 
 
-class _Inspector(Opener):
+class _Inspector(EnvelopeReader):
     def __init__(self) -> None:
         super().__init__()
         self._envelope: Envelope | None = None
 
-    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
+    def _unlock(
+        self, opening: NativeDecoder, envelope: Envelope, buffer: Buffer, start: int
+    ) -> int:
         del buffer, start
         self._envelope = envelope
         opening.give_ciphertext()

@@ -129,7 +129,7 @@ def encrypt_many_into(
     check_form(form)
     orders = [_job(order, policy) for order in jobs]
     # Sizes are exact only where all line feeds were counted.
-    answers = _sealed(orders, form, _Given(buffer), count_all=True)
+    answers = _sealed(orders, form, CallerBuffer(buffer), count_all=True)
     if not return_exceptions:
         _raise_first(answers)
     return answers
@@ -179,7 +179,7 @@ def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exce
         yield group
 
 
-class _Room(Protocol):
+class OutputAllocator(Protocol):
     """Where answers go."""
 
     def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
@@ -196,7 +196,7 @@ class _Room(Protocol):
         """There will be no more."""
 
 
-class _Shelf:
+class SlabCursor:
     """A slab while answers are put on it."""
 
     def __init__(self, slab: Slab) -> None:
@@ -208,8 +208,8 @@ class _Shelf:
 class _Slabs:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._shelves: dict[int, _Shelf] = {}
-        self._full: list[_Shelf] = []
+        self._shelves: dict[int, SlabCursor] = {}
+        self._full: list[SlabCursor] = []
 
     def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
         places = []
@@ -229,10 +229,10 @@ class _Slabs:
     def keep(self, answer: bytes, _: int, __: memoryview) -> memoryview:
         return memoryview(answer)
 
-    def _next(self, kind: int, size: int) -> _Shelf:
+    def _next(self, kind: int, size: int) -> SlabCursor:
         if kind in self._shelves:
             self._full.append(self._shelves[kind])
-        shelf = self._shelves[kind] = _Shelf(self._pool.borrow(size))
+        shelf = self._shelves[kind] = SlabCursor(self._pool.borrow(size))
         return shelf
 
     def close(self) -> None:
@@ -241,7 +241,7 @@ class _Slabs:
             self._pool.give_back(shelf.slab)
 
 
-class _Given:
+class CallerBuffer:
     def __init__(self, buffer: Buffer) -> None:
         self._view = memoryview(buffer).cast("B")
         self._start = gate.address(self._view)
@@ -275,7 +275,7 @@ class _Given:
 
 
 def _sealed(
-    jobs: list[Job | Exception], form: Form, room: _Room, *, count_all: bool = False
+    jobs: list[Job | Exception], form: Form, room: OutputAllocator, *, count_all: bool = False
 ) -> list[Answer]:
     answers: list[Any] = list(jobs)
     sizes = [len(job.data) if type(job) is Job else -1 for job in jobs]
@@ -292,13 +292,13 @@ def _sealed(
 
 
 def _seal_into(
-    answers: list[Any], indices: list[int], form: Form, room: _Room, *, count_all: bool
+    answers: list[Any], indices: list[int], form: Form, room: OutputAllocator, *, count_all: bool
 ) -> list[int]:
     """Puts answers in the place of jobs; gives those that must be done again, with their line
     feeds counted."""
     jobs = [answers[index] for index in indices]
     group = Group(jobs, form, count_all=count_all)
-    found = group.survey()
+    found = group.plan_sizes()
     outs = []
     sizes = [one if isinstance(one, int) else room.kept(one) for one in found]
     places = room.reserve(sizes)

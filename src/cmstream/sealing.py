@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .cms.authenticated import AuthenticatedSeal
+from .cms.authenticated import AuthenticatedEncoder
 from .engine import batch, gate
 from .engine.buffer_pool import filled
 from .errors import CmstreamError, MessageError, octets_of
@@ -47,7 +47,7 @@ def check_form(form: str) -> None:
         raise ValueError(f"form={form!r}: choose one of {', '.join(_LAYOUTS)}")
 
 
-def passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
+def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
     """Whether the message goes out as it came, because it is encrypted already."""
     if policy.already_encrypted == "encrypt" or not encrypted_inside(head, body, complete=complete):
         return False
@@ -63,7 +63,9 @@ def passes(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool
 # A stream
 
 
-def content_seal(to: Recipients, policy: Policy, form: Form, size: int | None) -> gate.Seal:
+def content_encoder(
+    to: Recipients, policy: Policy, form: Form, size: int | None
+) -> gate.NativeEncoder:
     """The stream for content."""
     check_form(form)
     layout = _LAYOUTS[form]
@@ -72,9 +74,9 @@ def content_seal(to: Recipients, policy: Policy, form: Form, size: int | None) -
     return _seal(to, policy, layout, size)
 
 
-def message_seal(
+def message_encoder(
     head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
-) -> tuple[gate.Seal, bytes]:
+) -> tuple[gate.NativeEncoder, bytes]:
     """The stream for a message with this header block, and what goes into it first.
 
     ``line_feeds``: how many bare ones the body has; None: not counted."""
@@ -105,10 +107,10 @@ def _seal(
     layout: _Layout,
     size: int | None,
     line_ends: LineEnds = "as-is",
-) -> gate.Seal:
+) -> gate.NativeEncoder:
     """A stream with a fresh key, which is wrapped for every recipient."""
     addressees = to.addressees(policy)
-    kind = AuthenticatedSeal if addressees.cipher in AUTHENTICATED else gate.Seal
+    kind = AuthenticatedEncoder if addressees.cipher in AUTHENTICATED else gate.NativeEncoder
     seal = kind(addressees.cipher)
     infos = seal.wrap(addressees) if addressees.wraps else to.wrap(seal.key(), policy)
     seal.plan(
@@ -132,7 +134,7 @@ class Job(NamedTuple):
     data: bytes | memoryview
     to: Recipients
     policy: Policy
-    addressees: gate.Addressees
+    addressees: gate.PreparedRecipients
 
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
@@ -156,10 +158,10 @@ class Group:
         self._batch = own = batch.Batch(_FORMS[form], data, to)
         self.run, self.run_into, self.written = own.run, own.run_into, own.written
 
-    def survey(self) -> Sequence[int | bytes | Exception]:
+    def plan_sizes(self) -> Sequence[int | bytes | Exception]:
         """For each job how many octets it will come to, or its answer without any sealing: the
         message that is encrypted already, or the error."""
-        totals = self._batch.survey(count_all=self._count_all)
+        totals = self._batch.plan_sizes(count_all=self._count_all)
         if totals is not None and self._wraps:
             return totals
         return [self._look(index, job) for index, job in enumerate(self._jobs)]
@@ -168,11 +170,11 @@ class Group:
         body = self._batch.suspect(index)
         total = self._batch.total(index)
         try:
-            if body is not None and passes(
+            if body is not None and should_pass_through(
                 bytes(job.data[:body]), memoryview(job.data)[body:], job.policy, complete=True
             ):
                 return bytes(job.data)
-            if total == batch.ALONE:
+            if total == batch.NEEDS_STREAM:
                 return _alone(job, self._form, self._batch.body(index))
             if total >= 0 and not job.addressees.wraps:
                 self._batch.bring(index, job.to.wrap(self._batch.key(index), job.policy))
@@ -198,9 +200,9 @@ def _alone(job: Job, form: Form, body: int) -> bytes:
     if form == "message":
         head, rest = bytes(rest[:body]), rest[body:]
         line_feeds, _ = gate.count_bare_line_feeds(rest)
-        seal, inside = message_seal(head, len(rest), line_feeds, job.to, job.policy)
+        seal, inside = message_encoder(head, len(rest), line_feeds, job.to, job.policy)
     else:
-        seal, inside = content_seal(job.to, job.policy, form, len(rest)), b""
+        seal, inside = content_encoder(job.to, job.policy, form, len(rest)), b""
 
     def fill(out: memoryview) -> int:
         count = seal.update_into(inside, out)
@@ -214,7 +216,7 @@ def seal_one(job: Job, form: Form) -> bytes:
     """A job alone. Raises RecipientError, MessageError."""
     for count_all in (False, True):
         group = Group([job], form, count_all=count_all)
-        (found,) = group.survey()
+        (found,) = group.plan_sizes()
         if isinstance(found, Exception):
             raise found
         if isinstance(found, bytes):

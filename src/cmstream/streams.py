@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from .decrypt import Who, as_identities, decryptor
-from .decryption_pass import passes, pieces
+from .decryption_pass import decrypted_pieces, pieces
 from .encrypt import Encryptor, To, encryptor
 from .engine import gate
 from .errors import AlreadyFinalized
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .engine.gate import Buffer
-    from .engine.stream_context import Push
+    from .engine.stream_context import StreamContext
     from .sealing import Form
 
     Source = BinaryIO | Iterable[Buffer]
@@ -43,7 +43,7 @@ class Writer:
 
     # Not an io.RawIOBase: its close() on collection would finish a broken message.
 
-    def __init__(self, sink: Sink, context: Push) -> None:
+    def __init__(self, sink: Sink, context: StreamContext) -> None:
         self._sink, self._context = sink, context
         self._buffer = bytearray()
         self._closed = False
@@ -285,10 +285,12 @@ def _opened(
         file.seek(start)
         return chunks(file)
 
-    return passes(again, as_identities(identities), message=message, unverified=unverified)
+    return decrypted_pieces(
+        again, as_identities(identities), message=message, unverified=unverified
+    )
 
 
-def _pieces(context: Push, source: Source) -> Iterator[bytes]:
+def _pieces(context: StreamContext, source: Source) -> Iterator[bytes]:
     for chunk in chunks(source):
         if piece := context.update(chunk):
             yield piece

@@ -13,7 +13,7 @@ import cmstream
 from cmstream.accounts import StoreUnavailable, UnusableAccount, lookup
 from cmstream.accounts.account import Account, StoredCertificate
 from cmstream.accounts.errors import Invalid
-from cmstream.accounts.lookup import Desk, Record
+from cmstream.accounts.lookup import Record, SealingRules
 from helpers.accounts.support import ADMINISTRATOR, pem
 from helpers.authorities import NOW, YEARS, identity, key_usage, rsa_identity
 from helpers.opening import open_message
@@ -221,7 +221,7 @@ def test_the_rules(stored, switches, account, held, appended):
     assert seal.action == ("seal" if seal.reason.code == "enabled" else "leave")
 
 
-DESK = Desk()
+DESK = SealingRules()
 CERTIFICATES_DER = {}
 
 

@@ -62,7 +62,7 @@ def wrapped(people, policy):
     recipients = cmstream.Recipients([one.recipient for one in people])
     addressees = recipients.addressees(policy)
     assert addressees.wraps
-    seal = gate.Seal(policy.cipher)
+    seal = gate.NativeEncoder(policy.cipher)
     to = addressees.struct
     holes = [(hole.at, modulus(hole.key), hole.key.size) for hole in to.holes[0 : to.hole_count]]
     return seal.key(), holes, seal.wrap(addressees)

@@ -110,7 +110,7 @@ static void check_stream(size_t len, uint32_t part_limit)
     CHECK(base64_size(len) == size);
     CHECK(base64_update(&state, NULL, 0, NULL) == 0);
     while (in < source.end) {
-        size_t part = least(below(part_limit), (size_t)(source.end - in));
+        size_t part = min_size(below(part_limit), (size_t)(source.end - in));
         size_t lines = (state.fill + part) / BASE64_LINE_IN;
         size_t given = base64_update(&state, in, part, out + written);
         CHECK(given == lines * BASE64_LINE_OUT);

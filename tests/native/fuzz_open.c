@@ -110,7 +110,7 @@ static void more_head(struct stream *stream)
     CHECK(open_head_len(stream->open) == stream->head_size);
     CHECK(open_stage(stream->open) == OPEN_HEAD);
     if (stream->head_size < limit) {
-        resize_head(stream, least(HEAD_GROWTH * stream->head_size, limit));
+        resize_head(stream, min_size(HEAD_GROWTH * stream->head_size, limit));
         return;
     }
     open_abort(stream->open);
@@ -202,9 +202,9 @@ static size_t cut(struct stream *stream, size_t left)
     const struct plan *plan = stream->plan;
 
     if (plan->even)
-        return least(plan->piece, left);
+        return min_size(plan->piece, left);
     stream->random = stream->random * 1664525 + 1013904223;
-    return (stream->random >> 8) % (least(plan->piece, left) + 1);
+    return (stream->random >> 8) % (min_size(plan->piece, left) + 1);
 }
 
 static void finish(struct stream *stream)
@@ -366,7 +366,7 @@ static struct octets armoured(const struct octets *message, const struct plan *p
     struct octets text = {0};
 
     for (size_t i = 0; i < message->len; i += 3) {
-        append_group(&text, message->at + i, least(message->len - i, 3));
+        append_group(&text, message->at + i, min_size(message->len - i, 3));
         if (plan->line && i / 3 % (plan->line / 4 + 1) == plan->line / 4)
             append(&text, (const uint8_t *)"\r\n", plan->seed % 3);
     }

@@ -160,7 +160,7 @@ static bool skip(struct plain *plain, uint64_t len)
         fails(plain, OPEN_TRUNCATED);
     else if (len > room)
         fails(plain, too_large(plain));
-    plain->at += least(len, least(there, room));
+    plain->at += min_size(len, min_size(there, room));
     return !plain->outcome->error;
 }
 

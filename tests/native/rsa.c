@@ -80,7 +80,7 @@ static void draw_digits(BIGNUM *x, unsigned bits, bool aligned)
 {
     BN_zero(x);
     for (unsigned step; bits; bits -= step) {
-        step = aligned ? (bits - 1) % RSA_DIGIT_BITS + 1 : 1 + below((uint32_t)least(bits, 60));
+        step = aligned ? (bits - 1) % RSA_DIGIT_BITS + 1 : 1 + below((uint32_t)min_size(bits, 60));
         CHECK(BN_lshift(x, x, (int)step) && BN_add_word(x, draw_digit(step)));
     }
 }
@@ -306,7 +306,7 @@ static void test_rows(uint64_t cases)
     uint64_t done = 0;
 
     for (unsigned round = 0; done < cases; round++) {
-        const unsigned count = (unsigned)least(1 + below(LANES), cases - done);
+        const unsigned count = (unsigned)min_size(1 + below(LANES), cases - done);
         if (round % ROUNDS == 0)
             draw_moduli();
         for (unsigned i = 0; i < count; i++)
@@ -424,7 +424,7 @@ static void test_wrap(uint64_t cases)
     unsigned count;
 
     for (uint64_t done = 0; done < cases; done += count) {
-        count = (unsigned)least(1 + below(MOST_JOBS), cases - done);
+        count = (unsigned)min_size(1 + below(MOST_JOBS), cases - done);
         for (unsigned i = 0; i < count; i++)
             draw_job(&jobs[i], &wrapped[i]);
         CHECK(!rsa_wrap(jobs, count));

@@ -97,7 +97,7 @@ static void check_parts(size_t len, size_t part, size_t room, bool just)
     size_t size = 0, at = 0;
 
     while (at < len && how != BASE64_STOPPED) {
-        size_t some = least(just ? part : below((uint32_t)part + 1), len - at);
+        size_t some = min_size(just ? part : below((uint32_t)part + 1), len - at);
         size_t cap = just ? room : below((uint32_t)room + 1);
         size += decode_part(&state, &at, some, decoded + size, cap, &how);
     }
@@ -119,7 +119,7 @@ static void check_split(size_t len, size_t split)
 static void check_whole(size_t len)
 {
     check_parts(len, len, expected.size, true);
-    check_parts(len, len, least(expected.size + 64 + below(100), ROOM), true);
+    check_parts(len, len, min_size(expected.size + 64 + below(100), ROOM), true);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -189,7 +189,7 @@ static void test_splits(void)
     for (size_t part = 1; part <= len; part++) {
         check_split(len, part);
         check_parts(len, part, expected.size, true);
-        check_parts(len, len, least(part, expected.size), true);
+        check_parts(len, len, min_size(part, expected.size), true);
     }
     check_parts(len, len, 1, false);
     check_parts(len, 1, 1, false);

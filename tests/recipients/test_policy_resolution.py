@@ -200,11 +200,11 @@ def test_a_forbidden_key_transport_is_of_matter_for_rsa_alone(alice):
 
 def test_each_has_a_policy_with_nothing_open():
     some = [SILENT, reader("oaep-sha384", "aes256-cbc"), SILENT]
-    policies = policy_resolution.settled(some, AUTO.clone(recipient_id="ski"))
+    policies = policy_resolution.resolve_policies(some, AUTO.clone(recipient_id="ski"))
     assert [one.key_transport for one in policies] == ["pkcs1v15", "oaep-sha384", "pkcs1v15"]
     assert {(one.cipher, one.recipient_id) for one in policies} == {("aes256-cbc", "ski")}
     default = Policy()
-    assert all(one is default for one in policy_resolution.settled(some, default))
+    assert all(one is default for one in policy_resolution.resolve_policies(some, default))
 
 
 SHAPES = {

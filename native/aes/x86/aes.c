@@ -108,7 +108,7 @@ static inline void chain(struct lane *lane, size_t blocks, const unsigned rounds
 
     for (unsigned round = 0; round <= rounds; round++)
         key[round] = load(lane->key->round[round]);
-    state = add_1(add_1(key[0], load(lane->chain)), load(lane->in));
+    state = xor_1(xor_1(key[0], load(lane->chain)), load(lane->in));
     for (size_t at = 0; at < end; at += AES_BLOCK) {
         /* Past the last block there is nothing to read, and what is read of no use. */
         const size_t next = at + AES_BLOCK < end ? at + AES_BLOCK : at;
@@ -118,9 +118,9 @@ static inline void chain(struct lane *lane, size_t blocks, const unsigned rounds
 #pragma GCC unroll 16
         for (unsigned round = 1; round < rounds; round++)
             state = middle_round_1(state, key[round]);
-        vector_1 white = add_1(load(lane->in + next), key[0]);
-        state = last_round_1(state, add_1(white, key[rounds]));
-        store(lane->out + at, add_1(state, white));
+        vector_1 white = xor_1(load(lane->in + next), key[0]);
+        state = last_round_1(state, xor_1(white, key[rounds]));
+        store(lane->out + at, xor_1(state, white));
     }
     lane->in += end;
     lane->out += end;

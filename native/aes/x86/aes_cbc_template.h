@@ -19,7 +19,7 @@ static inline void STEP(OF_WIDTH(vector) state[CHAINS], OF_WIDTH(vector) key[ROU
 {
 #pragma GCC unroll 8
     for (unsigned i = 0; i < CHAINS; i++)
-        state[i] = OF_WIDTH(add)(state[i], OF_WIDTH(add)(text[i][block], key[0][i]));
+        state[i] = OF_WIDTH(xor)(state[i], OF_WIDTH(xor)(text[i][block], key[0][i]));
 #pragma GCC unroll 16
     for (unsigned round = 1; round < ROUNDS; round++)
 #pragma GCC unroll 8

@@ -23,7 +23,7 @@ static size_t DECRYPT(const struct aes_key *key, uint8_t chain[AES_BLOCK], const
         last = OF_WIDTH(load)(in + at + STEP - REGISTER);
 #pragma GCC unroll 8
         for (unsigned i = 0; i < REGISTERS; i++)
-            state[i] = OF_WIDTH(add)(OF_WIDTH(load)(in + at + i * REGISTER), round_key);
+            state[i] = OF_WIDTH(xor)(OF_WIDTH(load)(in + at + i * REGISTER), round_key);
         for (unsigned round = 1; round < rounds; round++) {
             round_key = OF_WIDTH(spread)(key->round[round]);
 #pragma GCC unroll 8
@@ -35,10 +35,10 @@ static size_t DECRYPT(const struct aes_key *key, uint8_t chain[AES_BLOCK], const
         for (unsigned i = 0; i < REGISTERS; i++)
             state[i] = OF_WIDTH(last_inverse)(state[i], round_key);
         /* All of what is before a block is read before any of it may be written over. */
-        state[0] = OF_WIDTH(add)(state[0], first);
+        state[0] = OF_WIDTH(xor)(state[0], first);
 #pragma GCC unroll 8
         for (unsigned i = 1; i < REGISTERS; i++)
-            state[i] = OF_WIDTH(add)(state[i], OF_WIDTH(load)(in + at + i * REGISTER - AES_BLOCK));
+            state[i] = OF_WIDTH(xor)(state[i], OF_WIDTH(load)(in + at + i * REGISTER - AES_BLOCK));
 #pragma GCC unroll 8
         for (unsigned i = 0; i < REGISTERS; i++)
             OF_WIDTH(store)(out + at + i * REGISTER, state[i]);

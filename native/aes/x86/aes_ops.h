@@ -31,7 +31,7 @@ TARGET_1 static inline void scatter_1(uint8_t *const to[1], size_t offset, vecto
     store(to[0] + offset, value);
 }
 
-TARGET_1 static inline vector_1 add_1(vector_1 a, vector_1 b)
+TARGET_1 static inline vector_1 xor_1(vector_1 a, vector_1 b)
 {
     return _mm_xor_si128(a, b);
 }
@@ -52,7 +52,7 @@ TARGET_1 static inline vector_1 last_round_1(vector_1 state, vector_1 key)
 
 typedef __m256i vector_2;
 
-TARGET_2 static inline vector_2 add_2(vector_2 a, vector_2 b)
+TARGET_2 static inline vector_2 xor_2(vector_2 a, vector_2 b)
 {
     return _mm256_xor_si256(a, b);
 }
@@ -61,7 +61,7 @@ TARGET_2 static inline vector_2 add_2(vector_2 a, vector_2 b)
 
 typedef __m512i vector_4;
 
-TARGET_4 static inline vector_4 add_4(vector_4 a, vector_4 b)
+TARGET_4 static inline vector_4 xor_4(vector_4 a, vector_4 b)
 {
     return _mm512_xor_si512(a, b);
 }

@@ -38,7 +38,7 @@ TARGET_2 static inline void scatter_2(uint8_t *const to[2], size_t offset, vecto
 }
 
 /* Two blocks of each of two lanes, to and fro. */
-TARGET_2 static inline void turn_2(const vector_2 from[2], vector_2 to[2])
+TARGET_2 static inline void transpose_2(const vector_2 from[2], vector_2 to[2])
 {
     vector_2 low = _mm256_permute2x128_si256(from[0], from[1], 0x20);
     to[1] = _mm256_permute2x128_si256(from[0], from[1], 0x31);
@@ -53,7 +53,7 @@ TARGET_2 static inline void load_line_2(const uint8_t *const from[2], size_t off
         const size_t at = offset + half * AES_BLOCK;
         line[half] = _mm256_loadu_si256((const void *)(from[0] + at));
         line[half + 1] = _mm256_loadu_si256((const void *)(from[1] + at));
-        turn_2(line + half, line + half);
+        transpose_2(line + half, line + half);
     }
 }
 
@@ -63,7 +63,7 @@ TARGET_2 static inline void store_line_2(uint8_t *const to[2], size_t offset,
 #pragma GCC unroll 2
     for (unsigned half = 0; half < LINE_BLOCKS; half += 2) {
         const size_t at = offset + half * AES_BLOCK;
-        turn_2(line + half, line + half);
+        transpose_2(line + half, line + half);
         _mm256_storeu_si256((void *)(to[0] + at), line[half]);
         _mm256_storeu_si256((void *)(to[1] + at), line[half + 1]);
     }
@@ -99,7 +99,7 @@ TARGET_4 static inline void scatter_4(uint8_t *const to[4], size_t offset, vecto
 }
 
 /* A line of each of four lanes, to and fro. */
-TARGET_4 static inline void turn_4(vector_4 line[4])
+TARGET_4 static inline void transpose_4(vector_4 line[4])
 {
     vector_4 low_a = _mm512_shuffle_i32x4(line[0], line[1], 0x44);
     vector_4 low_b = _mm512_shuffle_i32x4(line[2], line[3], 0x44);
@@ -117,13 +117,13 @@ TARGET_4 static inline void load_line_4(const uint8_t *const from[4], size_t off
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         line[i] = _mm512_loadu_si512(from[i] + offset);
-    turn_4(line);
+    transpose_4(line);
 }
 
 TARGET_4 static inline void store_line_4(uint8_t *const to[4], size_t offset,
                                          vector_4 line[LINE_BLOCKS])
 {
-    turn_4(line);
+    transpose_4(line);
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         _mm512_storeu_si512(to[i] + offset, line[i]);

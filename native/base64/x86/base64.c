@@ -37,7 +37,7 @@ ALWAYS void past_cache(void (*make)(const uint8_t *, size_t, uint8_t *),
     uint8_t text[CACHE_LINE + SOME * BASE64_LINE_OUT] __attribute__((aligned(64)));
 
     for (size_t some; lines; lines -= some) {
-        some = least(lines, SOME);
+        some = min_size(lines, SOME);
         memcpy(text, rest->octets, CACHE_LINE);
         make(in, some, text + rest->count);
         in += some * BASE64_LINE_IN;

@@ -227,7 +227,7 @@ AVX512VBMI2 static void any_lines(struct base64_text *text)
         return;
     sixes.count = 0;
     do {
-        len = least(SOME, least(unbase64_left(text), unbase64_room(text) / 3 * 4 - sixes.count));
+        len = min_size(SOME, min_size(unbase64_left(text), unbase64_room(text) / 3 * 4 - sixes.count));
         taken = gather_some(text->in, len, &sixes);
         text->in += taken;
         text->out = pack(&sixes, text->out);

@@ -19,7 +19,7 @@ static bool OF(work, ROW)(struct lane *lane, size_t lines, const uint8_t *ready,
         return false;
     for (unsigned round = 0; round <= rounds; round++)
         key[round] = load(lane->key->round[round]);
-    state = add_1(add_1(key[0], load(lane->chain)), load(lane->in));
+    state = xor_1(xor_1(key[0], load(lane->chain)), load(lane->in));
     for (size_t at = 0; at < end; ready += BASE64_LINE_IN, text += BASE64_LINE_OUT) {
         /* As in aes.c, where the chain is explained too. */
         __asm__ __volatile__("" : : "r"(key) : "memory");
@@ -33,9 +33,9 @@ static bool OF(work, ROW)(struct lane *lane, size_t lines, const uint8_t *ready,
 #pragma GCC unroll 4
                 for (unsigned round = 10; round < 14; round++)
                     state = middle_round_1(state, key[round]);
-            __m128i white = add_1(load(lane->in + next), key[0]);
-            state = last_round_1(state, add_1(white, key[rounds]));
-            store(lane->out + at, add_1(state, white));
+            __m128i white = xor_1(load(lane->in + next), key[0]);
+            state = last_round_1(state, xor_1(white, key[rounds]));
+            store(lane->out + at, xor_1(state, white));
             bare = _mm_or_si128(bare, bare_line_feeds(lane->in + at));
         }
         OF(line, ROW)(ready, text);

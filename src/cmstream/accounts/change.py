@@ -70,7 +70,7 @@ class Change(NamedTuple):
         self.connection.execute(insert(tables.accounts).values(row))
         return self.account(address)
 
-    def settle(self, account: Account, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def apply_settings(self, account: Account, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Store those settings that differ and give them, by name."""
         wanted = {**settings, "aliases": _aliases(account, settings)}
         new = {name: value for name, value in wanted.items() if value != getattr(account, name)}
@@ -159,7 +159,7 @@ class Change(NamedTuple):
         where = _which(account, fingerprint)
         self.connection.execute(delete(tables.certificates).where(*where))
 
-    def take(self, account: Account, one: Examined, description: str) -> None:
+    def store_certificate(self, account: Account, one: Examined, description: str) -> None:
         """Store a certificate, or activate the one that is there."""
         found, codes = one.recipient, [problem.code for problem in one.problems]
         mismatch = "address-mismatch" in codes

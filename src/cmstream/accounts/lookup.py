@@ -122,7 +122,7 @@ class Lookups:
         self._lock = Lock()
         self._generation: _Generation | None = None
         self._failed = float("-inf")
-        self._desk = Desk()
+        self._rules = SealingRules()
 
     def seal_for(self, address: str, *, appended: bool = False) -> Seal:
         """How mail for an address is sealed, or why it is left.
@@ -190,7 +190,7 @@ class Lookups:
         with self._database.read() as connection:
             counter = connection.execute(_COUNTER).scalar_one()
             record = _record(connection, asked)
-        answer = self._desk.answer(address, record, appended=appended, at=begun.wall)
+        answer = self._rules.answer(address, record, appended=appended, at=begun.wall)
         _in_time(begun)
         if self._generation is None or self._generation.counter != counter:
             self._generation = _Generation(counter, begun)
@@ -257,7 +257,7 @@ def _owner(connection: Connection, asked: Sequence[Key]) -> str | None:
 # --- the rules -------------------------------------------------------------------------------
 
 
-class Desk:
+class SealingRules:
     """Decides by the rules of :meth:`Lookups.seal_for`; keeps what it has read and prepared."""
 
     def __init__(self) -> None:

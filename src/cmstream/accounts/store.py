@@ -138,7 +138,7 @@ class Store:
         wanted = values.settings(settings)
         name = canonical(address)
         with self._change(by) as change:
-            change.settle(account := change.add(name, values.DEFAULTS), wanted)
+            change.apply_settings(account := change.add(name, values.DEFAULTS), wanted)
             change.record("add-account", account, **values.DEFAULTS | wanted)
             return change.account(name)
 
@@ -156,7 +156,7 @@ class Store:
             _administrator(by)
         with self._change(by) as change:
             account = change.account(address)
-            new = change.settle(account, wanted)
+            new = change.apply_settings(account, wanted)
             if new:
                 old = {name: getattr(account, name) for name in new}
                 change.record("change-account", account, old=old, new=new)
@@ -230,7 +230,7 @@ class Store:
             imports.require_confirmation(found, confirmed=confirm_mismatch)
             account = change.account(found.account)
             for one in found.certificates:
-                change.take(account, one, words)
+                change.store_certificate(account, one, words)
             taken = {one.recipient.fingerprint for one in found.certificates}
             others = change.retire_all_but(account, taken) if retire_others else ()
             if any(one.known != "active" for one in found.certificates):

@@ -15,7 +15,7 @@ PIECE = 128 << 10
 """Octets that are made canonical, encrypted and framed at a time: all of it stays in the cache."""
 
 
-class AuthenticatedSeal(gate.Seal):
+class AuthenticatedEncoder(gate.NativeEncoder):
     """As :class:`_core.Seal`, which makes the key, the nonce, the frame and the base64; line ends
     and the cipher stand in front of it. Raises MessageError ``too-large`` besides: at once where
     the size is known, else before the cipher takes an octet too many."""

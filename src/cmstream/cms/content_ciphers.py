@@ -17,7 +17,7 @@ from . import aead, enveloped
 
 if TYPE_CHECKING:
     from ..asn1.tlv import Tlv
-    from ..engine.decoder import Opening
+    from ..engine.decoder import NativeDecoder
     from ..engine.gate import Buffer
     from .enveloped import Envelope
 
@@ -28,19 +28,19 @@ _GCM_NONCE = range(8, 129)
 """Octets of a nonce for AES-GCM that `cryptography` takes."""
 
 
-class Content(Protocol):
+class ContentSource(Protocol):
     """``withheld``: nothing of it is given out, since it isn't verified yet."""
 
     withheld: bool
 
     def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
-        """Takes octets of the message and writes what comes of them, as Opening does."""
+        """Takes octets of the message and writes what comes of them, as NativeDecoder does."""
 
     def finish_into(self, buffer: Buffer, start: int) -> int:
-        """Writes the last octets. Raises DecryptionError; EnvelopeError; Again."""
+        """Writes the last octets. Raises DecryptionError; EnvelopeError; AnotherPassNeeded."""
 
 
-class Lock(NamedTuple):
+class CipherParameters(NamedTuple):
     """What the head of a message tells of how it is to be decrypted. ``nonce``: the IV too;
     ``tag_len`` is 0 if it isn't authenticated."""
 
@@ -49,28 +49,28 @@ class Lock(NamedTuple):
     tag_len: int
 
 
-class Unlocked(NamedTuple):
+class ContentKey(NamedTuple):
     """That and the key. Of an authenticated content that was gone over before: ``aad``, what the
     tag proves besides, and whether all was ``verified``."""
 
-    lock: Lock
+    parameters: CipherParameters
     key: bytes
     aad: bytes = b""
     verified: bool = False
 
     def __repr__(self) -> str:
-        return f"Unlocked({self.lock.cipher.name})"  # no key
+        return f"ContentKey({self.parameters.cipher.name})"  # no key
 
 
-class Again(Exception):  # noqa: N818 - no error
+class AnotherPassNeeded(Exception):  # noqa: N818 - no error
     """The message must be gone over once more, with what is known now."""
 
-    def __init__(self, unlocked: Unlocked) -> None:
+    def __init__(self, unlocked: ContentKey) -> None:
         super().__init__()
         self.unlocked = unlocked
 
 
-def lock(envelope: Envelope) -> Lock:
+def read_parameters(envelope: Envelope) -> CipherParameters:
     """Raises EnvelopeError ``unsupported-cipher``, ``malformed``."""
     cipher = enveloped.CIPHERS.get(envelope.cipher)
     authenticated = envelope.content_type == "authenticated-enveloped-data"
@@ -84,7 +84,7 @@ def lock(envelope: Envelope) -> Lock:
         nonce, tag_len = _parameters(cipher, envelope.parameters)
     except TlvError as error:
         raise envelope_error("malformed", f"the parameters of {cipher.name}: {error}") from None
-    return Lock(cipher, nonce, tag_len)
+    return CipherParameters(cipher, nonce, tag_len)
 
 
 def _parameters(cipher: enveloped.Cipher, found: Tlv | None) -> tuple[bytes, int]:
@@ -112,10 +112,10 @@ def _gcm(found: Tlv | None) -> tuple[bytes, int]:
     return nonce, tag_len
 
 
-def content(opening: Opening, unlocked: Unlocked, *, give: bool) -> Content:
+def content(opening: NativeDecoder, unlocked: ContentKey, *, give: bool) -> ContentSource:
     """Sets the key. Without ``give`` an authenticated content is verified, and nothing of it comes
-    out: that ends in :class:`Again`."""
-    cipher, nonce, _ = unlocked.lock
+    out: that ends in :class:`AnotherPassNeeded`."""
+    cipher, nonce, _ = unlocked.parameters
     if cipher.authenticated:
         return Authenticated(opening, unlocked, give=give)
     kind = TripleDes if cipher.name.startswith("des") else AesCbc
@@ -127,7 +127,7 @@ class AesCbc:
 
     withheld = False
 
-    def __init__(self, opening: Opening, key: bytes, iv: bytes) -> None:
+    def __init__(self, opening: NativeDecoder, key: bytes, iv: bytes) -> None:
         opening.set_key(key, iv)
         self.update_into, self.finish_into = opening.update_into, opening.finish_into
 
@@ -137,21 +137,21 @@ class TripleDes:
 
     withheld = False
 
-    def __init__(self, opening: Opening, key: bytes, iv: bytes) -> None:
+    def __init__(self, opening: NativeDecoder, key: bytes, iv: bytes) -> None:
         opening.give_ciphertext()
         self._opening = opening
         self._decryptor = Cipher(TripleDES(key), modes.CBC(iv)).decryptor()
         self._unpadder = PKCS7(TripleDES.block_size).unpadder()
 
     def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
-        """As Content tells."""
+        """As ContentSource tells."""
         ciphertext = bytearray(self._opening.bound(len(data)))
         taken, count = self._opening.update_into(data, ciphertext)
         padded = self._decryptor.update(memoryview(ciphertext)[:count])
         return taken, put(buffer, start, self._unpadder.update(padded))
 
     def finish_into(self, buffer: Buffer, start: int) -> int:
-        """As Content tells. Each step is done whatever the one before gave."""
+        """As ContentSource tells. Each step is done whatever the one before gave."""
         self._opening.finish_into(buffer, start)
         failed = False
         try:
@@ -171,18 +171,18 @@ class Authenticated:
     """AES-GCM and ChaCha20-Poly1305 (RFC 5083): the tag, and attributes that it proves besides,
     stand behind the ciphertext."""
 
-    def __init__(self, opening: Opening, unlocked: Unlocked, *, give: bool) -> None:
+    def __init__(self, opening: NativeDecoder, unlocked: ContentKey, *, give: bool) -> None:
         opening.give_ciphertext()
         opening.keep_tail()
         self.withheld = not give
         self._opening, self._unlocked = opening, unlocked
-        cipher, nonce, self._tag_len = unlocked.lock
+        cipher, nonce, self._tag_len = unlocked.parameters
         self._stream = aead.Decryption(cipher.name, unlocked.key, nonce, unlocked.aad)
         self._ciphertext = bytearray()
         self._nowhere = bytearray()
 
     def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
-        """As Content tells."""
+        """As ContentSource tells."""
         taken = given = 0
         out = memoryview(buffer).cast("B")
         while True:
@@ -203,17 +203,17 @@ class Authenticated:
         return self._ciphertext
 
     def finish_into(self, buffer: Buffer, start: int) -> int:
-        """As Content tells."""
+        """As ContentSource tells."""
         self._opening.finish_into(buffer, start)
         aad, tag = enveloped.read_tail(self._opening.tail)
         unlocked = self._unlocked
         if aad != unlocked.aad:
             if unlocked.aad or unlocked.verified:  # it isn't what was gone over before
                 raise decryption_error()
-            raise Again(unlocked._replace(aad=aad))
+            raise AnotherPassNeeded(unlocked._replace(aad=aad))
         self._check(tag)
         if self.withheld:
-            raise Again(unlocked._replace(verified=True))
+            raise AnotherPassNeeded(unlocked._replace(verified=True))
         return 0
 
     def _check(self, tag: bytes) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..engine.buffer_pool import filled
-from ..engine.decoder import Opening, envelope_error
-from ..engine.stream_context import Push
+from ..engine.decoder import NativeDecoder, envelope_error
+from ..engine.stream_context import StreamContext
 from ..errors import EnvelopeError, octets_of
 from . import enveloped
 from .input_form import Start, find_start
@@ -19,7 +19,7 @@ _END_LINE = b"-----END "
 _SMALL = 128  # octets that come besides the content: fields that are added, the last block
 
 
-class Opener(Push):
+class EnvelopeReader(StreamContext):
     """A push stream that finds out the form of its input, and hands the head of the CMS to
     ``_unlock`` as soon as it is complete; what comes out is for that to say."""
 
@@ -30,7 +30,7 @@ class Opener(Push):
         self._held = bytearray()
         self._resume = 0
         self._start: Start | None = None
-        self._opening: Opening | None = None
+        self._opening: NativeDecoder | None = None
         self._ending = b""
 
     def bound(self, n: int) -> int:
@@ -45,16 +45,18 @@ class Opener(Push):
         del count
         return 0
 
-    def _unlock(self, opening: Opening, envelope: Envelope, buffer: Buffer, start: int) -> int:
+    def _unlock(
+        self, opening: NativeDecoder, envelope: Envelope, buffer: Buffer, start: int
+    ) -> int:
         """Sets a key, or lets the ciphertext come out; gives the octets written before."""
         raise NotImplementedError
 
     def _through(
-        self, opening: Opening, data: memoryview, buffer: Buffer, start: int
+        self, opening: NativeDecoder, data: memoryview, buffer: Buffer, start: int
     ) -> tuple[int, int]:
         return opening.update_into(data, buffer, start)
 
-    def _last(self, opening: Opening, buffer: Buffer, start: int) -> int:
+    def _last(self, opening: NativeDecoder, buffer: Buffer, start: int) -> int:
         return opening.finish_into(buffer, start)
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
@@ -98,7 +100,7 @@ class Opener(Push):
             if not self._held:
                 self._held += data
             return memoryview(b"")
-        self._opening = Opening(self._start.armour)
+        self._opening = NativeDecoder(self._start.armour)
         return memoryview(bytes(self._held) if self._held else data)[self._start.offset :]
 
     def open_whole(self, sealed: Buffer) -> bytes:
@@ -116,7 +118,7 @@ class Opener(Push):
             self._failed = True
             opening.abort()
 
-    def _feed(self, opening: Opening, data: memoryview, buffer: Buffer) -> int:
+    def _feed(self, opening: NativeDecoder, data: memoryview, buffer: Buffer) -> int:
         at = count = 0
         try:
             while not self._ending:
@@ -133,7 +135,7 @@ class Opener(Push):
         self._ending = (self._ending + bytes(data[at : at + len(_END_LINE)]))[: len(_END_LINE)]
         return count
 
-    def _finish(self, opening: Opening, buffer: Buffer, start: int) -> int:
+    def _finish(self, opening: NativeDecoder, buffer: Buffer, start: int) -> int:
         if self._start and self._start.armour == "pem" and self._ending != _END_LINE:
             raise envelope_error("truncated", "its END line is missing: fetch all of it")
         try:

@@ -14,7 +14,7 @@ from .gate import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .gate import Addressees, Buffer
+    from .gate import Buffer, PreparedRecipients
 
 
 class Form:
@@ -28,7 +28,7 @@ class Form:
 
 
 # What a batch says instead of a length.
-ALONE: int = lib.SEAL_ALONE
+NEEDS_STREAM: int = lib.SEAL_ALONE
 """The message can't be among many: its recipients say so, or its inner header is too long."""
 BARE_LF: int = lib.SEAL_BARE_LF
 """There is a bare line feed behind many that had their carriage return."""
@@ -43,7 +43,9 @@ CHANGED: int = lib.SEAL_CHANGED
 class Batch:
     """Messages that C seals in one call, with the GIL released. Not for two threads at once."""
 
-    def __init__(self, form: Form, data: Sequence[Buffer], to: Sequence[Addressees]) -> None:
+    def __init__(
+        self, form: Form, data: Sequence[Buffer], to: Sequence[PreparedRecipients]
+    ) -> None:
         """Messages, which must stay as they are until :meth:`run` ends, and for each its
         recipients."""
         self._form, self._to = form, to
@@ -64,7 +66,7 @@ class Batch:
         for source in self._sources:
             ffi.release(source)
 
-    def survey(self, *, count_all: bool) -> list[int] | None:
+    def plan_sizes(self, *, count_all: bool) -> list[int] | None:
         """Looks at all of them and makes their keys. Gives how many octets each will come to; None
         if one needs a look by :meth:`total` or :meth:`suspect`. ``count_all``: their line feeds
         are known not to be all alike."""
@@ -84,7 +86,7 @@ class Batch:
         return self.body(index) if self._jobs[index].suspect else None
 
     def key(self, index: int) -> bytes:
-        """The content-encryption key, as :meth:`Seal.key`."""
+        """The content-encryption key, as :meth:`NativeEncoder.key`."""
         key = self._jobs[index].key
         return bytes(ffi.buffer(key.key, key.key_len))
 
@@ -102,11 +104,11 @@ class Batch:
         """Seals each into its place, the address of room for all of it; 0 leaves one out.
         Gives how many failed."""
         infos = allocate("uint8_t[]", sum([who.room for who in self._to]))
-        places = _take_places()
+        slots = _take_slots()
         addresses = ffi.new("uintptr_t[]", outs)
         pointers = ffi.cast("uint8_t **", addresses)
-        failed = int(lib.seal_many(self._jobs, pointers, self._count, infos, places))
-        _places.append(places)
+        failed = int(lib.seal_many(self._jobs, pointers, self._count, infos, slots))
+        _slots.append(slots)
         return failed
 
     def run_into(self, out: memoryview) -> int:
@@ -120,11 +122,11 @@ class Batch:
         return int(self._jobs[index].written)
 
 
-_places: list[Any] = []
+_slots: list[Any] = []
 
 
-def _take_places() -> Any:
+def _take_slots() -> Any:
     try:
-        return _places.pop()
+        return _slots.pop()
     except IndexError:
-        return allocate("struct seal_places *")
+        return allocate("struct seal_slots *")

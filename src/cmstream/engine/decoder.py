@@ -57,7 +57,7 @@ def decryption_error() -> DecryptionError:
     )
 
 
-class Opening:
+class NativeDecoder:
     """One sealed message on its way through C: base64, BER, AES-CBC, padding.
 
     The key is expanded in C and wiped there. Not for two threads at once.

@@ -144,7 +144,7 @@ allocate = ffi.new_allocator(should_clear_after_alloc=False)
 NO_RANDOM_TEXT = "the operating system's random generator gave nothing"
 
 
-class Seal:
+class NativeEncoder:
     """One message on its way through C: canonicalisation, AES-CBC, frame, base64.
 
     The content-encryption key and the IV are made in C by the operating system's generator and
@@ -172,7 +172,7 @@ class Seal:
         """Before the first octet: the nonce of 12 octets that will stand beside the ciphertext."""
         return bytes(ffi.buffer(self._key.iv, 12))
 
-    def wrap(self, to: Addressees) -> bytes:
+    def wrap(self, to: PreparedRecipients) -> bytes:
         """The encoded RecipientInfos with the key encrypted to all of them, which C can do."""
         infos = bytearray(to.room)
         with ffi.from_buffer(OCTETS, infos, require_writable=True) as room:
@@ -365,7 +365,7 @@ def _digits(number: int) -> list[int]:
     return [number >> bits * i & mask for i in range(lib.RSA_MOST_DIGITS)]
 
 
-class Addressees:
+class PreparedRecipients:
     """What C needs of the recipients, prepared once: their encoded RecipientInfos and, as far as
     C can encrypt to all of them, for each the offset of its encrypted key, the key and how it is
     padded."""
@@ -384,7 +384,7 @@ class Addressees:
         self.wraps, self.version, self.cipher = holes is not None, version, cipher
         self._keys = [key for _, key, _ in holes or []]
         self._infos = ffi.from_buffer(OCTETS, infos)
-        self._holes = ffi.new("struct hole[]", len(holes or []))
+        self._holes = ffi.new("struct key_slot[]", len(holes or []))
         for hole, (at, key, padding) in zip(self._holes, holes or [], strict=True):
             hole.at, hole.key, hole.padding = at, key.struct, _PADDINGS[padding]
         key_len, alone = KEY_LEN[cipher], alone or cipher in AUTHENTICATED

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .gate import Buffer
 
 
-class Push:
+class StreamContext:
     """What :class:`Encryptor` and :class:`Decryptor` share.
 
     It does no I/O. After any exception but that of a buffer too small the stream has failed and

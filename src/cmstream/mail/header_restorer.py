@@ -21,7 +21,7 @@ _OF_INTEREST = b"hp", b"mime-version", b"protected-headers"
 _MIME_VERSION = re.compile(rb"\nmime-version[ \t]*:", re.IGNORECASE)
 
 
-class Way(Protocol):
+class ContentSource(Protocol):
     """Where content comes from."""
 
     def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
@@ -36,13 +36,13 @@ def _outside(head: bytes) -> bytes:
     return mime.frame(head).outside[: -len(mime.ENTITY_HEADER)] if found is None else found
 
 
-class Unframing:
+class HeaderRestorer:
     """A way that waits for the header block of the content, then puts in front of it, or in its
     place, what the whole message has there. Everything behind it passes."""
 
     withheld = False
 
-    def __init__(self, content: Way, head: bytes) -> None:
+    def __init__(self, content: ContentSource, head: bytes) -> None:
         """``head``: the sealed message's own header block; empty if it has none."""
         self._content, self._head = content, head
         self._outside = _outside(head)
@@ -57,12 +57,12 @@ class Unframing:
         return self._room + len(self._held)
 
     def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
-        """As Way tells."""
+        """As ContentSource tells."""
         taken, count = self._content.update_into(data, buffer, start + self._room)
         return taken, self._join(buffer, start, count) if self._room and count else count
 
     def finish_into(self, buffer: Buffer, start: int) -> int:
-        """As Way tells."""
+        """As ContentSource tells."""
         count = self._content.finish_into(buffer, start + self._room)
         return self._join(buffer, start, count, final=True) if self._room else count
 

@@ -60,13 +60,13 @@ class KekWrap:
     """A KEKRecipientInfo up to the octets of its encrypted key."""
 
     prefix: bytes
-    room: int
+    encoded_len: int
     kek: Kek
 
     envelope_version = 2
 
-    def fill(self, content_key: bytes) -> bytes:
-        """As of every Wrap."""
+    def encode(self, content_key: bytes) -> bytes:
+        """As of every RecipientInfoEncoder."""
         return self.prefix + key_wrap.wrap(self.kek.octets, content_key)
 
 
@@ -74,13 +74,13 @@ class KekWrap:
 class PasswordWrap:
     """A PasswordRecipientInfo, which has a new salt, and so a new key, in every message."""
 
-    room: int
+    encoded_len: int
     password: Password
 
     envelope_version = 3
 
-    def fill(self, content_key: bytes) -> bytes:
-        """As of every Wrap."""
+    def encode(self, content_key: bytes) -> bytes:
+        """As of every RecipientInfoEncoder."""
         salt, iv = os.urandom(SALT_OCTETS), os.urandom(pwri_kek.IV_OCTETS)
         kek = Derivation(salt, ITERATIONS, hashes.SHA256).key(self.password, pwri_kek.KEK_OCTETS)
         return _password_info(salt, iv, pwri_kek.wrap(kek, iv, content_key))

@@ -74,13 +74,13 @@ class KemWrap:
 
     before: bytes
     between: bytes
-    room: int
+    encoded_len: int
     key: MlKemPublicKey
 
     envelope_version = 3
 
-    def fill(self, content_key: bytes) -> bytes:
-        """As of every Wrap."""
+    def encode(self, content_key: bytes) -> bytes:
+        """As of every RecipientInfoEncoder."""
         secret, ciphertext = self.key.encapsulate()
         kek = _hkdf(hashes.SHA256)(secret, _KEK_OCTETS, _INFO)
         return self.before + ciphertext + self.between + key_wrap.wrap(kek, content_key)

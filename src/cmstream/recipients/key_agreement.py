@@ -123,13 +123,13 @@ class KeyAgreement:
     envelope_version = 2
 
     @property
-    def room(self) -> int:
-        """As of every Wrap."""
+    def encoded_len(self) -> int:
+        """As of every RecipientInfoEncoder."""
         keys = sum(len(prefix) + self.wrapped_octets for prefix in self.prefixes)
         return len(self.before) + self.key_octets + len(self.between) + keys
 
-    def fill(self, content_key: bytes) -> bytes:
-        """As of every Wrap."""
+    def encode(self, content_key: bytes) -> bytes:
+        """As of every RecipientInfoEncoder."""
         # Fresh for each message: whoever learns it learns no other message's key.
         ephemeral = _fresh(self.recipients[0].public_key)
         parts = [self.before, _point(ephemeral.public_key()), self.between]

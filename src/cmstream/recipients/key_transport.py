@@ -73,12 +73,12 @@ class KeyTransport(NamedTuple):
         return (self.key.key_size + 7) // 8
 
     @property
-    def room(self) -> int:
-        """As of every Wrap."""
+    def encoded_len(self) -> int:
+        """As of every RecipientInfoEncoder."""
         return len(self.prefix) + self.key_octets
 
-    def fill(self, content_key: bytes) -> bytes:
-        """As of every Wrap."""
+    def encode(self, content_key: bytes) -> bytes:
+        """As of every RecipientInfoEncoder."""
         try:
             return self.prefix + self.key.encrypt(content_key, self.padding)
         except ValueError as error:

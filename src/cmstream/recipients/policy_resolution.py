@@ -32,7 +32,7 @@ EVERY_CLIENT = frozenset({"aes256-cbc", "aes128-cbc"})
 _NAMED = 5
 
 
-def settled(recipients: Sequence[Anyone], policy: Policy) -> list[Policy]:
+def resolve_policies(recipients: Sequence[Anyone], policy: Policy) -> list[Policy]:
     """For each recipient the policy that leaves nothing open: the cipher of all, and its own key
     transport. Raises RecipientError ``unusable-recipient``."""
     cipher = content_cipher(recipients, policy)

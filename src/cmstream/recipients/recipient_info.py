@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from ..policy import Policy
 
 
-class Wrap(Protocol):
+class RecipientInfoEncoder(Protocol):
     """One RecipientInfo, prepared to be written for one content-encryption key after another; for
     one recipient, or several that share it. Safe to share between threads."""
 
     @property
-    def room(self) -> int:
+    def encoded_len(self) -> int:
         """Octets of the whole encoded RecipientInfo; always the same."""
 
     @property
@@ -27,7 +27,7 @@ class Wrap(Protocol):
         of all (RFC 5652 section 6.1): 0 for key transport by issuer and serial number, 3 for a
         password or another kind, else 2."""
 
-    def fill(self, content_key: bytes) -> bytes:
+    def encode(self, content_key: bytes) -> bytes:
         """The encoded RecipientInfo. Raises RecipientError ``unusable-recipient``."""
 
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .policy_resolution import Anyone
-    from .recipient_info import Wrap
+    from .recipient_info import RecipientInfoEncoder
 
 
 class _Prepared(NamedTuple):
     """What sealing by a policy needs."""
 
-    wraps: tuple[Wrap, ...]
-    addressees: gate.Addressees
+    wraps: tuple[RecipientInfoEncoder, ...]
+    addressees: gate.PreparedRecipients
 
 
 class Recipients:
@@ -81,18 +81,18 @@ class Recipients:
     def wrap(self, content_key: bytes, policy: Policy = DEFAULT) -> bytes:
         """The encoded RecipientInfos, sorted as DER sorts a SET OF, without the SET's own tag and
         length."""
-        return b"".join(sorted([wrap.fill(content_key) for wrap in self._for(policy).wraps]))
+        return b"".join(sorted([wrap.encode(content_key) for wrap in self._for(policy).wraps]))
 
     def room(self, policy: Policy = DEFAULT) -> int:
         """How many octets :meth:`wrap` will give."""
-        return sum(wrap.room for wrap in self._for(policy).wraps)
+        return sum(wrap.encoded_len for wrap in self._for(policy).wraps)
 
     def cipher(self, policy: Policy = DEFAULT) -> str:
         """The cipher of a message to them: the policy's own, or with ``cipher="auto"`` the one that
         it chooses for these recipients. Raises as :meth:`check` does."""
         return self._for(policy).addressees.cipher
 
-    def addressees(self, policy: Policy = DEFAULT) -> gate.Addressees:
+    def addressees(self, policy: Policy = DEFAULT) -> gate.PreparedRecipients:
         """What C needs to encrypt to all of them. Raises as :meth:`check` does."""
         return self._for(policy).addressees
 
@@ -104,7 +104,7 @@ class Recipients:
         kind = policy, gate.wraps_rsa
         prepared = self._prepared.get(kind)
         if prepared is None:
-            settled = policy_resolution.settled(self._recipients, policy)
+            settled = policy_resolution.resolve_policies(self._recipients, policy)
             wraps = _wraps(self._recipients, settled)
             self._warn(policy)
             prepared = self._prepared[kind] = _Prepared(wraps, _addressees(wraps, settled[0]))
@@ -122,7 +122,9 @@ class Recipients:
                     warnings.warn(text, RecipientWarning, stacklevel=5)
 
 
-def _wraps(recipients: Sequence[Anyone], settled: Sequence[Policy]) -> tuple[Wrap, ...]:
+def _wraps(
+    recipients: Sequence[Anyone], settled: Sequence[Policy]
+) -> tuple[RecipientInfoEncoder, ...]:
     """Each kind of RecipientInfo by its own module; those of one policy together, since some kinds
     share among recipients."""
     groups: dict[tuple[str, Policy], list[Any]] = {}
@@ -137,7 +139,7 @@ def _kind(recipient: Anyone) -> str:
     return keys.kind(recipient.public_key) if isinstance(recipient, Recipient) else "archive"
 
 
-_PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[Wrap]]] = {
+_PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[RecipientInfoEncoder]]] = {
     "archive": kek_password.prepare,
     "kem": kem.prepare,
     "key-agreement": key_agreement.prepare,
@@ -145,14 +147,14 @@ _PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[Wrap]]] = {
 }
 
 
-def _addressees(wraps: tuple[Wrap, ...], policy: Policy) -> gate.Addressees:
+def _addressees(wraps: tuple[RecipientInfoEncoder, ...], policy: Policy) -> gate.PreparedRecipients:
     version = max(wrap.envelope_version for wrap in wraps)
     alone = policy.header_protection is not None
     known = [wrap for wrap in wraps if isinstance(wrap, key_transport.KeyTransport)]
-    infos, holes = bytes(sum(wrap.room for wrap in wraps)), None
+    infos, holes = bytes(sum(wrap.encoded_len for wrap in wraps)), None
     if len(known) == len(wraps) and (engine := key_transport.for_engine(known)):
         infos, holes = engine
-    return gate.Addressees(infos, version, policy.cipher, holes, alone=alone)
+    return gate.PreparedRecipients(infos, version, policy.cipher, holes, alone=alone)
 
 
 def _no_recipient(given: object) -> TypeError:

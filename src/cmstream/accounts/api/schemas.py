@@ -29,7 +29,7 @@ def moment(description: str) -> Schema:
     return text(description, format="date-time")
 
 
-def either(schema: Schema) -> Schema:
+def nullable(schema: Schema) -> Schema:
     """The same, or null."""
     return {**schema, "type": [schema["type"], "null"]}
 
@@ -44,12 +44,12 @@ def number(description: str, **more: Any) -> Schema:
     return {"type": "integer", "description": description, **more}
 
 
-def several(items: Schema, description: str = "", **more: Any) -> Schema:
+def array_of(items: Schema, description: str = "", **more: Any) -> Schema:
     """A list."""
     return {"type": "array", "items": items, "description": description, **more}
 
 
-def thing(properties: dict[str, Schema], *optional: str, **more: Any) -> Schema:
+def object_of(properties: dict[str, Schema], *optional: str, **more: Any) -> Schema:
     """An object with these members and no others; all are required but the optional ones."""
     required = [name for name in properties if name not in optional]
     found = {"type": "object", "properties": properties, "additionalProperties": False, **more}
@@ -59,7 +59,7 @@ def thing(properties: dict[str, Schema], *optional: str, **more: Any) -> Schema:
 FINGERPRINT = text("SHA-256 of the certificate, hexadecimal.", pattern="^[0-9a-f]{64}$")
 ADDRESS = text("An e-mail address.", pattern="^[^@\\s]+@[^@\\s/]+$", maxLength=254)
 LINE = text("A line of text.", maxLength=MAX_TEXT)
-_NAMES = several(text(maxLength=MAX_TEXT), maxItems=MAX_NAMES)
+_NAMES = array_of(text(maxLength=MAX_TEXT), maxItems=MAX_NAMES)
 ROLE = text("What somebody may do.", enum=["owner", "administrator"])
 
 SETTINGS: dict[str, Schema] = {
@@ -81,14 +81,14 @@ SETTINGS: dict[str, Schema] = {
 }
 _OPTIONAL = tuple(SETTINGS)
 
-_PROBLEM_OF_CERTIFICATE = thing(
+_PROBLEM_OF_CERTIFICATE = object_of(
     {"code": text("The problem's short name."), "detail": text("The problem as a sentence.")}
 )
 _READ: dict[str, Schema] = {
     "subject": text("RFC 4514."),
     "issuer": text("RFC 4514."),
     "serial": text("Hexadecimal.", pattern="^-?[0-9a-f]+$"),
-    "emails": several(text(), "Whom it is for."),
+    "emails": array_of(text(), "Whom it is for."),
     "not_before": moment("From when on it is valid."),
     "not_after": moment("Until when it is valid."),
     "key": text("Such as RSA-2048 or P-256."),
@@ -103,7 +103,7 @@ _READ_EXAMPLE = {
     "key": "RSA-2048",
     "problems": [],
 }
-_FINDING = thing(
+_FINDING = object_of(
     {
         "level": text("Whether it is refused.", enum=["refuse", "warn"]),
         "client": text("The mail program."),
@@ -125,7 +125,7 @@ _ACCOUNT_EXAMPLE = {
 }
 
 SCHEMAS: dict[str, Schema] = {
-    "Health": thing({"status": text("It works.", enum=["ok"])}, example={"status": "ok"}),
+    "Health": object_of({"status": text("It works.", enum=["ok"])}, example={"status": "ok"}),
     "Problem": {
         "type": "object",
         "description": "Why a request was refused (RFC 9457).",
@@ -147,39 +147,39 @@ SCHEMAS: dict[str, Schema] = {
             "request": "9f86d081884c7d65",
         },
     },
-    "Settings": thing(
+    "Settings": object_of(
         SETTINGS, *_OPTIONAL, example={"cipher": "aes256-cbc", "when_unusable": "error"}
     ),
-    "AllSettings": thing(SETTINGS, *_OPTIONAL[1:], example={"cipher": "aes128-cbc"}),
-    "NewAccount": thing(
+    "AllSettings": object_of(SETTINGS, *_OPTIONAL[1:], example={"cipher": "aes128-cbc"}),
+    "NewAccount": object_of(
         {"address": ADDRESS, **SETTINGS},
         *_OPTIONAL,
         example={"address": "alice@example.org", "cipher": "aes256-cbc"},
     ),
-    "Account": thing(
+    "Account": object_of(
         {
             "address": text("The account's own address."),
             **SETTINGS,
             "created_at": moment("When it was made."),
             "protected": flag("A cipher is set and a certificate is active."),
-            "certificates": thing(
+            "certificates": object_of(
                 {
                     "active": number("How many mail is sealed with.", minimum=0),
                     "retired": number("How many are kept only.", minimum=0),
-                    "expires_at": either(moment("When the last active one expires.")),
+                    "expires_at": nullable(moment("When the last active one expires.")),
                 }
             ),
         },
         example=_ACCOUNT_EXAMPLE,
     ),
-    "Accounts": thing(
+    "Accounts": object_of(
         {
-            "accounts": several(ref("Account"), "In the order of their addresses."),
-            "next": either(text("Where the next page is; null on the last one.")),
+            "accounts": array_of(ref("Account"), "In the order of their addresses."),
+            "next": nullable(text("Where the next page is; null on the last one.")),
         },
         example={"accounts": [_ACCOUNT_EXAMPLE], "next": None},
     ),
-    "Certificate": thing(
+    "Certificate": object_of(
         {
             "fingerprint": FINGERPRINT,
             "state": text("Whether mail is sealed with it.", enum=["active", "retired"]),
@@ -188,7 +188,7 @@ SCHEMAS: dict[str, Schema] = {
             "added_at": moment("When it came."),
             "added_by": text("Who brought it."),
             **_READ,
-            "problems": several(_PROBLEM_OF_CERTIFICATE, "What is wrong with it."),
+            "problems": array_of(_PROBLEM_OF_CERTIFICATE, "What is wrong with it."),
         },
         *_READ,
         example={
@@ -202,8 +202,8 @@ SCHEMAS: dict[str, Schema] = {
             "problems": [_EXPIRED],
         },
     ),
-    "Certificates": thing({"certificates": several(ref("Certificate"))}),
-    "CertificateChange": thing(
+    "Certificates": object_of({"certificates": array_of(ref("Certificate"))}),
+    "CertificateChange": object_of(
         {
             "state": text("Retire or activate it.", enum=["active", "retired"]),
             "description": LINE,
@@ -212,7 +212,7 @@ SCHEMAS: dict[str, Schema] = {
         "description",
         example={"state": "retired"},
     ),
-    "ImportReport": thing(
+    "ImportReport": object_of(
         {
             "account": text("The account's address."),
             "saved": flag("Whether it is in the store now."),
@@ -220,10 +220,10 @@ SCHEMAS: dict[str, Schema] = {
             "private_key_ignored": flag(
                 "A private key came along and wasn't kept: it should not travel."
             ),
-            "retired": several(FINGERPRINT, "The certificates that were retired by it."),
-            "findings": several(_FINDING, "What the account's mail programs can't open."),
-            "certificates": several(
-                thing(
+            "retired": array_of(FINGERPRINT, "The certificates that were retired by it."),
+            "findings": array_of(_FINDING, "What the account's mail programs can't open."),
+            "certificates": array_of(
+                object_of(
                     {
                         "fingerprint": FINGERPRINT,
                         **_READ,
@@ -231,13 +231,13 @@ SCHEMAS: dict[str, Schema] = {
                             "enum": ["active", "retired", None],
                             "description": "Its state, if the account had it before.",
                         },
-                        "problems": several(_PROBLEM_OF_CERTIFICATE),
+                        "problems": array_of(_PROBLEM_OF_CERTIFICATE),
                     }
                 ),
                 "What is taken.",
             ),
-            "set_aside": several(
-                thing(
+            "set_aside": array_of(
+                object_of(
                     {
                         "subject": text("RFC 4514; empty if it can't be read."),
                         "fingerprint": FINGERPRINT,
@@ -258,26 +258,26 @@ SCHEMAS: dict[str, Schema] = {
             "set_aside": [],
         },
     ),
-    "Switches": thing(
+    "Switches": object_of(
         {name: text(enum=list(values)) for name, values in SWITCHES.items()},
         example={name: values[0] for name, values in SWITCHES.items()},
     ),
-    "SwitchChange": thing(
+    "SwitchChange": object_of(
         {name: text(enum=list(values)) for name, values in SWITCHES.items()},
         *SWITCHES,
         example={"encryption": "off"},
     ),
-    "AuditEntry": thing(
+    "AuditEntry": object_of(
         {
             "id": number("Later entries have larger ones."),
             "at": moment("When."),
             "actor": text("Who."),
             "role": ROLE,
-            "address": either(text("The account; null for the whole server.")),
+            "address": nullable(text("The account; null for the whole server.")),
             "action": text("What."),
-            "fingerprint": either(text("Which certificate.")),
+            "fingerprint": nullable(text("Which certificate.")),
             "detail": {"type": "object", "description": "The values that changed."},
-            "acknowledged_at": either(moment("When the owner said to have seen it.")),
+            "acknowledged_at": nullable(moment("When the owner said to have seen it.")),
             "needs_acknowledgement": flag("Somebody else did it, and the owner hasn't seen it."),
         },
         example={
@@ -293,13 +293,13 @@ SCHEMAS: dict[str, Schema] = {
             "needs_acknowledgement": True,
         },
     ),
-    "Seal": thing(
+    "Seal": object_of(
         {
             "action": text("Sealed, or left as it is.", enum=["seal", "leave"]),
             "code": text("The reason's short name, such as enabled or disabled."),
             "detail": text("The reason as a sentence."),
-            "cipher": either(text("By which cipher.")),
-            "notes": several(text(), "What is wrong with certificates that are used or left out."),
+            "cipher": nullable(text("By which cipher.")),
+            "notes": array_of(text(), "What is wrong with certificates that are used or left out."),
         },
         example={
             "action": "seal",
@@ -309,24 +309,24 @@ SCHEMAS: dict[str, Schema] = {
             "notes": [],
         },
     ),
-    "Clients": thing(
+    "Clients": object_of(
         {
-            "clients": several(
-                thing(
+            "clients": array_of(
+                object_of(
                     {
                         "id": text("What an account's setting says."),
                         "name": text("What people call it."),
                         "version": text("Which one was looked at."),
                         "source": text("How it is known."),
-                        "opens": several(text(), "Ciphers, key transports and kinds of keys."),
-                        "fails": several(text(), "The same, for what it doesn't open."),
+                        "opens": array_of(text(), "Ciphers, key transports and kinds of keys."),
+                        "fails": array_of(text(), "The same, for what it doesn't open."),
                         "depends": {"type": "object", "description": "What it opens if …"},
                     }
                 )
             )
         }
     ),
-    "AuditLog": thing({"entries": several(ref("AuditEntry"), "The newest first.")}),
+    "AuditLog": object_of({"entries": array_of(ref("AuditEntry"), "The newest first.")}),
 }
 
 _PERSON_EXAMPLE = {
@@ -353,28 +353,28 @@ _TOKEN = {
     "id": number("Its number."),
     "name": text("What uses it."),
     "role": ROLE,
-    "account": either(text("The account that it is bound to; null for all.")),
-    "scopes": several(text(enum=list(SCOPES)), "What it may do."),
+    "account": nullable(text("The account that it is bound to; null for all.")),
+    "scopes": array_of(text(enum=list(SCOPES)), "What it may do."),
     "created_at": moment("When it was made."),
-    "expires_at": either(moment("When it stops to work.")),
-    "revoked_at": either(moment("When it was revoked.")),
-    "used_at": either(moment("When it was used last.")),
+    "expires_at": nullable(moment("When it stops to work.")),
+    "revoked_at": nullable(moment("When it was revoked.")),
+    "used_at": nullable(moment("When it was used last.")),
 }
 
 SCHEMAS |= {
-    "SignIn": thing(
+    "SignIn": object_of(
         {"name": _NAME, "password": _PASSWORD},
         example={"name": "alice", "password": "a long passphrase"},
     ),
-    "Confirmation": thing({"password": _PASSWORD}, example={"password": "a long passphrase"}),
-    "Session": thing(
+    "Confirmation": object_of({"password": _PASSWORD}, example={"password": "a long passphrase"}),
+    "Session": object_of(
         {
             "name": text("Who has signed in."),
             "role": ROLE,
-            "account": either(text("The account that they own; null for administrators.")),
+            "account": nullable(text("The account that they own; null for administrators.")),
             "csrf": text("For the header X-CSRF-Token of each request that changes something."),
             "expires_at": moment("When it ends at the latest."),
-            "confirmed_until": either(moment("So long the password needn't be given again.")),
+            "confirmed_until": nullable(moment("So long the password needn't be given again.")),
         },
         example={
             "name": "alice",
@@ -385,32 +385,32 @@ SCHEMAS |= {
             "confirmed_until": None,
         },
     ),
-    "Person": thing(
+    "Person": object_of(
         {
             "name": text("The name to sign in with."),
             "role": ROLE,
-            "account": either(text("The account that they own; null for administrators.")),
+            "account": nullable(text("The account that they own; null for administrators.")),
             "has_password": flag("False until they have chosen one."),
             "created_at": moment("Since when."),
         },
         example=_PERSON_EXAMPLE,
     ),
-    "People": thing({"people": several(ref("Person"))}, example={"people": [_PERSON_EXAMPLE]}),
-    "NewPerson": thing(
+    "People": object_of({"people": array_of(ref("Person"))}, example={"people": [_PERSON_EXAMPLE]}),
+    "NewPerson": object_of(
         {"name": _NAME, "role": ROLE, "account": ADDRESS},
         "account",
         example={"name": "alice", "role": "owner", "account": "alice@example.org"},
     ),
-    "Link": thing(
+    "Link": object_of(
         {"url": text("Works once.", format="uri"), "minutes": number("And for so long.")},
         example={"url": "https://mail.example.org/link/Xs8", "minutes": 15},
     ),
-    "Token": thing(_TOKEN, example=_TOKEN_EXAMPLE),
-    "Tokens": thing({"tokens": several(ref("Token"))}, example={"tokens": [_TOKEN_EXAMPLE]}),
-    "NewToken": thing(
+    "Token": object_of(_TOKEN, example=_TOKEN_EXAMPLE),
+    "Tokens": object_of({"tokens": array_of(ref("Token"))}, example={"tokens": [_TOKEN_EXAMPLE]}),
+    "NewToken": object_of(
         {
             "name": {**_NAME, "description": "What uses it."},
-            "scopes": several(text(enum=list(SCOPES)), "What it may do.", minItems=1, maxItems=50),
+            "scopes": array_of(text(enum=list(SCOPES)), "What it may do.", minItems=1, maxItems=50),
             "account": {**ADDRESS, "description": "The account that it is bound to."},
             "days": number("After so many it stops to work.", minimum=1, maximum=3650),
         },
@@ -418,7 +418,7 @@ SCHEMAS |= {
         "days",
         example={"name": "enrolment", "scopes": ["accounts:read", "certificates:write"]},
     ),
-    "CreatedToken": thing(
+    "CreatedToken": object_of(
         {"secret": text("Shown once: Authorization: Bearer …"), **_TOKEN},
         example={"secret": "cmstream_…", **_TOKEN_EXAMPLE},
     ),

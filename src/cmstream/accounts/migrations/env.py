@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from ..database import VERSION_TABLE
-from ..tables import metadata
+from cmstream.accounts.database import VERSION_TABLE
+from cmstream.accounts.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .visit import Visit
 
-_STATIC = Path(__file__).parent.parent / "static"
+_STATIC = Path(__file__).parent / "static"
 
 
 class _Static(StaticFiles):

@@ -170,8 +170,8 @@ class People:
         self, name: str, password: str, *, source: str = "", before: str | None = None
     ) -> Session:
         """A new session, with a new secret. ``source``: the address of whoever asks, for the limits
-        (:mod:`~cmstream.accounts.people.limits`). ``before``: the secret of a session that this one takes
-        the place of.
+        (:mod:`~cmstream.accounts.people.limits`). ``before``: the secret of a session that this one
+        takes the place of.
 
         Raises AccessDenied: ``sign-in-failed``, the same and after the same time for a name that
         isn't there; ``too-many-attempts``, with ``retry_after``.

@@ -50,7 +50,7 @@ _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
+    "X-RequestContext-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -93,8 +93,8 @@ def _middleware(settings: Settings) -> list[Middleware]:
     proxies = list(settings.trusted_proxies)
     return [
         Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies),
-        Middleware(Frame, settings=settings),
-        Middleware(Ceiling, limit=BODY_LIMIT),
+        Middleware(RequestContext, settings=settings),
+        Middleware(BodyLimit, limit=BODY_LIMIT),
         Middleware(Hosts, allowed=settings.allowed_hosts),
     ]
 
@@ -109,7 +109,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
 
 
-class Frame:
+class RequestContext:
     """What surrounds every request: an id, the security headers, one line in the log, the metrics,
     and an answer even when something unforeseen happens.
 
@@ -156,7 +156,7 @@ class Frame:
         headers["X-Request-ID"] = scope["cmstream.request"]
 
 
-class Ceiling:
+class BodyLimit:
     """No body is longer than ``limit`` octets, whether its length is declared or not."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
