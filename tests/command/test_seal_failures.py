@@ -183,14 +183,14 @@ def test_a_full_temporary_folder_is_75(database, tmp_path):
 
 INJECTED = """
 import os, signal, sys
-import cmstream.cli, cmstream.accounts.commands.seal as seal
+import cmstream.command.cli, cmstream.command.seal as seal
 
 def fail(*_, **__):
     {statement}
 
 seal.{where} = fail
 sys.argv = ["cmstream", "seal", *sys.argv[1:]]
-sys.exit(cmstream.cli.main())
+sys.exit(cmstream.command.cli.main())
 """
 
 
@@ -275,8 +275,8 @@ def test_without_the_extra_it_is_75_and_one_line(database):
                 if name.partition(".")[0] in {"sqlalchemy", "alembic", "idna", "starlette"}:
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         sys.meta_path.insert(0, Missing())
-        import cmstream.cli
-        sys.exit(cmstream.cli.main(sys.argv[1:]))
+        import cmstream.command.cli
+        sys.exit(cmstream.command.cli.main(sys.argv[1:]))
     """)
     for name, code in (("seal", 75), ("serve", 64), ("account", 64), ("token", 64)):
         done = subprocess.run(
@@ -294,7 +294,7 @@ def test_without_the_extra_it_is_75_and_one_line(database):
 
 def test_the_other_subcommands_load_nothing_of_it():
     script = (
-        "import sys, cmstream.cli; cmstream.cli.main(['cert', 'show', sys.argv[1]]);"
+        "import sys, cmstream.command.cli; cmstream.command.cli.main(['cert', 'show', sys.argv[1]]);"
         "assert not {'sqlalchemy', 'idna', 'alembic', 'cmstream.accounts'} & {*sys.modules}"
     )
     subprocess.run(
