@@ -1,6 +1,10 @@
-"""Compares cmstream with its peers and with the processor's own limits, all in one run.
+"""Compares how fast cmstream encrypts with its peers and with the processor's own limits.
 
 python bench/compare.py [--rounds N] [--quick] [--out FOLDER]
+
+All are measured in turns in one run, which takes about 12 minutes on two cores that others use
+too; --quick takes less than two. Ends with 1 if the parts of encrypt_many don't add up to the whole
+within 10 %; then nothing is written.
 """
 
 from __future__ import annotations
@@ -8,193 +12,147 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import json
 import sys
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import bouncy
-import cmstream
-import footprint
+import bouncy_castle
+import cmstream_encrypt
+import commands
 import goals
 import libcrypto
+import limits
 import measure
-import ours
-import programs
+import peak_memory
 import pyca
 import report
+import results
 import samples
-from engines import Absent, Engine, Lab
-from helpers import limits
+import split
+from cmstream.engine import gate
+from conditions import Conditions
+from engines import Lab
+from run import (
+    QUICKLY,
+    Extent,
+    Progress,
+    add_rounds,
+    document,
+    effort,
+    figures_of,
+    measured,
+    present,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from goals import Figures, Row
+    from samples import Column
+    from split import Split
 
 PEERS = {
     "OpenSSL": libcrypto.engines,
     "cryptography": pyca.engines,
-    "Bouncy Castle": bouncy.engines,
-    "openssl": programs.openssl,
-    "gpgsm": programs.gpgsm,
+    "Bouncy Castle": bouncy_castle.engines,
+    "openssl": commands.openssl,
+    "gpgsm": commands.gpgsm,
 }
-
-
-class Extent(NamedTuple):
-    """How much is measured."""
-
-    columns: list[str]
-    share: int
-    memory: list[int]
-    effort: measure.Effort
+AGAIN = [measure.Effort(15), measure.Effort(31), measure.Effort(61)]
+"""How the parts of a column are measured again before their sum is called wrong."""
 
 
 def extent(options: argparse.Namespace) -> Extent:
     """Everything, or enough to see that it runs."""
     if options.quick:
-        effort = measure.Effort(options.rounds or 2, least=0.002, budget=0.02)
-        return Extent(["4 KiB", "75 KiB", samples.MIX], 8, [1, 16], effort)
-    effort = measure.Effort(options.rounds or 15)
-    return Extent([*samples.SIZES, samples.MIX], 1, [1, 4, 16, 64, 256, 1024], effort)
+        return Extent(["4 KiB", "75 KiB", samples.MIX], 8, effort(options))
+    return Extent([*samples.SIZES, samples.MIX], 1, effort(options))
 
 
-class Progress:
-    """Tells on standard error how far it is: on a terminal in one line that changes, else a line
-    for each heading."""
+class Splits:
+    """The parts of ``encrypt_many``, column by column."""
 
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._heading = ""
+    def __init__(self, progress: Progress) -> None:
+        self.found: dict[str, Split] = {}
+        self._progress = progress
+        whole = [one for one in cmstream_encrypt.many() if one.name == goals.MANY]
+        self._rows = [*whole, *split.engines()]
 
-    def heading(self, text: str) -> None:
-        self._heading = text
-        seconds = time.monotonic() - self._start
-        if not sys.stderr.isatty():
-            print(f"{seconds:4.0f} s: {text}", file=sys.stderr, flush=True)
+    def check(self, column: Column, row: Row) -> None:
+        """Takes the parts from the row. If they don't add up, measures them and the whole again;
+        raises SplitError if that doesn't help."""
+        found = split.of(row, rsa_in_c=gate.wraps_rsa)
+        for effort in AGAIN:
+            if found.adds_up:
+                break
+            self._progress.heading(f"the parts of encrypt_many again, {column.name}")
+            row |= measured(self._rows, column, effort, self._progress)
+            found = split.of(row, rsa_in_c=gate.wraps_rsa)
+        self.found[column.name] = found
+        if not found.adds_up:
+            raise split.SplitError(found.complaint(column.name))
 
-    def step(self, text: str) -> None:
-        if sys.stderr.isatty():
-            seconds = time.monotonic() - self._start
-            print(f"\r\x1b[K{seconds:4.0f} s: {self._heading}, {text}", end="", file=sys.stderr)
-
-    def end(self) -> None:
-        if sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr)
-
-
-def gather(lab: Lab) -> list[Engine]:
-    """All that are on this machine; who isn't is named."""
-    return ours.engines(lab) + present(PEERS, lab) + limits.engines()
-
-
-def present(peers: Mapping[str, Callable[[Lab], list[Engine]]], lab: Lab) -> list[Engine]:
-    """The rows of those that are on this machine."""
-    return [row for name, start in peers.items() for row in _peer(name, start, lab)]
+    def as_document(self) -> dict[str, Any]:
+        """For programs; seconds of processor time a message."""
+        return {
+            name: {"whole": one.whole, "sum": one.sum, "parts": one.parts}
+            for name, one in self.found.items()
+        }
 
 
-def _peer(name: str, start: Callable[[Lab], list[Engine]], lab: Lab) -> list[Engine]:
-    try:
-        return start(lab)
-    except Absent as reason:
-        print(f"{name} is left out: {reason}")
-        return []
-
-
-def figures_of(
-    engines: list[Engine],
-    extent: Extent,
-    progress: Progress,
-    messages: Callable[[str, int], samples.Column] = samples.column,
-) -> Figures:
-    """Column by column, so that one column's messages are in memory at a time."""
-    figures = {}
-    for name in extent.columns:
-        progress.heading(f"measuring {name}")
-        figures[name] = _row(engines, messages(name, extent.share), extent, progress)
-    return figures
-
-
-def _row(engines: list[Engine], column: samples.Column, extent: Extent, progress: Progress) -> Row:
-    runs = {}
-    for engine in engines:
-        progress.step(f"preparing {engine.name}")
-        run = engine.prepare(column)
-        if run is not None:
-            runs[engine.name] = run
-    row = goals.with_best_mode(measure.interleave(runs, extent.effort, progress.step))
-    return goals.with_gcm_bar(row, column.longest)
-
-
-def document(
-    versions: list[str],
-    figures: Figures,
-    peers: Iterable[str] = report.PEERS,
-    wanted: Iterable[goals.Goal] = goals.GOALS,
-) -> dict[str, Any]:
-    """All figures; seconds."""
-    return {
-        "machine": report.machine(),
-        "versions": versions,
-        "figures": {
-            column: {
-                name: row[name]._asdict() | {"times as fast as": found}
-                for name, found in report.ratios(row, peers).items()
-            }
-            for column, row in figures.items()
-        },
-        "goals": [
-            {**one.goal._asdict(), "median": one.median, "best": one.best}
-            for one in goals.reached(figures, wanted)
-        ],
-    }
-
-
-def write_json(path: Path, everything: dict[str, Any]) -> None:
-    """For programs to read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
-
-
-def write(out: Path, versions: list[str], figures: Figures, memory: Any) -> None:
-    """The files that the folder is for."""
-    parts = {column: report.split(row) for column, row in figures.items()}
-    everything = document(versions, figures) | {"split": parts, "memory": memory}
-    write_json(out / "results.json", everything)
-    table = report.markdown(versions, figures, goals.reached(figures))
+def write(out: Path, conditions: Conditions, figures: Figures, splits: Splits, memory: Any) -> None:
+    """The figures for programs, the table, the plots."""
+    everything = document(conditions, figures)
+    everything |= {"split": splits.as_document(), "memory": memory}
+    results.write_json(out / results.ENCRYPTING, everything)
+    table = report.markdown(conditions, figures, goals.reached(figures))
     (out / "table.md").write_text(table, "utf-8")
     if importlib.util.find_spec("matplotlib"):
-        importlib.import_module("plots").draw(figures, memory, out)
+        importlib.import_module("plots").draw(figures, splits.found, memory, out)
     else:
         print("the plots are left out: matplotlib is not installed")
+    results.publish(out)
 
 
-def main() -> None:
-    """Measures, prints, writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, help="samples of each engine (default: 15)")
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    options = parser.parse_args()
-    wanted = extent(options)
-    progress = Progress()
-    progress.heading("looking for peers")
-    with Lab() as lab:
-        engines = gather(lab)
-        versions = [f"cmstream {cmstream.__version__}", *lab.versions.values()]
-        figures = figures_of(engines, wanted, progress)
-        progress.heading("memory")
-        memory = footprint.footprint(lab, wanted.memory, progress.step)
-    progress.end()
-    print(*report.heading(versions), sep="\n")
+def show(options: argparse.Namespace, conditions: Conditions, figures: Figures) -> None:
+    """Prints everything."""
+    print(*conditions.lines(), sep="\n")
     if options.quick:
-        print("Measured quickly: this shows that it runs, and hardly more.")
+        print(QUICKLY)
+    print(f"µs a message: {report.SPREAD}.")
     for column, row in figures.items():
         print("", *report.text(column, row), sep="\n")
     print("", *report.goals_text(goals.reached(figures)), sep="\n")
-    write(options.out, versions, figures, memory)
-    print(f"\nwritten to {options.out}")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measures, prints, writes."""
+    wanted, progress, conditions = extent(options), Progress(), Conditions()
+    splits = Splits(progress)
+    progress.heading("looking for peers")
+    with Lab() as lab:
+        engines = cmstream_encrypt.engines(lab) + present(PEERS, lab)
+        engines += limits.encrypting() + split.engines()
+        figures = figures_of(engines, wanted, progress, check=splits.check)
+        progress.heading("memory")
+        sizes = [1, 16] if options.quick else [1, 4, 16, 64, 256, 1024]
+        memory = peak_memory.peaks(lab, sizes, progress.step)
+    conditions.end(lab.versions.values())
+    progress.end()
+    show(options, conditions, figures)
+    write(options.out, conditions, figures, splits, memory)
+
+
+def main() -> None:
+    """Runs it as the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_rounds(parser)
+    results.add_options(parser)
+    try:
+        run(parser.parse_args())
+    except split.SplitError as error:
+        sys.exit(f"\ncompare.py: {error}. Nothing was written.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the pytest-benchmark cases share: engines and messages, made once."""
+"""What the cases of pytest-benchmark share: engines and messages, made once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import cmstream_encrypt
 import libcrypto
-import ours
+import limits
 import pyca
 import samples
 from engines import Absent, Engine, Lab
-from helpers import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[dict[str, Engine]]:
-    """Those that run within this process, by name."""
+    """Those that run in this process, by name."""
     with Lab() as lab:
-        rows = ours.engines(lab) + pyca.engines(lab) + limits.engines()
+        rows = cmstream_encrypt.engines(lab) + pyca.engines(lab) + limits.encrypting()
         try:
             rows += libcrypto.engines(lab)
         except Absent as reason:
@@ -36,8 +36,7 @@ _column = functools.lru_cache(maxsize=1)(samples.column)
 
 @pytest.fixture
 def measure(benchmark: Any, engines: dict[str, Engine]) -> Callable[..., None]:
-    """Measures an engine on a quarter of a column: one message, or all, whether at once or one
-    after the other."""
+    """Measures an engine on a quarter of a column: on one message, or on all of them."""
 
     def case(name: str, size: str, rounds: int, *, every: bool) -> None:
         if name not in engines:

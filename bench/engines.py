@@ -1,4 +1,4 @@
-"""What all engines share: how one is asked to seal, and what it may use meanwhile."""
+"""What all engines share: how one is asked to encrypt or open, and the folder it may use."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from samples import Column
 
     Run = Callable[[], int]
-    """Seals some messages and gives how many. One that doesn't go by the wall clock has a method
-    ``clock``, in seconds."""
+    """Encrypts or opens some messages and gives how many. A run that times itself has a method
+    ``clocks``, which gives :class:`measure.Clocks`."""
 
 T = TypeVar("T")
 
 
 class Engine(NamedTuple):
-    """A row: ``prepare`` does all that isn't to be measured; None: not for this column."""
+    """A row. ``prepare`` does all that isn't to be measured, and gives None if the row has nothing
+    to measure in this column."""
 
     name: str
     prepare: Callable[[Column], Run | None]
@@ -32,7 +33,7 @@ class Absent(Exception):  # noqa: N818 - no error: the comparison goes on withou
 
 
 class Lab(ExitStack):
-    """A folder and whatever else goes when the measuring ends; ``versions`` of the peers."""
+    """A temporary folder, the peers' processes, which all end with it, and the peers' versions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class Lab(ExitStack):
         self.versions: dict[str, str] = {}
 
     def files(self, column: Column) -> list[Path]:
-        """The column's messages as files; those of the column before go."""
+        """The column's messages as files; removes those of the column before."""
         name = column.name.replace(" ", "")
         paths = [self.folder / f"{name}-{n}.eml" for n in range(len(column.messages))]
         if not paths[0].exists():
@@ -51,19 +52,19 @@ class Lab(ExitStack):
         return paths
 
 
-def in_turn(column: Column, things: Sequence[T], seal: Callable[[T], object]) -> Run:
-    """One message a call, each in its turn; of a mix all of them, since no two are alike."""
+def in_turn(column: Column, things: Sequence[T], work: Callable[[T], object]) -> Run:
+    """One message a call, one after the other; of a mix all of them, since their sizes differ."""
     turns = itertools.cycle([things] if column.mixed else [[thing] for thing in things])
 
     def run() -> int:
         turn = next(turns)
         for thing in turn:
-            seal(thing)
+            work(thing)
         return len(turn)
 
     return run
 
 
-def one_by_one(name: str, seal: Callable[[bytes], object]) -> Engine:
-    """An engine that takes a message at a time and needs nothing else."""
-    return Engine(name, lambda column: in_turn(column, column.messages, seal))
+def one_by_one(name: str, work: Callable[[bytes], object]) -> Engine:
+    """An engine that takes one message at a time and needs nothing else."""
+    return Engine(name, lambda column: in_turn(column, column.messages, work))

@@ -1,4 +1,4 @@
-"""What is to be reached, as ratios of two rows of one column, so that they hold on any machine."""
+"""The goals for speed, as ratios of two rows of one column, so that they hold on any machine."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ class Goal(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """The ratio by medians, and by each row's best sample, which other programs on the machine
-    disturb less."""
+    """The ratio by medians, and by each row's fastest sample, which other programs on the machine
+    disturb less; ``noisy`` if one of the two rows is."""
 
     goal: Goal
     median: float
     best: float
+    noisy: bool
 
     @property
     def verdict(self) -> str:
@@ -90,12 +91,13 @@ def with_best_mode(row: Row) -> Row:
 
 
 def with_gcm_bar(row: Row, octets: int) -> Row:
-    """The same with what messages of so many octets are to reach by GCM: the less of two rates."""
+    """The same with the goal for GCM of messages of so many bytes: the lower of two rates."""
     if BARE_GCM not in row:
         return row
     bare, least = row[BARE_GCM], octets / 2e9
-    bar = bare._replace(median=max(bare.median / 0.7, least), best=max(bare.best / 0.7, least))
-    return row | {GCM_BAR: bar}
+    walls = ("median", "best", "low", "high")
+    bar = {name: max(getattr(bare, name) / 0.7, least) for name in walls}
+    return row | {GCM_BAR: bare._replace(**bar, cpu=None)}
 
 
 def reached(figures: Figures, goals: Iterable[Goal] = GOALS) -> Iterator[Reached]:
@@ -104,4 +106,5 @@ def reached(figures: Figures, goals: Iterable[Goal] = GOALS) -> Iterator[Reached
         row = figures.get(goal.column, {})
         if goal.row in row and goal.peer in row:
             ours, theirs = row[goal.row], row[goal.peer]
-            yield Reached(goal, theirs.median / ours.median, theirs.best / ours.best)
+            noisy = ours.noisy or theirs.noisy
+            yield Reached(goal, theirs.median / ours.median, theirs.best / ours.best, noisy)

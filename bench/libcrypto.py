@@ -1,7 +1,5 @@
 """OpenSSL's libcrypto, called from C: CMS_encrypt and SMIME_write_CMS, and SMIME_read_CMS and
-CMS_decrypt, into memory that is reused.
-
-Compiled for each run, into a folder that doesn't stay.
+CMS_decrypt, into a buffer that is reused. Compiled for each run, into a temporary folder.
 """
 
 from __future__ import annotations
@@ -122,7 +120,7 @@ static long opener_open(opener *opener, const unsigned char *sealed, int len)
 
 
 class Libcrypto:
-    """One recipient, one output buffer each way that keeps its memory from message to message."""
+    """One recipient, and one output buffer for each direction, which all messages share."""
 
     def __init__(self, native: Any, certificate: bytes, key: bytes) -> None:
         self._ffi, self._lib = native.ffi, native.lib
@@ -140,7 +138,7 @@ class Libcrypto:
         return name.decode()
 
     def encrypt(self, content: bytes, mode: str) -> int:
-        """Seals as an S/MIME entity with AES-256-CBC; gives the length of what came out."""
+        """Encrypts as an S/MIME entity with AES-256-CBC; gives the length of what came out."""
         source = self._ffi.from_buffer("unsigned char[]", content)
         count = self._lib.sealer_seal(self._sealer, source, len(content), self.modes[mode])
         if count < len(content):
@@ -166,7 +164,7 @@ def engines(lab: Lab) -> list[Engine]:
 
 
 def openers(lab: Lab) -> list[Engine]:
-    """The one way back."""
+    """The one way to open."""
     return [one_by_one(OPENSSL_BACK, _begin(lab).decrypt)]
 
 
@@ -191,7 +189,7 @@ def build(folder: Path) -> Path:
 
 
 def load(path: Path) -> Libcrypto:
-    """What was built, for the one recipient."""
+    """Loads what was built, for the one recipient."""
     spec = importlib.util.spec_from_file_location("_bench_libcrypto", path)
     assert spec
     assert spec.loader

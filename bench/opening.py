@@ -1,27 +1,29 @@
-"""Compares how cmstream opens messages with its peers and with what limits it, all in one run.
+"""Compares how fast cmstream opens messages with its peers and with the processor's own limits;
+then how long failures take, by their cause; then the memory of a long stream.
 
-python bench/opening.py [--rounds N] [--quick] [--timing [N]] [--memory [GIB]] [--out FOLDER]
+python bench/opening.py [--rounds N] [--quick] [--timing N] [--memory GIB] [--out FOLDER]
+
+All are measured in turns in one run, which takes some minutes; --quick takes less than one.
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cmstream
+import cmstream_decrypt
+import failure_times
 import goals
 import libcrypto
-import measure
+import limits
 import memory
-import openers
 import pyca
 import report
+import results
 import samples
-import timing
-from compare import Extent, Progress, document, figures_of, present, write_json
+from conditions import Conditions
 from engines import Engine, Lab
-from helpers import limits
+from run import QUICKLY, Extent, Progress, add_rounds, document, effort, figures_of, present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,19 +37,19 @@ HEADS = {
     goals.RSA_BACK: "of RSA",
     "memory copy": "of copy",
 }
-CAPTION = """\
-µs to open an S/MIME message in base64, AES-256-CBC, one RSA-2048 recipient, median; in brackets how
-many times as fast as OpenSSL's libcrypto. Sizes are those of the content."""
-QUICKLY = "Measured quickly: this shows that it runs, and hardly more."
-TIMED = 5000
+CAPTION = f"""\
+µs to open an S/MIME message in base64, AES-256-CBC, one RSA-2048 recipient; {report.SPREAD}. In
+brackets: how many times as fast as OpenSSL's libcrypto. Sizes are those of the content."""
+TIMED, QUICKLY_TIMED = 5000, 100
+STREAMED, QUICKLY_STREAMED = 4.0, 0.0625  # GiB
 
 
 class Found(NamedTuple):
-    """All that was measured; what wasn't asked for is None."""
+    """All that was measured; None for what wasn't wanted."""
 
-    versions: list[str]
+    conditions: Conditions
     figures: Figures
-    times: timing.Times | None
+    times: failure_times.Times | None
     gib: float
     peaks: dict[str, memory.Memory] | None
 
@@ -55,37 +57,42 @@ class Found(NamedTuple):
 def extent(options: argparse.Namespace) -> Extent:
     """Everything, or enough to see that it runs."""
     if options.quick:
-        effort = measure.Effort(options.rounds or 2, least=0.002, budget=0.02)
-        return Extent(["4 KiB", "75 KiB"], 16, [], effort)
-    effort = measure.Effort(options.rounds or 15)
-    return Extent(["4 KiB", "75 KiB", "1 MiB", "25 MiB"], 2, [], effort)
+        return Extent(["4 KiB", "75 KiB"], 16, effort(options))
+    return Extent(["4 KiB", "75 KiB", "1 MiB", "25 MiB"], 2, effort(options))
 
 
 def gather(lab: Lab) -> list[Engine]:
-    """All that are on this machine; who isn't is named."""
-    return openers.engines() + present(PEERS, lab) + limits.opening()
+    """All that are on this machine; says who is left out."""
+    return cmstream_decrypt.engines() + present(PEERS, lab) + limits.opening()
 
 
 def find(options: argparse.Namespace, progress: Progress) -> Found:
     """Measures all that is asked for."""
+    conditions = Conditions()
+    timed, gib = options.timing, options.memory
+    if timed is None:
+        timed = QUICKLY_TIMED if options.quick else TIMED
+    if gib is None:
+        gib = QUICKLY_STREAMED if options.quick else STREAMED
     with Lab() as lab:
         engines = gather(lab)
-        versions = [f"cmstream {cmstream.__version__}", *lab.versions.values()]
         figures = figures_of(engines, extent(options), progress, samples.sealed)
     times = peaks = None
-    if options.timing:
+    if timed:
         progress.heading("times of failures")
-        times = timing.measure(options.timing, progress.step)
-    if options.memory:
+        times = failure_times.measure(timed, progress.step)
+    if gib:
         progress.heading("memory")
-        peaks = memory.shapes(memory.back, options.memory)
+        peaks = memory.shapes(memory.back, gib)
+    conditions.end(lab.versions.values())
     progress.end()
-    return Found(versions, figures, times, options.memory, peaks)
+    return Found(conditions, figures, times, gib, peaks)
 
 
 def text(found: Found) -> Iterator[str]:
     """All of it, in lines."""
-    yield from report.heading(found.versions)
+    yield from found.conditions.lines()
+    yield f"µs a message: {report.SPREAD}."
     for column, row in found.figures.items():
         yield ""
         yield from report.text(column, row, HEADS)
@@ -93,21 +100,21 @@ def text(found: Found) -> Iterator[str]:
     yield from report.goals_text(goals.reached(found.figures, goals.OPENING_GOALS))
     if found.times:
         yield ""
-        yield from timing.text(found.times)
+        yield from failure_times.text(found.times)
     if found.peaks:
         yield ""
         yield from _memory(found)
 
 
 def _memory(found: Found) -> Iterator[str]:
-    return memory.text("sealed and opened", found.gib, found.peaks or {})
+    return memory.text("encrypted and opened", found.gib, found.peaks or {})
 
 
 def as_document(found: Found) -> dict[str, Any]:
-    """All of it, for programs; seconds and octets."""
-    everything = document(found.versions, found.figures, HEADS, goals.OPENING_GOALS)
+    """All of it, for programs; seconds and bytes."""
+    everything = document(found.conditions, found.figures, HEADS, goals.OPENING_GOALS)
     if found.times:
-        everything["timing"] = timing.as_document(found.times)
+        everything["timing"] = failure_times.as_document(found.times)
     if found.peaks:
         peaks = {shape: one._asdict() for shape, one in found.peaks.items()}
         everything["memory"] = {"GiB": found.gib, **peaks}
@@ -116,18 +123,18 @@ def as_document(found: Found) -> dict[str, Any]:
 
 def markdown(found: Found) -> str:
     """Tables, the goals, and what else was measured."""
-    names = list(dict.fromkeys(name for row in found.figures.values() for name in row))
+    names = report.names(found.figures)
     bare = [name for name in names if name in {engine.name for engine in limits.opening()}]
     ways = [name for name in names if name not in bare]
     parts = [
-        "\n".join(report.heading(found.versions)),
+        "\n".join(found.conditions.lines()),
         CAPTION,
         report.table("", ways, found.figures, goals.OPENSSL_BACK),
         report.table("limits", bare, found.figures, goals.OPENSSL_BACK),
         report.goals_table(goals.reached(found.figures, goals.OPENING_GOALS)),
     ]
     if found.times:
-        parts.append(timing.markdown(found.times))
+        parts.append(failure_times.markdown(found.times))
     if found.peaks:
         parts.append("\n".join(f"- {line}" for line in _memory(found)))
     return "\n\n".join(parts) + "\n"
@@ -135,22 +142,25 @@ def markdown(found: Found) -> str:
 
 def main() -> None:
     """Measures, prints, writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, help="samples of each engine (default: 15)")
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
-    parser.add_argument("--timing", type=int, nargs="?", const=TIMED, metavar="N",
-                        help=f"compare times of failures, too, N of each ({TIMED})")  # fmt: skip
-    parser.add_argument("--memory", type=float, nargs="?", const=4, default=0, metavar="GIB",
-                        help="open a stream of so many GiB, too (4)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_rounds(parser)
+    parser.add_argument("--timing", type=int, metavar="N",
+                        help=f"failures of each kind whose time is compared (default: {TIMED}; "
+                             f"with --quick {QUICKLY_TIMED}; 0: none)")  # fmt: skip
+    parser.add_argument("--memory", type=float, metavar="GIB",
+                        help=f"size of the stream whose memory is watched (default: {STREAMED:g}; "
+                             f"with --quick {QUICKLY_STREAMED}; 0: none)")  # fmt: skip
+    results.add_options(parser)
     options = parser.parse_args()
     found = find(options, Progress())
     print(*text(found), sep="\n")
     if options.quick:
         print(QUICKLY)
-    write_json(options.out / "opening.json", as_document(found))
+    results.write_json(options.out / results.OPENING, as_document(found))
     (options.out / "opening.md").write_text(markdown(found), "utf-8")
-    print(f"\nwritten to {options.out}")
+    results.publish(options.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws what was measured, as SVG with a light ground of its own and letters as paths."""
+"""Draws the plots, as SVG with a white background and letters as paths."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from goals import BARE_GCM, CHAIN, GCM, MANY, OPENSSL, PYCA, WIDE
-from report import split
 from samples import MIX, SIZES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from goals import Figures
+    from split import Split
 
-# Colours that most of those who see few of them tell apart (Okabe and Ito), and marks besides.
+# Colours that people who are colour-blind can tell apart (Okabe and Ito), and marks.
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE, YELLOW = (
     "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#f0e442",
 )  # fmt: skip
@@ -44,12 +44,14 @@ PIECES = (BLUE, GREEN, ORANGE, PURPLE, "#bbbbbb")
 MIB = 1 << 20
 
 
-def draw(figures: Figures, memory: dict[str, dict[int, int]], out: Path) -> None:
+def draw(
+    figures: Figures, splits: dict[str, Split], memory: dict[str, dict[int, int]], out: Path
+) -> None:
     """Writes the three plots."""
     mpl.rcParams["svg.hashsalt"] = "cmstream"  # the same figures give the same file
     for name, figure in (
         ("throughput", throughput(figures)),
-        ("split", split_bars(figures)),
+        ("split", split_bars(splits)),
         ("memory", memory_lines(memory)),
     ):
         figure.savefig(out / f"{name}.svg", metadata={"Date": None})
@@ -64,16 +66,20 @@ def _axes(title: str, width: float, height: float) -> tuple[Figure, Any]:
 
 
 def throughput(figures: Figures) -> Figure:
-    """Octets a second over the message's size."""
-    figure, axes = _axes("Sealing: AES-256, one RSA-2048 recipient", 9, 5.2)
+    """Bytes a second over the message's size; the bars show the interquartile range."""
+    figure, axes = _axes("Encrypting: AES-256, one RSA-2048 recipient", 9, 5.2)
     for name, (colour, mark, style) in LINES.items():
-        rates = {
-            size: size / figures[column][name].median / 1e6
+        found = {
+            size: figures[column][name]
             for column, (size, _) in SIZES.items()
             if name in figures.get(column, {})
         }
-        if rates:
-            axes.plot(rates.keys(), rates.values(), style, color=colour, marker=mark, label=name)
+        if found:
+            rates = [size / one.median / 1e6 for size, one in found.items()]
+            below = [size * (1 / one.median - 1 / one.high) / 1e6 for size, one in found.items()]
+            above = [size * (1 / one.low - 1 / one.median) / 1e6 for size, one in found.items()]
+            axes.errorbar(found.keys(), rates, [below, above], fmt=style, color=colour,
+                          marker=mark, label=name, capsize=3, elinewidth=1)  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     shown = {column: size for column, (size, _) in SIZES.items() if column in figures}
@@ -87,23 +93,26 @@ def throughput(figures: Figures) -> Figure:
     return figure
 
 
-def split_bars(figures: Figures) -> Figure:
-    """Where the time of ``encrypt_many`` goes."""
-    figure, axes = _axes("encrypt_many: µs of a message, by what they are spent on", 9, 4.6)
-    columns = [column for column in (*SIZES, MIX) if column in figures]
+def split_bars(splits: dict[str, Split]) -> Figure:
+    """Where the time of ``encrypt_many`` goes. The shares are of the whole, measured for itself, so
+    that a bar which doesn't end at 100 % shows how well the parts add up."""
+    figure, axes = _axes("encrypt_many: processor time of a message in µs, by its parts", 9, 4.6)
+    columns = [column for column in (*SIZES, MIX) if column in splits]
     for place, column in enumerate(columns):
-        parts = split(figures[column])
-        bottom, total = 0.0, sum(parts.values())
-        for (name, seconds), colour in zip(parts.items(), PIECES, strict=True):
-            share = seconds / total
+        one = splits[column]
+        bottom = 0.0
+        for (name, seconds), colour in zip(one.parts.items(), PIECES, strict=True):
+            share = seconds / one.whole
             axes.bar(place, share, 0.7, bottom, color=colour, label=name if not place else None)
             if share > 0.04:
                 axes.text(place, bottom + share / 2, _micros(seconds), ha="center", va="center",
                           color="black" if colour in {ORANGE, PIECES[-1]} else "white")  # fmt: skip
             bottom += share
-        axes.text(place, 1.01, f"{_micros(total)} µs", ha="center", va="bottom")
+        top = max(bottom, 1.0) + 0.01
+        axes.text(place, top, f"{_micros(one.whole)} µs", ha="center", va="bottom")
+    axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_xticks(range(len(columns)), columns)
-    axes.set_ylim(0, 1.08)
+    axes.set_ylim(0, 1.18)
     axes.yaxis.set_major_locator(ticker.MultipleLocator(0.2))
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1))
     figure.legend(loc="outside right center", frameon=False, reverse=True)
@@ -116,13 +125,13 @@ def _micros(seconds: float) -> str:
 
 
 def memory_lines(memory: dict[str, dict[int, int]]) -> Figure:
-    """The peak of a process over the message's size."""
-    figure, axes = _axes("Memory of a process that seals one message", 9, 4.2)
+    """The peak of a process over the message's size; one process each, so without error bars."""
+    figure, axes = _axes("Memory of a process that encrypts one message", 9, 4.2)
     for (name, peaks), (colour, mark) in zip(
         memory.items(), ((BLUE, "o"), (ORANGE, "s"), (RED, "^")), strict=False
     ):
-        octets = [peak / MIB for peak in peaks.values()]
-        axes.plot(peaks.keys(), octets, color=colour, marker=mark, label=name)
+        mib = [peak / MIB for peak in peaks.values()]
+        axes.plot(peaks.keys(), mib, color=colour, marker=mark, label=name)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
     for axis in (axes.xaxis, axes.yaxis):

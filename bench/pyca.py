@@ -1,4 +1,4 @@
-"""The Python package `cryptography`: its PKCS7EnvelopeBuilder, in two forms, and the way back."""
+"""The Python package `cryptography`: PKCS7EnvelopeBuilder in two forms, and pkcs7_decrypt_smime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def engines(lab: Lab) -> list[Engine]:
-    """SMIME as a message needs it; DER with nothing but the encryption."""
+    """SMIME, as a message needs it; DER, which is the encryption alone."""
     _name_version(lab)
     return [one_by_one("cryptography SMIME", smime), one_by_one("cryptography DER", der)]
 
@@ -42,12 +42,12 @@ def _name_version(lab: Lab) -> None:
 
 
 def smime(data: bytes) -> bytes:
-    """With line ends made canonical, as base64."""
+    """With canonical line ends, in base64."""
     return _builder(data).encrypt(Encoding.SMIME, [])
 
 
 def der(data: bytes) -> bytes:
-    """As it is, as octets."""
+    """The content as it is, in DER."""
     return _builder(data).encrypt(Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 

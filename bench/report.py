@@ -1,28 +1,40 @@
-"""Puts figures into tables: all of them as text, the main ones as Markdown; and the machine."""
+"""Puts figures into tables: all of them as text, the main ones as Markdown."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cmstream
-from goals import BARE_GCM, CHAIN, GCM, GCM_PUSHED, MANY, OPENSSL, PYCA, WIDE
+from goals import (
+    BARE_GCM,
+    CHAIN,
+    GCM,
+    GCM_PUSHED,
+    MANY,
+    MANY_BACK,
+    MESSAGE_BACK,
+    OPENSSL,
+    OPENSSL_BACK,
+    PYCA,
+    PYCA_BACK,
+    WIDE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from conditions import Conditions
     from goals import Figures, Reached, Row
+    from measure import Figure
 
-_CAPTION = """\
-µs a message, AES-256-CBC where no other cipher is named, one RSA-2048 recipient, median; in
-brackets how many times as fast as OpenSSL's libcrypto in its better mode."""
-PIECE = "piece "
+NOISY_MARK = "~"
+SPREAD = f"""\
+median ± half of the interquartile range; {NOISY_MARK} marks what is too noisy to compare (a spread
+above 5 %, or fewer than three samples)"""
+_CAPTION = f"""\
+µs a message, AES-256-CBC where no other cipher is named, one RSA-2048 recipient; {SPREAD}. In
+brackets: how many times as fast as OpenSSL's libcrypto in its better mode."""
 PEERS = {OPENSSL: "x OpenSSL", PYCA: "x pyca", CHAIN: "of chain", WIDE: "of wide"}
 """What rows are compared with, and how a table's head says so."""
-REST = "memory and the rest"
 
 MAIN = (
     "cmstream encrypt_message",
@@ -39,31 +51,25 @@ MAIN = (
     "openssl cms (whole process)",
     "gpgsm (whole process)",
 )
+OPENING = (
+    MESSAGE_BACK,
+    "cmstream decryptor, 256 KiB",
+    "cmstream DecryptReader",
+    MANY_BACK,
+    OPENSSL_BACK,
+    PYCA_BACK,
+)
 LIMITS = (CHAIN, WIDE, BARE_GCM, "memory copy")
 
 
-def machine() -> dict[str, Any]:
-    """What was measured on."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-        "python": platform.python_version(),
-        "kernels": cmstream.kernels(),
-    }
+def names(figures: Figures) -> list[str]:
+    """All rows of all columns, each once."""
+    return list(dict.fromkeys(name for row in figures.values() for name in row))
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    if platform.system() == "Darwin":
-        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
-    return platform.processor()
+def main_names(figures: Figures) -> list[str]:
+    """The rows of the main table that could be measured here."""
+    return [name for name in MAIN if name in names(figures)]
 
 
 def ratios(row: Row, peers: Iterable[str] = PEERS) -> dict[str, dict[str, float]]:
@@ -74,37 +80,20 @@ def ratios(row: Row, peers: Iterable[str] = PEERS) -> dict[str, dict[str, float]
     }
 
 
-def split(row: Row) -> dict[str, float]:
-    """Where the seconds of one message in ``encrypt_many`` go."""
-    parts = {n.removeprefix(PIECE): f.median for n, f in row.items() if n.startswith(PIECE)}
-    if not cmstream.kernels()["rsa"]:  # then it is done outside C, where that clock runs
-        parts["Python"] = max(0.0, parts["Python"] - parts["RSA"])
-    return parts | {REST: max(0.0, row[MANY].median - sum(parts.values()))}
-
-
-def heading(versions: Iterable[str]) -> Iterator[str]:
-    """Who was measured on what."""
-    about = machine()
-    yield "; ".join(versions) + "."
-    yield (f"{about['processor']}, cores: {about['cores']}, {about['system']}, "
-           f"Python {about['python']}.")  # fmt: skip
-    kernels = about["kernels"].items()
-    rows = "; ".join(f"{what} {', '.join(names) or 'none'}" for what, names in kernels)
-    yield f"Kernels: {rows}."
-
-
 # As text
 
 
 def text(label: str, row: Row, peers: Mapping[str, str] = PEERS) -> Iterator[str]:
-    """Every figure of a column."""
-    yield (f"{label:48}{'median µs':>12}{'best µs':>12}{'spread':>8}{'n':>4}"
+    """Every figure of a column, in µs."""
+    yield (f"{label:48}{'median':>12}{'±':>7}{'best':>12}{'CPU time':>12}{'n':>4}"
            f"{''.join(f'{head:>11}' for head in peers.values())}")  # fmt: skip
     for name, found in ratios(row, peers).items():
         figure = row[name]
         cells = "".join(f"{found[peer]:11.2f}" if peer in found else f"{'-':>11}" for peer in peers)
-        yield (f"{name:48}{figure.median * 1e6:12.2f}{figure.best * 1e6:12.2f}"
-               f"{figure.spread:8.0%}{figure.samples:4}{cells}")  # fmt: skip
+        cpu = "-" if figure.cpu is None else f"{figure.cpu * 1e6:.2f}"
+        mark = NOISY_MARK if figure.noisy else " "
+        yield (f"{name:48}{figure.median * 1e6:12.2f}{figure.spread:6.1%}{mark}"
+               f"{figure.best * 1e6:12.2f}{cpu:>12}{figure.samples:4}{cells}")  # fmt: skip
 
 
 def goals_text(found: Iterable[Reached]) -> Iterator[str]:
@@ -113,31 +102,35 @@ def goals_text(found: Iterable[Reached]) -> Iterator[str]:
     for one in found:
         goal = one.goal
         yield (f"{goal.text:44}{goal.column:>8}{goal.least:10.3g}{goal.aim:7g}"
-               f"{one.median:9.2f}{one.best:9.2f}  {one.verdict}")  # fmt: skip
+               f"{one.median:9.2f}{NOISY_MARK if one.noisy else ' '}{one.best:8.2f}  "
+               f"{one.verdict}")  # fmt: skip
 
 
 # As Markdown
 
 
-def markdown(versions: Iterable[str], figures: Figures, found: Iterable[Reached]) -> str:
+def markdown(conditions: Conditions, figures: Figures, found: Iterable[Reached]) -> str:
     """Three tables and the goals."""
-    names = {name: None for row in figures.values() for name in row}
-    batches = [n for n in names if n.startswith(f"{MANY},") and n != f"{MANY}, CPU level aesni"]
+    batches = [
+        name
+        for name in names(figures)
+        if name.startswith(f"{MANY},") and name != f"{MANY}, CPU level aesni"
+    ]
     parts = [
-        "\n".join(heading(versions)),
+        "\n".join(conditions.lines()),
         _CAPTION,
-        table("", [n for n in MAIN if n in names], figures),
+        table("", main_names(figures), figures),
         table("in batches", batches, figures),
-        table("limits", [n for n in LIMITS if n in names], figures),
+        table("limits", [name for name in LIMITS if name in names(figures)], figures),
         goals_table(found),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def table(title: str, names: Iterable[str], figures: Figures, peer: str = OPENSSL) -> str:
+def table(title: str, rows: Iterable[str], figures: Figures, peer: str = OPENSSL) -> str:
     """Rows by columns; in brackets how many times as fast as ``peer``."""
     lines = [_line(title, figures), _line("---", ["---:"] * len(figures))]
-    lines += [_line(name, (_cell(name, row, peer) for row in figures.values())) for name in names]
+    lines += [_line(name, (_cell(name, row, peer) for row in figures.values())) for name in rows]
     return "\n".join(lines)
 
 
@@ -149,11 +142,16 @@ def _line(*cells: Any) -> str:
 def _cell(name: str, row: Row, peer: str) -> str:
     if name not in row:
         return ""
-    micros = row[name].median * 1e6
-    # Three digits, as far as they are figures at all.
-    value = f"{micros:,.0f}" if micros >= 100 else f"{micros:.{2 if micros < 10 else 1}f}"
     times = f" ({_short(row[peer].median / row[name].median)})" if peer in row else ""
-    return value + times
+    return with_spread(row[name]) + times
+
+
+def with_spread(figure: Figure) -> str:
+    """In µs with three digits, or as many as stand before the point."""
+    micros = figure.median * 1e6
+    value = f"{micros:,.0f}" if micros >= 100 else f"{micros:.{2 if micros < 10 else 1}f}"
+    spread = f" ±{figure.spread:.0%}" if figure.samples > 1 else ""
+    return f"{NOISY_MARK if figure.noisy else ''}{value}{spread}"
 
 
 def _short(ratio: float) -> str:
@@ -164,7 +162,8 @@ def goals_table(found: Iterable[Reached]) -> str:
     """What was to be reached and what was."""
     lines = ["| goal | size | at least | aim | reached |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [
-        f"| {goal.text} | {goal.column} | {goal.least:.3g} | {goal.aim:g} | {median:.2f} |"
-        for goal, median, _ in found
+        f"| {goal.text} | {goal.column} | {goal.least:.3g} | {goal.aim:g} "
+        f"| {NOISY_MARK if noisy else ''}{median:.2f} |"
+        for goal, median, _, noisy in found
     ]
     return "\n".join(lines)

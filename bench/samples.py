@@ -1,5 +1,5 @@
-"""A recipient with its private key, and the messages that are measured: a column for each size, and
-one of all sizes."""
+"""The messages that are measured, a column for each size and one of mixed sizes; and their
+recipient with the private key."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ SIZES = {
     "1 MiB": (1 << 20, 32),
     "25 MiB": (25 << 20, 8),
 }
-"""Octets of a message, and how many of them are in hand at once."""
+"""Bytes of a message, and how many messages there are at once."""
 
 MIX = "mix"
 MIX_COUNT, MIX_MEDIAN, MIX_LEAST, MIX_MOST = 512, 30 << 10, 1 << 10, 10 << 20
-MIX_SIGMA = 1.5  # with this median: three times as much on average, and a few of several MiB
+MIX_SIGMA = 1.5  # so the mean is three times the median, and a few messages have several MiB
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """Messages that are measured together, each with memory of its own."""
+    """Messages that are measured together; none shares its memory with another."""
 
     name: str
     messages: Sequence[bytes]
@@ -52,7 +52,7 @@ class Column:
 
 
 def column(name: str, share: int = 1) -> Column:
-    """The messages of a size, or of the mix; one ``share``-th of them."""
+    """The messages of a size, or of the mix; with ``share`` only one in so many."""
     mixed = name == MIX
     if mixed:
         sizes = _mixed_sizes()
@@ -64,21 +64,21 @@ def column(name: str, share: int = 1) -> Column:
 
 
 def sealed(name: str, share: int = 1) -> Column:
-    """The same messages, each as the S/MIME message that it becomes."""
+    """The same messages, encrypted."""
     plain, to = column(name, share), recipients()
     every = [cmstream.encrypt_message(one, to) for one in plain.messages]
     return Column(name, every, plain.mixed)
 
 
 def _mixed_sizes() -> list[int]:
-    """Lognormal, always the same."""
+    """Lognormal; the same in every run."""
     normal = statistics.NormalDist(math.log(MIX_MEDIAN), MIX_SIGMA)
     found = (int(math.exp(x)) for x in normal.samples(MIX_COUNT, seed=30))
     return [min(max(size, MIX_LEAST), MIX_MOST) for size in found]
 
 
 def message(size: int, number: int = 1) -> bytes:
-    """A mail of ``size`` octets, plain text with CRLF line ends."""
+    """A mail of ``size`` bytes, plain text with CRLF line ends."""
     head = (
         b"From: Bob <bob@example.net>\r\nTo: Alice <alice@example.org>\r\nSubject: scan\r\n"
         b"Date: Mon, 23 Nov 2026 10:30:07 +0100\r\nMessage-ID: <%d@example.net>\r\n"

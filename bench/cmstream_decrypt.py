@@ -1,4 +1,4 @@
-"""cmstream's rows of the way back: each way to open a message, and many in one call."""
+"""cmstream's rows of decryption: each way to open a message, and many in one call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import cmstream
-import ours
+import cmstream_encrypt
 from engines import Engine, in_turn, one_by_one
 from goals import MANY_BACK, MESSAGE_BACK
 from samples import identity
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def engines() -> list[Engine]:
-    """All rows. Each gives whole messages."""
+    """All rows. Each gives the whole message, header included."""
     who = identity()
     return [
         one_by_one(MESSAGE_BACK, lambda data: cmstream.decrypt_message(data, who)),
@@ -28,11 +28,13 @@ def engines() -> list[Engine]:
 
 
 def _pushed(column: Column, who: cmstream.Identity) -> Run:
-    return ours.pushed(column, lambda _: cmstream.decryptor(who, message=True), ours.CHUNK)
+    return cmstream_encrypt.pushed(
+        column, lambda _: cmstream.decryptor(who, message=True), cmstream_encrypt.CHUNK
+    )
 
 
 def _read(column: Column, who: cmstream.Identity) -> Run:
-    buffer = bytearray(ours.CHUNK)
+    buffer = bytearray(cmstream_encrypt.CHUNK)
 
     def read(data: bytes) -> None:
         with cmstream.DecryptReader(io.BytesIO(data), who, message=True) as source:

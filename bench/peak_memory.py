@@ -1,4 +1,4 @@
-"""The most memory that a process has resident while it seals one message, by the message's size."""
+"""The peak memory of a process that encrypts one message, by the message's size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 def cmstream_stream(mib: int, _file: Path) -> int:
-    """A stream, which needs no message in memory."""
+    """As a stream, which keeps no message in memory."""
     return memory.stream(mib * MIB // len(memory.LINE_BLOCK), sized=True).peak
 
 
@@ -31,7 +31,7 @@ def openssl(_mib: int, file: Path) -> int:
 
 
 def cryptography(_mib: int, file: Path) -> int:
-    """PKCS7EnvelopeBuilder, which knows no other way."""
+    """PKCS7EnvelopeBuilder, which has no streams."""
     pyca.smime(file.read_bytes())
     return memory.peak()
 
@@ -41,13 +41,11 @@ WAYS: dict[str, tuple[Callable[[int, Path], int], int]] = {
     "OpenSSL binary, in memory": (openssl, 256),
     "cryptography SMIME, in memory": (cryptography, 64),
 }
-"""Each with the most MiB that it is given: the slower, the less."""
+"""Each with the largest message it gets, in MiB: less for the slower ones."""
 
 
-def footprint(
-    lab: Lab, sizes: list[int], tell: Callable[[str], object]
-) -> dict[str, dict[int, int]]:
-    """Octets by MiB of message, of each way that there is on this machine."""
+def peaks(lab: Lab, sizes: list[int], tell: Callable[[str], object]) -> dict[str, dict[int, int]]:
+    """Bytes by MiB of message, for each way that this machine has."""
     here = {n: w for n, w in WAYS.items() if w[0] is not openssl or "OpenSSL" in lab.versions}
     found: dict[str, dict[int, int]] = {name: {} for name in here}
     for mib in sizes:
@@ -56,7 +54,7 @@ def footprint(
         file.write_bytes(message(mib * MIB))
         for name, (way, most) in here.items():
             if mib <= most:
-                # A process for each: a peak never falls.
+                # A process for each, since a peak never falls.
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
                     found[name][mib] = pool.apply(way, (mib, file))
     return found

@@ -1,4 +1,5 @@
-"""cmstream's rows: each way to call it, batches of each width, two threads, each CPU level."""
+"""cmstream's rows of encryption: each way to call it, batches of each width, two threads, each CPU
+level."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 256 << 10
 LONG = 1 << 20
 WIDTHS = (1, 8, 32, 128)
-STRETCH = 0.15  # seconds that a thread works at least, so that its start doesn't show
+STRETCH = 0.15  # seconds that a thread works at least, so that its start doesn't count
 
 
 def engines(lab: Lab) -> list[Engine]:
@@ -33,7 +34,7 @@ def engines(lab: Lab) -> list[Engine]:
 
 
 def one_message() -> list[Engine]:
-    """The ways to seal one message at a time."""
+    """The ways to encrypt one message at a time."""
     to = recipients()
 
     def context(size: int) -> cmstream.Encryptor:
@@ -52,7 +53,7 @@ def one_message() -> list[Engine]:
 
 
 def one_by_gcm() -> list[Engine]:
-    """The fast road for one long message: no block waits for the one before."""
+    """One long message by GCM, where no block waits for the one before."""
     to, policy = recipients(), cmstream.DEFAULT.clone(cipher="aes256-gcm")
 
     def context(size: int) -> cmstream.Encryptor:
@@ -107,12 +108,12 @@ class _Nowhere:
 
 
 def _pushed_whole(column: Column, context: Context) -> Run | None:
-    # Of shorter messages the other row is the same.
+    # For shorter messages the row of pieces is the same.
     return pushed(column, context, column.longest) if column.longest > CHUNK else None
 
 
 def pushed(column: Column, context: Context, chunk: int) -> Run:
-    """Each message through a push stream, which ``context`` gives for its length, in pieces."""
+    """Each message in pieces through a push stream, which ``context`` makes for its length."""
     buffer = bytearray(context(column.longest).bound(min(chunk, column.longest)))
 
     def push(data: bytes) -> None:
@@ -135,7 +136,7 @@ def jobs(column: Column) -> list[tuple[bytes, cmstream.Recipients]]:
 
 
 def levels() -> list[str]:
-    """Every level of the processor's features at which another kernel comes in, lowest first."""
+    """Every CPU level at which another kernel is used, lowest first."""
     kernels = cmstream.kernels()
     rows = [*kernels["rsa"], *kernels["base64"], *kernels["aes"]]  # the last one names the level
     found = {gate.LEVELS[row]: row for row in rows}
@@ -143,7 +144,7 @@ def levels() -> list[str]:
 
 
 def _batches(*parts: Sequence[tuple[bytes, cmstream.Recipients]]) -> Run:
-    """One call for each part; its answers are let go before the next."""
+    """One call for each part; its answers are released before the next call."""
 
     def run() -> int:
         for part in parts:

@@ -1,4 +1,4 @@
-"""Bouncy Castle: one Java process that stays, warmed up, and times itself."""
+"""Bouncy Castle: one Java process that runs all the time, is warmed up, and times itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines import Absent, Engine
+from measure import Clocks
 from samples import CERTIFICATE
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parent / "Encrypt.java"
 POM = Path(__file__).parent.parent / "tests" / "interop" / "pom.xml"
-FIRST_WARM, WARM = 2.0, 0.5  # seconds at first, before each column: Java compiles what runs often
-TURN = 256 << 10  # octets that are sealed before Java answers
+# Seconds of warming up at first, and before each column: Java compiles what runs often.
+FIRST_WARM, WARM = 2.0, 0.5
+TURN = 256 << 10  # bytes that are encrypted before Java answers
 
 
 class Java:
@@ -49,9 +51,9 @@ class _Run:
         self._seconds += self._java.ask("run", self._count) / 1e9
         return self._count
 
-    def clock(self) -> float:
+    def clocks(self) -> Clocks:
         """What Java has measured."""
-        return self._seconds
+        return Clocks(self._seconds, None)
 
 
 def engines(lab: Lab) -> list[Engine]:
@@ -69,7 +71,7 @@ def engines(lab: Lab) -> list[Engine]:
 
 
 def start(lab: Lab) -> Java:
-    """Compiles and starts it; it ends with the lab."""
+    """Compiles and starts it; it ends when the lab is closed."""
     if not (shutil.which("javac") and shutil.which("mvn")):
         raise Absent("no Java compiler, or no Maven to fetch Bouncy Castle with")
     path = f"{_jars(lab.folder / 'jars')}:{lab.folder}"
@@ -86,7 +88,7 @@ def start(lab: Lab) -> Java:
 
 
 def _jars(listing: Path) -> str:
-    """The tests' own; Maven fetches them once."""
+    """Those that the tests use; Maven fetches them once."""
     done = subprocess.run(["mvn", "-B", "-q", "-f", POM, "dependency:build-classpath",
                            f"-Dmdep.outputFile={listing}"], capture_output=True,
                           check=False, text=True)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Commands, each message by a process of its own: what a script that calls them pays."""
+"""Commands of other programs, a process for each message: what a script that calls them pays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def openssl(lab: Lab) -> list[Engine]:
 
 
 def gpgsm(lab: Lab) -> list[Engine]:
-    """``gpgsm --encrypt``, in a home of its own that trusts the certificate."""
+    """``gpgsm --encrypt``, in a home folder of its own that trusts the certificate."""
     _need("gpgsm", "gpgconf")
     lab.versions["gpgsm"] = _run("gpgsm", "--version").splitlines()[0]
     home = lab.folder / "gnupg"
@@ -41,11 +41,11 @@ def gpgsm(lab: Lab) -> list[Engine]:
 
 
 def _engine(lab: Lab, name: str, before: list[str], after: list[str]) -> Engine:
-    def seal(path: object) -> None:
+    def encrypt(path: object) -> None:
         _run(*before, str(path), *after)
 
-    seal(CERTIFICATE)  # whether it can at all
-    return Engine(name, lambda column: in_turn(column, lab.files(column), seal))
+    encrypt(CERTIFICATE)  # fails here if it can't at all
+    return Engine(name, lambda column: in_turn(column, lab.files(column), encrypt))
 
 
 def _need(*names: str) -> None:
