@@ -3,7 +3,7 @@
 python bench/compare.py [--rounds N] [--quick] [--out FOLDER]
 
 All are measured in turns in one run, which takes about 12 minutes on two cores that others use
-too; --quick takes less than two. Ends with 1 if the parts of encrypt_many don't add up to the whole
+too; --quick takes one or two. Ends with 1 if the parts of encrypt_many don't add up to the whole
 within 10 %; then nothing is written.
 """
 
@@ -81,11 +81,11 @@ class Splits:
         """Takes the parts from the row. If they don't add up, measures them and the whole again;
         raises SplitError if that doesn't help."""
         found = split.of(row, rsa_in_c=gate.wraps_rsa)
-        for effort in AGAIN:
+        for longer in AGAIN:
             if found.adds_up:
                 break
             self._progress.heading(f"the parts of encrypt_many again, {column.name}")
-            row |= measured(self._rows, column, effort, self._progress)
+            row |= measured(self._rows, column, longer, self._progress)
             found = split.of(row, rsa_in_c=gate.wraps_rsa)
         self.found[column.name] = found
         if not found.adds_up:

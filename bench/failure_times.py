@@ -1,10 +1,10 @@
-"""Compares how long messages take that fail to open, by why they fail: statistically, since an
-attacker would measure many times, too.
+"""Tests whether the time that a message takes to fail shows why it fails, by the statistics that an
+attacker would use.
 
-Each message is opened in one shot. An attacker who sends changed messages, and sees how long it
-takes until each is refused, must not learn why: whether the padding of the RSA block was right, or
-the length of the key in it, would give the key of another message away step by step. So the
-failing cases must not differ among each other. The good message differs by what it gives out.
+Each message is opened in one call. An attacker sends changed messages and sees how long it takes
+until each is refused. If that showed whether the padding of the RSA block was right, or the length
+of the key in it, it would give away the key of another message step by step. So the failing cases
+must not differ from each other. The good message does differ: its content comes out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str], object]
 
 CONTENT = 4 << 10
-VARIANTS = 32  # messages of each case, so that none is told by its own octets
+VARIANTS = 32  # messages of each case, so that no case is recognised by its own bytes
 KEY_OCTETS = 32
 WRONG_LENGTHS = (5, 16, 31)
 RSA_OCTETS = 256
@@ -42,25 +42,25 @@ DAMAGED = "damaged padding of the content"
 AGAIN = f"{DAMAGED}, again"
 FAILING = (PADDING, LENGTH, KEY, DAMAGED, AGAIN)
 TEXT = f"""\
-The failing cases are tested against each other, in pairs, by Welch's t without the slowest tenth,
-quarter, and half, of which the greatest counts; the last two are the same messages, so that their t
-shows what chance gives. A |t| of {SUSPICIOUS} or more is a difference that an attacker as near as
-this program could find; "shows from" is about how great it has to be for that with so many samples.
-Less shows that none was found here, with this release of `cryptography`; it can't show that there
-is none. The good message gives out its content instead of an error, which may take another time,
-and says nothing that its sender doesn't know."""
+Each pair of failing cases is tested by Welch's t, three times: without the slowest tenth, quarter
+and half of the samples. The greatest |t| counts. The last two cases are the same messages, so their
+t shows what chance gives. A |t| of {SUSPICIOUS} or more is a difference that an attacker in the
+place of this program could find; "shows from" is about the smallest difference that so many samples
+can show. A smaller |t| means that none was found here, with this release of `cryptography`; it
+doesn't prove that there is none. The good message gives its content instead of an error. That may
+take another time, and tells its sender nothing new."""
 
 
 class Times(NamedTuple):
-    """Seconds of each case, and how many of its samples weren't counted, because a random key gave
-    noise that looked well padded."""
+    """Seconds of each case, and how many of its samples weren't counted because the random key
+    happened to give well padded content."""
 
     seconds: dict[str, list[float]]
     noise: dict[str, int]
 
 
 class Spread(NamedTuple):
-    """Of one case, in seconds."""
+    """The times of one case, in seconds."""
 
     samples: int
     noise: int
@@ -70,8 +70,8 @@ class Spread(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Of two failing cases, in seconds: of their medians, without the slowest, and from where on a
-    difference shows; with Welch's t."""
+    """Between two failing cases: that of their medians without the slowest samples, in seconds;
+    Welch's t; and the smallest difference that would show, in seconds."""
 
     one: str
     other: str
@@ -88,7 +88,7 @@ class Difference(NamedTuple):
 
 
 def cases() -> dict[str, list[bytes]]:
-    """Those of each case, all of one length."""
+    """The messages of each case, all of one length."""
     good = [cmstream.encrypt(message(CONTENT), recipients()) for _ in range(VARIANTS)]
     lengths = itertools.cycle(WRONG_LENGTHS)
     return {
@@ -107,7 +107,7 @@ def _damaged(sealed: bytes) -> bytes:
 
 
 def _with_key(sealed: bytes, count: int) -> bytes:
-    """With a random key of so many octets, well padded."""
+    """With a random key of ``count`` bytes, well padded."""
     filler = _not_zero(RSA_OCTETS - 3 - count)
     return _with_block(sealed, b"\0\2" + filler + b"\0" + secrets.token_bytes(count))
 
@@ -121,7 +121,7 @@ def _with_block(sealed: bytes, block: bytes) -> bytes:
 
 
 def _unpadded() -> Iterator[bytes]:
-    """Blocks that are wrong at their start, have no end of padding, or too early a one."""
+    """Blocks with a wrong start, without an end of the padding, or with too early an end."""
     key = secrets.token_bytes(KEY_OCTETS)
     for number in range(VARIANTS):
         filler = _not_zero(RSA_OCTETS - 3 - KEY_OCTETS)
@@ -138,7 +138,7 @@ def _not_zero(count: int) -> bytes:
 
 
 def _with_wrong_key(sealed: bytes) -> bytes:
-    """With a wrong key of the right length, but none of the few that give well padded noise."""
+    """With a wrong key of the right length, but none that happens to give well padded content."""
     while True:
         one = _with_key(sealed, KEY_OCTETS)
         if _timed(one, identity())[1]:
@@ -149,7 +149,7 @@ def _with_wrong_key(sealed: bytes) -> bytes:
 
 
 def measure(rounds: int, tell: Tell) -> Times:
-    """In every round one sample of each case, in random order."""
+    """One sample of each case in every round, in random order."""
     every, who = cases(), identity()
     found = Times({name: [] for name in every}, dict.fromkeys(every, 0))
     names = list(every)
@@ -186,7 +186,7 @@ def _timed(sealed: bytes, who: cmstream.Identity) -> tuple[float, bool]:
 
 
 def spreads(times: Times) -> dict[str, Spread]:
-    """Of each case."""
+    """The spread of each case."""
     found = {}
     for name, seconds in times.seconds.items():
         tenths = statistics.quantiles(seconds, n=10)
@@ -196,7 +196,7 @@ def spreads(times: Times) -> dict[str, Spread]:
 
 
 def differences(times: Times) -> list[Difference]:
-    """Of all pairs of failing cases."""
+    """The differences of all pairs of failing cases."""
     failing = {name: times.seconds[name] for name in FAILING}
     kept = [_fast(failing, share) for share in KEPT]
     return [
@@ -206,15 +206,15 @@ def differences(times: Times) -> list[Difference]:
 
 
 def _difference(one: str, other: str, pairs: list[tuple[list[float], list[float]]]) -> Difference:
-    """Each pair with another share of the samples; the first has the least."""
+    """``pairs``: the samples of both, without fewer and fewer of the slowest."""
     seconds = statistics.median(pairs[-1][0]) - statistics.median(pairs[-1][1])
     t = max(itertools.starmap(welch, pairs), key=abs)
     return Difference(one, other, seconds, t, SUSPICIOUS * _error(*pairs[0]))
 
 
 def _fast(seconds: Mapping[str, Sequence[float]], share: float) -> dict[str, list[float]]:
-    """Without the slowest, which others on the machine disturbed: one bound for all cases, so that
-    a case which is slower as a whole stays so."""
+    """Without the slowest samples, which other programs disturbed. All cases have one bound, so that
+    a case which is slower as a whole stays slower."""
     every = sorted(itertools.chain(*seconds.values()))
     bound = every[int(share * (len(every) - 1))]
     return {name: [one for one in case if one <= bound] for name, case in seconds.items()}
@@ -234,7 +234,7 @@ def _error(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def text(times: Times) -> Iterator[str]:
-    """Each case, each pair, and what that means."""
+    """Each case, each pair, and how to read them."""
     yield f"{'time of decrypt, µs':34}{'median':>10}{'10 %':>10}{'90 %':>10}{'n':>8}{'noise':>8}"
     for name, one in spreads(times).items():
         micros = "".join(f"{x * 1e6:10.2f}" for x in (one.median, one.tenth, one.ninetieth))
@@ -249,7 +249,7 @@ def text(times: Times) -> Iterator[str]:
 
 
 def as_document(times: Times) -> dict[str, object]:
-    """The same for programs; seconds."""
+    """For programs; seconds."""
     return {
         "cases": {name: one._asdict() for name, one in spreads(times).items()},
         "differences": [pair._asdict() for pair in differences(times)],
@@ -257,7 +257,7 @@ def as_document(times: Times) -> dict[str, object]:
 
 
 def markdown(times: Times) -> str:
-    """The same as Markdown."""
+    """As Markdown."""
     lines = [
         "| time of decrypt, µs | median | 10 % | 90 % | samples |",
         "|---|---:|---:|---:|---:|",

@@ -1,9 +1,10 @@
-"""How many lookups a second the store of accounts answers on one core: from its cache, and, for
-comparison, where each must ask the database. Needs the extra ``manage``.
+"""Measures how many lookups a second the certificate store answers on one core: from its cache,
+and from the database. Needs the extra ``manage``.
 
-python bench/lookups.py [--database URL] [--accounts N] [--seconds S]
+python bench/lookups.py [--database URL] [--accounts N] [--seconds S] [--quick] [--out FOLDER]
 
-The database is a new file of SQLite unless a URL names an empty one, which is filled.
+The database is a new SQLite file. A URL names another one, which must be empty and is filled.
+Takes some 20 seconds.
 """
 
 from __future__ import annotations
@@ -11,30 +12,50 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import os
 import random
-import statistics
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import results
 from cmstream.accounts import Actor, Store, create_store
-from report import machine
+from conditions import Conditions
+from measure import NOISY, quartiles
+from report import NOISY_MARK
 from samples import recipients
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 BY = Actor("bench", "administrator")
 GOAL = 100_000
-"""Lookups a second from the cache that are wanted."""
+"""Lookups a second from the cache."""
 ROUNDS = 7
 STEP = 1000
 
 
+class Rate(NamedTuple):
+    """Lookups a second: the median and the quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, rates: Sequence[float]) -> Rate:
+        """Of some samples."""
+        low, median, high = quartiles(rates)
+        return cls(median, low, high)
+
+    @property
+    def spread(self) -> float:
+        """Half of the interquartile range, as a share of the median."""
+        return (self.high - self.low) / 2 / self.median
+
+
 def fill(store: Store, count: int) -> list[str]:
-    """Accounts whose mail is sealed; their addresses."""
+    """Makes accounts whose mail is encrypted; gives their addresses."""
     addresses = [f"person{number}@example.org" for number in range(count)]
     (someone,) = recipients()
     for address in addresses:
@@ -51,8 +72,7 @@ def rate(
     step: int = STEP,
     clock: Callable[[], float] = time.process_time,
 ) -> float:
-    """Lookups a second, by default of what this process has of the core, so that others on the
-    machine count for nothing."""
+    """Lookups a second; by default of processor time, which other programs disturb least."""
     look = store.seal_for
     done, begun, spent = 0, time.perf_counter(), clock()
     while time.perf_counter() < begun + seconds:
@@ -63,7 +83,7 @@ def rate(
 
 
 def cases(addresses: list[str]) -> dict[str, Callable[[], Iterator[str]]]:
-    """What is asked for, by what it is called."""
+    """The addresses that are asked for, by the name of the case."""
     shuffled = random.Random(1).sample(addresses, len(addresses))  # noqa: S311 - no secret
     details = [address.replace("@", "+News@") for address in shuffled]
     strangers = [address.replace("example", "elsewhere") for address in shuffled]
@@ -75,40 +95,59 @@ def cases(addresses: list[str]) -> dict[str, Callable[[], Iterator[str]]]:
     }
 
 
-def measured(store: Store, addresses: list[str], seconds: float) -> dict[str, float]:
-    """Medians, in lookups a second."""
+def measured(store: Store, addresses: list[str], seconds: float) -> dict[str, Rate]:
+    """Each case in several samples."""
     found = {}
     for name, asked in cases(addresses).items():
         for address in itertools.islice(asked(), len(addresses)):
             store.seal_for(address)
-        rates = [rate(store, asked(), seconds / ROUNDS) for _ in range(ROUNDS)]
-        found[name] = statistics.median(rates)
+        found[name] = Rate.of([rate(store, asked(), seconds / ROUNDS) for _ in range(ROUNDS)])
     fresh = (f"stranger{number}@example.com" for number in itertools.count())
-    found["never asked before"] = rate(store, fresh, seconds / 2, 10, time.perf_counter)
+    found["never asked before"] = Rate.of(
+        [rate(store, fresh, seconds / ROUNDS, 10, time.perf_counter) for _ in range(ROUNDS)]
+    )
     return found
 
 
+def show(found: dict[str, Rate], accounts: int) -> None:
+    """Prints the rates and whether the goal is reached."""
+    print(f"\nlookups a second on one core, {accounts} accounts: median ± half of the "
+          f"interquartile range; {NOISY_MARK} marks a spread above {NOISY:.0%}")  # fmt: skip
+    for name, figure in found.items():
+        mark = NOISY_MARK if figure.spread > NOISY else " "
+        print(f"{name:24}{figure.median:12,.0f} ±{figure.spread:.1%}{mark}")
+    cached = min(figure.median for name, figure in found.items() if name.startswith("cached"))
+    print(f"goal for the cache: {GOAL:,}; reached: {'yes' if cached >= GOAL else 'NO'}")
+
+
 def main() -> None:
-    """Measures, and prints the machine with the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--database", metavar="URL")
-    parser.add_argument("--accounts", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--accounts", type=int, metavar="N", help="default: 500; with --quick 50")
+    parser.add_argument("--seconds", type=float, metavar="S", help="default: 3; with --quick 0.2")
+    results.add_options(parser)
     options = parser.parse_args()
+    accounts = options.accounts or (50 if options.quick else 500)
+    seconds = options.seconds or (0.2 if options.quick else 3)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    print(json.dumps(machine(), indent=1))
+    conditions = Conditions()
     with tempfile.TemporaryDirectory() as folder:
         url = options.database or f"sqlite:///{folder}/accounts.sqlite3"
         with create_store(url) as store:
-            addresses = fill(store, options.accounts)
+            addresses = fill(store, accounts)
             gc.collect()
-            found = measured(store, addresses, options.seconds)
-    print(f"\nlookups a second on one core, {options.accounts} accounts")
-    for name, figure in found.items():
-        print(f"{name:24}{figure:12,.0f}")
-    cached = min(figure for name, figure in found.items() if name.startswith("cached"))
-    print(f"wanted from the cache: {GOAL:,}; reached: {'yes' if cached >= GOAL else 'NO'}")
+            found = measured(store, addresses, seconds)
+    conditions.end()
+    print(*conditions.lines(), sep="\n")
+    show(found, accounts)
+    rates = {name: one._asdict() | {"spread": one.spread} for name, one in found.items()}
+    document = {"conditions": conditions.as_document(), "accounts": accounts, "rates": rates}
+    results.write_json(options.out / "lookups.json", document)
+    print(f"\nwritten to {options.out}")
 
 
 if __name__ == "__main__":

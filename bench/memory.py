@@ -1,7 +1,10 @@
-"""Streams gigabytes through an EncryptWriter, alone and with a DecryptWriter behind it, and watches
-the resident memory; authenticated ones too, which wait on the disk until they are verified.
+"""Checks that the resident memory stays small and constant while gigabytes are streamed: through an
+EncryptWriter, through a DecryptWriter behind it, and with authenticated content, which is kept on
+the disk until it is verified.
 
-python bench/memory.py [--gib 4]
+python bench/memory.py [--gib 4] [--quick] [--out FOLDER]
+
+Takes a minute or two for each GiB. Ends with 1 if the memory passes its limit or grows.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import cmstream
+import results
 import samples
+from conditions import Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,16 +41,16 @@ class Nowhere:
 
 
 class Memory(NamedTuple):
-    """Octets: the most that a process had resident, and by how much that grew after its start."""
+    """Bytes: the peak of a process, and by how much that grew after the first blocks."""
 
     peak: int
     grown: int
 
 
 def peak() -> int:
-    """The most octets that this process has had resident."""
+    """The peak of this process's resident memory in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # there ru_maxrss counts what the parent had, too
+    if status.exists():  # here ru_maxrss would include the parent's
         (line,) = (x for x in status.read_text("ascii").splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) << 10
     unit = 1 if sys.platform == "darwin" else 1024
@@ -53,17 +58,17 @@ def peak() -> int:
 
 
 def stream(blocks: int, sized: bool) -> Memory:
-    """Seals that many blocks as one message."""
+    """Encrypts that many blocks as one message."""
     return _measured(Nowhere(), blocks, sized, cmstream.DEFAULT)
 
 
 def back(blocks: int, sized: bool) -> Memory:
-    """Opens such a message while it is sealed, piece by piece."""
+    """Opens such a message while it is encrypted, piece by piece."""
     return _back(blocks, sized, cmstream.DEFAULT)
 
 
 def verified(blocks: int, sized: bool) -> Memory:
-    """The same with AES-256-GCM, verified before anything of it comes out."""
+    """The same with AES-256-GCM, which is verified before any content comes out."""
     return _back(blocks, sized, cmstream.Policy(cipher="aes256-gcm"))
 
 
@@ -91,9 +96,9 @@ def _measured(sink: Sink, blocks: int, sized: bool, policy: cmstream.Policy) -> 
 
 
 def shapes(way: Callable[[int, bool], Memory], gib: float) -> dict[str, Memory]:
-    """Of a way, without size and with it."""
+    """The memory that ``way`` needs, without the size known before and with it."""
     blocks = max(int(gib * (1 << 30)) // len(LINE_BLOCK), EARLY + 1)
-    # A process for each shape: a peak never falls.
+    # A process for each, since a peak never falls.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         found = pool.starmap(way, [(blocks, False), (blocks, True)], chunksize=1)
     return dict(zip(("BER, size unknown", "DER, size known"), found, strict=True))
@@ -107,17 +112,34 @@ def text(what: str, gib: float, found: dict[str, Memory]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Both ways, with size and without; ends with 1 if the memory passes its limit or grows."""
-    parser = argparse.ArgumentParser(description="Resident memory of one large stream.")
-    parser.add_argument("--gib", type=float, default=4)
-    gib = parser.parse_args().gib
-    every: list[Memory] = []
-    ways = {"sealed": stream, "sealed and opened": back, "authenticated and verified": verified}
+    """Measures all ways, prints, writes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--gib", type=float, help="of content (default: 4; with --quick 0.0625)")
+    results.add_options(parser)
+    options = parser.parse_args()
+    gib = options.gib or (0.0625 if options.quick else 4)
+    conditions = Conditions()
+    every: dict[str, dict[str, Memory]] = {}
+    ways = {
+        "encrypted": stream,
+        "encrypted and opened": back,
+        "authenticated and verified": verified,
+    }
     for what, way in ways.items():
-        found = shapes(way, gib)
-        print(*text(what, gib, found), sep="\n", flush=True)
-        every += found.values()
-    sys.exit(any(m.peak > LIMIT or m.grown > GROWTH for m in every))
+        every[what] = shapes(way, gib)
+        print(*text(what, gib, every[what]), sep="\n", flush=True)
+    conditions.end()
+    print(*conditions.lines(), sep="\n")
+    peaks = {what: {shape: one._asdict() for shape, one in found.items()}
+             for what, found in every.items()}  # fmt: skip
+    document = {"conditions": conditions.as_document(), "GiB": gib, "limit": LIMIT, "peaks": peaks}
+    results.write_json(options.out / "memory.json", document)
+    print(f"written to {options.out}")
+    found = [one for each in every.values() for one in each.values()]
+    if any(one.peak > LIMIT or one.grown > GROWTH for one in found):
+        sys.exit(f"memory.py: a peak passes {LIMIT >> 20} MiB, or grew by over {GROWTH >> 20} MiB")
 
 
 if __name__ == "__main__":

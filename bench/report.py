@@ -85,14 +85,15 @@ def ratios(row: Row, peers: Iterable[str] = PEERS) -> dict[str, dict[str, float]
 
 def text(label: str, row: Row, peers: Mapping[str, str] = PEERS) -> Iterator[str]:
     """Every figure of a column, in µs."""
-    yield (f"{label:48}{'median':>12}{'±':>7}{'best':>12}{'CPU time':>12}{'n':>4}"
+    yield (f"{label:48}{'median':>12}{'±':>8}{'best':>12}{'CPU time':>12}{'n':>4}"
            f"{''.join(f'{head:>11}' for head in peers.values())}")  # fmt: skip
     for name, found in ratios(row, peers).items():
         figure = row[name]
         cells = "".join(f"{found[peer]:11.2f}" if peer in found else f"{'-':>11}" for peer in peers)
         cpu = "-" if figure.cpu is None else f"{figure.cpu * 1e6:.2f}"
         mark = NOISY_MARK if figure.noisy else " "
-        yield (f"{name:48}{figure.median * 1e6:12.2f}{figure.spread:6.1%}{mark}"
+        spread = f"{figure.spread:.1%}" if figure.samples > 1 else "-"
+        yield (f"{name:48}{figure.median * 1e6:12.2f}{spread:>7}{mark}"
                f"{figure.best * 1e6:12.2f}{cpu:>12}{figure.samples:4}{cells}")  # fmt: skip
 
 
