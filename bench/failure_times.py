@@ -213,8 +213,8 @@ def _difference(one: str, other: str, pairs: list[tuple[list[float], list[float]
 
 
 def _fast(seconds: Mapping[str, Sequence[float]], share: float) -> dict[str, list[float]]:
-    """Without the slowest samples, which other programs disturbed. All cases have one bound, so that
-    a case which is slower as a whole stays slower."""
+    """Without the slowest samples, which other programs disturbed. All cases have one bound, so
+    that a case which is slower as a whole stays slower."""
     every = sorted(itertools.chain(*seconds.values()))
     bound = every[int(share * (len(every) - 1))]
     return {name: [one for one in case if one <= bound] for name, case in seconds.items()}

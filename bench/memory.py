@@ -111,6 +111,13 @@ def text(what: str, gib: float, found: dict[str, Memory]) -> Iterator[str]:
                f"grew by {memory.grown >> 10} KiB; limit {LIMIT >> 20} MiB")  # fmt: skip
 
 
+WAYS = {
+    "encrypted": stream,
+    "encrypted and opened": back,
+    "authenticated and verified": verified,
+}
+
+
 def main() -> None:
     """Measures all ways, prints, writes."""
     parser = argparse.ArgumentParser(
@@ -122,12 +129,7 @@ def main() -> None:
     gib = options.gib or (0.0625 if options.quick else 4)
     conditions = Conditions()
     every: dict[str, dict[str, Memory]] = {}
-    ways = {
-        "encrypted": stream,
-        "encrypted and opened": back,
-        "authenticated and verified": verified,
-    }
-    for what, way in ways.items():
+    for what, way in WAYS.items():
         every[what] = shapes(way, gib)
         print(*text(what, gib, every[what]), sep="\n", flush=True)
     conditions.end()

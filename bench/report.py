@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from goals import Figures, Reached, Row
     from measure import Figure
 
-NOISY_MARK = "~"
+NOISY_MARK = "≈"
 SPREAD = f"""\
 median ± half of the interquartile range; {NOISY_MARK} marks what is too noisy to compare (a spread
 above 5 %, or fewer than three samples)"""

@@ -39,7 +39,7 @@ TOLERANCE = 0.10
 PIECE = "piece "
 RSA, AES, BASE64 = f"{PIECE}RSA", f"{PIECE}AES", f"{PIECE}base64"
 INSIDE, OUTSIDE = f"{PIECE}all of C", f"{PIECE}all outside C"
-PYTHON, REST = "Python", "rest of C: memory, headers, random bytes"
+PYTHON, REST = "Python", "rest of C"  # which is memory, headers and random bytes
 
 
 class SplitError(Exception):

@@ -1,5 +1,5 @@
-"""Tests of the split of ``encrypt_many``: it sees the calls to C, and refuses parts that don't add up
-to the whole."""
+"""Tests of the split of ``encrypt_many``: it sees the calls to C, and refuses parts that don't add
+up to the whole."""
 
 from __future__ import annotations
 
