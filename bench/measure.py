@@ -3,7 +3,6 @@ machine does meanwhile disturbs all of them alike."""
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 NOISY = 0.05
 """A spread above this share of the median makes a figure too noisy to compare."""
+WAITED = 0.10
+"""So is one whose time on the wall exceeds its processor time by more than this."""
 FEWEST = 3
 """With fewer samples than this, nothing is known about the spread."""
 
@@ -40,7 +41,7 @@ class Effort(NamedTuple):
 
 class Figure(NamedTuple):
     """Seconds a message: the median, the fastest sample and the quartiles by the clock on the wall,
-    and the median of processor time (this process and its children)."""
+    and the median of processor time (None for other programs)."""
 
     median: float
     best: float
@@ -56,8 +57,10 @@ class Figure(NamedTuple):
 
     @property
     def noisy(self) -> bool:
-        """Whether it differs too much from sample to sample, or has too few samples to tell."""
-        return self.samples < FEWEST or self.spread > NOISY
+        """Whether it differs too much from sample to sample, has too few samples to tell, or other
+        programs had the processor for much of the time."""
+        waited = self.cpu is not None and self.median > self.cpu * (1 + WAITED)
+        return self.samples < FEWEST or self.spread > NOISY or waited
 
 
 class _Plan(NamedTuple):
@@ -66,10 +69,8 @@ class _Plan(NamedTuple):
 
 
 def clocks() -> Clocks:
-    """Now, for work of this process and of processes that it waits for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = time.process_time() + children.ru_utime + children.ru_stime
-    return Clocks(time.perf_counter(), cpu)
+    """Now, for work of this process."""
+    return Clocks(time.perf_counter(), time.process_time())
 
 
 def interleave(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NOISY_MARK = "≈"
 SPREAD = f"""\
 median ± half of the interquartile range; {NOISY_MARK} marks what is too noisy to compare (a spread
-above 5 %, or fewer than three samples)"""
+above 5 %, fewer than three samples, or 10 % more time on the wall than of the processor)"""
 _CAPTION = f"""\
 µs a message, AES-256-CBC where no other cipher is named, one RSA-2048 recipient; {SPREAD}. In
 brackets: how many times as fast as OpenSSL's libcrypto in its better mode."""

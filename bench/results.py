@@ -27,10 +27,8 @@ ENCRYPTING, OPENING = "results.json", "opening.json"
 _INTRODUCTION = """\
 {conditions}
 
-µs a message, the median ± half of the interquartile range; in brackets how many times as fast as
-OpenSSL's libcrypto in its better mode. {noisy} marks what is too noisy to compare: a spread above
-5 %, or fewer than three samples. AES-256-CBC where no other cipher is named, one RSA-2048
-recipient."""
+µs a message, AES-256-CBC where no other cipher is named, one RSA-2048 recipient: {spread}. In
+brackets: how many times as fast as OpenSSL's libcrypto in its better mode."""
 _GOALS = """\
 Goals, in the same run (the bar for GCM is 2 GB/s, or 0.7 of `cryptography`'s own rate if that is
 less):"""
@@ -82,11 +80,11 @@ def readme_block(folder: Path) -> str:
     opening, about_opening = _read(folder / OPENING)
     backward = [name for name in report.OPENING if name in report.names(opening)]
     parts = [
-        _INTRODUCTION.format(conditions=_sentences(about), noisy=report.NOISY_MARK),
+        _INTRODUCTION.format(conditions=_sentences(about), spread=report.SPREAD),
         report.table("", report.main_names(encrypting), encrypting),
         _GOALS,
         report.goals_table(goals.reached(encrypting)),
-        f"To open a message again ({_sentences(about_opening).splitlines()[-1].rstrip('.')}):",
+        f"To open a message again:\n{_sentences(about_opening).splitlines()[-1]}",
         report.table("", backward, opening, goals.OPENSSL_BACK),
         report.goals_table(goals.reached(opening, goals.OPENING_GOALS)),
     ]
