@@ -292,7 +292,7 @@ def test_an_owner_sees_what_the_server_overrides(alice, store):
     assert "mail waits" in before
     assert "encrypted too" in after
     assert "delivered in the clear" in after
-    assert after.count("so for the whole server") == 2
+    assert after.count("set for the whole server") == 2
 
 
 def test_an_entry_of_another_account_is_not_acknowledged(alice, store):
@@ -316,6 +316,15 @@ def test_a_certificate_is_given_back_as_it_is(alice, store):
 def test_without_a_mail_command_nothing_is_sent(alice):
     assert "Send it" not in alice.get("/account/test").text
     assert send(alice, "/account", "/account/test/send").status_code == 404
+
+
+def test_every_answer_has_the_security_headers(client):
+    for place in "/sign-in", "/nowhere", "/api/v1/accounts", "/static/style.css":
+        headers = client.get(place).headers
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
 def test_the_style_is_kept_and_the_pages_are_not(client):

@@ -10,7 +10,6 @@ An optional part: ``pip install 'cmstream[manage]'``.
 from __future__ import annotations
 
 from .account import (
-    CIPHERS,
     SWITCHES,
     Account,
     Actor,
@@ -19,6 +18,7 @@ from .account import (
     ImportReport,
     StoredCertificate,
 )
+from .account_settings import CIPHERS
 from .errors import (
     AccessDenied,
     AccountsError,

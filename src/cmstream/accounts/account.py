@@ -1,13 +1,13 @@
-"""What the store holds, as frozen values: accounts, their certificates, the audit log."""
+"""The values that the store gives: accounts, their certificates, entries of the audit log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..certificates.recipient import Recipient
-from ..policy import Cipher
+from .account_settings import SETTINGS, AccountSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,17 +17,11 @@ if TYPE_CHECKING:
     from .clients import Finding
 
 Role = Literal["owner", "administrator"]
-WhenUnusable = Literal["error", "clear"]
 State = Literal["active", "retired"]
-
-CIPHERS: tuple[str, ...] = get_args(Cipher)
-"""What an account's cipher may be; None instead means that encryption is off."""
-WHEN_UNUSABLE: tuple[str, ...] = get_args(WhenUnusable)
 
 SWITCHES: dict[str, tuple[str, ...]] = {
     "encryption": ("as-accounts-say", "off"),
-    "encrypt_on_append": ("", "yes", "no"),
-    "when_unusable": ("", "error", "clear"),
+    **{name: ("", *SETTINGS[name].words) for name in ("encrypt_on_append", "when_unusable")},
 }
 """The server-wide switches and their values, the default first; an empty one overrides nothing."""
 
@@ -40,26 +34,17 @@ class Actor(NamedTuple):
     role: Role
 
 
-@dataclass(frozen=True)
-class Account:
+@dataclass(frozen=True, kw_only=True)
+class Account(AccountSettings):
     """A mailbox and how its mail is sealed.
 
-    ``address``, ``aliases`` and ``domains`` are in their canonical form. ``cipher``: a name that
-    :class:`~cmstream.Policy` knows, or None: encryption is off. ``encrypt_on_append``: whether
-    what a mail program puts into the mailbox itself is sealed too. ``when_unusable``: what happens
-    to mail when no certificate can be used: ``error``, or ``clear``. ``clients``: the mail
-    programs it is read with. ``active``, ``retired``: how many certificates it has;
-    ``expires_at``: when the last of the active ones does, None without any.
+    ``address`` is in its canonical form. The settings are those of :class:`AccountSettings`.
+    ``active``, ``retired``: how many certificates it has; ``expires_at``: when the last of the
+    active ones does, None without any.
     """
 
     id: int
     address: str
-    cipher: str | None
-    encrypt_on_append: bool
-    when_unusable: WhenUnusable
-    clients: tuple[str, ...]
-    aliases: tuple[str, ...]
-    domains: tuple[str, ...]
     created_at: datetime
     active: int = 0
     retired: int = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, insert, select, update
 
 from . import (
+    account_settings,
     audit,
     imports,
     queries,
@@ -66,7 +67,7 @@ class Change(NamedTuple):
         """A new account without aliases and domains."""
         self._free([address], but=None)
         now = datetime.now(timezone.utc)
-        row = {"address": address, "created_at": now, **values.stored(columns)}
+        row = {"address": address, "created_at": now, **account_settings.to_columns(columns)}
         self.connection.execute(insert(tables.accounts).values(row))
         return self.account(address)
 
@@ -76,12 +77,9 @@ class Change(NamedTuple):
         new = {name: value for name, value in wanted.items() if value != getattr(account, name)}
         if new.keys() & {"cipher", "clients"}:
             self._require_readable(account, new)
-        columns = {name: value for name, value in new.items() if name in values.DEFAULTS}
-        if columns:
+        if columns := account_settings.to_columns(new):
             where = _accounts.id == account.id
-            self.connection.execute(
-                update(tables.accounts).where(where).values(**values.stored(columns))
-            )
+            self.connection.execute(update(tables.accounts).where(where).values(**columns))
         if "aliases" in new:
             self._free(new["aliases"], but=account)
             self._swap("aliases", account, new["aliases"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, func, or_, select
 
 from . import tables
 from .account import SWITCHES, Account, StoredCertificate
+from .account_settings import from_columns
 from .errors import NotFound
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def _names(
 
 
 def _account(row: Row[Any], aliases: tuple[str, ...], domains: tuple[str, ...]) -> Account:
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
-    values["clients"] = tuple(json.loads(values["clients"]))
+    values = from_columns(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name
     return Account(**values, aliases=aliases, domains=domains)
 
 

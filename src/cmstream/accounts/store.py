@@ -12,6 +12,7 @@ from . import (
     values,
 )
 from .account import SWITCHES
+from .account_settings import DEFAULTS, SETTINGS, checked
 from .addresses import canonical
 from .change import Change
 from .database import create_database, open_database
@@ -135,24 +136,24 @@ class Store:
         ``cipher`` is given. Raises Conflict ``address-taken``, ``domain-taken``; Invalid;
         AccessDenied if an owner does it."""
         _administrator(by)
-        wanted = values.settings(settings)
+        wanted = checked(settings)
         name = canonical(address)
         with self._change(by) as change:
-            change.apply_settings(account := change.add(name, values.DEFAULTS), wanted)
-            change.record("add-account", account, **values.DEFAULTS | wanted)
+            change.apply_settings(account := change.add(name, DEFAULTS), wanted)
+            change.record("add-account", account, **DEFAULTS | wanted)
             return change.account(name)
 
     def change_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
-        """Change some settings: ``cipher`` (None: off), ``encrypt_on_append``, ``when_unusable``,
-        ``clients``, ``aliases``, ``domains``; a list replaces the one before.
+        """Change some settings, by the names that :class:`Account` has for them; ``cipher=None``
+        switches encryption off, and a list replaces the one before.
 
         Raises Conflict ``address-taken``, ``domain-taken``, and ``unreadable-choice`` for a cipher
         that a mail program of the account is known not to open; Invalid ``invalid-setting``,
         ``invalid-address``, ``invalid-domain``; AccessDenied ``forbidden`` if an owner changes
         aliases or domains, since that is a claim to other people's mail.
         """
-        wanted = values.settings(settings)
-        if wanted.keys() & {"aliases", "domains"}:
+        wanted = checked(settings)
+        if any(SETTINGS[name].administrators for name in wanted):
             _administrator(by)
         with self._change(by) as change:
             account = change.account(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -20,10 +21,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from .account_settings import STORED
+
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
+REVISION = max(path.name[:4] for path in _MIGRATIONS.glob("[0-9]*.py"))
 """The newest migration: what a database must have reached before this program uses it."""
 
 
@@ -70,10 +74,7 @@ accounts = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("address", Text, nullable=False, unique=True),
-    Column("cipher", Text),
-    Column("encrypt_on_append", Boolean, nullable=False),
-    Column("when_unusable", Text, nullable=False),
-    Column("clients", Text, nullable=False),
+    *(one.column() for one in STORED.values()),
     Column("created_at", Utc, nullable=False),
     **_NUMBERED,
 )

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..accounts.account import CIPHERS, WHEN_UNUSABLE
+from ..accounts.account_settings import CIPHERS, SETTINGS
 from ..accounts.errors import NotFound
 from ..accounts.http.settings import Settings
 from ..accounts.people.credentials import now
@@ -110,31 +110,25 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _add_settings(parser: Any) -> None:
-    add = parser.add_argument
-    add("--cipher", choices=CIPHERS, help="seal its mail from now on, by this cipher")
-    add("--encrypt-on-append", choices=["yes", "no"],
-        help="whether what a mail program stores itself is sealed too")  # fmt: skip
-    add("--when-unusable", choices=WHEN_UNUSABLE,
-        help="what becomes of mail when no certificate can be used: try again later (error), or "
-        "deliver it in the clear")  # fmt: skip
-    add("--aliases", metavar="LIST", help="its further addresses, by commas; replaces those before")
-    add("--domains", metavar="LIST", help="domains whose unknown addresses are its own too")
-    add("--clients", metavar="LIST", help="the mail programs that read it")
+    for name, one in SETTINGS.items():
+        option, text = f"--{name.replace('_', '-')}", one.help[:1].lower() + one.help[1:-1]
+        if one.many:
+            text += "; separated by commas, in place of those before"
+            parser.add_argument(option, metavar="LIST", help=text)
+        else:
+            means = [f"{o.value}: {o.short}" for o in one.options if o.short]
+            text += f" ({', '.join(means)})" if means else ""
+            parser.add_argument(option, choices=one.words, help=text)
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was given, as the store takes it."""
-    found: dict[str, Any] = {}
-    for name in ("cipher", "when_unusable"):
-        if getattr(options, name) is not None:
-            found[name] = getattr(options, name)
-    if options.encrypt_on_append is not None:
-        found["encrypt_on_append"] = options.encrypt_on_append == "yes"
-    for name in ("aliases", "domains", "clients"):
-        text = getattr(options, name)
-        if text is not None:
-            found[name] = [part.strip() for part in text.split(",") if part.strip()]
-    return found
+    given = {name: getattr(options, name) for name in SETTINGS}
+    return {
+        name: SETTINGS[name].read(text.split(",") if SETTINGS[name].many else [text])
+        for name, text in given.items()
+        if text is not None
+    }
 
 
 def _add_add(actions: Any) -> Any:

@@ -14,7 +14,6 @@ from ..accounts.account import Account
 from ..accounts.addresses import canonical
 from ..accounts.errors import NotFound, StoreUnavailable
 from ..accounts.people.credentials import now
-from ..accounts.values import DEFAULTS
 from ..certificates.recipient import read_certificates
 from ..errors import CmstreamError
 from . import account_tables as shown
@@ -202,6 +201,4 @@ def _only_address(data: bytes, secret: str | bytes | None) -> str:
 
 def _newcomer(address: str) -> Account:
     """An account that isn't there yet, with the settings that a new one has."""
-    return Account(
-        id=0, address=canonical(address), aliases=(), domains=(), created_at=now(), **DEFAULTS
-    )
+    return Account(id=0, address=canonical(address), created_at=now())

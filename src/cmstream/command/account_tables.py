@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..accounts.account_settings import SETTINGS
 from ..errors import CmstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..accounts.account import Account, ImportReport, StoredCertificate
+    from ..accounts.setting import Setting
 
 
 def account_line(one: Account) -> str:
@@ -29,15 +31,16 @@ def account_text(
     """A block for the account, and one for each certificate."""
     rows = [
         ("account", one.address),
-        ("aliases", ", ".join(one.aliases) or "none"),
-        ("domains", ", ".join(one.domains) or "none"),
         ("owners", ", ".join(owners) or "none"),
-        ("cipher", one.cipher or "disabled: mail isn't sealed"),
-        ("on append", "sealed too" if one.encrypt_on_append else "left as it is"),
-        ("no usable", f"certificate: {one.when_unusable}"),
-        ("clients", ", ".join(one.clients) or "none named"),
+        *(_setting_row(setting, getattr(one, name)) for name, setting in SETTINGS.items()),
     ]
     return "\n\n".join(map(_block, [rows, *map(_certificate_rows, held)]))
+
+
+def _setting_row(one: Setting, value: Any) -> tuple[str, str]:
+    """A setting by its option's name and as the option takes it."""
+    text = ", ".join(one.texts(value)) or one.say(value)
+    return one.name.replace("_", "-"), text
 
 
 def _certificate_rows(held: StoredCertificate) -> list[tuple[str, str]]:
@@ -61,7 +64,8 @@ def _certificate_rows(held: StoredCertificate) -> list[tuple[str, str]]:
 
 
 def _block(rows: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(f"{name + ':':<13}{value}" for name, value in rows)
+    width = max(len(name) for name, _ in rows) + 2
+    return "\n".join(f"{name + ':':<{width}}{value}" for name, value in rows)
 
 
 def account_object(
@@ -72,13 +76,8 @@ def account_object(
     """The account, and what is given of it, as JSON has it."""
     found: dict[str, Any] = {
         "address": one.address,
-        "cipher": one.cipher,
         "protected": one.protected,
-        "encrypt_on_append": one.encrypt_on_append,
-        "when_unusable": one.when_unusable,
-        "aliases": list(one.aliases),
-        "domains": list(one.domains),
-        "clients": list(one.clients),
+        **{name: getattr(one, name) for name in SETTINGS},
         "created_at": one.created_at,
         "active": one.active,
         "retired": one.retired,

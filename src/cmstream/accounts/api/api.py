@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from starlette.responses import JSONResponse, Response
 
 from ..account import SWITCHES
+from ..account_settings import SETTINGS
 from ..addresses import canonical
 from ..clients import CLIENTS
 from ..errors import AccountsError, NotFound
@@ -141,11 +142,11 @@ async def put_account(request: Request) -> Response:
     who, address = await _own(request, "accounts:write")
     auth.require_confirmation(who)
     given = await inputs.members(request, _SETTINGS, "cipher")
-    defaults: dict[str, Any] = {
-        "encrypt_on_append": False, "when_unusable": "error", "clients": [],
-    }  # fmt: skip
-    if who.role == "administrator":
-        defaults |= {"aliases": [], "domains": []}
+    defaults = {
+        name: one.default
+        for name, one in SETTINGS.items()
+        if who.role == "administrator" or not one.administrators
+    }
     try:
         found = await auth.call(
             request, _store(request).change_account, address, by=who.actor, **defaults | given

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..account import CIPHERS, SWITCHES, WHEN_UNUSABLE
+from .. import account_settings
+from ..account import SWITCHES
 from ..people.tokens import SCOPES
-from ..values import MAX_NAMES, MAX_TEXT
+from ..values import MAX_TEXT
 
 Schema = dict[str, Any]
 
@@ -59,27 +60,11 @@ def object_of(properties: dict[str, Schema], *optional: str, **more: Any) -> Sch
 FINGERPRINT = text("SHA-256 of the certificate, hexadecimal.", pattern="^[0-9a-f]{64}$")
 ADDRESS = text("An e-mail address.", pattern="^[^@\\s]+@[^@\\s/]+$", maxLength=254)
 LINE = text("A line of text.", maxLength=MAX_TEXT)
-_NAMES = array_of(text(maxLength=MAX_TEXT), maxItems=MAX_NAMES)
 ROLE = text("What somebody may do.", enum=["owner", "administrator"])
 
 SETTINGS: dict[str, Schema] = {
-    "cipher": {
-        "type": ["string", "null"],
-        "enum": [*CIPHERS, None],
-        "description": "How mail is encrypted; null: it isn't.",
-    },
-    "encrypt_on_append": flag("Whether what a mail program stores itself is sealed too."),
-    "when_unusable": text(
-        "What happens to mail when no certificate can be used.", enum=list(WHEN_UNUSABLE)
-    ),
-    "clients": {**_NAMES, "description": "The mail programs that the mailbox is read with."},
-    "aliases": {**_NAMES, "description": "Further addresses; for administrators to change."},
-    "domains": {
-        **_NAMES,
-        "description": "Domains whose other addresses are meant too; for administrators.",
-    },
+    name: one.schema() for name, one in account_settings.SETTINGS.items()
 }
-_OPTIONAL = tuple(SETTINGS)
 
 _PROBLEM_OF_CERTIFICATE = object_of(
     {"code": text("The problem's short name."), "detail": text("The problem as a sentence.")}
@@ -113,12 +98,12 @@ _FINDING = object_of(
 _EXPIRED = {"code": "expired", "detail": "The certificate expired on 2026-01-31."}
 _ACCOUNT_EXAMPLE = {
     "address": "alice@example.org",
+    **{
+        name: list(one.default) if one.many else one.default
+        for name, one in account_settings.SETTINGS.items()
+    },
     "cipher": "aes256-cbc",
-    "encrypt_on_append": False,
-    "when_unusable": "error",
-    "clients": [],
     "aliases": ["alice.liddell@example.org"],
-    "domains": [],
     "created_at": _MOMENT,
     "protected": True,
     "certificates": {"active": 1, "retired": 0, "expires_at": "2028-01-31T12:00:00Z"},
@@ -148,12 +133,14 @@ SCHEMAS: dict[str, Schema] = {
         },
     },
     "Settings": object_of(
-        SETTINGS, *_OPTIONAL, example={"cipher": "aes256-cbc", "when_unusable": "error"}
+        SETTINGS, *SETTINGS, example={"cipher": "aes256-cbc", "when_unusable": "error"}
     ),
-    "AllSettings": object_of(SETTINGS, *_OPTIONAL[1:], example={"cipher": "aes128-cbc"}),
+    "AllSettings": object_of(
+        SETTINGS, *(SETTINGS.keys() - {"cipher"}), example={"cipher": "aes128-cbc"}
+    ),
     "NewAccount": object_of(
         {"address": ADDRESS, **SETTINGS},
-        *_OPTIONAL,
+        *SETTINGS,
         example={"address": "alice@example.org", "cipher": "aes256-cbc"},
     ),
     "Account": object_of(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ...errors import CmstreamError
+from ..account_settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,15 +42,16 @@ def account_path(address: str) -> str:
 
 def account(found: Account) -> dict[str, Any]:
     """An account, its settings, and how many certificates it has."""
-    values = asdict(found)
-    counts = {name: values.pop(name) for name in ("active", "retired")}
-    expires_at = moment(values.pop("expires_at"))
-    del values["id"]
     return {
-        **values,
+        "address": found.address,
+        **{name: getattr(found, name) for name in SETTINGS},
         "created_at": moment(found.created_at),
         "protected": found.protected,
-        "certificates": {**counts, "expires_at": expires_at},
+        "certificates": {
+            "active": found.active,
+            "retired": found.retired,
+            "expires_at": moment(found.expires_at),
+        },
     }
 
 

@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ...errors import CmstreamError
+from ..account_settings import SETTINGS
 from ..audit import MAIL_TIMEOUT
-from ..clients import CLIENTS, judge
+from ..clients import judge
 from ..errors import AccountsError, Conflict, StoreUnavailable
 from ..http import inputs, sample
 from . import words
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
     from ...certificates.recipient import Recipient
     from ..account import Account, StoredCertificate
+    from ..setting import Setting
     from .visit import Visit
+
+_IN_FORM = [one for one in SETTINGS.values() if one.options]
+"""The settings that an owner sees and changes."""
 
 LOG_PAGE = 50
 """Entries of the audit log on one page."""
@@ -44,7 +49,6 @@ def overview(visit: Visit) -> Response:
     certificates = visit.store.certificates(account.address)
     log = visit.store.audit(account.address, unacknowledged=True)
     switches = visit.store.switches()
-    append = {"yes": True, "no": False}.get(switches["encrypt_on_append"])
     owners = visit.people.owners(account.address) if visit.administrator else []
     return visit.show(
         "account.html",
@@ -52,19 +56,26 @@ def overview(visit: Visit) -> Response:
         own=visit.me.role == "owner",
         foreign=log,
         state=state(account, certificates, switches),
-        cipher=words.BY_NAME.get(account.cipher or ""),
-        clients=[_program(one) for one in account.clients],
+        settings=[_summary(one, account, switches) for one in _IN_FORM],
         certificates=[shown(one) for one in certificates],
         owners=owners,
         switches=switches,
-        append=account.encrypt_on_append if append is None else append,
-        unusable=switches["when_unusable"] or account.when_unusable,
         remarks=remarks(account, [one.recipient for one in map(shown, certificates) if one.usable]),
     )
 
 
-def _program(name: str) -> str:
-    return CLIENTS[name].name if name in CLIENTS else name
+class Line(NamedTuple):
+    """A setting in the summary. ``overridden``: a switch of the whole server decides it."""
+
+    label: str
+    text: str
+    overridden: bool
+
+
+def _summary(one: Setting, account: Account, switches: dict[str, str]) -> Line:
+    switch = switches.get(one.name)
+    value = one.read([switch]) if switch else getattr(account, one.name)
+    return Line(one.label, words.setting(one, value), bool(switch))
 
 
 def remarks(account: Account, recipients: Sequence[Recipient | None]) -> list[str]:
@@ -111,12 +122,8 @@ def _unusable(when: str) -> State:
 def settings(visit: Visit) -> Response:
     """The form of the account's choices."""
     account = visit.account
-    visit.form.values = {
-        "cipher": account.cipher or "aes256-cbc",
-        "clients": account.clients,
-        "when_unusable": account.when_unusable,
-        "encrypt_on_append": "yes" if account.encrypt_on_append else "",
-    }
+    visit.form.values = {one.name: one.texts(getattr(account, one.name)) for one in _IN_FORM}
+    visit.form.values["cipher"] = [account.cipher or "aes256-cbc"]
     return _settings(visit)
 
 
@@ -124,8 +131,9 @@ def _settings(visit: Visit) -> Response:
     return visit.show(
         "settings.html",
         account=visit.account,
-        ciphers=words.CIPHERS,
-        programs=[(one.id, one.name) for one in CLIENTS.values()],
+        # The mail programs come first: then the page can say which cipher they can't open.
+        fields=sorted(_IN_FORM, key=lambda one: not one.many),
+        options=words.options,
         confirm=visit.unconfirmed,
     )
 
@@ -133,21 +141,14 @@ def _settings(visit: Visit) -> Response:
 def settings_saved(visit: Visit) -> Response:
     """The choices are kept, unless a mail program that was named can't read them."""
     form, account = visit.form, visit.account
-    chosen = form.text("cipher")
-    form.values["clients"] = form.many("clients")
-    if chosen not in words.BY_NAME:
+    form.values |= {one.name: form.many(one.name) for one in _IN_FORM}
+    given = {one.name: one.read(form.many(one.name)) for one in _IN_FORM}
+    if given["cipher"] is None:
         form.errors["cipher"] = "Choose a cipher."
     if form.errors or not visit.confirm():
         return _settings(visit)
     try:
-        visit.store.change_account(
-            account.address,
-            by=visit.by,
-            cipher=chosen,
-            clients=form.many("clients"),
-            when_unusable=form.text("when_unusable"),
-            encrypt_on_append=form.ticked("encrypt_on_append"),
-        )
+        visit.store.change_account(account.address, by=visit.by, **given)
     except StoreUnavailable:
         raise
     except AccountsError as error:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..account_settings import SETTINGS
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ... import Problem, Recipient
     from ..account import AuditEntry
     from ..errors import AccessDenied
+    from ..setting import Option, Setting
 
 
 class Cipher(NamedTuple):
     """A cipher as people choose it."""
 
-    name: str
+    value: str
     label: str
     hint: str
 
@@ -41,7 +44,7 @@ CIPHERS = (
         "Shows changes as well. Hardly any mail program reads it.",
     ),
 )
-BY_NAME = {one.name: one for one in CIPHERS}
+BY_NAME = {one.value: one for one in CIPHERS}
 
 DONE = {
     "saved": "The certificates are saved.",
@@ -112,16 +115,7 @@ _CHANGES = {
     "add-token": "made a token for a machine",
     "revoke-token": "revoked a token",
 }
-_PLAIN = {"True": "yes", "False": "no", "error": "mail waits", "clear": "in the clear"}
 _NAMED = ("subject", "person", "token")
-_SETTINGS = {
-    "cipher": "cipher",
-    "encrypt_on_append": "own uploads encrypted",
-    "when_unusable": "without a usable certificate",
-    "clients": "read with",
-    "aliases": "aliases",
-    "domains": "domains",
-}
 
 
 def sentence(error: object) -> str:
@@ -155,15 +149,22 @@ def change(entry: AuditEntry) -> str:
 
 
 def _settings(new: Mapping[str, object]) -> str:
-    return "; ".join(f"{_SETTINGS.get(k, k)}: {_value(k, v)}" for k, v in new.items())
+    return "; ".join(
+        f"{SETTINGS[name].label.lower()}: {setting(SETTINGS[name], value)}"
+        if name in SETTINGS
+        else f"{name}: {value}"
+        for name, value in new.items()
+    )
 
 
-def _value(name: str, value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    if name == "cipher":
-        return "off" if value is None else cipher(str(value))
-    return _PLAIN.get(str(value), str(value))
+def setting(one: Setting, value: Any) -> str:
+    """A setting's value for people."""
+    return BY_NAME[value].label if one.name == "cipher" and value in BY_NAME else one.say(value)
+
+
+def options(one: Setting) -> Sequence[Cipher | Option]:
+    """What a form offers for a setting."""
+    return CIPHERS if one.name == "cipher" else one.options
 
 
 def cipher(name: str) -> str:
