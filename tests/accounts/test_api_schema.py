@@ -15,7 +15,6 @@ from schemathesis.specs.openapi import checks
 from cmstream.accounts.api import (
     api,
     docs,
-    metrics,
     openapi,
 )
 from cmstream.accounts.api.openapi import DOCUMENT
@@ -44,7 +43,7 @@ def world(tmp_path_factory):
 
 
 def test_every_route_and_method_is_described_and_the_other_way_round():
-    routes = [*api.routes, *openapi.routes, *docs.routes, *metrics.routes]
+    routes = [*api.routes, *openapi.routes, *docs.routes]
     assert all(isinstance(route, Resource) for route in routes)
     served = {(method, route.path_format) for route in routes for method in route.operations}
     described = {(method, path) for method, path, _ in operations()}

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from .. import figures
 from ..http import auth
-from ..http.resources import Resource
+from .operation import Call, Operations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ..figures import Figures
+
+metrics = Operations("server")
 
 _own = CollectorRegistry()
 _requests = Counter(
@@ -50,16 +52,6 @@ def count(method: str, route: str, status: int, seconds: float) -> None:
     _seconds.labels(route).observe(seconds)
 
 
-async def show(request: Request) -> Response:
-    """The figures. The loopback gets them as it is where the server is for its own machine; others
-    need a token with the scope ``metrics``, and so does what a proxy passes on."""
-    if not _local(request):
-        await auth.require(request, "metrics", "administrator")
-    counted = await auth.call(request, figures.count, request.app.state.store.database)
-    text = generate_latest(_workers()) + generate_latest(_of_store(counted))
-    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-
 def _local(request: Request) -> bool:
     if not request.app.state.settings.local:
         return False  # a proxy needn't say that it is one
@@ -68,6 +60,24 @@ def _local(request: Request) -> bool:
         return not forwarded and ipaddress.ip_address(auth.source(request)).is_loopback
     except ValueError:
         return False
+
+
+@metrics.operation(
+    "GET",
+    "/metrics",
+    "metrics",
+    "Figures for Prometheus; a server without a proxy needs no token on the loopback",
+    scope="metrics",
+    role="administrator",
+    unless=_local,
+    answer=("text/plain",),
+)
+async def show(call: Call) -> Response:
+    """The figures. The loopback gets them as it is where the server is for its own machine; others
+    need a token with the scope ``metrics``, and so does what a proxy passes on."""
+    counted = await call.run(figures.count, call.store.database)
+    text = generate_latest(_workers()) + generate_latest(_of_store(counted))
+    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _workers() -> CollectorRegistry:
@@ -104,6 +114,3 @@ def _gauge(
     gauge = Gauge(name, text, (label,), registry=registry)
     for value, number in values.items():
         gauge.labels(value).set(number)
-
-
-routes = [Resource("/metrics", GET=show)]

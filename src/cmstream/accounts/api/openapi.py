@@ -1,41 +1,28 @@
-"""The API's description (OpenAPI 3.1), as data; a test holds it against the routes."""
+"""The API's description in OpenAPI 3.1, made from the declared operations."""
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
 from ..http.auth import CSRF_HEADER
-from ..http.inputs import (
-    LARGEST,
-    LIMIT,
-    PASSWORD_BASE64_HEADER,
-    PASSWORD_HEADER,
-)
+from ..http.inputs import LIMIT
+from ..http.problems import MEDIA_TYPE
 from ..http.resources import Resource
-from ..http.views import ROOT
-from .operations import (
-    Spec,
-    binary,
-    json_of,
-    operation,
-    path,
-    query,
-)
-from .schemas import (
-    ADDRESS,
-    LINE,
-    SCHEMAS,
-    flag,
-    number,
-    text,
-)
+from .api import OPERATIONS
+from .parameters import IN_PATH
+from .schemas import SCHEMAS, ref
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from .operation import Operation
+
+Spec = dict[str, Any]
 
 _ABOUT = f"""\
 Which mailbox's mail is sealed, to whom and how.
@@ -49,374 +36,104 @@ Refusals are problem details (RFC 9457) with a `code`, the same as on the comman
 at most {LIMIT // 1024} KiB. 503 means that the store is out of reach: try again after `Retry-After`
 seconds.
 """
-# --- what operations share -------------------------------------------------------------------
-
-_FINGERPRINT = text(
-    "SHA-256 of the certificate, hexadecimal.", pattern="^[0-9a-fA-F]{64}$", minLength=64,
-    maxLength=64,
-)  # fmt: skip
-_FLAG: Spec = {"type": "boolean"}
-_LIMIT = query("limit", number("How many at most.", minimum=1, maximum=1000, default=100))
-_SOME_LINE = {**LINE, "pattern": "^[ -~]*$"}
-_FILE = binary(
-    "application/octet-stream", "application/x-pem-file", "application/pkix-cert",
-    "application/pkcs7-mime", "application/x-pkcs12",
-)  # fmt: skip
-_IMPORT = (
-    query("preview", flag("Only tell what would be taken.")),
-    query("confirm_mismatch", flag("Take certificates for another address too.")),
-    query("retire_others", flag("Retire all other certificates of the account.")),
-    query("description", {**_SOME_LINE, "description": "In the owner's words."}),
-    {
-        "name": PASSWORD_HEADER,
-        "in": "header",
-        "description": "The password of a PFX, in UTF-8.",
-        "schema": {"type": "string"},
-    },
-    {
-        "name": PASSWORD_BASE64_HEADER,
-        "in": "header",
-        "description": "The same in base64, for a password that a header can't carry.",
-        "schema": {"type": "string", "pattern": "^([A-Za-z0-9+/]{4})*$"},
-    },
-)
-_AUDIT = (
-    query("before", number("Entries with a smaller number.", minimum=1, maximum=LARGEST)),
-    _LIMIT,
-    query("unacknowledged", flag("What others changed and the owner hasn't seen.")),
-)
 
 
-def _import(name: str, summary: str) -> Spec:
-    return operation(
-        name,
-        summary,
-        scope="certificates:write",
-        parameters=_IMPORT,
-        body=_FILE,
-        answer=json_of("ImportReport"),
-        refusals=(404, 409),
-    )
+def _paths() -> dict[str, Spec]:
+    """The operations by their paths, with the parameters that stand in the path."""
+    found: dict[str, Spec] = {}
+    for one in OPERATIONS:
+        path = _CONVERTER.sub(r"{\1}", one.path)
+        found.setdefault(path, {})[one.method.lower()] = _operation(one)
+        if names := re.findall(r"{(\w+)}", path):
+            found[path]["parameters"] = [_parameter("path", n, IN_PATH[n], True) for n in names]
+    return found
 
 
-def _download(name: str, summary: str, kind: str) -> Spec:
-    return operation(name, summary, scope="accounts:read", answer=binary(kind), refusals=(404, 422))
+_CONVERTER = re.compile(r"{(\w+):\w+}")
 
 
-_ACCOUNT = f"{ROOT}/accounts/{{address}}"
-_CERTIFICATE = f"{_ACCOUNT}/certificates/{{fingerprint}}"
+def _operation(one: Operation) -> Spec:
+    spec: Spec = {
+        "tags": [one.tag],
+        "operationId": one.name,
+        "summary": one.summary,
+        "responses": _responses(one),
+        **_security(one.scope),
+    }
+    parameters = [
+        _parameter(place, name, schema)
+        for place, schemas in (("query", one.query), ("header", one.headers))
+        for name, schema in schemas.items()
+    ]
+    if parameters:
+        spec["parameters"] = parameters
+    if one.body:
+        spec["requestBody"] = {"required": True, "content": _content(one.body)}
+    return spec
 
-_SERVER: dict[str, Spec] = {
-    "/health": {
-        "get": operation("health", "Whether the store answers", answer=json_of("Health"))
-        | {"tags": ["server"]}
-    },
-    "/metrics": {
-        "get": operation(
-            "metrics",
-            "Figures for Prometheus; a server without a proxy needs no token on the loopback",
-            scope="metrics",
-            answer={"text/plain": {"schema": {"type": "string"}}},
-        )
-    },
-    f"{ROOT}/switches": {
-        "get": operation(
-            "showSwitches",
-            "The server-wide switches, which override what accounts say",
-            scope="accounts:read",
-            answer=json_of("Switches"),
-        ),
-        "patch": operation(
-            "changeSwitches",
-            "Set some switches",
-            scope="switches:write",
-            body=json_of("SwitchChange"),
-            answer=json_of("Switches"),
-        ),
-    },
-    f"{ROOT}/clients": {
-        "get": operation(
-            "listClients",
-            "The mail programs that an account may name, and what they open",
-            scope="accounts:read",
-            answer=json_of("Clients"),
-        )
-    },
-    f"{ROOT}/audit": {
-        "get": operation(
-            "showAudit",
-            "The whole audit log, the newest entry first",
-            scope="audit:read",
-            parameters=_AUDIT,
-            answer=json_of("AuditLog"),
-        )
-    },
+
+def _parameter(place: str, name: str, schema: Spec, required: bool = False) -> Spec:
+    needed = {"required": True} if required else {}
+    description = schema["description"]
+    return {"name": name, "in": place, **needed, "schema": schema, "description": description}
+
+
+def _content(body: str | tuple[str, ...]) -> Spec:
+    """JSON by a schema's name, or files by their media types."""
+    if isinstance(body, str):
+        return {"application/json": {"schema": ref(body)}}
+    return {kind: {"schema": _FILES.get(kind, _BINARY)} for kind in body}
+
+
+_BINARY: Spec = {"type": "string", "format": "binary"}
+_FILES: dict[str, Spec] = {"text/plain": {"type": "string"}}
+
+
+def _responses(one: Operation) -> Spec:
+    content = {"content": _content(one.answer)} if one.answer else {}
+    found: Spec = {str(one.status): {"description": "Done.", **content}}
+    if one.made:
+        found["201"] = {"description": "Made.", **content}
+    statuses = {*_ALWAYS, *one.refusals, *(_BODY if one.body else ())}
+    if one.scope is None and 403 not in one.refusals:  # noqa: PLR2004 - forbidden
+        statuses.discard(403)
+    problem = {MEDIA_TYPE: {"schema": ref("Problem")}}
+    found |= {str(n): {"description": _TITLES[n], "content": problem} for n in sorted(statuses)}
+    return found
+
+
+_TITLES = {
+    400: "A parameter, a header or the JSON is wrong.",
+    401: "No token or session, or one that doesn't work.",
+    403: "The caller may not.",
+    404: "There is no such thing, or it is somebody else's.",
+    408: "The body didn't come in time.",
+    409: "The store holds something that excludes it.",
+    413: f"The body has more than {LIMIT // 1024} KiB.",
+    415: "The body is of a kind that isn't taken.",
+    422: "The body is read, and what it says can't be taken.",
+    429: "Too many attempts: wait.",
+    503: "The store is out of reach: try again.",
 }
+_ALWAYS = (400, 401, 403, 503)
+_BODY = (408, 413, 415, 422)
 
-_ACCOUNTS: dict[str, Spec] = {
-    f"{ROOT}/accounts": {
-        "get": operation(
-            "listAccounts",
-            "Accounts, a page at a time; an owner sees their own",
-            scope="accounts:read",
-            parameters=(
-                query(
-                    "search",
-                    {
-                        **_SOME_LINE,
-                        "description": "A part of an address, a domain, "
-                        "or of a certificate's subject, description or fingerprint.",
-                    },
-                ),
-                query(
-                    "expiring_within",
-                    number("Days in which the last certificate expires.", minimum=0, maximum=36500),
-                ),
-                query("unprotected", flag("Only those whose mail isn't sealed.")),
-                query("after", {**_SOME_LINE, "description": "The page before ended with it."}),
-                _LIMIT,
-            ),
-            answer=json_of("Accounts"),
-            refusals=(404,),
-        ),
-        "post": operation(
-            "addAccount",
-            "Make an account; for administrators",
-            scope="accounts:write",
-            body=json_of("NewAccount"),
-            answer=json_of("Account"),
-            status=201,
-            refusals=(409,),
-        ),
-    },
-    _ACCOUNT: {
-        "get": operation(
-            "showAccount",
-            "An account and its settings",
-            scope="accounts:read",
-            answer=json_of("Account"),
-            refusals=(404, 422),
-        ),
-        "put": operation(
-            "putAccount",
-            "All settings at once; an administrator makes the account with it",
-            scope="accounts:write",
-            body=json_of("AllSettings"),
-            answer=json_of("Account"),
-            refusals=(404, 409),
-        ),
-        "patch": operation(
-            "changeAccount",
-            "Change some settings",
-            scope="accounts:write",
-            body=json_of("Settings"),
-            answer=json_of("Account"),
-            refusals=(404, 409),
-        ),
-        "delete": operation(
-            "removeAccount",
-            "Remove an account, whose mail then isn't sealed any more; for administrators",
-            scope="accounts:write",
-            status=204,
-            refusals=(404, 422),
-        ),
-        "parameters": [path("address", ADDRESS)],
-    },
-    f"{_ACCOUNT}/seal": {
-        "get": operation(
-            "showSeal",
-            "What becomes of mail to an account now; 409 if it is refused",
-            scope="accounts:read",
-            answer=json_of("Seal"),
-            refusals=(404, 409, 422),
-        ),
-        "parameters": [path("address", ADDRESS)],
-    },
-    f"{_ACCOUNT}/test": {
-        "get": operation(
-            "testMessage",
-            "A sample message, sealed as mail to the account is now",
-            scope="accounts:read",
-            answer=binary("message/rfc822"),
-            refusals=(404, 409, 422),
-        ),
-        "parameters": [path("address", ADDRESS)],
-    },
-    f"{_ACCOUNT}/audit": {
-        "get": operation(
-            "showAccountAudit",
-            "What was done to an account, the newest entry first",
-            scope="audit:read",
-            parameters=_AUDIT,
-            answer=json_of("AuditLog"),
-            refusals=(404, 422),
-        ),
-        "parameters": [path("address", ADDRESS)],
-    },
-    f"{_ACCOUNT}/audit/{{entry}}/acknowledgement": {
-        "post": operation(
-            "acknowledge",
-            "The owner has seen what somebody else changed",
-            scope="",
-            answer=json_of("AuditEntry"),
-            refusals=(404, 409, 422),
-        ),
-        "parameters": [
-            path("address", ADDRESS),
-            path("entry", number("The entry's number.", minimum=1, maximum=LARGEST)),
-        ],
-    },
-}
-_ACCOUNTS[_ACCOUNT]["put"]["responses"]["201"] = {
-    "description": "Made.",
-    "content": json_of("Account"),
-}
 
-_CERTIFICATES: dict[str, Spec] = {
-    f"{_ACCOUNT}/certificates": {
-        "get": operation(
-            "listCertificates",
-            "The certificates of an account, the active ones first",
-            scope="accounts:read",
-            answer=json_of("Certificates"),
-            refusals=(404, 422),
-        ),
-        "put": _import(
-            "putCertificates",
-            "Take the certificates of a file (DER, PEM, PKCS #7 or PFX): all of them or none",
-        ),
-        "post": _import("importCertificates", "The same as PUT"),
-        "parameters": [path("address", ADDRESS)],
-    },
-    _CERTIFICATE: {
-        "get": operation(
-            "showCertificate",
-            "A certificate, and what is wrong with it",
-            scope="accounts:read",
-            answer=json_of("Certificate"),
-            refusals=(404, 422),
-        ),
-        "patch": operation(
-            "changeCertificate",
-            "Describe, retire or activate a certificate",
-            scope="certificates:write",
-            body=json_of("CertificateChange"),
-            answer=json_of("Certificate"),
-            refusals=(404, 409),
-        ),
-        "delete": operation(
-            "deleteCertificate",
-            "Forget a certificate",
-            scope="certificates:write",
-            status=204,
-            refusals=(404, 409, 422),
-        ),
-    },
-    f"{_CERTIFICATE}.pem": {
-        "get": _download("downloadPem", "A certificate in PEM", "application/x-pem-file")
-    },
-    f"{_CERTIFICATE}.der": {
-        "get": _download("downloadDer", "A certificate in DER", "application/pkix-cert")
-    },
-}
-for _found in list(_CERTIFICATES.values())[1:]:
-    _found["parameters"] = [path("address", ADDRESS), path("fingerprint", _FINGERPRINT)]
+def _security(scope: str | None) -> Spec:
+    if scope is None:
+        return {"security": []}
+    person: list[Spec] = [{"session": [], "csrf": []}]
+    if not scope:
+        return {"security": person}
+    words = f"A token needs the scope `{scope}`."
+    return {"security": [{"bearer": []}, *person], "description": words}
 
-_ID = path("id", number("The token's number.", minimum=1, maximum=LARGEST))
-_NAME = path("name", text("The person's name.", minLength=1, maxLength=200, pattern="^[^/]+$"))
-_PEOPLE: dict[str, Spec] = {
-    f"{ROOT}/session": {
-        "get": operation("showSession", "Who has signed in", scope="", answer=json_of("Session")),
-        "post": operation(
-            "signIn",
-            "Sign in; the answer sets the session's cookie",
-            body=json_of("SignIn"),
-            answer=json_of("Session"),
-            refusals=(403, 429),
-        ),
-        "delete": operation("signOut", "Sign out", scope="", status=204),
-    },
-    f"{ROOT}/session/confirmation": {
-        "post": operation(
-            "confirm",
-            "Give the password again, which holds for five minutes",
-            scope="",
-            body=json_of("Confirmation"),
-            answer=json_of("Session"),
-            refusals=(429,),
-        )
-    },
-    f"{ROOT}/people": {
-        "get": operation(
-            "listPeople", "Who may sign in; for administrators", scope="", answer=json_of("People")
-        ),
-        "post": operation(
-            "addPerson",
-            "Let somebody sign in; they choose their password by a link",
-            scope="",
-            body=json_of("NewPerson"),
-            answer=json_of("Person"),
-            status=201,
-            refusals=(404, 409),
-        ),
-    },
-    f"{ROOT}/people/{{name}}": {
-        "delete": operation(
-            "removePerson",
-            "Let somebody sign in no more",
-            scope="",
-            status=204,
-            refusals=(404, 409, 422),
-        ),
-        "parameters": [_NAME],
-    },
-    f"{ROOT}/people/{{name}}/link": {
-        "post": operation(
-            "addLink",
-            "A link by which somebody chooses their password, once",
-            scope="",
-            answer=json_of("Link"),
-            status=201,
-            refusals=(404, 422),
-        ),
-        "parameters": [_NAME],
-    },
-    f"{ROOT}/tokens": {
-        "get": operation(
-            "listTokens",
-            "Tokens without their secrets: an administrator's all, an owner's own",
-            scope="",
-            answer=json_of("Tokens"),
-        ),
-        "post": operation(
-            "addToken",
-            "Make a token; an owner's is bound to their account",
-            scope="",
-            body=json_of("NewToken"),
-            answer=json_of("CreatedToken"),
-            status=201,
-            refusals=(404,),
-        ),
-    },
-    f"{ROOT}/tokens/{{id}}": {
-        "delete": operation(
-            "revokeToken", "Revoke a token at once", scope="", status=204, refusals=(404,)
-        ),
-        "parameters": [_ID],
-    },
-}
-
-_TAGS = {"server": _SERVER, "accounts": _ACCOUNTS, "certificates": _CERTIFICATES, "people": _PEOPLE}
-for _tag, _paths in _TAGS.items():
-    for _methods in _paths.values():
-        for _method in _methods.keys() - {"parameters"}:
-            _methods[_method]["tags"] = [_tag]
 
 DOCUMENT: Spec = {
     "openapi": "3.1.0",
     "info": {"title": "cmstream", "version": version("cmstream"), "description": _ABOUT},
     "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
-    "paths": {**_SERVER, **_ACCOUNTS, **_CERTIFICATES, **_PEOPLE},
+    "paths": _paths(),
     "components": {
         "schemas": SCHEMAS,
         "securitySchemes": {

@@ -165,6 +165,11 @@ def unauthorized(code: str, detail: str) -> Refusal:
     return Refusal(401, code, detail, headers={"WWW-Authenticate": challenge})
 
 
+def not_signed_in() -> Refusal:
+    """The refusal where nobody has said who they are."""
+    return unauthorized("not-signed-in", "Sign in, or send a token: Authorization: Bearer …")
+
+
 # --- whether ---------------------------------------------------------------------------------
 
 
@@ -177,7 +182,7 @@ async def require(request: Request, scope: str, role: Role = "owner") -> Caller:
     """
     found = await caller(request)
     if found is None:
-        raise unauthorized("not-signed-in", "Sign in, or send a token: Authorization: Bearer …")
+        raise not_signed_in()
     if found.session is not None and request.method not in SAFE:
         require_same_origin(request)
         require_csrf(found, request.headers.get(CSRF_HEADER, ""))

@@ -105,10 +105,9 @@ def _require_plain(request: Request) -> None:
         raise Refusal(415, "unsupported-media-type", "Send the body without a content coding.")
 
 
-async def members(
-    request: Request, known: Mapping[str, type | tuple[type, ...]], *required: str
-) -> dict[str, Any]:
-    """The members of the JSON object (RFC 8259) in the body.
+async def members(request: Request, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of the JSON object (RFC 8259) in the body, as far as names, required members and
+    types of the JSON Schema go; the store checks the values.
 
     Raises Refusal: 415 for another media type, 400 ``malformed-json``, 422 ``unknown-member``,
     ``missing-member``, ``invalid-member``; and as :func:`body` does.
@@ -117,9 +116,10 @@ async def members(
     if kind != "application/json" and not kind.endswith("+json"):
         raise Refusal(415, "unsupported-media-type", "Send JSON: Content-Type: application/json")
     found = _parsed(await body(request))
+    known = schema["properties"]
     if unknown := sorted(found.keys() - known.keys()):
         raise Refusal(422, "unknown-member", f"There is no member {unknown[0][:80]!r} here.")
-    for name in required:
+    for name in schema.get("required", ()):
         if name not in found:
             raise Refusal(422, "missing-member", f"The member {name!r} is missing.")
     for name, value in found.items():
@@ -128,10 +128,19 @@ async def members(
     return found
 
 
-def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
+_TYPES: dict[str, type] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "array": list,
+    "null": type(None),
+}
+
+
+def _is(value: Any, schema: Mapping[str, Any]) -> bool:
     """JSON's true is no number, whatever Python says."""
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return type(value) in kinds
+    kinds = schema["type"]
+    return type(value) in [_TYPES[one] for one in ([kinds] if isinstance(kinds, str) else kinds)]
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
@@ -183,9 +192,19 @@ def parameters(request: Request, *known: str) -> None:
             raise Refusal(400, "unknown-parameter", message)
 
 
-def flag(request: Request, name: str) -> bool:
-    """Whether ``?name`` stands in the URL, as it is or as ``true``, ``1``, ``false``, ``0``."""
+def parameter(request: Request, name: str, schema: Mapping[str, Any]) -> Any:
+    """A parameter's value by its JSON Schema; without one, its default. Raises Refusal
+    ``invalid-parameter``."""
     value = request.query_params.get(name)
+    if schema["type"] == "boolean":
+        return _flag(name, value)
+    if schema["type"] == "integer":
+        return schema.get("default") if value is None else _number(name, value, schema)
+    return _line(name, value or "")
+
+
+def _flag(name: str, value: str | None) -> bool:
+    """Whether ``?name`` stands in the URL, as it is or as ``true``, ``1``, ``false``, ``0``."""
     if value is None or value in {"false", "0"}:
         return False
     if value in {"", "true", "1"}:
@@ -193,20 +212,15 @@ def flag(request: Request, name: str) -> bool:
     raise _invalid(name, "true or false")
 
 
-def number(request: Request, name: str, default: int | None, least: int, most: int) -> int | None:
-    """A whole number between two bounds."""
-    value = request.query_params.get(name)
-    if value is None:
-        return default
+def _number(name: str, value: str, schema: Mapping[str, Any]) -> int:
+    least, most = schema["minimum"], schema["maximum"]
     digits = value.isascii() and value.isdigit() and len(value) < _DIGITS
     if not digits or not least <= int(value) <= most:
         raise _invalid(name, f"a number from {least} to {most}")
     return int(value)
 
 
-def words(request: Request, name: str) -> str:
-    """A line of text, empty if it isn't there."""
-    value = request.query_params.get(name, "")
+def _line(name: str, value: str) -> str:
     if len(value) > MAX_TEXT or not value.isprintable():
         raise _invalid(name, f"a line of at most {MAX_TEXT} printable characters")
     return value

@@ -72,7 +72,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
             *api.routes,
             *openapi.routes,
             *docs.routes,
-            *metrics.routes,
             *pages.routes,
         ],
         middleware=_middleware(chosen),
