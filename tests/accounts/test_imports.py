@@ -23,7 +23,7 @@ from cmstream.accounts import (
     queries,
 )
 from cmstream.accounts.change import Change
-from cmstream.accounts.imports import MAX_OCTETS
+from cmstream.accounts.imports import MAX_BYTES
 from cmstream.errors import CertificateError
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.authorities import NOW, YEARS, authority, identity, rsa_identity, rsa_key
@@ -226,7 +226,7 @@ def test_the_old_ones_are_retired_with_the_same_transaction(either):
         pem(number=1, emails=("bob@example.org",)),
         pem(number=1) + b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
         identity("ed25519")[1].public_bytes(Encoding.PEM),
-        b"\0" * (MAX_OCTETS + 1),
+        b"\0" * (MAX_BYTES + 1),
     ],
 )
 def test_a_bad_file_leaves_the_old_certificate_in_use(either, data):
@@ -292,11 +292,11 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(alices, monkeypat
     monkeypatch.setattr("cmstream.accounts.imports.read_certificates", lambda *_, **__: 1 / 0)
     for call in (alices.preview, lambda *a: alices.import_certificates(*a, by=OWNER)):
         with raises(ImportRefused, "too-large"):
-            call(ALICE, pem().ljust(MAX_OCTETS + 1))
+            call(ALICE, pem().ljust(MAX_BYTES + 1))
 
 
 def test_a_file_of_the_largest_size_is_taken(alices):
-    assert alices.import_certificates(ALICE, pem().ljust(MAX_OCTETS), by=OWNER).saved
+    assert alices.import_certificates(ALICE, pem().ljust(MAX_BYTES), by=OWNER).saved
 
 
 def other_files():

@@ -1,4 +1,4 @@
-"""The settings of an account: the one list, from which all that handles settings is made.
+"""The settings of an account: the one list, from which everything that handles settings is made.
 
 The table's columns, the checks, the API's JSON, the command's options and the pages' forms are made
 from it. To add a setting, add a field here and a migration that makes its column.

@@ -18,7 +18,7 @@ from .errors import Invalid
 LONGEST = 998
 """The most characters of an address: those of a line (RFC 5322 section 2.1.1)."""
 
-_DOMAIN_OCTETS, _LABEL_OCTETS = 253, 63  # RFC 1035 section 2.3.4, without the root's octet
+_DOMAIN_BYTES, _LABEL_BYTES = 253, 63  # RFC 1035 section 2.3.4, without the root's byte
 
 _ROUTE = re.compile(r"@[^@,:\s]+(?:,@[^@,:\s]+)*:")  # RFC 5321 section 4.1.2, A-d-l
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -98,8 +98,8 @@ def canonical_domain(domain: str) -> str:
         name = ".".join(map(_label, labels))
     except (UnicodeError, ValueError) as error:  # idna's own are UnicodeErrors
         raise _no_domain(domain, _reason(error)) from None
-    if len(name) > _DOMAIN_OCTETS:
-        raise _no_domain(domain, f"it is longer than {_DOMAIN_OCTETS} octets")
+    if len(name) > _DOMAIN_BYTES:
+        raise _no_domain(domain, f"it is longer than {_DOMAIN_BYTES} bytes")
     return name
 
 
@@ -203,8 +203,8 @@ def _label(label: str) -> str:
     else:
         _check(written)
         result = _ACE + written.encode("punycode").decode("ascii")
-    if len(result) > _LABEL_OCTETS:
-        raise ValueError(f"{label!r} is longer than {_LABEL_OCTETS} octets")
+    if len(result) > _LABEL_BYTES:
+        raise ValueError(f"{label!r} is longer than {_LABEL_BYTES} bytes")
     if not _ASCII_LABEL.fullmatch(result):
         raise ValueError(f"{label!r} is no label of a domain" if label else "a label is empty")
     return result

@@ -1,4 +1,4 @@
-"""The audit log: one entry for each change, in the change's own transaction, for ever.
+"""Writes and reads the audit log: each change adds an entry, in the same transaction.
 
 The database refuses to change or delete an entry (triggers of the first migration), except that
 its owner acknowledges it once.

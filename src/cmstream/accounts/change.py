@@ -1,4 +1,4 @@
-"""A change under way: what the store does to rows within one transaction, and its audit entries."""
+"""A transaction that changes the store: its rows and its audit entries."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What mail programs can open, as far as anybody knows: nobody else tells people why their mail
-stays shut. One table, and one function that judges a choice by it."""
+"""What mail programs can open: a table, and :func:`judge`, which warns of choices by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database: SQLite by default, PostgreSQL by URL. Here alone are transactions begun."""
+"""Opens the database, SQLite or PostgreSQL, and begins all transactions."""
 
 from __future__ import annotations
 

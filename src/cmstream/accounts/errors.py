@@ -1,4 +1,4 @@
-"""What can be wrong with a request to the store: typed, each with a code and a sentence."""
+"""The exceptions of the store: each has a type, a code and a sentence."""
 
 from __future__ import annotations
 

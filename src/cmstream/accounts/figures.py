@@ -1,4 +1,4 @@
-"""How much the store holds, counted by the database: for monitoring."""
+"""Counts what the store holds, for monitoring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An upload: read, tried out and judged as a whole, before anything of it is stored."""
+"""Reads an uploaded file and checks its certificates, before any of them is stored."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ..certificates.recipient import CertificateFile, Recipient
     from .account import Account, StoredCertificate
 
-MAX_OCTETS = 64 << 10
-"""Octets of an upload at most."""
+MAX_BYTES = 64 << 10
+"""Bytes of an upload at most."""
 MAX_ACTIVE = 20
-"""Certificates in use of one account: each lookup reads them all, and each message is sealed to
-each. A person has one for each device and one that follows it."""
+"""Active certificates of one account at most: each lookup reads them all, and each message is
+sealed to each. That is one for each device, and its successor."""
 MAX_HELD = 200
-"""Certificates of one account in all: every page and each import reads them, and with one a year
-for ten devices they last for twenty years."""
+"""Certificates of one account at most: every page and each import reads them all. It is enough for
+one new certificate a year for each of ten devices, for twenty years."""
 
 
 class Upload(NamedTuple):
@@ -42,8 +42,8 @@ class Upload(NamedTuple):
 def read(data: bytes, password: str | bytes | None = None) -> Upload:
     """Read a file and try each certificate. Raises ImportRefused ``too-large`` before it is
     parsed, ``unusable-recipient``; CertificateError."""
-    if len(data) > MAX_OCTETS:
-        message = f"the file has {len(data)} octets, and {MAX_OCTETS} are taken at most"
+    if len(data) > MAX_BYTES:
+        message = f"the file has {len(data)} bytes, and {MAX_BYTES} are taken at most"
         raise ImportRefused("too-large", f"{message}: send the certificate alone")
     found = read_certificates(data, password=password)
     usable, unusable = _tried(found)

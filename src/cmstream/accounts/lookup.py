@@ -1,5 +1,6 @@
-"""How is mail for an address sealed? Answered from a cache that is never a second behind the
-database: a stale answer could store mail in the clear, so without a fresh one there is an error."""
+"""Looks up how mail for an address is sealed, from a cache that is at most a second old.
+
+An old answer could store mail in the clear: without a fresh one there is an error."""
 
 from __future__ import annotations
 
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from .database import Database
 
 FRESH = 0.5
-"""Seconds for which the counter of changes isn't read again."""
+"""Seconds for which the counter of changes is not read again."""
 STALE = 1.0
-"""Seconds that reading may take: what is older is no answer."""
+"""Seconds that reading may take; a later answer is refused."""
 ROOM = 1 << 15
-"""Answers that are kept at most; as many certificates, and groups of prepared recipients."""
+"""How many answers are kept at most; likewise certificates, and groups of recipients."""
 
 
 class Reason(NamedTuple):
@@ -68,8 +69,8 @@ class Seal:
 
 
 class _Instant(NamedTuple):
-    """Two clocks, since either alone can hide that time went by: one is set by people, the other
-    stands still where a virtual machine does."""
+    """A moment by two clocks, since either may miss time that passed: people set the wall clock,
+    and the other may stand still while a virtual machine is paused."""
 
     wall: float
     boot: float
@@ -89,7 +90,8 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class _Answer(NamedTuple):
-    """``begins``, ``ends``: between which seconds no certificate begins or ceases to be valid."""
+    """``begins``, ``ends``: the seconds since the epoch between which it holds: no certificate
+    becomes valid or expires in between."""
 
     seal: Seal | UnusableAccount
     begins: float
@@ -160,7 +162,8 @@ class Lookups:
 
     @contextmanager
     def _failing(self, arrived: float) -> Iterator[None]:
-        """Whoever waited while another failed has had the same answer: none waits for many."""
+        """Callers that waited while another one failed get its error at once. Otherwise each would
+        wait for the database in turn."""
         if self._failed > arrived:
             raise _unavailable("it could not be asked")
         try:
@@ -228,7 +231,7 @@ def _leads(kind: str, column: Column[Any], owner: Column[Any], *values: Any) -> 
     return query.where(column.in_(values), owner == tables.accounts.c.id)
 
 
-# Made once: that takes longer than to ask.
+# Built once: building it takes longer than running it.
 _OWNERS = union_all(
     _leads("account", tables.accounts.c.address, tables.accounts.c.id, *_EITHER),
     _leads("alias", tables.aliases.c.address, tables.aliases.c.account_id, *_EITHER),
@@ -246,7 +249,7 @@ def _record(connection: Connection, asked: Sequence[Key]) -> Record:
 
 
 def _owner(connection: Connection, asked: Sequence[Key]) -> str | None:
-    """The address of the account to which the first key leads that leads to one."""
+    """The address of the account that the first matching key leads to."""
     addresses = [key.value for key in asked if key.kind == "account"]
     values = {"exact": addresses[0], "base": addresses[-1], "domain": asked[-1].value}
     leads = connection.execute(_OWNERS, values)
@@ -258,7 +261,9 @@ def _owner(connection: Connection, asked: Sequence[Key]) -> str | None:
 
 
 class SealingRules:
-    """Decides by the rules of :meth:`Lookups.seal_for`; keeps what it has read and prepared."""
+    """Decides how mail is sealed, by the rules of :meth:`Lookups.seal_for`.
+
+    It keeps the certificates that it has read and the recipients that it has prepared."""
 
     def __init__(self) -> None:
         self._read: dict[bytes, Recipient | CmstreamError] = {}
@@ -301,7 +306,9 @@ class SealingRules:
                 )
         text = f"{account.address} has no usable certificate ({why})"
         if (switches["when_unusable"] or account.when_unusable) == "clear":
-            reason = Reason("no-usable-certificate", f"{text}, and takes mail in the clear then")
+            reason = Reason(
+                "no-usable-certificate", f"{text}, so its mail is delivered in the clear"
+            )
             return Seal("leave", reason, account, notes=tuple(notes))
         remedy = "import one, or switch its encryption off"
         return UnusableAccount(f"{text}: {remedy}", account=account.address)
@@ -394,7 +401,7 @@ def _until(usable: Sequence[Recipient], at: float) -> tuple[float, float]:
 
 
 def _keep(cache: dict, key: object, value: object) -> None:  # type: ignore[type-arg]
-    """The oldest one makes room."""
+    """Keep a value; in a full cache the oldest one is dropped."""
     if len(cache) >= ROOM:
         del cache[next(iter(cache))]
     cache[key] = value

@@ -1,4 +1,4 @@
-"""From rows to the values of account.py: the queries that the store shares."""
+"""Queries for accounts, certificates and switches: rows become the values of account.py."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _read(connection: Connection, query: Select[Any]) -> list[Account]:
 
 
 _FEW = 200
-"""For so many accounts their names are asked for by number, for more all names are read."""
+"""Up to this many accounts, only their aliases and domains are read; for more, all are."""
 
 
 def _names(

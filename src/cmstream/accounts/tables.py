@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy sees them. A change here needs a migration, which a test checks."""
+"""The tables of the database, for SQLAlchemy. A change here needs a migration; a test checks it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cmstream account``: whose mail is sealed, and with which certificates."""
+"""``cmstream account``: manages accounts, their settings and their certificates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ examples:
 
 The actions create the database, or upgrade an old one. In bulk, import takes a folder whose files
 are named by addresses (alice@example.org.pem), or a CSV file with the columns address and file;
-what can't be taken is told, and the rest is taken. Exit codes: 64 usage, 65 a value or certificate
+what can't be taken is reported. Exit codes: 64 usage, 65 a value or certificate
 that can't be taken (of several: one of them), 66 no such file, 67 no such account, 75 try again.
 """
 
@@ -152,13 +152,13 @@ def _add_import(actions: Any) -> Any:
     add = parser.add_argument
     add("what", metavar="ADDRESS", help="of the account; in bulk, a folder or a CSV file")
     add("file", metavar="FILE", nargs="?", help="DER, PEM, PKCS #7 or PFX; - is standard input")
-    add("--add", action="store_true", help="make the accounts that aren't there")
-    add("--cipher", choices=CIPHERS, help="and seal their mail from now on, by this cipher")
+    add("--add", action="store_true", help="add the accounts that don't exist yet")
+    add("--cipher", choices=CIPHERS, help="seal their mail with this cipher from now on")
     add("--description", default="", metavar="TEXT", help="of the certificates, for people")
     add("--confirm-mismatch", action="store_true",
         help="take certificates for other addresses too")  # fmt: skip
     add("--retire-others", action="store_true", help="retire the certificates it had before")
-    add("--dry-run", action="store_true", help="tell what would be taken, and change nothing")
+    add("--dry-run", action="store_true", help="show what would be taken, and change nothing")
     add("--json", action="store_true", help="for programs")
     add_password(parser)
     return parser
@@ -197,7 +197,7 @@ def _set(options: argparse.Namespace) -> None:
 
 
 def _add_disable(actions: Any) -> Any:
-    text = "seal an account's mail no more: new mail is stored in the clear"
+    text = "stop sealing an account's mail: new mail is stored in the clear"
     parser = subcommand(actions, "disable ADDRESS", text, _EXAMPLES, _disable)
     parser.add_argument("address", metavar="ADDRESS")
     return parser

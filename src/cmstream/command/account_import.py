@@ -1,4 +1,4 @@
-"""``cmstream account import``: one file, a folder of them, or those that a CSV file lists."""
+"""``cmstream account import``: imports a file, a folder of them, or those that a CSV file lists."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..accounts.store import Store
 
 ENDINGS = {".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p12", ".pfx"}
-"""Of certificate files; in a folder others are left alone."""
+"""The endings of certificate files. Other files in a folder are left alone."""
 
 
 class Job(NamedTuple):
@@ -61,7 +61,7 @@ class _Import:
     code: int = os.EX_OK
 
     def take(self, job: Job) -> None:
-        """One of the files; that it can't be taken is no reason to leave the others."""
+        """Take one of the files. If it can't be taken, the others still are."""
         try:
             self._tell(job.name, self._one(job))
         except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""Accounts in words for people and as objects for programs."""
+"""Prints accounts and imports: as text for people, as JSON for programs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The subcommands of the certificate store. Each file has one, and ``add_command(commands)``, which
-the command calls when it is named; what several of them share is here."""
+"""Which database the commands of the store use: the option, the variable and the default."""
 
 from __future__ import annotations
 

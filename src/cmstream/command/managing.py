@@ -1,4 +1,4 @@
-"""What the commands of an administrator share: the store, who acts, exit codes, JSON."""
+"""What the commands of administrators share: opening the store, exit codes, the actor, JSON."""
 
 from __future__ import annotations
 

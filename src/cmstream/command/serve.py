@@ -1,4 +1,4 @@
-"""``cmstream serve``: the management interface, page and HTTP API, by uvicorn."""
+"""``cmstream serve``: runs the pages and the HTTP API under uvicorn."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ KEEP_ALIVE = 75
 send a request just when it is closed."""
 BACKLOG = 1024
 ADMINISTRATOR = "administrator"
-"""The name of the first one."""
+"""The name of the first administrator."""
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _APP = "cmstream.accounts.web.app:create_app"

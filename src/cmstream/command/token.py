@@ -38,7 +38,7 @@ such database, 67 no such token or account, 75 try again.
 
 def add_command(commands: Any) -> None:
     """Adds it to the command."""
-    text = "let programs use the HTTP API, and end it"
+    text = "make, show and revoke tokens, by which programs use the HTTP API"
     parser = subcommand(commands, "token ACTION", text, _EXAMPLES, None)
     actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
 
@@ -57,7 +57,7 @@ def add_command(commands: Any) -> None:
     listing.add_argument("--json", action="store_true", help="for programs")
     add_database(listing)
 
-    text = "make tokens dead at once"
+    text = "revoke tokens at once"
     revoking = subcommand(actions, "revoke NUMBER...", text, _EXAMPLES, _revoke)
     revoking.add_argument("number", nargs="+", type=int, metavar="NUMBER", help="as list shows it")
     add_database(revoking)

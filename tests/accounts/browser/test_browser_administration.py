@@ -67,7 +67,7 @@ def test_the_list_is_searched_and_filtered(root, store):
     assert rows(root).count() == 1
     root.page.get_by_label("Search for an address").fill("zoe")
     root.press("Search")
-    assert root.says("No account is like that.")
+    assert root.says("No account matches.")
     root.open("/accounts")
     root.follow("carol@example.org")
     assert root.heading() == "carol@example.org"

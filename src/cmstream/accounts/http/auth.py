@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: bearer tokens for machines, session cookies for people."""
+"""Finds out who sends a request and whether they may: tokens for machines, sessions for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms as browsers send them: bounded, in memory alone, with a token that no other site knows."""
+"""Reads the forms that browsers send, in memory alone, and checks their CSRF token."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 SMALL = 1 << 20
-"""Octets of a form, unless its page says otherwise."""
+"""Bytes of a form at most, unless its page says otherwise."""
 MANY = 8 << 20
-"""Octets of a form with a whole folder of certificates."""
+"""Bytes of a form with a whole folder of certificates at most."""
 MOST_FILES = 1000
 TIMEOUT = 120
 """Seconds in which a form must have come."""
@@ -39,7 +39,7 @@ _DIGITS = 20
 
 
 class Upload(NamedTuple):
-    """A file of a form: the field that it came in, its name without folders, its octets."""
+    """A file of a form: the field that it came in, its name without folders, its bytes."""
 
     field: str
     name: str
@@ -86,7 +86,7 @@ class _InMemory(MultiPartParser):
 
 async def read(request: Request, limit: int) -> Form:
     """The form in a request's body. Raises Refusal: ``malformed-form``, ``unsupported-form``,
-    ``too-large`` for more than ``limit`` octets, ``too-slow``, ``cut-short``."""
+    ``too-large`` for more than ``limit`` bytes, ``too-slow``, ``cut-short``."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     if options.get(b"charset", b"utf-8").lower() != b"utf-8":  # Python knows some that are no text
         raise Refusal(415, "unsupported-form", "Send the form in UTF-8, as a browser does.")
@@ -177,7 +177,7 @@ def require_token(request: Request, who: Caller | None, form: Form) -> None:
     sent = form.secret(_FIELD)
     session = who.session if who else None
     expected = session.csrf if session else _given(request)
-    octets = sent.encode("utf-8", "surrogatepass")
-    if not expected or not hmac.compare_digest(expected.encode(), octets):
+    data = sent.encode("utf-8", "surrogatepass")
+    if not expected or not hmac.compare_digest(expected.encode(), data):
         sentence = "The form is older than your session. Open the page again and repeat it."
         raise Refusal(403, "csrf", sentence)

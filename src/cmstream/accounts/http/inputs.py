@@ -1,4 +1,4 @@
-"""What a request brings along, bounded and checked: its body, its JSON, its parameters."""
+"""Reads and checks what a request of the API holds: its body, its JSON, its parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 LIMIT = 64 << 10
-"""Octets of a body at most."""
+"""Bytes of a body at most."""
 TIMEOUT = 30
 """Seconds in which a body must have come."""
 PASSWORD_HEADER, PASSWORD_BASE64_HEADER = "X-PFX-Password", "X-PFX-Password-Base64"
@@ -159,7 +159,7 @@ def _no_constant(name: str) -> None:
 
 
 def password(request: Request) -> str | None:
-    """The password of a PFX: its UTF-8 octets in the header, or base64 of them for one that a
+    """The password of a PFX: its UTF-8 bytes in the header, or base64 of them for one that a
     header can't carry. Raises Refusal ``invalid-header``."""
     coded = request.headers.get(PASSWORD_BASE64_HEADER)
     plain = request.headers.get(PASSWORD_HEADER)
@@ -172,11 +172,11 @@ def password(request: Request) -> str | None:
         raise Refusal(400, "invalid-header", message) from None
 
 
-def _text(octets: bytes) -> str:
+def _text(data: bytes) -> str:
     try:
-        return octets.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
-        return octets.decode("latin-1")
+        return data.decode("latin-1")
 
 
 # --- parameters ------------------------------------------------------------------------------

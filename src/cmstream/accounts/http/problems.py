@@ -1,4 +1,4 @@
-"""Every refusal as problem details (RFC 9457): a status, a code, a sentence."""
+"""Turns errors into the API's answers: problem details (RFC 9457) with status, code, sentence."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Refusal(Exception):  # noqa: N818
 
 
 def too_large(limit: int) -> Refusal:
-    """The refusal of a body of more than ``limit`` octets."""
+    """The refusal of a body of more than ``limit`` bytes."""
     detail = f"The body has more than {limit // 1024} KiB: certificates are far smaller."
     return Refusal(413, "too-large", detail, headers={"Connection": "close"})
 

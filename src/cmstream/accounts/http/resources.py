@@ -1,4 +1,4 @@
-"""A route for each path, with all its methods: so that a 405 names every one of them."""
+"""One route for each path with all its methods, so that a 405 names every one of them."""
 
 from __future__ import annotations
 

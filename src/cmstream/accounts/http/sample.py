@@ -1,4 +1,4 @@
-"""The sample message: people see with it whether their mail program opens what is sealed."""
+"""Makes the sealed test message, by which people see whether their mail program opens it."""
 
 from __future__ import annotations
 

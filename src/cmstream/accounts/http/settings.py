@@ -1,4 +1,4 @@
-"""What the web application needs to be told: one frozen object, from the environment if need be."""
+"""The settings of the web server, given or read from the environment."""
 
 from __future__ import annotations
 

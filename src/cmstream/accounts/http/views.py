@@ -1,4 +1,4 @@
-"""The store's values as the API writes them in JSON."""
+"""Turns the store's values into the JSON of the API."""
 
 from __future__ import annotations
 

@@ -45,8 +45,7 @@ def _home(visit: Visit) -> Response:
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    """The ASGI application for paths that there aren't: machines get problem details, people the
-    page."""
+    """The ASGI application for unknown paths: machines get problem details, people get a page."""
     if scope["path"].startswith("/api/") or scope["method"] != "GET":
         raise HTTPException(404)
     await page("/", _missing, who="anyone").app(scope, receive, send)

@@ -99,7 +99,7 @@ def state(
         return _unusable(switches["when_unusable"] or account.when_unusable)
     cipher = words.cipher(account.cipher)
     if all(one.expired for one in usable):
-        text = "It is still used, so that no mail lies open. Add the new one soon."
+        text = "It is still used, so that no mail is stored unencrypted. Add the new one soon."
         return State("warn", "warn", "Encrypted, with an expired certificate", text)
     text = (
         f"New mail is sealed ({cipher}) before it is stored."

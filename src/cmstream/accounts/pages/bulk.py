@@ -1,6 +1,6 @@
-"""Many certificates at once: a folder's, each for the one address that it names, or a table's.
+"""The pages that import many certificates: a folder of them, or a table.
 
-As with a single upload, what was checked stands in the page in between: public certificates, and
+As with a single upload, the page in between holds what was checked: the public certificates, and
 what is to be done with them.
 """
 

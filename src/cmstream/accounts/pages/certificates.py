@@ -1,4 +1,4 @@
-"""One certificate's pages: its facts, and what can be done with it, each asked first."""
+"""The pages of one certificate: its facts, and what can be done with it after a question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In and out: signing in, the one-time link, one's own password."""
+"""The pages to sign in and out, to use a one-time link and to change the own password."""
 
 from __future__ import annotations
 

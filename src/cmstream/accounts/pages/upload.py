@@ -1,8 +1,8 @@
-"""New certificates: chosen, shown with all that is wrong with them, and saved when confirmed.
+"""The pages that add certificates: choose files, check what they hold, save.
 
-Between preview and saving the public certificates stand in the page itself, in PEM. Nothing is
-gained by forging that: it is read and judged again like any upload. Whoever is signed in could have
-uploaded the same, and the form's token shows that nobody else sends it.
+Between the preview and saving, the page itself holds the public certificates, in PEM. Forging them
+gains nothing: they are read and checked again like any upload, and the form's token shows that the
+signed-in person sends them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 MOST_FILES = 20
 """As many as an account has certificates in use."""
 MOST_SECONDS = 3.0
-"""After so long no further file is read: the password of a PFX is made to take time, and whoever
-makes the file says how much; the others' requests wait meanwhile."""
+"""Seconds after which no further file is read. Whoever makes a PFX decides how long its password
+takes, and other people's requests wait meanwhile."""
 
 
 class Refused(NamedTuple):

@@ -1,4 +1,4 @@
-"""One request for a page: who asks, for which account, with which form; and its answer."""
+"""A request for a page with all that its handler needs, and the answers to it."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ _TITLES = {
     403: "That isn't allowed",
     404: "There is no such page",
     405: "That isn't possible here",
-    409: "That doesn't go together",
+    409: "That conflicts with what is stored",
     413: "That is too much at once",
     429: "Too many attempts",
     500: "Something went wrong",
     503: "Not available just now",
 }
 _SENTENCES = {
-    404: "Perhaps the address was mistyped, or it isn't there any more.",
+    404: "The address may be mistyped, or the page was removed.",
     405: "Go to the start page and try from there.",
     413: "Certificates are small files. Choose fewer files, or smaller ones.",
-    500: "It isn't your fault. Try again, and tell your administrator if it stays.",
+    500: "It isn't your fault. Try again. If it happens again, tell your administrator.",
     503: "The store of accounts is out of reach. Nothing was changed; try again in a moment.",
 }
 
@@ -221,7 +221,7 @@ def page(
     who: Who = "owner",
     limit: int = forms.SMALL,
 ) -> Route:
-    """A page's route. ``who``: whom it is for; it doesn't exist for others. ``limit``: octets of
+    """A page's route. ``who``: whom it is for; it doesn't exist for others. ``limit``: bytes of
     its form at most."""
 
     async def endpoint(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What the pages say: ciphers, changes, dates and errors in plain words."""
+"""Puts ciphers, settings, changes, dates and errors into words for the pages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BY_NAME = {one.value: one for one in CIPHERS}
 DONE = {
     "saved": "The certificates are saved.",
     "not-on": "The certificates are saved. Encryption isn't on yet: one of your mail programs "
-    "can't open what is chosen here. Choose again.",
+    "can't open this cipher. Choose another one.",
     "on": "The certificates are saved, and mail is encrypted from now on.",
     "settings": "Your choice is saved.",
     "addresses": "The addresses are saved.",
@@ -184,7 +184,7 @@ def problem(found: Problem) -> str:
 
 
 _MEANS = {
-    "expired": "Mail is sealed to it only while you have no other; put in the new one soon.",
+    "expired": "Mail is sealed to it only while you have no other. Add the new one soon.",
     "no-email-protection": "Some mail programs won't open mail with it.",
     "weak-key": "Ask for a new certificate with a longer key.",
     "no-email": "Make sure that it is yours.",

@@ -1,4 +1,4 @@
-"""Secrets that the server gives out: sessions, tokens and links, 256 random bits each."""
+"""Makes and hashes the secrets of sessions, tokens and links: 256 random bits each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import secrets
 from datetime import datetime, timezone
 
-_OCTETS = 32
+_BYTES = 32
 
 
 def new(prefix: str = "") -> str:
     """A new secret, to be shown once. ``prefix`` lets people and scanners know what it is."""
-    return prefix + secrets.token_urlsafe(_OCTETS)
+    return prefix + secrets.token_urlsafe(_BYTES)
 
 
 def digest(secret: str) -> bytes:

@@ -1,5 +1,6 @@
-"""How often a password may be tried: by name and by source, counted in the store, so that it holds
-over all workers and machines."""
+"""Limits how often a password is tried, by name and by source.
+
+Attempts are counted in the store, so that the limit holds for all workers and machines."""
 
 from __future__ import annotations
 
@@ -49,8 +50,8 @@ def claim(connection: Connection, counted: Mapping[str, int], at: datetime) -> l
 
 
 def forgive(connection: Connection, name: str, numbers: list[int]) -> None:
-    """The password was right: what was tried for the name before is forgotten, and of the source
-    this attempt alone, or whoever has one account could try all others for ever."""
+    """The password was right: forget all attempts for the name, and of the source only this one.
+    Otherwise whoever has one account could try the others for ever."""
     mine = attempts.c.id.in_(numbers) | (attempts.c.subject == _subject("name", name))
     connection.execute(delete(attempts).where(mine))
 

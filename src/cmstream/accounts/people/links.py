@@ -1,4 +1,4 @@
-"""Links that work once: by them people choose their password, the first time or again."""
+"""One-time links by which people choose a password, the first time or again."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 Purpose = Literal["first-sign-in", "set-password"]
 
 MINUTES = 15
-"""So long a link works if nothing else is said,"""
+"""How long a link works if nothing else is said,"""
 MOST_MINUTES = 7 * 24 * 60
-"""and so long at most."""
+"""and at most."""
 
 
 @dataclass(frozen=True)

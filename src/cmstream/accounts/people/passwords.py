@@ -1,4 +1,4 @@
-"""Passwords of people: which may be chosen, and how one is kept and verified (argon2id)."""
+"""Checks, hashes (argon2id) and verifies people's passwords."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _COMMON = frozenset(
     ]
 )
 _LEAST_BESIDE = 6
-"""So many characters must stand in a password beside what anybody would guess."""
+"""How many characters a password must have beside what is easily guessed."""
 
 _hasher = PasswordHasher()
 _turns = threading.BoundedSemaphore(HASHES_AT_ONCE)
@@ -57,7 +57,7 @@ _turns = threading.BoundedSemaphore(HASHES_AT_ONCE)
 def hashed(password: str) -> str:
     """The password as it is stored, with a salt of its own, in argon2's encoded form."""
     with _turns:
-        return _hasher.hash(_octets(password))
+        return _hasher.hash(_encoded(password))
 
 
 def matches(stored: str | None, password: str) -> bool:
@@ -67,7 +67,7 @@ def matches(stored: str | None, password: str) -> bool:
         password = ""
     with _turns:
         try:
-            return _hasher.verify(stored or _NOBODYS, _octets(password)) and stored is not None
+            return _hasher.verify(stored or _NOBODYS, _encoded(password)) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 
@@ -106,7 +106,7 @@ def _normal(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def _octets(password: str) -> bytes:
+def _encoded(password: str) -> bytes:
     return _normal(password).encode("utf-8", "surrogatepass")
 
 

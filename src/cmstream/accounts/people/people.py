@@ -1,4 +1,4 @@
-"""Who may use the management interface: people by passwords and links, machines by tokens."""
+"""Manages people, their sign-in and links, and the tokens of programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a person is, and the sessions of those who have signed in."""
+"""People and their sessions: the rows of both, and how long a session lasts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
 IDLE = timedelta(minutes=30)
-"""A session ends when it isn't used for so long,"""
+"""A session ends when it hasn't been used for this time,"""
 LIFETIME = timedelta(hours=12)
-"""and after so long in any case."""
+"""and after this time in any case."""
 CONFIRMATION = timedelta(minutes=5)
-"""So long holds the password that was given again."""
+"""How long a password that was given again is enough."""
 TOUCH = timedelta(minutes=1)
-"""The time of the last use is written no more often, or every request would write."""
+"""The last use is written at most once in this time, or every request would write."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The tokens of machines: what they may do, for how long, and until when they are revoked."""
+"""Tokens by which programs use the API: their scopes, their expiry, their revocation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCOPES = (*OWNER_SCOPES, "switches:write", "metrics")
 
 PREFIX = "cmstream_"
 TOUCH = timedelta(minutes=1)
-"""The time of the last use is written no more often."""
+"""The last use is written at most once in this time."""
 
 
 @dataclass(frozen=True)
