@@ -53,8 +53,8 @@ unsigned open_stage(const struct open *open);
 bool open_is_ber(const struct open *open); /* indefinite lengths, as far as was seen */
 uint64_t open_content_len(const struct open *open); /* octets of encrypted content so far */
 
-/* The content-encryption key of 16, 24 or 32 octets and the IV, for AES-CBC with PKCS #7 padding; or
- * none: then the ciphertext itself comes out. */
+/* The content-encryption key of 16, 24 or 32 octets and the IV, for AES-CBC with PKCS #7 padding;
+ * or none: then the ciphertext itself comes out. */
 void open_key(struct open *open, const uint8_t *key, size_t key_len, const uint8_t *iv);
 void open_raw(struct open *open);
 

@@ -80,10 +80,11 @@ encrypt_blocks(struct lane *lane, size_t blocks, unsigned rounds)
 TARGET static void one_lane(struct lane *const lane[], unsigned count, size_t blocks)
 {
     (void)count;
-    if (lane[0]->key->rounds == 14)
-        encrypt_blocks(lane[0], blocks, 14);
-    else
-        encrypt_blocks(lane[0], blocks, 10);
+    switch (lane[0]->key->rounds) {
+    case 10: encrypt_blocks(lane[0], blocks, 10); break;
+    case 14: encrypt_blocks(lane[0], blocks, 14); break;
+    default: aes_refuse_key();
+    }
 }
 
 /* Four chains side by side; a place that is free does what the first one does. */
@@ -123,10 +124,11 @@ static void work_lanes(struct lane *const lane[], unsigned count, size_t blocks)
 
     for (unsigned i = 0; i < LANES; i++)
         place[i] = lane[i < count ? i : 0];
-    if (lane[0]->key->rounds == 14)
-        encrypt_lanes(place, blocks, 14);
-    else
-        encrypt_lanes(place, blocks, 10);
+    switch (lane[0]->key->rounds) {
+    case 10: encrypt_lanes(place, blocks, 10); break;
+    case 14: encrypt_lanes(place, blocks, 14); break;
+    default: aes_refuse_key();
+    }
 }
 
 static void four_lanes(struct lane *const lane[], unsigned count, size_t blocks)
@@ -209,8 +211,7 @@ static void cbc_decrypt(const struct aes_key *key, uint8_t chain[AES_BLOCK], con
 /* --- rows ------------------------------------------------------------------------------------- */
 
 const struct aes_kernel aes_armaes4 = {
-    .name = "armaes4",
-    .needs = CPU_ARMAES,
+    .id = {"armaes4", CPU_ARMAES},
     .lanes = LANES,
     .expand = expand,
     .cbc = four_lanes,
@@ -219,8 +220,7 @@ const struct aes_kernel aes_armaes4 = {
 };
 
 const struct aes_kernel aes_armaes = {
-    .name = "armaes",
-    .needs = CPU_ARMAES,
+    .id = {"armaes", CPU_ARMAES},
     .lanes = 1,
     .expand = expand,
     .cbc = one_lane,

@@ -21,7 +21,8 @@ SSSE3 void base64_lines_ssse3(const uint8_t *in, size_t lines, uint8_t *out)
         line_ssse3(in, out);
 }
 
-/* --- past the cache: whole lines of it at a time ----------------------------------------------- */
+/* --- past the cache: whole lines of it at a time
+ * ----------------------------------------------- */
 
 enum { SOME = 64 };
 

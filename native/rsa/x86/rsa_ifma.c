@@ -1,7 +1,8 @@
-/* RSA's public operation with AVX-512 IFMA, which multiplies numbers of 52 bits and adds the lower or
- * the upper half of the product. Numbers stay below twice the modulus; since R is four times as
- * large or more, Montgomery's multiplication keeps them there without a comparison (Walter, "Montgomery
- * exponentiation needs no final subtractions", 1999). No branch and no index depends on a number. */
+/* RSA's public operation with AVX-512 IFMA, which multiplies numbers of 52 bits and adds the lower
+ * or the upper half of the product. Numbers stay below twice the modulus; since R is four times as
+ * large or more, Montgomery's multiplication keeps them there without a comparison (Walter,
+ * "Montgomery exponentiation needs no final subtractions", 1999). No branch and no index depends on
+ * a number. */
 #include "rsa/rsa_rows.h"
 
 #if defined(__x86_64__)
@@ -11,6 +12,8 @@
 #define ALWAYS __attribute__((always_inline)) IFMA static inline
 
 enum { VECTOR = RSA_VECTOR, MOST_VECTORS = RSA_MOST_DIGITS / VECTOR };
+
+_Static_assert((int)VECTOR <= (int)RSA_MOST_LANES, "a lane for each digit of a register");
 
 static const uint64_t digit_mask = (UINT64_C(1) << RSA_DIGIT_BITS) - 1;
 
@@ -144,13 +147,13 @@ IFMA static void power_eight(const struct rsa_key *const key[], uint64_t (*numbe
 }
 
 const struct rsa_row rsa_ifma8 = {
-    .name = "ifma8",
-    .needs = CPU_IFMA,
+    .id = {"ifma8", CPU_IFMA},
     .lanes = VECTOR,
     .power = power_eight,
 };
 
-/* --- one number -------------------------------------------------------------------------------- */
+/* --- one number
+ * -------------------------------------------------------------------------------- */
 
 /* Eight digits of the number are a register. */
 struct one {
@@ -265,8 +268,7 @@ IFMA static void power_one(const struct rsa_key *const key[], uint64_t (*number)
 }
 
 const struct rsa_row rsa_ifma1 = {
-    .name = "ifma1",
-    .needs = CPU_IFMA,
+    .id = {"ifma1", CPU_IFMA},
     .lanes = 1,
     .power = power_one,
 };

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ..certificates.recipient import Recipient
-from ..policy import Cipher
+from ..policy import CIPHER_CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ Role = Literal["owner", "administrator"]
 WhenUnusable = Literal["error", "clear"]
 State = Literal["active", "retired"]
 
-CIPHERS: tuple[str, ...] = get_args(Cipher)
+CIPHERS = CIPHER_CHOICES
 """What an account's cipher may be; None instead means that encryption is off."""
 WHEN_UNUSABLE: tuple[str, ...] = get_args(WhenUnusable)
 
