@@ -122,7 +122,7 @@ static void end_field(struct header *header, const uint8_t *message, size_t at)
         header->special |= may_be_binary(line + colon, len - colon);
 }
 
-/* What the fields come to when every line ends in CRLF, the last one too. */
+/* The length of the fields when every line, also the last one, ends in CRLF. */
 static void measure(struct header *header, const uint8_t *message)
 {
     uint8_t last = 0;
@@ -174,7 +174,7 @@ bool header_cut(const uint8_t *message, size_t len, struct header *header)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Room for output; `at` is NULL when it didn't suffice. */
+/* Room for output; `at` becomes NULL when the room is too small. */
 struct room {
     uint8_t *at, *end;
 };

@@ -102,7 +102,7 @@ void aes_expand_inverse_aesni(struct aes_key *key, const uint8_t *octets, size_t
 
 /* --- CBC -------------------------------------------------------------------------------------- */
 
-/* The chain from one block to the next is all that costs time. Whitening a block adds its
+/* Only the chain from one block to the next costs time. Whitening a block adds its
  * plaintext, the ciphertext before it and the first round key; `aesenclast` ends with an addition
  * anyway, so its key is given the other two beforehand, and the true ciphertext is recovered beside
  * the chain. */

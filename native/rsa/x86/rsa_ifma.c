@@ -79,7 +79,7 @@ IFMA static void multiply(struct eight *w, const __m512i *a, const __m512i *b, u
     }
 }
 
-/* Where the result isn't below the modulus, takes it off once. */
+/* Subtracts the modulus once where the result isn't below it. */
 IFMA static void reduce(struct eight *w, unsigned digits)
 {
     const __m512i mask = _mm512_set1_epi64((long long)digit_mask);
@@ -104,7 +104,7 @@ IFMA static void load_lanes(__m512i *to, const uint64_t *const number[VECTOR], u
             (long long)number[1][i], (long long)number[0][i]);
 }
 
-/* A lane that is free does what the first one does. */
+/* A free lane repeats the work of the first one. */
 IFMA static void power_eight(const struct rsa_key *const key[], uint64_t (*number)[RSA_MOST_DIGITS],
                              unsigned count)
 {
@@ -152,8 +152,7 @@ const struct rsa_row rsa_ifma8 = {
     .power = power_eight,
 };
 
-/* --- one number
- * -------------------------------------------------------------------------------- */
+/* --- one number ------------------------------------------------------------------------------- */
 
 /* Eight digits of the number are a register. */
 struct one {
@@ -233,7 +232,7 @@ ALWAYS void power_vectors(const struct rsa_key *key, uint64_t *number, const uns
     wipe(factor, sizeof factor);
 }
 
-/* Where the number isn't below the modulus, takes it off once. */
+/* Subtracts the modulus once if the number isn't below it. */
 static void reduce_one(const struct rsa_key *key, uint64_t *number)
 {
     uint64_t less[RSA_MOST_DIGITS], borrow = 0;
