@@ -9,6 +9,7 @@
 #include "tools.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -316,6 +317,7 @@ static void expect_refusal(void (*cbc)(struct lane *const lane[], unsigned, size
 
     CHECK(child >= 0);
     if (!child) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         encrypt_by_aes_192(cbc);
         _exit(0);
     }
