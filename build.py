@@ -7,6 +7,7 @@ current folder comes first on the path; it steps aside then and runs the real pr
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import sys
@@ -14,7 +15,11 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-HEADERS = ("cpu.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h", "cms/open.h")
+HEADERS = ("cpu.h", "kernel.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h", "cms/open.h")
+FLAGS = ("-O3", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra")
+# Python's own flags ask for debug information, which is six times as large as the code. For a
+# debugger, ask for it in the environment: CFLAGS=-g pip install .
+WITHOUT_DEBUG = () if re.search(r"(^|\s)-g", os.environ.get("CFLAGS", "")) else ("-g0",)
 OPAQUE = ("seal", "seal_slots", "open")
 
 
@@ -40,7 +45,7 @@ def make_ffibuilder():
         sources=_files("*.c"),
         depends=[*_files("*.h"), "build.py"],
         include_dirs=["native"],
-        extra_compile_args=["-O3", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra"],
+        extra_compile_args=[*FLAGS, *WITHOUT_DEBUG],
         # Symbols are bound at once: a late look-up saves vector registers, with keys in them.
         extra_link_args=["-Wl,-z,now"] if sys.platform == "linux" else [],
         py_limited_api=LIMITED_API,

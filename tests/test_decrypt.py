@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmstream
-from cmstream.policy import KEY_LEN
+from cmstream.ciphers import KEY_LEN
 from conftest import identity, person
 from helpers import handmade
 from helpers.shapes import SHAPES, WEAK_TOO, StandIn, pieces, pushed

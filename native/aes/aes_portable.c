@@ -1,11 +1,11 @@
-/* AES without tables and without branches on secrets, for every machine: 64 octets, one block of
- * each of four messages or four of one to decrypt, lie in eight words, one for each bit of an octet. Bit 16 r + 4 c + b of a
- * word belongs to row r and column c of block b, so that a turn of the word by 16 bits steps from
- * row to row.
+/* AES for every machine, without tables and without branches on secrets. It is bitsliced: four
+ * blocks, one of each of four messages or four of one to decrypt, lie in eight words, one for each
+ * bit of an octet. Bit 16 r + 4 c + b of a word belongs to row r and column c of block b. So the
+ * word rotated by 16 bits has each row in the place of the next.
  *
- * ShiftRows is never done, but accounted for, after Adomnicai and Peyrin, "Fixslicing AES-like
- * Ciphers" (2021): after k of them left out, row r stands k r columns from where it should, which
- * MixColumns and the round keys allow for; four make none. */
+ * ShiftRows is left out, after Adomnicai and Peyrin, "Fixslicing AES-like Ciphers" (2021). After k
+ * rounds without it, row r stands k r columns from its place. MixColumns and the round keys take
+ * that into account. After four rounds every row is in its place again. */
 #include "aes_rows.h"
 
 enum { LANES = 4, PLANES = 8, MAX_ROUNDS = 14 };
@@ -15,7 +15,7 @@ typedef uint64_t planes[PLANES];
 #define EACH8(x) (UINT64_C(0x0101010101010101) * (x))
 #define EACH16(x) (UINT64_C(0x0001000100010001) * (x))
 
-/* Out of line, planes would have to go through memory. */
+/* Functions that aren't inlined would pass the planes through memory. */
 #define INLINE __attribute__((always_inline)) static inline
 
 /* --- octets to planes and back ---------------------------------------------------------------- */
@@ -33,8 +33,9 @@ INLINE void scatter(const planes q, unsigned block, uint8_t *octets)
     aes_store(octets + 8, 8, q[block + 4]);
 }
 
-/* Of each two words `distance` apart, the bits of the first under `mask << shift` change places
- * with those of the second under `mask`: one digit of a word's number with one of a bit's. */
+/* Of every two words `distance` apart, exchanges the bits of the first under `mask << shift` with
+ * those of the second under `mask`. That exchanges one binary digit of the word's number with one
+ * of the bit's number. */
 INLINE void exchange(planes q, unsigned distance, unsigned shift, uint64_t mask)
 {
     for (unsigned i = 0; i < PLANES; i++)
@@ -45,8 +46,8 @@ INLINE void exchange(planes q, unsigned distance, unsigned shift, uint64_t mask)
         }
 }
 
-/* What was gathered becomes planes: the first three exchanges move each octet to its row and
- * column, the others each bit to its plane. */
+/* Makes planes of gathered blocks. The first three exchanges move each octet to its row and column,
+ * the others move each bit to its plane. */
 INLINE void slice(planes q)
 {
     exchange(q, 4, 8, EACH16(0x00ff));
@@ -120,8 +121,8 @@ INLINE void substitute(planes q)
     q[0] = ~(t48 ^ t60);
 }
 
-/* Turns the columns of each row, `columns` (0 to 3) of them. */
-INLINE uint64_t turn_columns(uint64_t x, unsigned columns)
+/* Rotates each row by `columns` (0 to 3) columns. */
+INLINE uint64_t rotate_rows(uint64_t x, unsigned columns)
 {
     unsigned shift = 4 * columns;
     if (!shift)
@@ -130,10 +131,11 @@ INLINE uint64_t turn_columns(uint64_t x, unsigned columns)
            | ((x << (16 - shift)) & EACH16(0xffffu << (16 - shift) & 0xffffu));
 }
 
-/* What stands `rows` (1 to 3) below in the same column, after `omitted` ShiftRows left out. */
+/* The octets that stand `rows` (1 to 3) below in the same column, where ShiftRows was left out
+ * `omitted` times. */
 INLINE uint64_t below(uint64_t x, unsigned rows, unsigned omitted)
 {
-    return turn_columns(x >> (16 * rows) | x << (64 - 16 * rows), rows * omitted % 4);
+    return rotate_rows(x >> (16 * rows) | x << (64 - 16 * rows), rows * omitted % 4);
 }
 
 /* Each octet a becomes 2 (a + b) + b + c + d, where b, c, d follow it in its column. */
@@ -152,8 +154,8 @@ INLINE void mix_columns(planes q, unsigned omitted)
     q[4] ^= sum[7];
 }
 
-/* Keeps a word in a general register: gathered into vectors, which have no rotation, the planes
- * would take a third longer. */
+/* Keeps a word in a general register. Compilers would use vectors, which have no rotation: that
+ * takes a third longer. */
 INLINE uint64_t scalar(uint64_t x)
 {
     __asm__("" : "+r"(x));
@@ -166,13 +168,13 @@ INLINE void add(planes q, const planes other)
         q[i] = scalar(q[i] ^ other[i]);
 }
 
-/* So many times ShiftRows: row r turns by r columns each time. */
+/* Does ShiftRows `times` times: each time rotates row r by r columns. */
 INLINE void shift_rows(planes q, unsigned times)
 {
     for (unsigned i = 0; i < PLANES; i++) {
         uint64_t x = 0;
         for (unsigned row = 0; row < 4; row++)
-            x |= turn_columns(q[i], row * times % 4) & (UINT64_C(0xffff) << (16 * row));
+            x |= rotate_rows(q[i], row * times % 4) & (UINT64_C(0xffff) << (16 * row));
         q[i] = x;
     }
 }
@@ -184,7 +186,8 @@ INLINE void full_round(planes q, const planes key, unsigned omitted)
     add(q, key);
 }
 
-/* The last of 10 and of 14 rounds have two ShiftRows to make good. */
+/* 10 or 14 rounds: after either, ShiftRows was left out two times more than a multiple of four.
+ * With 12 rounds both the loop and the last round would be others. */
 INLINE void encrypt(planes q, const planes *key, unsigned rounds)
 {
     add(q, key[0]);
@@ -202,7 +205,7 @@ INLINE void encrypt(planes q, const planes *key, unsigned rounds)
 
 /* --- CBC, a lane in each block ---------------------------------------------------------------- */
 
-/* The last round key meets a state that is in order again. */
+/* The state has every row in its place when the last round key is added. */
 static void slice_keys(planes *key, struct lane *const lane[], unsigned count)
 {
     const unsigned rounds = lane[0]->key->rounds;
@@ -253,14 +256,18 @@ __attribute__((noinline)) static void encrypt_blocks(struct lane *const lane[], 
 
 static void cbc(struct lane *const lane[], unsigned count, size_t blocks)
 {
-    encrypt_blocks(lane, count, blocks);
+    switch (lane[0]->key->rounds) {
+    case 10:
+    case 14: encrypt_blocks(lane, count, blocks); break;
+    default: aes_refuse_key();
+    }
     aes_wipe_stack();
 }
 
 /* --- the inverse round ------------------------------------------------------------------------ */
 
-/* The inverse of the affine transformation that SubBytes ends with: first its constant, then its
- * matrix. */
+/* The inverse of the affine transformation at the end of SubBytes: removes the constant, then
+ * applies the inverse matrix. */
 INLINE void undo_affine(planes q)
 {
     planes x;
@@ -271,8 +278,8 @@ INLINE void undo_affine(planes q)
         q[i] = x[(i + 2) % 8] ^ x[(i + 5) % 8] ^ x[(i + 7) % 8];
 }
 
-/* SubBytes is an inversion, which would undo itself, and an affine transformation: with the latter
- * undone before and after, SubBytes is its own inverse. */
+/* SubBytes is an inversion in GF(2^8), which is its own inverse, then an affine transformation A.
+ * So A^-1, SubBytes, A^-1 is the inverse of SubBytes. */
 INLINE void unsubstitute(planes q)
 {
     undo_affine(q);
@@ -280,7 +287,8 @@ INLINE void unsubstitute(planes q)
     undo_affine(q);
 }
 
-/* MixColumns of what each octet a becomes first: 4 (a + c) + a, c two rows below. */
+/* InvMixColumns is MixColumns after each octet a became 4 (a + c) + a, where c is two rows
+ * below. */
 INLINE void unmix_columns(planes q, unsigned omitted)
 {
     planes sum;
@@ -298,7 +306,7 @@ INLINE void unmix_columns(planes q, unsigned omitted)
     mix_columns(q, omitted);
 }
 
-/* An InvShiftRows left out is three ShiftRows left out. */
+/* To leave out InvShiftRows once is to leave out ShiftRows three times. */
 INLINE void inverse_round(planes q, const planes key, unsigned omitted)
 {
     unsubstitute(q);
@@ -418,8 +426,7 @@ static void expand_inverse(struct aes_key *key, const uint8_t *octets, size_t le
 }
 
 const struct aes_kernel aes_portable = {
-    .name = "portable",
-    .needs = 0,
+    .id = {"portable", 0},
     .lanes = LANES,
     .expand = expand,
     .cbc = cbc,

@@ -1,10 +1,9 @@
-/* The rows of the table of AES kernels, and what they share; for aes.c and the files that define
- * them. */
+/* The rows of the table of AES kernels, and what they share: for aes.c, which chooses among them,
+ * and for the files that define them. */
 #ifndef CMSTREAM_AES_ROWS_H
 #define CMSTREAM_AES_ROWS_H
 
 #include "aes.h"
-#include "cpu.h"
 
 extern const struct aes_kernel aes_portable;
 #if defined(__x86_64__)
@@ -13,7 +12,8 @@ extern const struct aes_kernel aes_aesni, aes_aesni8, aes_vaes256, aes_vaes512;
 void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_t len);
 void aes_expand_inverse_aesni(struct aes_key *key, const uint8_t *octets, size_t len);
 
-/* cbc_decrypt of the rows; each leaves to a narrower one what doesn't fill its registers. */
+/* cbc_decrypt of the rows. Each leaves to a narrower one the blocks that don't fill its
+ * registers. */
 void aes_decrypt_aesni(const struct aes_key *key, uint8_t *chain, const uint8_t *in, size_t blocks,
                        uint8_t *out);
 void aes_decrypt_vaes256(const struct aes_key *key, uint8_t *chain, const uint8_t *in,
@@ -25,17 +25,22 @@ void aes_decrypt_vaes512(const struct aes_key *key, uint8_t *chain, const uint8_
 extern const struct aes_kernel aes_armaes, aes_armaes4;
 #endif
 
-/* FIPS 197's key expansion (section 5.2) by a row's own SubBytes of a word's four octets; wipes the
- * stack. */
+/* Ends the process: the key is of a length for which the row has no code. seal_begin and
+ * seal_survey refuse such keys with an error, so that only a mistake in this library comes here; to
+ * go on would write mail that nobody can read. */
+__attribute__((noreturn, cold)) void aes_refuse_key(void);
+
+/* FIPS 197's key expansion (section 5.2) of 16, 24 or 32 octets. `substitute` is the row's own
+ * SubBytes of four octets. Wipes the stack. */
 void aes_expand_words(struct aes_key *key, const uint8_t *octets, size_t len,
                       uint32_t (*substitute)(uint32_t word));
 
-/* Makes an expanded key one for decryption, by a row's own InvMixColumns of one round key; wipes
- * the stack. */
+/* Makes an expanded key one for decryption. `unmix` is the row's own InvMixColumns of one round
+ * key. Wipes the stack. */
 void aes_invert_key(struct aes_key *key, void (*unmix)(uint8_t octets[AES_BLOCK]));
 
-/* Forgets what a function that the caller has called before left on the stack: its variables and,
- * what nothing else can reach, the compiler's copies of them. 4 KiB of it. */
+/* Overwrites the 4 KiB of stack below the caller. A function that it has called before left its
+ * variables there, and copies that the compiler made of them, which no other code can reach. */
 void aes_wipe_stack(void);
 
 /* Little-endian, `len` octets (at most 8). */

@@ -1,5 +1,4 @@
 #include "base64_rows.h"
-#include "cpu.h"
 
 const uint8_t base64_alphabet[64] __attribute__((aligned(64))) = {
     'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P',
@@ -8,7 +7,7 @@ const uint8_t base64_alphabet[64] __attribute__((aligned(64))) = {
     'w', 'x', 'y', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '+', '/',
 };
 
-/* Groups of three octets become groups of four characters. */
+/* Encodes groups of three octets as four characters each. */
 static void encode(const uint8_t *in, size_t groups, uint8_t *out)
 {
     for (; groups--; in += 3, out += 4) {
@@ -27,26 +26,54 @@ static void lines_portable(const uint8_t *in, size_t lines, uint8_t *out)
     }
 }
 
-static const struct base64_kernel kernels[] = {
+static const struct base64_kernel portable = {
+    .id = {"portable", 0},
+    .lines = lines_portable,
+    .decode = base64_decode_portable,
+};
+
 #if defined(__x86_64__)
-    {"avx512vbmi", CPU_AVX512, base64_lines_avx512vbmi, base64_past_cache_avx512vbmi,
-     base64_decode_avx512},
-    {"avx2", CPU_AVX2, base64_lines_avx2, base64_past_cache_avx2, base64_decode_avx2},
-    {"ssse3", CPU_AESNI, base64_lines_ssse3, base64_past_cache_ssse3, base64_decode_ssse3},
+static const struct base64_kernel avx512vbmi = {
+    .id = {"avx512vbmi", CPU_AVX512},
+    .lines = base64_lines_avx512vbmi,
+    .lines_past_cache = base64_past_cache_avx512vbmi,
+    .decode = base64_decode_avx512,
+};
+static const struct base64_kernel avx2 = {
+    .id = {"avx2", CPU_AVX2},
+    .lines = base64_lines_avx2,
+    .lines_past_cache = base64_past_cache_avx2,
+    .decode = base64_decode_avx2,
+};
+static const struct base64_kernel ssse3 = {
+    .id = {"ssse3", CPU_AESNI},
+    .lines = base64_lines_ssse3,
+    .lines_past_cache = base64_past_cache_ssse3,
+    .decode = base64_decode_ssse3,
+};
 #elif defined(__aarch64__)
-    {"neon", CPU_NEON, base64_lines_neon, NULL, base64_decode_neon},
+static const struct base64_kernel neon = {
+    .id = {"neon", CPU_NEON},
+    .lines = base64_lines_neon,
+    .decode = base64_decode_neon,
+};
 #endif
-    {"portable", 0, lines_portable, NULL, base64_decode_portable},
+
+const struct kernel_id *const base64_kernels[] = {
+#if defined(__x86_64__)
+    &avx512vbmi.id,
+    &avx2.id,
+    &ssse3.id,
+#elif defined(__aarch64__)
+    &neon.id,
+#endif
+    &portable.id,
+    NULL,
 };
 
 const struct base64_kernel *base64_kernel_at(unsigned index)
 {
-    uint32_t missing = ~cpu_features();
-
-    for (size_t row = 0; row < sizeof kernels / sizeof *kernels; row++)
-        if (!(kernels[row].needs & missing) && !index--)
-            return &kernels[row];
-    return NULL;
+    return kernel_at(base64_kernels, index);
 }
 
 const struct base64_kernel *base64_kernel(void)
@@ -60,7 +87,7 @@ uint64_t base64_size(uint64_t len)
     return len / BASE64_LINE_IN * BASE64_LINE_OUT + (rest ? (rest + 2) / 3 * 4 + 2 : 0);
 }
 
-/* Fills the line begun before; gives the octets taken. */
+/* Fills up the line that has begun. Gives the number of octets taken from `in`. */
 static size_t fill_carry(struct base64 *state, const uint8_t *in, size_t len)
 {
     size_t head = min_size(len, BASE64_LINE_IN - state->fill);

@@ -1,4 +1,5 @@
-/* The rows of base64.c that need an instruction set, and what they share. */
+/* The functions of the base64 kernels, and what they share: for base64.c and the files that define
+ * them. */
 #ifndef CMSTREAM_BASE64_ROWS_H
 #define CMSTREAM_BASE64_ROWS_H
 
@@ -7,14 +8,13 @@
 /* RFC 4648 section 4. What is encoded is public, so tables may be indexed by it. */
 extern const uint8_t base64_alphabet[64];
 
-enum { BASE64_COLUMNS = 64 };
-
 static inline void base64_end_line(uint8_t *line)
 {
     memcpy(line + BASE64_COLUMNS, "\r\n", 2);
 }
 
-/* What a character means: its six bits, or one of these. What ends a text has the sign bit. */
+/* The meaning of a character: its six bits, or one of these. Those that end decoding have the sign
+ * bit set. */
 enum { BASE64_WHITE = 64, BASE64_PAD = 128, BASE64_STRANGE = 129 };
 extern const uint8_t base64_meaning[256];
 

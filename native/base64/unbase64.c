@@ -25,7 +25,7 @@ void base64_decode_portable(struct base64_text *text)
     unbase64_by(text, unbase64_step_portable, 4, 3);
 }
 
-/* --- what the rows leave: groups in parts, padding, ends -------------------------------------- */
+/* --- what kernels leave over: parts of groups, padding, the end ------------------------------- */
 
 static bool is_padded(const struct unbase64 *state)
 {
@@ -39,7 +39,7 @@ static bool may_stand(const struct unbase64 *state, unsigned meaning)
     return meaning == BASE64_WHITE || (meaning < BASE64_WHITE && !state->padding);
 }
 
-/* Bits left over before padding may be set, as OpenSSL lets them: no octet depends on them. */
+/* The unused bits before padding may be set, as in OpenSSL: no octet depends on them. */
 static void take_six(struct unbase64 *state, struct base64_text *text, unsigned six)
 {
     state->bits = state->bits << 6 | six;
@@ -65,7 +65,7 @@ static bool take_character(struct unbase64 *state, struct base64_text *text)
     return true;
 }
 
-/* One by one to the next group; false where the text can't go on. */
+/* Takes one character after the other up to the next group. False where decoding must stop. */
 static bool take_group(struct unbase64 *state, struct base64_text *text)
 {
     do {

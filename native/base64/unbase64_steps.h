@@ -1,4 +1,4 @@
-/* How the rows of unbase64.c go through a text, but for AVX-512's: text for inlining. */
+/* The loop of all decoding kernels but AVX-512's, for inlining. */
 #ifndef CMSTREAM_UNBASE64_STEPS_H
 #define CMSTREAM_UNBASE64_STEPS_H
 
@@ -16,8 +16,8 @@ UNBASE64_INLINE size_t unbase64_room(const struct base64_text *text)
     return (size_t)(text->out_end - text->out);
 }
 
-/* A step decodes the `width` characters at `in` if they are all of the alphabet, and tells whether;
- * it writes `room` octets either way, rubbish behind those that the characters come to. */
+/* A step decodes the `width` characters at `in`, and gives whether all of them are of the alphabet.
+ * It writes `room` octets in any case; those that the characters don't stand for have any value. */
 typedef bool unbase64_step(const uint8_t *in, uint8_t *out);
 
 UNBASE64_INLINE bool unbase64_step_portable(const uint8_t *in, uint8_t *out)
@@ -31,8 +31,9 @@ UNBASE64_INLINE bool unbase64_step_portable(const uint8_t *in, uint8_t *out)
     return (a | b | c | d) < BASE64_WHITE;
 }
 
-/* Steps until one meets something else than the alphabet. What that one did isn't kept: by branches
- * alone, which the processor foresees in even lines, no step waits for the one before. */
+/* Repeats the step until one meets a character outside the alphabet, and drops what that one wrote.
+ * The only link between steps is the branch, which the processor predicts in lines of equal length:
+ * so no step waits for the one before. */
 UNBASE64_INLINE void unbase64_steps(struct base64_text *text, unbase64_step *step, size_t width,
                                     size_t room)
 {
@@ -55,7 +56,7 @@ UNBASE64_INLINE void unbase64_pass_white(struct base64_text *text)
         text->in++;
 }
 
-/* One group with white space between its characters; false if it isn't all there. */
+/* Decodes one group with white space between its characters. False if the group isn't complete. */
 UNBASE64_INLINE bool unbase64_broken_group(struct base64_text *text)
 {
     const uint8_t *in = text->in;
@@ -78,8 +79,9 @@ UNBASE64_INLINE bool unbase64_broken_group(struct base64_text *text)
     return true;
 }
 
-/* A row: the step while it goes well, then groups to the line's end, and over that. Its own copy of
- * `text`, since what it writes could lie in the caller's for all the compiler knows. */
+/* A whole kernel: the wide step as long as it can, then single groups to the end of the line and
+ * across it. It works on a copy of `text`, because the compiler must assume that the output may
+ * overwrite the caller's. */
 UNBASE64_INLINE void unbase64_by(struct base64_text *text, unbase64_step *step, size_t width,
                                  size_t room)
 {

@@ -1,6 +1,6 @@
 /* A walk through the BER encoding (ITU-T X.690) of a ContentInfo that holds EnvelopedData (RFC 5652
  * section 6.1) or AuthEnvelopedData (RFC 5083), in pieces of any size: it finds the encrypted
- * content, whatever its segments, and leaves all before it to be read at leisure. */
+ * content, in segments or not. What comes before the content isn't interpreted. */
 #ifndef CMSTREAM_BER_H
 #define CMSTREAM_BER_H
 

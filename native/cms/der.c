@@ -24,17 +24,29 @@ static const uint8_t auth_enveloped_data[] = {0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86
 /* SEQUENCE { OBJECT IDENTIFIER id-aes128-CBC, OCTET STRING of 16 octets } */
 static const uint8_t aes_cbc[] = {0x30, 0x1d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
                                   0x65, 0x03, 0x04, 0x01, 0x02, 0x04, 0x10};
-/* SEQUENCE { OBJECT IDENTIFIER id-aes128-GCM, SEQUENCE { OCTET STRING of 12 octets, INTEGER 16 } } */
+/* SEQUENCE { OBJECT IDENTIFIER id-aes128-GCM, SEQUENCE { OCTET STRING of 12 octets, INTEGER 16 }
+ * } */
 static const uint8_t aes_gcm[] = {0x30, 0x1e, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65,
                                   0x03, 0x04, 0x01, 0x06, 0x30, 0x11, 0x04, 0x0c};
 static const uint8_t gcm_tag_len[] = {0x02, 0x01, DER_TAG};
 /* SEQUENCE { OBJECT IDENTIFIER id-alg-AEADChaCha20Poly1305, OCTET STRING of 12 octets } */
 static const uint8_t chacha20[] = {0x30, 0x1b, 0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7,
                                    0x0d, 0x01, 0x09, 0x10, 0x03, 0x12, 0x04, 0x0c};
-/* The last octet of an AES identifier says how long the key is: 40 more for 256 bits than for 128. */
-enum { AES_VARIANT = 12, AES_256 = 40 };
+/* The last arc of an AES identifier names the mode and the length of the key. From one length to
+ * the next it grows by 20: id-aes128-CBC is 2, id-aes192-CBC 22, id-aes256-CBC 42. */
+enum { AES_ARC = 12, AES_ARC_STEP = 20 };
 
-/* An AlgorithmIdentifier, cut where the IV or nonce stands in it. */
+bool frame_is_defined(unsigned mode, unsigned key_len)
+{
+    switch (mode) {
+    case MODE_CBC: return key_len == 16 || key_len == 32; /* kernels encrypt with no others */
+    case MODE_GCM: return key_len == 16 || key_len == 24 || key_len == 32;
+    case MODE_CHACHA20_POLY1305: return key_len == 32;
+    default: return false;
+    }
+}
+
+/* An AlgorithmIdentifier in two parts: before its IV or nonce, and after it. */
 struct algorithm {
     const uint8_t *before, *after;
     size_t before_len, iv_len, after_len;
@@ -46,7 +58,7 @@ static const struct algorithm algorithms[] = {
     [MODE_CHACHA20_POLY1305] = {chacha20, NULL, sizeof chacha20, NONCE_LEN, 0},
 };
 
-/* Where the next octets go; `at` NULL: nowhere, they are only counted. */
+/* Writes octets to `at`, or only counts them where `at` is NULL. */
 struct writer {
     uint8_t *at;
     size_t count;
@@ -133,7 +145,7 @@ size_t frame_head(const struct frame *frame, uint8_t *out)
     put_nested(&writer, frame, TAG_EXPLICIT_0, enveloped);
     put_nested(&writer, frame, TAG_SEQUENCE, enveloped_len(frame));
     put_header(&writer, TAG_INTEGER, 1);
-    /* That of AuthEnvelopedData is always 0 (RFC 5083 section 2.1). */
+    /* The version of AuthEnvelopedData is always 0 (RFC 5083 section 2.1). */
     put_octet(&writer, tagged ? 0 : frame->version);
     put_header(&writer, TAG_SET, frame->infos_len);
     return writer.count;
@@ -147,8 +159,9 @@ size_t frame_content(const struct frame *frame, uint8_t *out)
     put_nested(&writer, frame, TAG_SEQUENCE, content_info_len(frame));
     put(&writer, data, sizeof data);
     put(&writer, algorithm->before, algorithm->before_len);
-    if (out && frame->mode != MODE_CHACHA20_POLY1305 && frame->key_len == 32)
-        out[writer.count - algorithm->before_len + AES_VARIANT] += AES_256;
+    if (out && frame->mode != MODE_CHACHA20_POLY1305)
+        out[writer.count - algorithm->before_len + AES_ARC] +=
+            (uint8_t)(AES_ARC_STEP * (frame->key_len - 16) / 8);
     put(&writer, frame->iv, algorithm->iv_len);
     put(&writer, algorithm->after, algorithm->after_len);
     put_nested(&writer, frame, frame->open ? TAG_EXPLICIT_0 : TAG_ENCRYPTED_CONTENT,
@@ -165,7 +178,8 @@ size_t frame_segment(uint64_t len, uint8_t *out)
 
 size_t frame_tail(const struct frame *frame, uint8_t *out)
 {
-    /* Of encryptedContent and EncryptedContentInfo; of EnvelopedData, [0] and ContentInfo. */
+    /* The end-of-contents octets of encryptedContent and EncryptedContentInfo; then those of
+     * EnvelopedData, [0] and ContentInfo. */
     static const uint8_t inner_ends[4], outer_ends[6];
     struct writer writer = {out, 0};
 

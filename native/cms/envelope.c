@@ -29,7 +29,7 @@ struct content_key *seal_key(struct seal *seal)
 
 /* --- how much comes out ---------------------------------------------------------------------- */
 
-/* What stands around the content is in memory, and so far below this. */
+/* All around the content is in memory, and so it is far shorter than this. */
 static const uint64_t around = UINT64_C(1) << 50;
 
 static uint64_t ciphertext_len(const struct seal_plan *plan)
@@ -75,7 +75,7 @@ static uint64_t encoded_total(const struct seal_plan *plan, const struct frame *
 
 int64_t seal_total(const struct seal_plan *plan)
 {
-    static const struct content_key any = {.key_len = 16};
+    static const struct content_key any = {.key_len = 32}; /* lengths don't depend on it */
     struct frame frame = frame_of(plan, &any);
 
     if (!plan_fits(plan))
@@ -84,7 +84,7 @@ int64_t seal_total(const struct seal_plan *plan)
     return (int64_t)(plan->before_len + encoded_total(plan, &frame) + after);
 }
 
-/* The most that `len` more octets of CMS can give: lines, the one begun before included. */
+/* The most output that `len` more octets of CMS can give, with the line that has begun already. */
 static uint64_t emit_bound(const struct seal *seal, uint64_t len)
 {
     if (!(seal->flags & SEAL_BASE64))
@@ -101,7 +101,7 @@ static uint64_t encrypted_bound(const struct seal *seal, uint64_t len)
     return emit_bound(seal, cipher);
 }
 
-/* What exactly `len` octets of ciphertext from outside give. */
+/* The exact length of the output for `len` octets of the caller's ciphertext. */
 static uint64_t framed_len(const struct seal *seal, uint64_t len)
 {
     if (seal->flags & SEAL_OPEN) {
@@ -153,8 +153,8 @@ static void flush_run(struct seal *seal)
     seal->run_len = 0;
 }
 
-/* With segments to come, the ciphertext waits in `run` until one is full; else it goes straight to
- * its place. */
+/* With SEAL_OPEN the ciphertext waits in `run` until a segment is full; else it goes straight to
+ * `out`. */
 static void encrypt(struct seal *seal, const uint8_t *in, size_t len)
 {
     if (!(seal->flags & SEAL_OPEN)) {
@@ -171,9 +171,9 @@ static void encrypt(struct seal *seal, const uint8_t *in, size_t len)
     }
 }
 
-/* As encrypt(), where the ciphertext becomes lines at once: first so much that the lines can lag
- * behind it, then as many as the kernel can make beside it, then the rest. Gives whether a line
- * feed is bare, if that is looked for. */
+/* As encrypt(), but for base64 without segments. It has three parts: ciphertext enough for the lag
+ * between encryption and base64; then as many lines as the kernel can encrypt and encode at the
+ * same time; then the rest. With SEAL_STRICT, gives whether a line feed is bare. */
 static bool encrypt_lines(struct seal *seal, const uint8_t *in, size_t len)
 {
     const struct lines_kernel *kernel = lines_kernel();
@@ -205,7 +205,7 @@ static bool encrypt_lines(struct seal *seal, const uint8_t *in, size_t len)
     return bare;
 }
 
-/* Ciphertext from outside goes where encrypt() puts its own. */
+/* Puts the caller's ciphertext where encrypt() puts its own. */
 static void put_encrypted(struct seal *seal, const uint8_t *in, size_t len)
 {
     if (!(seal->flags & SEAL_OPEN)) {
@@ -237,7 +237,7 @@ static int take(struct seal *seal, const uint8_t *in, size_t len)
     return 0;
 }
 
-/* Of a sized stream, no more than was promised. */
+/* Without SEAL_OPEN, takes no more than the plan says. */
 static int take_promised(struct seal *seal, const uint8_t *in, size_t len)
 {
     if (!(seal->flags & SEAL_OPEN)) {
@@ -248,7 +248,8 @@ static int take_promised(struct seal *seal, const uint8_t *in, size_t len)
     return take(seal, in, len);
 }
 
-/* One step of content, made canonical where that is asked; most mail already is. */
+/* Takes one step of content; with SEAL_CANON makes its line ends canonical. In most mail they are
+ * already. */
 static int step(struct seal *seal, const uint8_t *in, size_t len)
 {
     uint8_t before = seal->last;
@@ -341,6 +342,8 @@ int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, uint8_t *out
         return SEAL_STATE;
     if (!plan_fits(plan))
         return SEAL_TOO_LARGE;
+    if (!frame_is_defined(plan->mode, seal->key.key_len))
+        return SEAL_NO_CIPHER;
     struct frame frame = frame_of(plan, &seal->key);
     seal->flags = plan->flags;
     seal->promised = plan->before_len + encoded_total(plan, &frame);

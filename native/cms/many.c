@@ -1,19 +1,38 @@
-/* Many messages at once: each has a slot and a lane of the cipher while it is under way; where one
- * ends, the next one begins. */
+/* Seals many messages at the same time. In one AES-CBC chain each block waits for the one before,
+ * and the processor idles meanwhile: so the kernels encrypt a block of up to SEAL_SLOTS messages at
+ * once.
+ *
+ * job   One message: its octets, recipients, plan and key, and where its output goes. seal_survey
+ *       fills in all but `out` and `written`, which belong to seal_many.
+ * slot  The working memory of a message while it is being sealed: its stream (struct seal), the
+ *       queue of content that isn't encrypted yet, the ciphertext of one turn. When the message is
+ *       done, the slot takes the next job, in the order of the jobs.
+ * lane  What the kernels know of a slot (seal.cbc.lane): where they read, where they write, the
+ *       last block of the chain.
+ * turn  SEAL_TURN blocks of every slot. After each turn the slots encode their ciphertext and fill
+ *       their queues, while both are in the cache. A shorter message leaves in the middle of a
+ *       turn; the next one joins for what is left of it.
+ *
+ * Who may write what: slot_... functions write their slot, and the job's output up to `total`.
+ * aes_cbc alone moves a lane on; it writes to the output, or for base64 to `run`. batch_...
+ * functions write the batch, and of a slot only `blocks`; but batch_alone has the last slot to
+ * itself and uses it as a stream. Nobody writes to a message. Another thread may change one
+ * meanwhile: therefore seal.left and the bounds of the output come from the survey, and a message
+ * that no longer agrees with it ends as SEAL_CHANGED. */
 #include "core.h"
 #include "random.h"
 
 enum {
     TURN = SEAL_TURN,
-    LONG = 8 << 10,  /* octets of a message that no cache is to be filled with */
-    SAMPLE = 4 << 10, /* octets of a body whose line feeds are counted beforehand */
-    WRAPS = 64,       /* keys encrypted in one go */
+    LONG = 8 << 10,   /* from so many octets on the output of a message bypasses the cache */
+    SAMPLE = 4 << 10, /* octets of a body whose line feeds seal_survey looks at */
+    WRAPS = 64,       /* keys encrypted in one call */
 };
 
 /* --- survey ----------------------------------------------------------------------------------- */
 
-/* How many octets canonical line ends will add. Where the first line feeds all have their CR, the
- * others will too: they are looked at when they are encrypted. */
+/* How many octets canonical line ends will add. If no line feed in the first SAMPLE octets is bare,
+ * it expects none in the rest: SEAL_STRICT then looks for them during encryption. */
 static size_t survey_lines(const struct seal_job *job, unsigned flags, struct seal_plan *plan)
 {
     const uint8_t *body = job->data + job->header.end;
@@ -68,11 +87,14 @@ static int64_t survey(struct seal_job *job, unsigned flags)
     }
     if (job->to->alone)
         return SEAL_ALONE;
+    if (!frame_is_defined(job->plan.mode, job->to->key_len))
+        return SEAL_NO_CIPHER;
     total = seal_total(&job->plan);
     return total < 0 ? total : total + outside;
 }
 
-/* Keys for all, as many at a time as the generator gives in one go. Gives whether it failed. */
+/* Makes a key for each job, with one call of the generator for as many as RANDOM_TOGETHER allows.
+ * Gives whether the generator failed. */
 static bool make_keys(struct seal_job *jobs, size_t count)
 {
     enum { KEYS = RANDOM_TOGETHER / CONTENT_KEY_RANDOM };
@@ -121,7 +143,7 @@ static bool wanted(const struct seal_job *job)
     return job->out && job->total >= 0 && job->written >= 0;
 }
 
-/* Keys on their way to many recipients. */
+/* Content keys that wait to be encrypted, each for one recipient. */
 struct wraps {
     struct rsa_job waiting[WRAPS];
     size_t count;
@@ -138,7 +160,8 @@ static void wraps_add(struct wraps *wraps, const struct seal_to *to, const struc
                       uint8_t *infos)
 {
     memcpy(infos, to->infos, to->infos_len);
-    for (const struct key_slot *slot = to->key_slots; slot < to->key_slots + to->key_slot_count; slot++) {
+    for (unsigned i = 0; i < to->key_slot_count; i++) {
+        const struct key_slot *slot = &to->key_slots[i];
         if (wraps->count == WRAPS)
             wraps_do(wraps);
         wraps->waiting[wraps->count++] = (struct rsa_job){
@@ -204,7 +227,7 @@ static int slot_begin(struct seal_slot *slot, struct seal_job *job)
     return good ? 0 : SEAL_CHANGED;
 }
 
-/* So many octets of the content are taken; whether it is more than the survey found. */
+/* Counts `len` octets of content as taken. Gives whether that is more than the survey found. */
 static bool is_too_much(struct seal *seal, size_t len)
 {
     if (len > seal->left)
@@ -213,13 +236,14 @@ static bool is_too_much(struct seal *seal, size_t len)
     return false;
 }
 
-/* Whether a line feed of the body's next octets is bare where none may be. */
+/* With SEAL_STRICT, whether a line feed in the body's next octets is bare. */
 static bool has_unexpected_lf(struct seal *seal, const uint8_t *octets, size_t len)
 {
     return seal->flags & SEAL_STRICT && canon_count(octets, len, &seal->last);
 }
 
-/* Takes from the body until the queue has `want` octets, and pads what ends with it. */
+/* Moves content from the body to the queue until that has `want` octets. Appends the padding when
+ * the body ends. */
 static int top_up(struct seal_slot *slot, size_t want)
 {
     struct seal *seal = &slot->seal;
@@ -250,8 +274,8 @@ static int top_up(struct seal_slot *slot, size_t want)
     return 0;
 }
 
-/* Gives the slot's lane its next blocks, at most `want`: out of the queue, or, where that is empty
- * and nothing has to be changed, out of the message itself. */
+/* Sets the lane on its next blocks, at most `want`: those in the queue. If the queue is empty and
+ * the content needs no change, the lane reads the message itself. */
 static int slot_prepare(struct seal_slot *slot, size_t want)
 {
     struct seal *seal = &slot->seal;
@@ -283,7 +307,7 @@ static int slot_prepare(struct seal_slot *slot, size_t want)
     return 0;
 }
 
-/* Makes lines of what the lane has encrypted. */
+/* Writes base64 of what the lane has encrypted. */
 static void slot_encode(struct seal_slot *slot)
 {
     struct seal *seal = &slot->seal;
@@ -297,8 +321,8 @@ static void slot_encode(struct seal_slot *slot)
             base64_update_past_cache(&seal->base64, &slot->rest, seal->run, len, seal->out);
 }
 
-/* Gives out what the lane has encrypted. What came straight from the message is only now looked at
- * for bare line feeds: the kernel has fetched it. */
+/* Puts what the lane has encrypted to the output. What the lane read from the message itself is
+ * searched for bare line feeds only now, when the kernel has loaded it into the cache. */
 static int slot_flush(struct seal_slot *slot)
 {
     struct seal *seal = &slot->seal;
@@ -332,7 +356,7 @@ struct batch {
     struct seal_job *next, *end;
     struct seal_slot *slot[SEAL_SLOTS]; /* the first `count` have a message */
     unsigned count;
-    size_t left; /* blocks of this turn */
+    size_t left; /* blocks that are left of this turn */
 };
 
 static void batch_leave(struct batch *batch, unsigned i, int error)
@@ -344,8 +368,8 @@ static void batch_leave(struct batch *batch, unsigned i, int error)
     batch->slot[batch->count] = free;
 }
 
-/* A message that joins in the middle of a turn gets just so many blocks that it ends the turn with
- * the others. */
+/* Gives free slots the next messages. One that joins in the middle of a turn gets as many blocks as
+ * are left of it. */
 static void batch_refill(struct batch *batch)
 {
     for (; batch->count < SEAL_SLOTS && batch->next < batch->end; batch->next++) {
@@ -360,7 +384,7 @@ static void batch_refill(struct batch *batch)
     }
 }
 
-/* All lanes go on until the first one has done its blocks. */
+/* Encrypts as many blocks in all lanes as the lane with the fewest has. */
 static void batch_encrypt(struct batch *batch)
 {
     struct lane *lane[SEAL_SLOTS];
@@ -376,6 +400,8 @@ static void batch_encrypt(struct batch *batch)
     batch->left = batch->left > blocks ? batch->left - blocks : TURN;
 }
 
+/* Puts out what was encrypted in the slots whose lanes are done, and sets these lanes on their next
+ * blocks. Messages that end leave. */
 static void batch_settle(struct batch *batch)
 {
     for (unsigned i = batch->count; i--;) {
@@ -391,7 +417,8 @@ static void batch_settle(struct batch *batch)
     }
 }
 
-/* A message alone has kernels of its own, which make lines beside its chain. */
+/* The rest of the last message: for one alone, a stream is faster, whose kernels interleave
+ * encryption with base64. */
 static void batch_alone(struct batch *batch)
 {
     struct seal_slot *slot = batch->slot[0];
@@ -407,7 +434,7 @@ static void batch_alone(struct batch *batch)
     }
     const uint8_t last = seal->last;
     base64_settle(&slot->rest, seal->out);
-    /* What is in the queue has been looked at, and counted. */
+    /* The content in the queue has been searched for line feeds, and counted as taken. */
     seal->left += slot->end - slot->first;
     seal->flags &= ~(unsigned)(SEAL_STRICT | SEAL_CANON);
     (void)seal_content(seal, seal->text + slot->first, slot->end - slot->first);

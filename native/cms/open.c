@@ -85,7 +85,7 @@ static void decrypt(struct open *open, const uint8_t *in, size_t len)
     open->out += len;
 }
 
-/* Ciphertext of which the last block, or what there is of it, stays held. */
+/* Takes ciphertext, and holds back the last block, or the part of it that came so far. */
 static void decrypt_run(struct open *open, const uint8_t *in, size_t len)
 {
     size_t head = min_size(len, AES_BLOCK - open->held_len), whole;
@@ -147,7 +147,7 @@ static int64_t last_block(struct open *open, uint8_t *out)
 
 /* --- the walk --------------------------------------------------------------------------------- */
 
-/* All before the content is kept, and so the walk goes no further than there is room. */
+/* Keeps all octets before the content. So the walk goes only as far as there is room for them. */
 static int walk_head(struct open *open, const uint8_t **in, const uint8_t *in_end)
 {
     const uint8_t *start = *in;
@@ -163,7 +163,7 @@ static int walk_head(struct open *open, const uint8_t **in, const uint8_t *in_en
     return event < 0 ? event : 0;
 }
 
-/* What follows the content is kept, or passed over if nobody wants it. */
+/* Keeps what follows the content, or skips it if no room was given. */
 static int walk_tail(struct open *open, const uint8_t **in, const uint8_t *in_end)
 {
     const uint8_t *start = *in;
@@ -221,7 +221,8 @@ static int walk(struct open *open, const uint8_t **in, const uint8_t *in_end)
     return error;
 }
 
-/* Through the decoder. What stopped the text is an error, but for PEM's hyphen. */
+/* Decodes base64 before the walk. A character that stops decoding is an error, but for PEM's
+ * hyphen. */
 static int walk_text(struct open *open, const uint8_t **in, const uint8_t *in_end)
 {
     enum base64_state how = BASE64_MORE;

@@ -1,4 +1,4 @@
-/* The way back: a sealed message in, its content out, in pieces of any size. */
+/* Opens a sealed message: takes it in pieces of any size and gives its content. */
 #ifndef CMSTREAM_OPEN_H
 #define CMSTREAM_OPEN_H
 
@@ -33,19 +33,19 @@ enum open_error {
     OPEN_TAIL_FULL = -9, /* more follows the encrypted content than there is room for */
 };
 
-/* One message on its way. The caller owns it; it may be used by one thread at a time. Any error but
- * OPEN_HEAD_FULL and OPEN_NO_ROOM is for good. */
+/* A stream that opens one message. The caller owns it; one thread at a time may use it. After any
+ * error but OPEN_HEAD_FULL and OPEN_NO_ROOM it takes nothing more. */
 struct open;
 
 void open_begin(struct open *open, unsigned form);
 
-/* Room for all before the encrypted content, decoded. A larger one must begin with what is in the
- * old one already. */
+/* Sets the room for all octets before the encrypted content. When it is replaced by a larger one,
+ * that must begin with the octets written so far. */
 void open_head(struct open *open, uint8_t *head, size_t cap);
 size_t open_head_len(const struct open *open);
 
-/* Room for all that follows the encrypted content, from the end of EncryptedContentInfo to that of
- * the ContentInfo, decoded. It must be given before that comes, or else it is passed over. */
+/* Sets the room for all that follows the encrypted content, from the end of EncryptedContentInfo to
+ * the end of the ContentInfo. Without it, or set too late, those octets are skipped. */
 void open_tail(struct open *open, uint8_t *tail, size_t cap);
 size_t open_tail_len(const struct open *open);
 
@@ -53,22 +53,22 @@ unsigned open_stage(const struct open *open);
 bool open_is_ber(const struct open *open); /* indefinite lengths, as far as was seen */
 uint64_t open_content_len(const struct open *open); /* octets of encrypted content so far */
 
-/* The content-encryption key of 16, 24 or 32 octets and the IV, for AES-CBC with PKCS #7 padding; or
- * none: then the ciphertext itself comes out. */
+/* The content-encryption key of 16, 24 or 32 octets and the IV, for AES-CBC with PKCS #7 padding;
+ * or none: then the ciphertext itself comes out. */
 void open_key(struct open *open, const uint8_t *key, size_t key_len, const uint8_t *iv);
 void open_raw(struct open *open);
 
-/* Takes octets, `taken` tells how many: all but at OPEN_WAIT, at a hyphen of PEM, and with errors.
- * Gives the number of octets written, or an enum open_error. */
+/* Takes octets of the message, and writes to `taken` how many: all, unless it stops at OPEN_WAIT,
+ * at PEM's hyphen or at an error. Gives the number of octets written, or an enum open_error. */
 int64_t open_update(struct open *open, const uint8_t *in, size_t len, uint8_t *out, size_t cap,
                     size_t *taken);
 
-/* Gives the last octets, 16 at the most; wipes the key, as open_abort does. No branch and no index
- * depends on the padding, but for whether it is right and, then, on how long it is. */
+/* Writes the last octets, at most 16, and gives their number. Wipes the key, as open_abort does. Of
+ * the padding, only whether it is right, and then its length, decides a branch or an index. */
 int64_t open_finish(struct open *open, uint8_t *out, size_t cap);
 void open_abort(struct open *open);
 
-/* The most that `len` more octets can give. */
+/* The most octets of output for `len` more octets of input. */
 uint64_t open_bound(const struct open *open, size_t len);
 /* [end] */
 

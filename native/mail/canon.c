@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #endif
 
-/* Takes no branch, so that the compiler can make vectors of the loops around it. */
+/* Has no branch, so that the compiler can vectorize the loops around it. */
 static inline bool is_bare(uint8_t octet, uint8_t before)
 {
     return (octet == '\n') & (before != '\r');
@@ -13,10 +13,10 @@ static inline bool is_bare(uint8_t octet, uint8_t before)
 
 /* --- counting --------------------------------------------------------------------------------- */
 
-/* Whole registers of every width, and fewer than an octet can count. */
+/* A multiple of every register's width, and small enough to be counted in an octet. */
 enum { BLOCK = 192 };
 
-/* The octet in front of `in` is there, here and in copy(). */
+/* The octet before `in` must be readable, here and in copy(). */
 static inline __attribute__((always_inline)) size_t count(const uint8_t *in, size_t len)
 {
     const uint8_t *before = in - 1;
@@ -130,8 +130,9 @@ static uint8_t *copy(const uint8_t *in, size_t len, uint8_t *out)
 }
 
 #if defined(__x86_64__)
-/* Without a branch, since a text's lines differ in length: every octet gets a CR in front, and the
- * CRs that nobody wants are pressed out again. A store of 64 stays within what is still to come. */
+/* Has no branch, because lines differ in length and branches would be mispredicted: puts a CR
+ * before every octet, and then compresses the unwanted ones away. A store of 64 octets stays within
+ * the output that is still expected. */
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,bmi2,popcnt")))
 static uint8_t *copy_vbmi2(const uint8_t *in, size_t len, uint8_t *out)
 {

@@ -29,8 +29,8 @@ static bool begins(const uint8_t *octets, size_t len, const char *text)
     return true;
 }
 
-/* The length of the name of the field that a line begins with, and where its colon is; 0 if it is no
- * field. */
+/* The length of the name of the field that a line begins with, and where its colon is; 0 if it is
+ * no field. */
 static size_t field_name(const uint8_t *line, size_t len, size_t *colon)
 {
     size_t name = 0, at;
@@ -84,8 +84,8 @@ static bool may_be_binary(const uint8_t *value, size_t len)
 
 /* --- the block -------------------------------------------------------------------------------- */
 
-/* Notes a field that doesn't simply stay outside. The value reaches to the end of the message, since
- * a glance at it may cross the next line end. */
+/* Notes a field that doesn't simply stay outside. The value reaches to the end of the message,
+ * since a glance at it may cross the next line end. */
 static void note(struct header *header, const uint8_t *message, size_t len, size_t start,
                  size_t name, size_t colon)
 {
@@ -122,7 +122,7 @@ static void end_field(struct header *header, const uint8_t *message, size_t at)
         header->special |= may_be_binary(line + colon, len - colon);
 }
 
-/* What the fields come to when every line ends in CRLF, the last one too. */
+/* The length of the fields when every line, also the last one, ends in CRLF. */
 static void measure(struct header *header, const uint8_t *message)
 {
     uint8_t last = 0;
@@ -174,7 +174,7 @@ bool header_cut(const uint8_t *message, size_t len, struct header *header)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Room for output; `at` is NULL when it didn't suffice. */
+/* Room for output; `at` becomes NULL when the room is too small. */
 struct room {
     uint8_t *at, *end;
 };

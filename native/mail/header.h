@@ -1,6 +1,6 @@
-/* The header block of a message (RFC 5322 section 2.2): where it ends, and which fields stay outside
- * when the rest is sealed. The rules are those of mime.py, octet for octet; where they'd take more
- * than a glance, the struct says so and Python decides. */
+/* The header block of a message (RFC 5322 section 2.2): where it ends, and which fields stay
+ * outside when the rest is sealed. The rules are those of mime.py, octet for octet; headers
+ * that need more than these rules are marked `special`, and Python decides. */
 #ifndef CMSTREAM_HEADER_H
 #define CMSTREAM_HEADER_H
 

@@ -1,22 +1,15 @@
 #include "lines.h"
 
-#include "cpu.h"
-
-static const struct lines_kernel *const rows[] = {
+static const struct kernel_id *const kernels[] = {
 #if defined(__x86_64__)
-    &lines_avx512vbmi,
-    &lines_avx2,
-    &lines_ssse3,
+    &lines_avx512vbmi.id,
+    &lines_avx2.id,
+    &lines_ssse3.id,
 #endif
     NULL,
 };
 
 const struct lines_kernel *lines_kernel(void)
 {
-    uint32_t missing = ~cpu_features();
-    size_t row = 0;
-
-    while (rows[row] && rows[row]->needs & missing)
-        row++;
-    return rows[row];
+    return kernel_at(kernels, 0);
 }

@@ -1,6 +1,6 @@
-/* AES-CBC of one message with its other work beside it: the look for bare line feeds and the lines
- * of base64. The rounds of a chain wait for each other, and all that a processor can see while it
- * waits costs nothing; since it sees some hundred instructions ahead, the work goes line by line. */
+/* AES-CBC of one message, and between its rounds the search for bare line feeds and base64. In CBC
+ * each round waits for the one before. What the processor does in the meantime costs no time, but
+ * it looks only some hundred instructions ahead: so the work is interleaved line by line. */
 #ifndef CMSTREAM_LINES_H
 #define CMSTREAM_LINES_H
 
@@ -9,20 +9,23 @@
 
 enum {
     LINES_BLOCKS = BASE64_LINE_IN / AES_BLOCK,
-    LINES_LAG = 3 * BASE64_LINE_IN, /* from what is encrypted to what is encoded beside it */
+    LINES_LAG = 3 * BASE64_LINE_IN, /* from what is encrypted back to what is encoded */
 };
 
+_Static_assert(LINES_BLOCKS * AES_BLOCK == BASE64_LINE_IN,
+               "a kernel encrypts whole blocks for each line: with a part of one it would lose it");
+
+
 struct lines_kernel {
-    const char *name;
-    uint32_t needs;
-    /* Encrypts 3 blocks for each of `lines`, and beside it writes so many lines of base64 to
-     * `text`, made of what stands at `ready`, which is LINES_LAG octets before lane->out or more
-     * and may run into what this call encrypts. Gives whether a line feed of the input is bare;
-     * the octet in front of the input must be there. */
+    struct kernel_id id;
+    /* Encrypts LINES_BLOCKS blocks for each of `lines`, and writes as many lines of base64 to
+     * `text`. They encode the octets from `ready` on, which begin at least LINES_LAG octets before
+     * lane->out and may go on into what this call encrypts. The key has 10 or 14 rounds. Gives
+     * whether a line feed of the input is bare: so the octet before the input must be readable. */
     bool (*cbc)(struct lane *lane, size_t lines, const uint8_t *ready, uint8_t *text);
 };
 
-/* The best row that cpu_features() allows; NULL where there is none. */
+/* The best row that this machine allows; NULL where there is none. */
 const struct lines_kernel *lines_kernel(void);
 
 #if defined(__x86_64__)

@@ -3,30 +3,28 @@
 #include "random.h"
 #include "sha256.h"
 
-enum { LANES = 8, HASH = SHA256_SIZE };
+enum { LANES = RSA_MOST_LANES, HASH = SHA256_SIZE };
 
-static const struct rsa_row *const rows[] = {
+_Static_assert(RSA_MOST_OCTETS / HASH <= UINT8_MAX, "the counter of MGF1 is one octet here");
+
+const struct kernel_id *const rsa_kernels[] = {
 #if defined(__x86_64__)
-    &rsa_ifma8,
-    &rsa_ifma1,
+    &rsa_ifma8.id,
+    &rsa_ifma1.id,
 #endif
     NULL,
 };
 
-static const struct rsa_row *row_at(unsigned index)
+/* A row takes as long for one number as for all its lanes. So as long as at least half of a row's
+ * lanes would be free, one with fewer lanes is the better choice. */
+const struct rsa_row *rsa_row_for(const struct kernel_id *const *rows, unsigned count)
 {
-    uint32_t missing = ~cpu_features();
+    const struct rsa_row *found = kernel_at(rows, 0), *next;
 
-    for (const struct rsa_row *const *row = rows; *row; row++)
-        if (!((*row)->needs & missing) && !index--)
-            return *row;
-    return NULL;
-}
-
-const char *rsa_name(unsigned index)
-{
-    const struct rsa_row *row = row_at(index);
-    return row ? row->name : NULL;
+    for (unsigned i = 1; found && (next = kernel_at(rows, i)); i++)
+        if (next->lanes < found->lanes && count <= found->lanes / 2)
+            found = next;
+    return found;
 }
 
 /* --- octets and digits ------------------------------------------------------------------------ */
@@ -71,11 +69,11 @@ static void to_octets(const uint64_t *digit, uint8_t *octets, unsigned size)
 
 /* --- padding ---------------------------------------------------------------------------------- */
 
-/* Random octets for the blocks to come. Secret. */
+/* Random octets for the next blocks. Secret. */
 struct fresh {
     uint8_t octets[RANDOM_TOGETHER];
     size_t first, last;
-    size_t wanted; /* how many all of them will take, and a few more */
+    size_t wanted; /* how many the remaining blocks will take */
 };
 
 static int fetch(struct fresh *fresh)
@@ -85,8 +83,8 @@ static int fetch(struct fresh *fresh)
     return random_fill(fresh->octets, fresh->last);
 }
 
-/* Random octets but zero, each value alike. Zeros are left out: how many there were and where tells
- * nothing of those that stay. */
+/* Random octets from 1 to 255, all equally likely. Zeros are skipped; their number and places tell
+ * nothing about the octets that stay. */
 static int fill_nonzero(struct fresh *fresh, uint8_t *octets, size_t len)
 {
     for (size_t filled = 0; filled < len; fresh->first++) {
@@ -99,7 +97,7 @@ static int fill_nonzero(struct fresh *fresh, uint8_t *octets, size_t len)
     return 0;
 }
 
-/* How many random octets are between the secret and what stands before it. */
+/* How many random octets PKCS #1 v1.5 puts before the secret. */
 static size_t pkcs1_random(const struct rsa_job *job)
 {
     return job->padding == RSA_PKCS1V15 ? job->key->size - job->secret_len - 3 : 0;
@@ -118,7 +116,7 @@ static int pad_pkcs1(const struct rsa_job *job, struct fresh *fresh, uint8_t *bl
     return error;
 }
 
-/* MGF1 with SHA-256 (RFC 8017 appendix B.2.1), added to `target`. */
+/* XORs MGF1 with SHA-256 (RFC 8017 appendix B.2.1) into `target`. */
 static void add_mask(const uint8_t seed[], size_t seed_len, uint8_t *target, size_t len)
 {
     uint8_t input[RSA_MOST_OCTETS + 4], hash[HASH];
@@ -172,7 +170,8 @@ static void work_add(struct work *work, const struct rsa_key *key, const uint8_t
     work->out[work->count++] = out;
 }
 
-/* What the compiler may have left on the stack of a row's function, as far as that reaches. */
+/* Overwrites the part of the stack that a row's function uses: the compiler may have left
+ * copies. */
 __attribute__((noinline)) static void wipe_stack(void)
 {
     uint8_t frames[32 << 10];
@@ -193,19 +192,12 @@ static void work_do(struct work *work, const struct rsa_row *row)
     wipe(work, sizeof *work);
 }
 
-/* A few numbers alone take less time than the wide row with most of its lanes free. */
-static const struct rsa_row *row_for(unsigned count)
-{
-    enum { FEW = 4 };
-    return row_at(count > FEW ? 0 : 1);
-}
-
 static bool alike(const struct rsa_key *a, const struct rsa_key *b)
 {
     return a->digits == b->digits && a->exponent == b->exponent;
 }
 
-/* Takes one job out of those that are left, and others whose keys are like its. */
+/* Takes the first job that is left, and as many others as fit whose keys are alike. */
 static unsigned take_alike(const struct rsa_job *jobs, uint64_t *left,
                            const struct rsa_job *taken[LANES])
 {
@@ -240,17 +232,17 @@ static int wrap_alike(const struct rsa_job *const jobs[], unsigned count)
     }
     wipe(block, sizeof block);
     wipe(fresh.octets, fresh.last);
-    work_do(&work, row_for(work.count));
+    work_do(&work, rsa_row_for(rsa_kernels, work.count));
     return error;
 }
 
 int rsa_wrap(const struct rsa_job *jobs, size_t count)
 {
     const struct rsa_job *taken[LANES];
-    int error = !count || row_at(0) ? 0 : -1;
+    int error = !count || kernel_at(rsa_kernels, 0) ? 0 : -1;
 
     for (size_t part; count && !error; jobs += part, count -= part) {
-        part = min_size(count, 64);
+        part = min_size(count, 64); /* bits of `left` */
         uint64_t left = UINT64_MAX >> (64 - part);
         while (left)
             error |= wrap_alike(taken, take_alike(jobs, &left, taken));
@@ -258,7 +250,7 @@ int rsa_wrap(const struct rsa_job *jobs, size_t count)
     return error;
 }
 
-/* --- by number -------------------------------------------------------------------------------- */
+/* --- for tests -------------------------------------------------------------------------------- */
 
 void rsa_raw(unsigned index, const struct rsa_key *const key[], const uint8_t *const in[],
              uint8_t *const out[], size_t count)
@@ -268,16 +260,17 @@ void rsa_raw(unsigned index, const struct rsa_key *const key[], const uint8_t *c
     for (size_t i = 0; i < count; i++) {
         work_add(&work, key[i], in[i], out[i]);
         if (work.count == LANES || i + 1 == count)
-            work_do(&work, row_at(index));
+            work_do(&work, kernel_at(rsa_kernels, index));
     }
 }
 
-/* Modulo 2^1246 - 1 powers of two go round, and so do their negatives, which have almost every bit
- * set; R is 4 there, and all the constants are plain. */
-bool rsa_check(unsigned index)
+/* Modulo 2^1246 - 1 a power of two to any power is again a power of two, and so with the negatives
+ * of both, in which almost every bit is set. R is 4 modulo that number: so the constants are
+ * simple. */
+bool rsa_known_answer(const struct kernel_id *id)
 {
     enum { BITS = 1246, TOP = BITS / RSA_DIGIT_BITS, DIGITS = TOP + 1, EXPONENT = 65537 };
-    const struct rsa_row *row = row_at(index);
+    const struct rsa_row *row = (const void *)id;
     struct rsa_key key = {.r_squared = {16}, .inverse = 1, .exponent = EXPONENT, .digits = DIGITS};
     uint64_t number[LANES][RSA_MOST_DIGITS], expected[LANES][RSA_MOST_DIGITS];
     const struct rsa_key *keys[LANES];

@@ -1,20 +1,25 @@
-/* The rows of the table of RSA operations; for rsa.c and the files that define them. */
+/* The rows of the table of RSA kernels: for rsa.c, which chooses among them, and for the files that
+ * define them. */
 #ifndef CMSTREAM_RSA_ROWS_H
 #define CMSTREAM_RSA_ROWS_H
 
-#include "cpu.h"
 #include "rsa.h"
 
+enum { RSA_MOST_LANES = 8 };
+
 struct rsa_row {
-    const char *name;
-    uint32_t needs; /* enum cpu_feature */
-    unsigned lanes; /* the most that one call takes */
-    /* number[i] = number[i] ^ key[i]->exponent mod key[i]->modulus for the first `count` lanes,
-     * whose keys have as many digits and the same exponent; in digits, below the modulus before
-     * and after. */
+    struct kernel_id id;
+    unsigned lanes; /* numbers that one call can take, at most RSA_MOST_LANES */
+    /* number[i] = number[i] ^ key[i]->exponent mod key[i]->modulus for the first `count` lanes (1
+     * to `lanes`). The keys have the same number of digits and the same exponent. Numbers are in
+     * digits and below the modulus, before and after. */
     void (*power)(const struct rsa_key *const key[], uint64_t (*number)[RSA_MOST_DIGITS],
                   unsigned count);
 };
+
+/* The best row of `rows` that this machine allows for `count` numbers, which may have fewer lanes;
+ * NULL where it allows none. */
+const struct rsa_row *rsa_row_for(const struct kernel_id *const *rows, unsigned count);
 
 #if defined(__x86_64__)
 extern const struct rsa_row rsa_ifma8, rsa_ifma1;

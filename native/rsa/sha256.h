@@ -1,5 +1,5 @@
-/* SHA-256 (FIPS 180-4) of octets in memory, for the masks of OAEP. No branch and no index depends on
- * what is hashed. */
+/* SHA-256 (FIPS 180-4) of octets in memory, for the masks of OAEP. No branch and no index depends
+ * on what is hashed. */
 #ifndef CMSTREAM_SHA256_H
 #define CMSTREAM_SHA256_H
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
+from .ciphers import BY_NAME
+
+# Type checkers need the names once more; a test compares them with the table in ciphers.py.
 Cipher = Literal[
     "aes256-cbc", "aes128-cbc", "aes256-gcm", "aes128-gcm", "chacha20-poly1305", "auto"
 ]
@@ -14,16 +17,8 @@ HeaderProtection = Literal["baseline", "shy"] | None
 RecipientId = Literal["issuer-serial", "ski"]
 AlreadyEncrypted = Literal["pass", "encrypt", "refuse"]
 
-KEY_LEN = {
-    "aes256-cbc": 32,
-    "aes128-cbc": 16,
-    "aes256-gcm": 32,
-    "aes128-gcm": 16,
-    "chacha20-poly1305": 32,
-}
-"""Octets of each cipher's content-encryption key."""
-AUTHENTICATED = frozenset({"aes256-gcm", "aes128-gcm", "chacha20-poly1305"})
-"""The ciphers that also prove their content unchanged: AuthEnvelopedData (RFC 5083)."""
+CIPHER_CHOICES: tuple[str, ...] = (*BY_NAME, "auto")
+"""What a policy's cipher may be, those that most mail programs read first."""
 
 PROBLEMS = frozenset(
     {
@@ -121,7 +116,8 @@ def _text(value: Any) -> str:
 
 def _choices() -> dict[str, tuple[Any, ...]]:
     hints = get_type_hints(Policy)
-    return {name: _allowed(hint) for name, hint in hints.items() if get_args(hint)[1:]}
+    choices = {name: _allowed(hint) for name, hint in hints.items() if get_args(hint)[1:]}
+    return choices | {"cipher": CIPHER_CHOICES}
 
 
 def _allowed(hint: Any) -> tuple[Any, ...]:
@@ -136,7 +132,7 @@ _CHOICES = _choices()
 _SETS = {
     "refuse": PROBLEMS,
     "warn": PROBLEMS,
-    "forbid": frozenset({*KEY_LEN, *_CHOICES["key_transport"]}),
+    "forbid": frozenset({*BY_NAME, *_CHOICES["key_transport"]}),
 }
 
 DEFAULT = Policy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from .ciphers import AUTHENTICATED
 from .cms.authenticated import AuthenticatedEncoder
 from .engine import batch, gate
 from .engine.buffer_pool import filled
@@ -11,7 +12,6 @@ from .errors import CmstreamError, MessageError, octets_of
 from .mail import mime
 from .mail.header_protection import protect
 from .mail.recognise import encrypted_inside
-from .policy import AUTHENTICATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

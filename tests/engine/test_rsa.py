@@ -64,8 +64,9 @@ def wrapped(people, policy):
     assert addressees.wraps
     seal = gate.NativeEncoder(policy.cipher)
     to = addressees.struct
-    holes = [(hole.at, modulus(hole.key), hole.key.size) for hole in to.holes[0 : to.hole_count]]
-    return seal.key(), holes, seal.wrap(addressees)
+    slots = to.key_slots[0 : to.key_slot_count]
+    places = [(slot.at, modulus(slot.key), slot.key.size) for slot in slots]
+    return seal.key(), places, seal.wrap(addressees)
 
 
 def modulus(key):
@@ -89,10 +90,10 @@ def people():
 def test_every_recipient_gets_the_key(people, transport, count):
     policy = cmstream.DEFAULT.clone(key_transport=transport, warn=frozenset())
     some = random.Random(count).sample(people, count)
-    key, holes, infos = wrapped(some, policy)
+    key, places, infos = wrapped(some, policy)
     by_modulus = {one.key.public_key().public_numbers().n: one.key for one in some}
-    assert len(holes) == count
-    for at, numbers, size in holes:
+    assert len(places) == count
+    for at, numbers, size in places:
         private = by_modulus[numbers]
         assert private.decrypt(infos[at : at + size], PADDINGS[transport]) == key
 

@@ -84,7 +84,7 @@ static void check_lines(const struct base64_kernel *row, const uint8_t *in, size
 /* Whole lines against both guards, and at every alignment. */
 static void test_row(const struct base64_kernel *row)
 {
-    row_name = row->name;
+    row_name = row->id.name;
     fill_random(source.start, ROOM);
     for (size_t lines = 0; lines <= MOST_LINES; lines++) {
         size_t in_len = lines * BASE64_LINE_IN, out_len = lines * BASE64_LINE_OUT;
@@ -96,7 +96,7 @@ static void test_row(const struct base64_kernel *row)
         check_lines(row, source.start + below(64), 3, target.start + 1 + offset);
         check_lines(row, source.start + below(64), 70, target.start + offset);
     }
-    printf("base64 %s ok\n", row->name);
+    printf("base64 %s ok\n", row->id.name);
 }
 
 /* Gives the octets out in parts of random size, each into a place of its exact size. */
@@ -131,7 +131,7 @@ static void test_stream(void)
         check_stream(len, part_limits[len % COUNT(part_limits)]);
     for (unsigned round = 0; round < 200; round++)
         check_stream(below(30000), 5000);
-    printf("base64 stream (%s) ok\n", base64_kernel()->name);
+    printf("base64 stream (%s) ok\n", base64_kernel()->id.name);
 }
 
 static void test_sizes(void)
@@ -149,9 +149,9 @@ static void test_table(void)
         rows++;
     CHECK(rows > 0 && !base64_kernel_at(rows + 1));
     CHECK(base64_kernel() == base64_kernel_at(0));
-    CHECK(!strcmp(base64_kernel_at(rows - 1)->name, "portable"));
+    CHECK(!strcmp(base64_kernel_at(rows - 1)->id.name, "portable"));
     for (unsigned row = 0; row < rows; row++)
-        CHECK(!(base64_kernel_at(row)->needs & ~cpu_features()));
+        CHECK(!(base64_kernel_at(row)->id.needs & ~cpu_features()));
 }
 
 /* --- line ends -------------------------------------------------------------------------------- */

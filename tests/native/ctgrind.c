@@ -78,7 +78,7 @@ static void test_row(const struct aes_kernel *row)
         decrypt(row, key_len);
         check_traced(1);
     }
-    printf("%s: %u reports\n", row->name, (unsigned)VALGRIND_COUNT_ERRORS);
+    printf("%s: %u reports\n", row->id.name, (unsigned)VALGRIND_COUNT_ERRORS);
 }
 
 int main(int argc, char **argv)

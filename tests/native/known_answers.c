@@ -8,6 +8,11 @@
 #include "cpu.h"
 #include "tools.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 enum { MOST_LANES = 32, MOST_BLOCKS = 70, MARGIN = 64, TRIALS = 300 };
 enum { ROOM = MOST_BLOCKS * AES_BLOCK + 2 * MARGIN };
 
@@ -291,13 +296,42 @@ static void test_mixes(void)
     printf("mixes ok\n");
 }
 
+/* --- keys without code -------------------------------------------------------------------------- */
+
+static void encrypt_by_aes_192(void (*cbc)(struct lane *const lane[], unsigned, size_t))
+{
+    static const uint8_t octets[AES_MAX_KEY];
+    uint8_t text[AES_BLOCK] = {0};
+    struct aes_key key;
+    struct lane lane = {.in = text, .out = text, .key = &key}, *alone = &lane;
+
+    row->expand_inverse(&key, octets, 24);
+    cbc(&alone, 1, 1);
+}
+
+/* A key for which a row has no code ends the process, before anything wrong is written. */
+static void expect_refusal(void (*cbc)(struct lane *const lane[], unsigned, size_t))
+{
+    int status;
+    const pid_t child = fork();
+
+    CHECK(child >= 0);
+    if (!child) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        encrypt_by_aes_192(cbc);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 /* --- rows and table --------------------------------------------------------------------------- */
 
 static void test_row(void)
 {
-    CHECK(aes_known_answer(row));
+    CHECK(aes_known_answer(&row->id));
     CHECK(row->lanes >= 1 && row->lanes <= MOST_LANES);
-    CHECK(!(row->needs & ~cpu_features()));
+    CHECK(!(row->id.needs & ~cpu_features()));
     for (unsigned i = 0; i < TRIALS; i++)
         trial(1 + i % row->lanes, below(2) ? 32 : 16, 1 + below(MOST_BLOCKS));
     for (unsigned i = 0; i < TRIALS; i++)
@@ -306,7 +340,9 @@ static void test_row(void)
         trial_backwards(16 + 8 * (blocks % 3), blocks);
     if (IN_REGISTERS)
         test_stack();
-    printf("%s ok\n", row->name);
+    expect_refusal(row->cbc);
+    expect_refusal(aes_cbc);
+    printf("%s ok\n", row->id.name);
 }
 
 /* A kernel that is wrong is found out: here one that forgets the last round. */
@@ -332,15 +368,15 @@ static void test_wrong(void)
 {
     struct aes_kernel wrong = *portable();
 
-    CHECK(aes_known_answer(&wrong));
+    CHECK(aes_known_answer(&wrong.id));
     wrong.cbc = forgetful;
-    CHECK(!aes_known_answer(&wrong));
+    CHECK(!aes_known_answer(&wrong.id));
     wrong = *portable();
     wrong.cbc_decrypt = lazy;
-    CHECK(!aes_known_answer(&wrong));
+    CHECK(!aes_known_answer(&wrong.id));
     wrong = *portable();
     wrong.expand_inverse = wrong.expand;
-    CHECK(!aes_known_answer(&wrong));
+    CHECK(!aes_known_answer(&wrong.id));
 }
 
 static void test_table(void)
@@ -351,7 +387,7 @@ static void test_table(void)
         CHECK(chosen->lanes >= count || chosen == aes_kernel_at(0));
         CHECK(chosen->lanes <= aes_kernel_for(AES_MOST_LANES)->lanes);
     }
-    CHECK(!strcmp(portable()->name, "portable"));
+    CHECK(!strcmp(portable()->id.name, "portable"));
     CHECK(aes_decrypt_kernel() == aes_kernel_at(0));
     cpu_restrict(0);
     CHECK(aes_kernel() == portable() && !aes_kernel_at(1));
@@ -365,7 +401,7 @@ int main(void)
     test_wrong();
     for (unsigned i = 0; aes_kernel_at(i); i++) {
         row = aes_kernel_at(i);
-        row_name = row->name;
+        row_name = row->id.name;
         test_row();
     }
     test_mixes();

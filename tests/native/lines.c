@@ -142,17 +142,17 @@ int main(void)
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
         cpu_restrict(masks[i]);
         row = lines_kernel();
-        row_name = row ? row->name : "none";
+        row_name = row ? row->id.name : "none";
         if (!row)
             continue;
-        CHECK(!(row->needs & ~cpu_features()));
+        CHECK(!(row->id.needs & ~cpu_features()));
         for (unsigned j = 0; j < TRIALS; j++)
             trial();
         if (IN_REGISTERS) {
             test_stack(16);
             test_stack(32);
         }
-        printf("lines %s ok\n", row->name);
+        printf("lines %s ok\n", row->id.name);
     }
     return 0;
 }

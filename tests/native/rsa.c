@@ -6,7 +6,7 @@
  * `cases`: how many numbers each row raises to a power, 80000 if not given, which takes less than
  * ten seconds and has moduli of every length; a 64th as many secrets are wrapped. The same seed
  * gives the same numbers (but other private keys). Prints a line for each row. */
-#include "rsa/rsa.h"
+#include "rsa/rsa_rows.h"
 #include "tools.h"
 
 #include <openssl/bn.h>
@@ -295,7 +295,7 @@ static void run_row(unsigned index, unsigned count)
         in[i] = lanes[i].in;
         out[i] = memset(lanes[i].out, UNTOUCHED, ROOM);
     }
-    row_name = rsa_name(index);
+    row_name = kernel_name(KERNELS_RSA, index);
     rsa_raw(index, key, in, out, count);
     for (unsigned i = 0; i < count; i++)
         verify(&lanes[i]);
@@ -311,17 +311,34 @@ static void test_rows(uint64_t cases)
             draw_moduli();
         for (unsigned i = 0; i < count; i++)
             draw_lane(&lanes[i]);
-        for (unsigned index = 0; rsa_name(index); index++) {
+        for (unsigned index = 0; kernel_name(KERNELS_RSA, index); index++) {
             run_row(index, count);
             flip(lanes[0].out, ROOM); /* this test can fail: one bit that is wrong is noticed */
             CHECK(!as_expected(&lanes[0]));
         }
         done += count;
     }
-    for (unsigned index = 0; rsa_name(index); index++) {
-        row_name = rsa_name(index);
-        CHECK(rsa_check(index));
+    for (unsigned index = 0; kernel_name(KERNELS_RSA, index); index++) {
+        row_name = kernel_name(KERNELS_RSA, index);
+        CHECK(kernel_check(KERNELS_RSA, index));
         printf("rsa %s ok: %llu numbers\n", row_name, (unsigned long long)done);
+    }
+}
+
+/* --- the choice of a row ---------------------------------------------------------------------- */
+
+static void test_choice(void)
+{
+    static const struct rsa_row wide = {.lanes = 8}, narrow = {.lanes = 1};
+    static const struct rsa_row never = {.id = {"never", ~UINT32_C(0)}, .lanes = 8};
+    static const struct kernel_id *const both[] = {&wide.id, &narrow.id, NULL};
+    static const struct kernel_id *const one[] = {&never.id, &wide.id, NULL};
+    static const struct kernel_id *const none[] = {&never.id, NULL};
+
+    for (unsigned count = 1; count <= LANES; count++) {
+        CHECK(rsa_row_for(both, count) == (count > 4 ? &wide : &narrow));
+        CHECK(rsa_row_for(one, count) == &wide);
+        CHECK(!rsa_row_for(none, count));
     }
 }
 
@@ -458,7 +475,8 @@ int main(int count, char **arguments)
 
     if (count > 2)
         random_state = strtoull(arguments[2], NULL, 10);
-    if (!rsa_name(0)) {
+    test_choice();
+    if (!kernel_name(KERNELS_RSA, 0)) {
         printf("rsa: no row on this machine\n");
         return 0;
     }

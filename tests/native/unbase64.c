@@ -247,14 +247,14 @@ int main(void)
     target = guarded(ROOM);
     for (size_t i = 0; i < COUNT(masks); i++) {
         cpu_restrict(masks[i]);
-        row_name = base64_kernel()->name;
+        row_name = base64_kernel()->id.name;
         test_nothing();
         test_layouts();
         test_uneven();
         test_splits();
         test_strangers();
         test_padding();
-        printf("unbase64 %s ok\n", base64_kernel()->name);
+        printf("unbase64 %s ok\n", base64_kernel()->id.name);
     }
     puts("ok");
     return 0;

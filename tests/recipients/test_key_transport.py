@@ -12,7 +12,7 @@ from pyasn1_modules import rfc4055
 
 import cmstream
 from cmstream.asn1 import tlv
-from cmstream.policy import KEY_LEN
+from cmstream.ciphers import KEY_LEN
 from conftest import Person, identity, person
 from helpers import handmade
 from helpers.authorities import element

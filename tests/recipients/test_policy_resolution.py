@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import cmstream
 from cmstream.certificates import archive_keys
 from cmstream.certificates.recipient import load_recipients
+from cmstream.ciphers import AUTHENTICATED, KEY_LEN
 from cmstream.errors import RecipientError
-from cmstream.policy import AUTHENTICATED, KEY_LEN, Policy
+from cmstream.policy import Policy
 from cmstream.recipients import policy_resolution
 from helpers.authorities import certificate, identity, rsa_key
 from helpers.wishes import RC2, TRIPLE_DES, wishes

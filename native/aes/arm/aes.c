@@ -20,14 +20,14 @@ TARGET static inline uint8x16_t last_round(uint8x16_t state, uint8x16_t key)
     return state;
 }
 
-/* The same and MixColumns: side by side, the two are one operation for many processors. */
+/* The same, then MixColumns. Many processors fuse the two instructions if they are adjacent. */
 TARGET static inline uint8x16_t full_round(uint8x16_t state, uint8x16_t key)
 {
     __asm__("aese %0.16b, %1.16b\n\taesmc %0.16b, %0.16b" : "+w"(state) : "w"(key));
     return state;
 }
 
-/* With four columns alike, ShiftRows changes nothing. */
+/* With four equal columns ShiftRows changes nothing. */
 TARGET static uint32_t substitute_word(uint32_t word)
 {
     uint8x16_t state = vreinterpretq_u8_u32(vdupq_n_u32(word));
@@ -53,9 +53,9 @@ static void expand_inverse(struct aes_key *key, const uint8_t *octets, size_t le
     aes_invert_key(key, unmix_key);
 }
 
-/* `aese` begins with an addition: it is given the first round key, the plaintext and the last round
- * key of the block before all at once, and the true ciphertext is recovered beside the chain. The
- * round keys are read where they are, so that no copy is left to wipe. */
+/* `aese` begins with an XOR. So the first round key, the plaintext and the last round key of the
+ * block before are XORed beforehand and go in together, which keeps two XORs out of the chain; the
+ * true ciphertext is computed beside it. Round keys are read in place: no copy has to be wiped. */
 TARGET static inline __attribute__((always_inline)) void
 encrypt_blocks(struct lane *lane, size_t blocks, unsigned rounds)
 {
@@ -80,13 +80,14 @@ encrypt_blocks(struct lane *lane, size_t blocks, unsigned rounds)
 TARGET static void one_lane(struct lane *const lane[], unsigned count, size_t blocks)
 {
     (void)count;
-    if (lane[0]->key->rounds == 14)
-        encrypt_blocks(lane[0], blocks, 14);
-    else
-        encrypt_blocks(lane[0], blocks, 10);
+    switch (lane[0]->key->rounds) {
+    case 10: encrypt_blocks(lane[0], blocks, 10); break;
+    case 14: encrypt_blocks(lane[0], blocks, 14); break;
+    default: aes_refuse_key();
+    }
 }
 
-/* Four chains side by side; a place that is free does what the first one does. */
+/* Four chains side by side. A free lane repeats the work of the first one. */
 enum { LANES = 4 };
 
 TARGET static inline __attribute__((always_inline)) void
@@ -123,10 +124,11 @@ static void work_lanes(struct lane *const lane[], unsigned count, size_t blocks)
 
     for (unsigned i = 0; i < LANES; i++)
         place[i] = lane[i < count ? i : 0];
-    if (lane[0]->key->rounds == 14)
-        encrypt_lanes(place, blocks, 14);
-    else
-        encrypt_lanes(place, blocks, 10);
+    switch (lane[0]->key->rounds) {
+    case 10: encrypt_lanes(place, blocks, 10); break;
+    case 14: encrypt_lanes(place, blocks, 14); break;
+    default: aes_refuse_key();
+    }
 }
 
 static void four_lanes(struct lane *const lane[], unsigned count, size_t blocks)
@@ -209,8 +211,7 @@ static void cbc_decrypt(const struct aes_key *key, uint8_t chain[AES_BLOCK], con
 /* --- rows ------------------------------------------------------------------------------------- */
 
 const struct aes_kernel aes_armaes4 = {
-    .name = "armaes4",
-    .needs = CPU_ARMAES,
+    .id = {"armaes4", CPU_ARMAES},
     .lanes = LANES,
     .expand = expand,
     .cbc = four_lanes,
@@ -219,8 +220,7 @@ const struct aes_kernel aes_armaes4 = {
 };
 
 const struct aes_kernel aes_armaes = {
-    .name = "armaes",
-    .needs = CPU_ARMAES,
+    .id = {"armaes", CPU_ARMAES},
     .lanes = 1,
     .expand = expand,
     .cbc = one_lane,

@@ -60,13 +60,19 @@ TARGET_1 void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_
 {
     __m128i round[15];
 
-    key->rounds = len == 32 ? 14 : 10;
     round[0] = load(octets);
-    if (len == 32) {
+    switch (len) {
+    case 16:
+        key->rounds = 10;
+        expand_128(round);
+        break;
+    case 32:
+        key->rounds = 14;
         round[1] = load(octets + 16);
         expand_256(round);
-    } else {
-        expand_128(round);
+        break;
+    default:
+        aes_refuse_key();
     }
     for (unsigned i = 0; i <= key->rounds; i++)
         store(key->round[i], round[i]);
@@ -96,10 +102,10 @@ void aes_expand_inverse_aesni(struct aes_key *key, const uint8_t *octets, size_t
 
 /* --- CBC -------------------------------------------------------------------------------------- */
 
-/* The chain from one block to the next is all that costs time. Whitening a block adds its plaintext,
- * the ciphertext before it and the first round key; `aesenclast` ends with an addition anyway, so
- * its key is given the other two beforehand, and the true ciphertext is recovered beside the
- * chain. */
+/* Only the chain from one block to the next costs time. Whitening a block adds its
+ * plaintext, the ciphertext before it and the first round key; `aesenclast` ends with an addition
+ * anyway, so its key is given the other two beforehand, and the true ciphertext is recovered beside
+ * the chain. */
 __attribute__((always_inline)) TARGET_1
 static inline void chain(struct lane *lane, size_t blocks, const unsigned rounds)
 {
@@ -133,15 +139,15 @@ TARGET_1 static void one_lane(struct lane *const lane[], unsigned count, size_t 
     (void)count;
     if (!blocks)
         return;
-    if (lane[0]->key->rounds == 14)
-        chain(lane[0], blocks, 14);
-    else
-        chain(lane[0], blocks, 10);
+    switch (lane[0]->key->rounds) {
+    case 10: chain(lane[0], blocks, 10); break;
+    case 14: chain(lane[0], blocks, 14); break;
+    default: aes_refuse_key();
+    }
 }
 
 const struct aes_kernel aes_aesni = {
-    .name = "aesni",
-    .needs = CPU_AESNI,
+    .id = {"aesni", CPU_AESNI},
     .lanes = 1,
     .expand = aes_expand_aesni,
     .cbc = one_lane,

@@ -1,4 +1,4 @@
-/* The text of the kernels for many lanes. Parameters:
+/* The template of the kernels for many lanes. Parameters:
  *   CBC     the function's name
  *   ROUNDS  10 or 14: unrolled, so that nothing but the rounds themselves is in a chain
  *   WIDTH   blocks in a register: 1 (xmm), 2 (ymm) or 4 (zmm); the operations end in it
@@ -38,10 +38,12 @@ static void CBC(struct lane *const lane[], unsigned count, size_t blocks)
     const size_t end = blocks * AES_BLOCK, lines = end / LINE * LINE;
     const uint8_t *keys[LANES], *chain[LANES], *in[LANES];
     uint8_t *out[LANES];
+    _Static_assert((int)LANES <= (int)AES_MOST_LANES, "aes_cbc hands out no more");
+    _Static_assert((int)LINE_BLOCKS % WIDTH == 0, "lanes of a register are transposed together");
     OF_WIDTH(vector) key[ROUNDS + 1][CHAINS], state[CHAINS], text[CHAINS][LINE_BLOCKS];
 
     for (unsigned i = 0; i < LANES; i++) {
-        /* A place that is free does what the first one does, to the same octets. */
+        /* A free lane repeats the work of the first one, on the same octets. */
         const struct lane *place = lane[i < count ? i : 0];
         keys[i] = place->key->round[0];
         chain[i] = place->chain;

@@ -1,4 +1,4 @@
-/* CBC decryption. The round keys are read where they are, so that no copy is left to wipe. */
+/* CBC decryption. Round keys are read in place: no copy has to be wiped. */
 #include "aes/aes_rows.h"
 
 #if defined(__x86_64__)
@@ -140,7 +140,7 @@ TARGET_4 static inline vector_4 last_inverse_4(vector_4 state, vector_4 key)
 #define REGISTERS 8
 #include "aes_decrypt_template.h"
 
-/* The processor itself lets single blocks overlap. */
+/* Single blocks overlap without help: the processor runs them out of order. */
 void aes_decrypt_aesni(const struct aes_key *key, uint8_t *chain, const uint8_t *in, size_t blocks,
                        uint8_t *out)
 {

@@ -1,9 +1,9 @@
-/* The text of CBC decryption, whose blocks don't wait for each other. Parameters:
+/* The template of CBC decryption, whose blocks don't wait for each other. Parameters:
  *   DECRYPT    the function's name
  *   WIDTH      blocks in a register: 1 (xmm), 2 (ymm) or 4 (zmm); the operations end in it
  *   REGISTERS  under way at once
  *
- * Takes as many blocks as fill all registers, and again, and gives how many octets these were. */
+ * Decrypts groups of as many blocks as fill all registers. Gives the number of octets taken. */
 #define JOIN(name, width) name##_##width
 #define JOINED(name, width) JOIN(name, width)
 #define OF_WIDTH(name) JOINED(name, WIDTH)

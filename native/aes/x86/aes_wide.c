@@ -163,16 +163,16 @@ __attribute__((noinline)) static void wipe_frames(void)
 
 static void aesni8(struct lane *const lane[], unsigned count, size_t blocks)
 {
-    if (lane[0]->key->rounds == 14)
-        aesni8_14(lane, count, blocks);
-    else
-        aesni8_10(lane, count, blocks);
+    switch (lane[0]->key->rounds) {
+    case 10: aesni8_10(lane, count, blocks); break;
+    case 14: aesni8_14(lane, count, blocks); break;
+    default: aes_refuse_key();
+    }
     wipe_frames();
 }
 
 const struct aes_kernel aes_aesni8 = {
-    .name = "aesni8",
-    .needs = CPU_AESNI,
+    .id = {"aesni8", CPU_AESNI},
     .lanes = 8,
     .expand = aes_expand_aesni,
     .cbc = aesni8,
@@ -194,16 +194,16 @@ const struct aes_kernel aes_aesni8 = {
 
 static void vaes256(struct lane *const lane[], unsigned count, size_t blocks)
 {
-    if (lane[0]->key->rounds == 14)
-        vaes256_14(lane, count, blocks);
-    else
-        vaes256_10(lane, count, blocks);
+    switch (lane[0]->key->rounds) {
+    case 10: vaes256_10(lane, count, blocks); break;
+    case 14: vaes256_14(lane, count, blocks); break;
+    default: aes_refuse_key();
+    }
     wipe_frames();
 }
 
 const struct aes_kernel aes_vaes256 = {
-    .name = "vaes256",
-    .needs = CPU_VAES256 | CPU_AESNI,
+    .id = {"vaes256", CPU_VAES256 | CPU_AESNI},
     .lanes = 16,
     .expand = aes_expand_aesni,
     .cbc = vaes256,
@@ -225,16 +225,16 @@ const struct aes_kernel aes_vaes256 = {
 
 static void vaes512(struct lane *const lane[], unsigned count, size_t blocks)
 {
-    if (lane[0]->key->rounds == 14)
-        vaes512_14(lane, count, blocks);
-    else
-        vaes512_10(lane, count, blocks);
+    switch (lane[0]->key->rounds) {
+    case 10: vaes512_10(lane, count, blocks); break;
+    case 14: vaes512_14(lane, count, blocks); break;
+    default: aes_refuse_key();
+    }
     wipe_frames();
 }
 
 const struct aes_kernel aes_vaes512 = {
-    .name = "vaes512",
-    .needs = CPU_VAES512 | CPU_VAES256 | CPU_AESNI,
+    .id = {"vaes512", CPU_VAES512 | CPU_VAES256 | CPU_AESNI},
     .lanes = 16,
     .expand = aes_expand_aesni,
     .cbc = vaes512,

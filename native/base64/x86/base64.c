@@ -21,15 +21,14 @@ SSSE3 void base64_lines_ssse3(const uint8_t *in, size_t lines, uint8_t *out)
         line_ssse3(in, out);
 }
 
-/* --- past the cache: whole lines of it at a time ----------------------------------------------- */
+/* --- stores that bypass the cache, a cache line at a time ------------------------------------- */
 
 enum { SOME = 64 };
 
 #define ALWAYS __attribute__((always_inline)) static inline
 
-/* By way of a buffer that stays in the first cache. What doesn't fill a line of the cache waits in
- * `rest` for what comes next: written by itself, it would hold up all stores behind it until the
- * line has been fetched. */
+/* Goes through a buffer that stays in the first cache. Output that doesn't fill a cache line waits
+ * in `rest`: an ordinary store of it would delay all later stores until that line was loaded. */
 ALWAYS void past_cache(void (*make)(const uint8_t *, size_t, uint8_t *),
                        void (*store)(uint8_t *, const uint8_t *), struct cache_rest *rest,
                        const uint8_t *in, size_t lines, uint8_t *out)

@@ -1,5 +1,5 @@
-/* A line of base64 by each of the x86 instruction sets: text for inlining, shared by the rows of
- * base64.c and lines.c. Reads 48 octets and writes 66, none beside them. */
+/* One line of base64 by each of the x86 instruction sets, for inlining into the kernels of base64.c
+ * and lines.c. Reads 48 octets and writes 66, and touches no others. */
 #ifndef CMSTREAM_X86_BASE64_OPS_H
 #define CMSTREAM_X86_BASE64_OPS_H
 
@@ -28,7 +28,7 @@ AVX512VBMI static inline void line_avx512vbmi(const uint8_t *in, uint8_t *out)
     __m512i x = _mm512_maskz_loadu_epi8(line, in);
     x = _mm512_permutexvar_epi8(_mm512_loadu_si512(order), x);
     x = _mm512_multishift_epi64_epi8(begins, x);
-    /* Heeds the low six bits alone. */
+    /* The instruction uses the low six bits alone. */
     x = _mm512_permutexvar_epi8(x, _mm512_loadu_si512(base64_alphabet));
     _mm512_storeu_si512(out, x);
     base64_end_line(out);

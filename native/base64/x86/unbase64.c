@@ -10,8 +10,8 @@ enum { PAIRS = 0x01400140, FOURS = 0x00011000 };
 
 /* --- AVX2 and SSSE3: the alphabet by two nibbles ---------------------------------------------- */
 
-/* A bit for each kind of upper nibble; a lower nibble's entry has the bits of those kinds that it
- * makes no character of the alphabet with. */
+/* One bit for each kind of upper nibble. The entry of a lower nibble has the bits of those kinds
+ * with which it is no character of the alphabet. */
 enum {
     NEVER = 16, /* 0x00 to 0x1f, 0x80 to 0xff */
     SIGNS = 1,  /* 0x20 to 0x2f: + and / */
@@ -89,7 +89,7 @@ SSSE3 void base64_decode_ssse3(struct base64_text *text)
 
 enum { SOME = 4096, VECTOR = 64, VECTOR_OUT = 48 };
 
-/* The look-up doesn't heed the sign bit; are_strange() does. */
+/* The look-up ignores the sign bit; are_strange() checks it. */
 AVX512VBMI static inline __m512i meanings(__m512i characters)
 {
     const __m512i low = _mm512_loadu_si512(base64_meaning);
@@ -121,7 +121,7 @@ AVX512VBMI static inline void store_octets(uint8_t *out, __m512i octets)
     _mm_storeu_si128((void *)(out + 32), _mm512_extracti32x4_epi32(octets, 2));
 }
 
-/* Gives the number of characters of the alphabet that lead. */
+/* Gives how many characters at the beginning are of the alphabet. */
 AVX512VBMI static inline size_t step_avx512(const uint8_t *in, uint8_t *out)
 {
     const __m512i x = _mm512_loadu_si512(in), meaning = meanings(x);
@@ -148,7 +148,7 @@ AVX512VBMI static inline void finish_line(struct base64_text *text)
     unbase64_pass_white(text);
 }
 
-/* The rest of a line begun, then lines of 64 characters or of any number of times as many. */
+/* The rest of a line, then lines of 64 characters or a multiple of 64. */
 AVX512VBMI static void even_lines(struct base64_text *text)
 {
     struct base64_text own = *text;
@@ -162,15 +162,17 @@ AVX512VBMI static void even_lines(struct base64_text *text)
     *text = own;
 }
 
-/* Any other lines: white space out first, then groups. The steps through the text are fixed, so
- * that nothing waits for a line's end: the six bits of some characters go behind each other into a
- * buffer, and from there by whole vectors into octets; what fills no vector waits for more. */
+/* Lines of any other length: removes white space first, then decodes groups. It goes through the
+ * text in steps of fixed length, so that no step waits for the end of a line. The six bits of each
+ * character go to a buffer, and whole vectors from there become octets. What doesn't fill a vector
+ * stays. */
 struct sixes {
     size_t count; /* less than VECTOR between the rounds */
     uint8_t six[SOME + 2 * VECTOR];
 };
 
-/* Takes the characters that `there` tells, up to the first stranger, and gives their number. */
+/* Takes the characters marked in `there` up to the first that is neither base64 nor white space.
+ * Gives their number. */
 AVX512VBMI2 static inline size_t gather(const uint8_t *in, __mmask64 there, struct sixes *sixes)
 {
     const __m512i x = _mm512_maskz_loadu_epi8(there, in), meaning = meanings(x);
@@ -183,7 +185,7 @@ AVX512VBMI2 static inline size_t gather(const uint8_t *in, __mmask64 there, stru
     return (size_t)__builtin_popcountll(taken);
 }
 
-/* As far as to the first stranger among `len` characters, at most SOME. */
+/* Takes `len` characters, at most SOME, up to the first that is neither base64 nor white space. */
 AVX512VBMI2 static size_t gather_some(const uint8_t *in, size_t len, struct sixes *sixes)
 {
     size_t at = 0;
@@ -196,7 +198,7 @@ AVX512VBMI2 static size_t gather_some(const uint8_t *in, size_t len, struct sixe
     return len > at ? at + gather(in + at, UINT64_MAX >> (VECTOR - (len - at)), sixes) : at;
 }
 
-/* Whole vectors of sixes out; the rest to the front. */
+/* Decodes whole vectors of six-bit values, and moves the rest to the front of the buffer. */
 AVX512VBMI static uint8_t *pack(struct sixes *sixes, uint8_t *out)
 {
     size_t at = 0;
@@ -233,7 +235,7 @@ AVX512VBMI2 static void any_lines(struct base64_text *text)
         text->out = pack(&sixes, text->out);
     } while (len && taken == len);
     text->out = pack_last(&sixes, text->out);
-    /* A group begun is left where it is. */
+    /* An incomplete group is left in the text. */
     for (size_t back = sixes.count % 4; back;)
         back -= base64_meaning[*--text->in] < BASE64_WHITE;
 }

@@ -1,7 +1,7 @@
-/* The text of the kernels that encrypt one message with AES-NI and encode it beside that.
+/* The template of the kernels that encrypt one message with AES-NI and encode it at the same time.
  * Parameters:
- *   ROW     the name of the row of base64 whose line is used
- *   TARGET  its instruction set with AES-NI's
+ *   ROW     the base64 kernel that writes the lines
+ *   TARGET  its instruction set and AES-NI's, as an attribute
  *   NEEDS   the same as enum cpu_feature */
 #define PASTE(a, b) a##_##b
 #define OF(name, row) PASTE(name, row)
@@ -21,7 +21,7 @@ static bool OF(work, ROW)(struct lane *lane, size_t lines, const uint8_t *ready,
         key[round] = load(lane->key->round[round]);
     state = xor_1(xor_1(key[0], load(lane->chain)), load(lane->in));
     for (size_t at = 0; at < end; ready += BASE64_LINE_IN, text += BASE64_LINE_OUT) {
-        /* As in aes.c, where the chain is explained too. */
+        /* The chain and this barrier are explained in aes/x86/aes.c. */
         __asm__ __volatile__("" : : "r"(key) : "memory");
 #pragma GCC unroll 3
         for (unsigned block = 0; block < LINES_BLOCKS; block++, at += AES_BLOCK) {
@@ -50,15 +50,16 @@ static bool OF(work, ROW)(struct lane *lane, size_t lines, const uint8_t *ready,
 static bool OF(cbc_lines, ROW)(struct lane *lane, size_t lines, const uint8_t *ready,
                                uint8_t *text)
 {
+    if (lane->key->rounds != 10 && lane->key->rounds != 14)
+        aes_refuse_key();
     bool bare = OF(work, ROW)(lane, lines, ready, text);
 
-    aes_wipe_stack(); /* compilers keep copies there, each in another row */
+    aes_wipe_stack(); /* some compilers keep copies of keys there */
     return bare;
 }
 
 const struct lines_kernel OF(lines, ROW) = {
-    .name = NAME(ROW),
-    .needs = NEEDS,
+    .id = {NAME(ROW), NEEDS},
     .cbc = OF(cbc_lines, ROW),
 };
 

@@ -1,7 +1,8 @@
-/* RSA's public operation with AVX-512 IFMA, which multiplies numbers of 52 bits and adds the lower or
- * the upper half of the product. Numbers stay below twice the modulus; since R is four times as
- * large or more, Montgomery's multiplication keeps them there without a comparison (Walter, "Montgomery
- * exponentiation needs no final subtractions", 1999). No branch and no index depends on a number. */
+/* RSA's public operation with AVX-512 IFMA, which multiplies numbers of 52 bits and adds the lower
+ * or the upper half of the product. Numbers stay below twice the modulus; since R is four times as
+ * large or more, Montgomery's multiplication keeps them there without a comparison (Walter,
+ * "Montgomery exponentiation needs no final subtractions", 1999). No branch and no index depends on
+ * a number. */
 #include "rsa/rsa_rows.h"
 
 #if defined(__x86_64__)
@@ -11,6 +12,8 @@
 #define ALWAYS __attribute__((always_inline)) IFMA static inline
 
 enum { VECTOR = RSA_VECTOR, MOST_VECTORS = RSA_MOST_DIGITS / VECTOR };
+
+_Static_assert((int)VECTOR <= (int)RSA_MOST_LANES, "a lane for each digit of a register");
 
 static const uint64_t digit_mask = (UINT64_C(1) << RSA_DIGIT_BITS) - 1;
 
@@ -76,7 +79,7 @@ IFMA static void multiply(struct eight *w, const __m512i *a, const __m512i *b, u
     }
 }
 
-/* Where the result isn't below the modulus, takes it off once. */
+/* Subtracts the modulus once where the result isn't below it. */
 IFMA static void reduce(struct eight *w, unsigned digits)
 {
     const __m512i mask = _mm512_set1_epi64((long long)digit_mask);
@@ -101,7 +104,7 @@ IFMA static void load_lanes(__m512i *to, const uint64_t *const number[VECTOR], u
             (long long)number[1][i], (long long)number[0][i]);
 }
 
-/* A lane that is free does what the first one does. */
+/* A free lane repeats the work of the first one. */
 IFMA static void power_eight(const struct rsa_key *const key[], uint64_t (*number)[RSA_MOST_DIGITS],
                              unsigned count)
 {
@@ -144,13 +147,12 @@ IFMA static void power_eight(const struct rsa_key *const key[], uint64_t (*numbe
 }
 
 const struct rsa_row rsa_ifma8 = {
-    .name = "ifma8",
-    .needs = CPU_IFMA,
+    .id = {"ifma8", CPU_IFMA},
     .lanes = VECTOR,
     .power = power_eight,
 };
 
-/* --- one number -------------------------------------------------------------------------------- */
+/* --- one number ------------------------------------------------------------------------------- */
 
 /* Eight digits of the number are a register. */
 struct one {
@@ -230,7 +232,7 @@ ALWAYS void power_vectors(const struct rsa_key *key, uint64_t *number, const uns
     wipe(factor, sizeof factor);
 }
 
-/* Where the number isn't below the modulus, takes it off once. */
+/* Subtracts the modulus once if the number isn't below it. */
 static void reduce_one(const struct rsa_key *key, uint64_t *number)
 {
     uint64_t less[RSA_MOST_DIGITS], borrow = 0;
@@ -265,8 +267,7 @@ IFMA static void power_one(const struct rsa_key *const key[], uint64_t (*number)
 }
 
 const struct rsa_row rsa_ifma1 = {
-    .name = "ifma1",
-    .needs = CPU_IFMA,
+    .id = {"ifma1", CPU_IFMA},
     .lanes = 1,
     .power = power_one,
 };

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ..policy import Cipher
+from ..policy import CIPHER_CHOICES
 from . import values
 from .addresses import canonical, canonical_domain
 from .clients import CLIENTS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WhenUnusable = Literal["error", "clear"]
 
-CIPHERS: tuple[str, ...] = get_args(Cipher)
+CIPHERS = CIPHER_CHOICES
 """What an account's cipher may be; None instead means that encryption is off."""
 WHEN_UNUSABLE: tuple[str, ...] = get_args(WhenUnusable)
 

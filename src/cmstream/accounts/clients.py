@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from ..policy import KEY_LEN
+from ..ciphers import BY_NAME, in_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-CBC = frozenset({"aes256-cbc", "aes128-cbc"})
-GCM = frozenset({"aes256-gcm", "aes128-gcm"})
-CHACHA = frozenset({"chacha20-poly1305"})
+CBC, GCM, CHACHA = in_mode("cbc"), in_mode("gcm"), in_mode("chacha20-poly1305")
 OAEP = frozenset({"oaep-sha256", "oaep-sha384", "oaep-sha512"})
 RSA = frozenset({"RSA", "pkcs1v15"})
 NIST, BRAINPOOL = frozenset({"P"}), frozenset({"brainpool"})
@@ -196,7 +194,7 @@ def _findings(name: str, cipher: str, transport: str, keys: tuple[str, ...]) -> 
 
 def _of_cipher(client: Client, cipher: str) -> Iterator[Finding]:
     if cipher == "auto":
-        never = [name for name in KEY_LEN if name in client.fails]
+        never = [name for name in BY_NAME if name in client.fails]
         if never:
             text = (
                 f"If all certificates name {_listed(never)}, that is used, and {client.name} can't "
@@ -236,11 +234,7 @@ def _of_one(client: Client, feature: str, what: str, remedy: str) -> Finding | N
 
 
 _TITLES = {
-    "aes256-cbc": "AES-256-CBC",
-    "aes128-cbc": "AES-128-CBC",
-    "aes256-gcm": "AES-256-GCM",
-    "aes128-gcm": "AES-128-GCM",
-    "chacha20-poly1305": "ChaCha20-Poly1305",
+    **{one.name: one.title for one in BY_NAME.values()},
     "pkcs1v15": "RSA PKCS #1 v1.5",
     "oaep-sha256": "RSA-OAEP",
     "oaep-sha384": "RSA-OAEP",

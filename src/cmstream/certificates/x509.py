@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
+from ..ciphers import WRITTEN
 
 MAX_SERIAL_OCTETS = 64
 """Octets of a serial number; RFC 5280 allows 20, and a few authorities write one or two more."""
@@ -25,11 +26,7 @@ _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 _SMIME_CAPABILITIES = "1.2.840.113549.1.9.15"
 
 _CAPABILITIES = {
-    "2.16.840.1.101.3.4.1.2": "aes128-cbc",
-    "2.16.840.1.101.3.4.1.42": "aes256-cbc",
-    "2.16.840.1.101.3.4.1.6": "aes128-gcm",
-    "2.16.840.1.101.3.4.1.46": "aes256-gcm",
-    "1.2.840.113549.1.9.16.3.18": "chacha20-poly1305",
+    **{one.oid: one.name for one in WRITTEN},
     "1.2.840.113549.1.1.1": "pkcs1v15",
 }
 _RSAES_OAEP, _MGF1 = "1.2.840.113549.1.1.7", "1.2.840.113549.1.1.8"

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from ..asn1 import tlv
 from ..asn1.tlv import TlvError
+from ..ciphers import BY_OID, ContentCipher
 from ..engine.decoder import decryption_error, envelope_error
 from . import aead, enveloped
 
@@ -44,7 +45,7 @@ class CipherParameters(NamedTuple):
     """What the head of a message tells of how it is to be decrypted. ``nonce``: the IV too;
     ``tag_len`` is 0 if it isn't authenticated."""
 
-    cipher: enveloped.Cipher
+    cipher: ContentCipher
     nonce: bytes
     tag_len: int
 
@@ -72,7 +73,7 @@ class AnotherPassNeeded(Exception):  # noqa: N818 - no error
 
 def read_parameters(envelope: Envelope) -> CipherParameters:
     """Raises EnvelopeError ``unsupported-cipher``, ``malformed``."""
-    cipher = enveloped.CIPHERS.get(envelope.cipher)
+    cipher = BY_OID.get(envelope.cipher)
     authenticated = envelope.content_type == "authenticated-enveloped-data"
     if cipher is None or cipher.authenticated != authenticated:
         name = enveloped.cipher_name(envelope.cipher)
@@ -87,7 +88,7 @@ def read_parameters(envelope: Envelope) -> CipherParameters:
     return CipherParameters(cipher, nonce, tag_len)
 
 
-def _parameters(cipher: enveloped.Cipher, found: Tlv | None) -> tuple[bytes, int]:
+def _parameters(cipher: ContentCipher, found: Tlv | None) -> tuple[bytes, int]:
     """An IV (RFC 3565 section 2.3, RFC 3370 section 5.1), a nonce (RFC 8103 section 3), or
     GCMParameters (RFC 5084 section 3.2); and octets of the tag."""
     if not cipher.iv_len:

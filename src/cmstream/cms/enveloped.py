@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..certificates import key_wrap, keys, x509
+from ..ciphers import BY_OID
 from ..engine.decoder import envelope_error
 
 if TYPE_CHECKING:
@@ -35,27 +36,6 @@ _OTHER_TYPES = {
 _CONTEXT_0, _IMPLICIT_0 = 0xA0, 0x80
 _SEGMENTED = tlv.OCTET_STRING | 0x20
 
-
-class Cipher(NamedTuple):
-    """A content-encryption algorithm: its name, octets of its key, and of its IV or nonce, 0 where
-    that may have several lengths; and whether it is authenticated, thus for AuthEnvelopedData."""
-
-    name: str
-    key_len: int
-    iv_len: int
-    authenticated: bool = False
-
-
-CIPHERS = {
-    "2.16.840.1.101.3.4.1.2": Cipher("aes128-cbc", 16, 16),
-    "2.16.840.1.101.3.4.1.22": Cipher("aes192-cbc", 24, 16),
-    "2.16.840.1.101.3.4.1.42": Cipher("aes256-cbc", 32, 16),
-    "1.2.840.113549.3.7": Cipher("des-ede3-cbc", 24, 8),
-    "2.16.840.1.101.3.4.1.6": Cipher("aes128-gcm", 16, 0, authenticated=True),
-    "2.16.840.1.101.3.4.1.26": Cipher("aes192-gcm", 24, 0, authenticated=True),
-    "2.16.840.1.101.3.4.1.46": Cipher("aes256-gcm", 32, 0, authenticated=True),
-    "1.2.840.113549.1.9.16.3.18": Cipher("chacha20-poly1305", 32, 12, authenticated=True),
-}
 
 _UP_TO_IV, _IV = 26, 16
 # id-data, then id-aes128-CBC, id-aes192-CBC or id-aes256-CBC with an IV of 16 octets.
@@ -109,7 +89,7 @@ def type_name(oid: str) -> str:
 
 def cipher_name(oid: str) -> str:
     """As far as it has one."""
-    return CIPHERS[oid].name if oid in CIPHERS else NOT_YET.get(oid, oid)
+    return BY_OID[oid].name if oid in BY_OID else NOT_YET.get(oid, oid)
 
 
 class Name(NamedTuple):

@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
 
-from .. import __version__, kernels, policy
+from .. import __version__, ciphers, kernels, policy
 from ..encrypt import encryptor
 from ..engine import gate
 from ..errors import CmstreamError, RecipientWarning
@@ -71,7 +71,7 @@ DEFERRING = "seal"
 """The subcommand that a mail server calls: every ending that isn't the message's own fault or
 wrong usage tells it to try again."""
 
-FORBIDDABLE = [*policy.KEY_LEN, *get_args(policy.KeyTransport)]
+FORBIDDABLE = [*ciphers.BY_NAME, *get_args(policy.KeyTransport)]
 
 HELD = 16 << 20
 """Octets of a pipe that are held in memory, so that their number is known and DER can be
@@ -240,7 +240,7 @@ def _add_encrypt(commands: Any) -> None:
 
 def _add_policy(add: Any) -> None:
     """What a Policy has, each by its own name."""
-    add("--cipher", choices=get_args(policy.Cipher), default=policy.DEFAULT.cipher,
+    add("--cipher", choices=policy.CIPHER_CHOICES, default=policy.DEFAULT.cipher,
         help="of the content; auto: the strongest that all certificates name, with OAEP for those "
         "that name it; default: %(default)s, which all mail programs read")  # fmt: skip
     add("--key-transport", choices=get_args(policy.KeyTransport), default="pkcs1v15",

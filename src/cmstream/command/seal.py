@@ -16,6 +16,7 @@ from ..encrypt import encrypt_message
 from ..errors import MessageError
 from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
 from ..mail.recognise import encrypted_inside, is_encrypted
+from ..policy import CIPHER_CHOICES
 from ..recipients.recipients import Recipients
 from ..scratch import CHUNK, Scratch
 from ..streams import encrypt_iter
@@ -133,17 +134,13 @@ def _together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
             os.EX_TEMPFAIL, f"the message must be sealed for one address, and for another it isn't "
             f"({left[0]} [{left[0].code}]): call cmstream seal once for each"
         )  # fmt: skip
-    policy = min((policy for _, policy in sealing), key=lambda one: _MOST_READ.index(one.cipher))
+    policies = (policy for _, policy in sealing)
+    policy = min(policies, key=lambda one: CIPHER_CHOICES.index(one.cipher))  # the most read
     if len(sealing) == 1:
         return sealing[0][0], policy
     to = Recipients([one for recipients, _ in sealing for one in recipients])
     to.check(policy)
     return to, policy
-
-
-_MOST_READ = (
-    "aes256-cbc", "aes128-cbc", "aes256-gcm", "aes128-gcm", "chacha20-poly1305", "auto",
-)  # fmt: skip
 
 
 # --- the message -----------------------------------------------------------------------------

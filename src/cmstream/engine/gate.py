@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from .._native import ffi as _ffi
 from .._native import lib as _lib
+from ..ciphers import BY_NAME, Mode
 from ..errors import AlreadyFinalized, SizeMismatchError
-from ..policy import AUTHENTICATED, KEY_LEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,11 +20,9 @@ lib: Any = _lib
 
 LineEnds = Literal["as-is", "canonical", "strict"]
 
-_MODES = {
-    "aes256-cbc": lib.MODE_CBC,
-    "aes128-cbc": lib.MODE_CBC,
-    "aes256-gcm": lib.MODE_GCM,
-    "aes128-gcm": lib.MODE_GCM,
+_MODES: dict[Mode, int] = {
+    "cbc": lib.MODE_CBC,
+    "gcm": lib.MODE_GCM,
     "chacha20-poly1305": lib.MODE_CHACHA20_POLY1305,
 }
 
@@ -54,6 +52,8 @@ LEVELS: dict[str, int] = {
 
 OCTETS = ffi.typeof("uint8_t[]")
 
+_TABLES = {"aes": lib.KERNELS_AES, "base64": lib.KERNELS_BASE64, "rsa": lib.KERNELS_RSA}
+
 wraps_rsa = False
 """Whether C has a row for RSA on this machine."""
 
@@ -65,7 +65,7 @@ def restrict_cpu(level: str | None) -> None:
     if level is not None and level not in LEVELS:
         raise ValueError(f"CMSTREAM_CPU={level!r}: choose one of {', '.join(LEVELS)}")
     lib.cpu_restrict(0xFFFFFFFF if level is None else max(2 * LEVELS[level] - 1, 0))
-    wraps_rsa = bool(lib.rsa_name(0))
+    wraps_rsa = bool(lib.kernel_name(lib.KERNELS_RSA, 0))
 
 
 def check_environment() -> None:
@@ -78,16 +78,12 @@ def check_environment() -> None:
 def kernels() -> dict[str, list[str]]:
     """The kernels that this machine can run, by what they do, the fastest for many messages first;
     narrower ones take what is left over, and a message alone."""
-    return {
-        "aes": list(_names(lib.aes_name)),
-        "base64": list(_names(lib.base64_name)),
-        "rsa": list(_names(lib.rsa_name)),
-    }
+    return {what: list(_names(table)) for what, table in _TABLES.items()}
 
 
-def _names(name_of: Callable[[int], Any]) -> Iterator[str]:
+def _names(table: int) -> Iterator[str]:
     index = 0
-    while name := name_of(index):
+    while name := lib.kernel_name(table, index):
         yield ffi.string(name).decode()
         index += 1
 
@@ -95,10 +91,9 @@ def _names(name_of: Callable[[int], Any]) -> Iterator[str]:
 def check_kernels() -> None:
     """Runs every kernel of this machine on its known answer. Raises ImportError when one fails:
     nothing that it would encrypt could ever be read."""
-    checks = {"aes": lib.aes_check, "base64": lib.base64_check, "rsa": lib.rsa_check}
-    for what, check in checks.items():
+    for what, table in _TABLES.items():
         for index, name in enumerate(kernels()[what]):
-            if not check(index):
+            if not lib.kernel_check(table, index):
                 raise ImportError(
                     f"cmstream's {name} kernel fails its known answer on this processor; "
                     "CMSTREAM_CPU=portable avoids it"
@@ -154,10 +149,10 @@ class NativeEncoder:
 
     def __init__(self, cipher: str) -> None:
         seal = allocate("struct seal *")
-        failed = lib.seal_init(seal, KEY_LEN[cipher])
+        failed = lib.seal_init(seal, BY_NAME[cipher].key_len)
         self._seal = ffi.gc(seal, lib.seal_abort)
         self._key = lib.seal_key(seal)
-        self._mode = _MODES[cipher]
+        self._mode = _MODES[BY_NAME[cipher].mode]
         self._begun = self._closed = False
         self.total: int | None = None
         if failed:
@@ -283,6 +278,8 @@ class NativeEncoder:
         self.abort()
         if error == lib.SEAL_TOO_LARGE:
             raise ValueError("size: the sealed message would be longer than 2**63 octets")
+        if error == lib.SEAL_NO_CIPHER:
+            raise ValueError("cipher: no cipher has this mode and a key of this length")
         if error == lib.SEAL_BARE_LF:
             raise SizeMismatchError(
                 "size-mismatch",
@@ -375,20 +372,20 @@ class PreparedRecipients:
         infos: bytes,
         version: int,
         cipher: str,
-        holes: list[tuple[int, RsaKey, str]] | None,
+        slots: list[tuple[int, RsaKey, str]] | None,
         *,
         alone: bool = False,
     ) -> None:
         """``cipher`` as a Policy names it; ``alone``: messages to them can't be among many."""
         check_environment()
-        self.wraps, self.version, self.cipher = holes is not None, version, cipher
-        self._keys = [key for _, key, _ in holes or []]
+        self.wraps, self.version, self.cipher = slots is not None, version, cipher
+        self._keys = [key for _, key, _ in slots or []]
         self._infos = ffi.from_buffer(OCTETS, infos)
-        self._holes = ffi.new("struct key_slot[]", len(holes or []))
-        for hole, (at, key, padding) in zip(self._holes, holes or [], strict=True):
-            hole.at, hole.key, hole.padding = at, key.struct, _PADDINGS[padding]
-        key_len, alone = KEY_LEN[cipher], alone or cipher in AUTHENTICATED
-        fields = (self._infos, len(infos), self._holes, len(self._holes), version, key_len, alone)
+        self._slots = ffi.new("struct key_slot[]", len(slots or []))
+        for slot, (at, key, padding) in zip(self._slots, slots or [], strict=True):
+            slot.at, slot.key, slot.padding = at, key.struct, _PADDINGS[padding]
+        key_len, alone = BY_NAME[cipher].key_len, alone or BY_NAME[cipher].authenticated
+        fields = (self._infos, len(infos), self._slots, len(self._slots), version, key_len, alone)
         self.struct = ffi.new("struct seal_to *", fields)
         self.room = len(infos) if self.wraps else 0
 

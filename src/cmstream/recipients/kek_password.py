@@ -16,10 +16,10 @@ from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..certificates import key_wrap
 from ..certificates.archive_keys import Kek, Password
+from ..ciphers import KEY_LEN
 from ..cms.enveloped import read_algorithm
 from ..engine.decoder import envelope_error
 from ..errors import EnvelopeError, RecipientError
-from ..policy import KEY_LEN, Policy
 from . import pwri_kek
 from .recipient_info import algorithm, implicit, sequence
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..cms.enveloped import RecipientInfo
+    from ..policy import Policy
 
 ITERATIONS = 600_000
 """Rounds of PBKDF2 with HMAC-SHA-256 for each password of each message: what OWASP's cheat sheet

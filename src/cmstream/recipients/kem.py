@@ -17,9 +17,9 @@ from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..certificates import key_wrap
 from ..certificates.keys import ML_KEMS, MlKemPublicKey
+from ..ciphers import KEY_LEN
 from ..cms.enveloped import ORI_KEM, read_algorithm, read_name
 from ..engine.decoder import envelope_error
-from ..policy import KEY_LEN, Policy
 from .recipient_info import (
     algorithm,
     implicit,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..certificates.recipient import Recipient
     from ..cms.enveloped import RecipientInfo
     from ..errors import EnvelopeError
+    from ..policy import Policy
     from .identity import Identity
 
 _HKDF_SHA256 = "1.2.840.113549.1.9.16.3.28"

@@ -19,9 +19,9 @@ from pyasn1.type import univ
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..certificates import key_wrap
-from ..cms.enveloped import ALGORITHMS, CIPHERS
+from ..ciphers import BY_OID, KEY_LEN
+from ..cms.enveloped import ALGORITHMS
 from ..engine.decoder import envelope_error
-from ..policy import KEY_LEN
 from . import legacy_key_wrap
 from .recipient_info import (
     algorithm,
@@ -333,7 +333,7 @@ def _read_wrap(wrap: Tlv) -> _Wrap:
     name = fields.take(tlv.OID)
     oid = name.oid()
     bare, with_null = (tlv.build(tlv.SEQUENCE, name.whole, null) for null in (b"", _NULL))
-    cipher = CIPHERS.get(oid)
+    cipher = BY_OID.get(oid)
     if cipher and not cipher.authenticated:
         iv = fields.take(tlv.OCTET_STRING).content
         if len(iv) != cipher.iv_len:

@@ -14,11 +14,11 @@ from pyasn1.type import univ
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..certificates import x509
+from ..ciphers import KEY_LEN
 from ..cms.enveloped import ALGORITHMS, RSA_ENCRYPTION, RecipientInfo
 from ..engine import gate
 from ..engine.decoder import envelope_error
 from ..errors import EnvelopeError
-from ..policy import KEY_LEN
 from .recipient_info import (
     algorithm,
     by_identifier,
@@ -167,15 +167,15 @@ def for_engine(wraps: Sequence[KeyTransport]) -> tuple[bytes, Holes] | None:
     able = gate.wraps_rsa and {wrap.transport for wrap in wraps} <= _OF_ENGINE
     if not told_apart or not able:
         return None
-    infos, holes = b"", []
+    infos, slots = b"", []
     try:
         for wrap in sorted(wraps, key=lambda wrap: wrap.prefix):
             infos += wrap.prefix
-            holes.append((len(infos), _engine_key(wrap.key), wrap.transport))
+            slots.append((len(infos), _engine_key(wrap.key), wrap.transport))
             infos += bytes(wrap.key_octets)
     except ValueError:
         return None
-    return infos, holes
+    return infos, slots
 
 
 def _engine_key(key: rsa.RSAPublicKey) -> gate.RsaKey:

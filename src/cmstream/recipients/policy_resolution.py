@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..certificates import keys, x509
 from ..certificates.recipient import Recipient
+from ..ciphers import BY_STRENGTH
 from ..errors import RecipientError
 from .recipient_info import unusable
 
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from ..policy import Policy
 
     Anyone = Recipient | ArchiveKey
-
-BY_STRENGTH = ("aes256-gcm", "chacha20-poly1305", "aes128-gcm", "aes256-cbc", "aes128-cbc")
-"""The strongest cipher first.
-
-Authenticated ones come before the others: nobody has come near a key of 128 bits, but mail in CBC
-mode has been changed on its way so that the reader's own program gave it away ("EFAIL", 2018; RFC
-8551 section 6). AES-256-GCM and ChaCha20-Poly1305 are equally strong; RFC 8551 section 2.7 requires
-the first and only recommends the second, so that the first is read by more."""
 
 EVERY_CLIENT = frozenset({"aes256-cbc", "aes128-cbc"})
 """What is read by whoever doesn't say what he reads: S/MIME 3.2 (RFC 5751 section 2.7) has both."""

@@ -151,10 +151,10 @@ def _addressees(wraps: tuple[RecipientInfoEncoder, ...], policy: Policy) -> gate
     version = max(wrap.envelope_version for wrap in wraps)
     alone = policy.header_protection is not None
     known = [wrap for wrap in wraps if isinstance(wrap, key_transport.KeyTransport)]
-    infos, holes = bytes(sum(wrap.encoded_len for wrap in wraps)), None
+    infos, slots = bytes(sum(wrap.encoded_len for wrap in wraps)), None
     if len(known) == len(wraps) and (engine := key_transport.for_engine(known)):
-        infos, holes = engine
-    return gate.PreparedRecipients(infos, version, policy.cipher, holes, alone=alone)
+        infos, slots = engine
+    return gate.PreparedRecipients(infos, version, policy.cipher, slots, alone=alone)
 
 
 def _no_recipient(given: object) -> TypeError:
