@@ -20,6 +20,7 @@ from cmstream.accounts import open_store
 from cmstream.scratch import Scratch
 from helpers.accounts.support import ADMINISTRATOR, pem
 from helpers.authorities import NOW, rsa_identity
+from helpers.command import run
 from helpers.opening import open_message
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -50,14 +51,9 @@ def command(*arguments, database, before=()):
             *map(str, arguments)]  # fmt: skip
 
 
-def seal(*arguments, database, code=0, given=None, **options):
-    done = subprocess.run(
-        command(*arguments, database=database),
-        input=MAIL.read_bytes() if given is None else given,
-        capture_output=True, check=False, timeout=120, **options,
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
-    assert b"Traceback" not in done.stderr
+def seal(*arguments, database, code=0, given=None):
+    given = MAIL.read_bytes() if given is None else given
+    done = run("seal", "--database", database, *arguments, given=given, code=code)
     if code:
         assert done.stdout == b""
         assert done.stderr.startswith((b"cmstream: ", b"usage: "))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import cmstream
 from cmstream.command.cli import main
 from cmstream.mail import header_restorer, mime
-from conftest import identity, person
+from helpers.people import identity, person
 from helpers.shapes import pieces, pushed
 from mail.test_header_protection import BASELINE, HCPS, PAYLOAD, SAMPLE, TYPE, VERSION
 from mail.test_mime import FRAGMENTS

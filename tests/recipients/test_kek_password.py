@@ -18,7 +18,6 @@ from pyasn1.type import univ
 import cmstream
 from cmstream import Identity, Recipient
 from cmstream.recipients import kek_password
-from conftest import identity
 from helpers.authorities import element
 from helpers.handmade import (
     AES_WRAP,
@@ -34,6 +33,7 @@ from helpers.handmade import (
 )
 from helpers.handmade import envelope as handmade_envelope
 from helpers.opening import envelope
+from helpers.people import identity
 from helpers.shapes import SHAPES
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
