@@ -19,8 +19,8 @@ WORKERS = 2
 @pytest.fixture
 def base(tmp_path):
     """A server with several workers, run by uvicorn's own command."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0))
+    port, number = listener.getsockname()[1], listener.fileno()
     (tmp_path / "figures").mkdir()
     (tmp_path / "made").mkdir()
     environment = {
@@ -30,8 +30,8 @@ def base(tmp_path):
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "figures"),
     }
     command = [sys.executable, "-m", "uvicorn", "--factory", "cmstream.accounts.web.app:create_app",
-               "--port", str(port), "--workers", str(WORKERS), "--log-level", "error"]  # fmt: skip
-    with subprocess.Popen(command, env=environment) as server:
+               "--fd", str(number), "--workers", str(WORKERS), "--log-level", "error"]  # fmt: skip
+    with listener, subprocess.Popen(command, env=environment, pass_fds=[number]) as server:
         try:
             yield f"http://localhost:{port}"
         finally:

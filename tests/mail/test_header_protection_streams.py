@@ -235,5 +235,5 @@ def test_a_long_header_block_in_small_pieces_takes_linear_time(alice):
     ) as writer:
         for piece in pieces(message, 1000):
             writer.write(piece)
-    assert time.process_time() - begin < 1.5
+    assert time.process_time() - begin < 2
     assert cmstream.decrypt_message(out.getvalue(), identity(alice)).endswith(TYPE + b"\r\n")

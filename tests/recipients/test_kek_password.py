@@ -321,9 +321,9 @@ BROKEN = {
     ("code", "what"), [(code, what) for code, cases in BROKEN.items() for what in cases]
 )
 def test_broken_passwords(code, what):
-    begun = time.monotonic()
+    begun = time.process_time()
     assert refusal(sealed_to(BROKEN[code][what])) == code
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_the_rounds_of_all_passwords_count():
