@@ -41,7 +41,7 @@ def base(tmp_path):
 
 def get(base, path):
     """A request on a connection of its own, so that any worker may take it."""
-    with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=20) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=120) as client:
         return client.get(base + path)
 
 
@@ -54,6 +54,6 @@ def test_figures_and_attempts_are_those_of_all_workers(base):
     assert 'cmstream_accounts{state="unprotected"} 2.0' in text
 
     body = {"name": "root", "password": "wrong"}
-    codes = [httpx.post(f"{base}/api/v1/session", json=body, timeout=20).status_code
+    codes = [httpx.post(f"{base}/api/v1/session", json=body, timeout=120).status_code
              for _ in range(11)]  # fmt: skip
     assert codes == [401] * 10 + [429]
