@@ -223,6 +223,7 @@ def test_whatever_goes_wrong_is_75_and_nothing_comes_out(database, where, statem
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", (150, 200, 250, 400))
 def test_memory_that_runs_out_gives_all_or_nothing(database, room):
     """Limits from 'hardly starts' to 'enough', in MiB; the interpreter itself needs some 100."""
