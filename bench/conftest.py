@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """No others: what runs side by side is measured wrong."""
+    return 0
+
+
 @pytest.fixture(scope="session")
 def engines() -> Iterator[dict[str, Engine]]:
     """Those that run in this process, by name."""

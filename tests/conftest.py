@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import os
 from itertools import chain
-from typing import NamedTuple
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
-import cmstream
 from cmstream.engine import gate
-from helpers.authorities import rsa_identity
 from helpers.peers import BouncyCastle
+from helpers.people import Person, identity, person
 
-
-class Person(NamedTuple):
-    key: object
-    recipient: cmstream.Recipient
-
-
-def person(bits: int = 2048, **options) -> Person:
-    key, certificate = rsa_identity(bits, **options)
-    (recipient,) = cmstream.load_recipients(certificate.public_bytes(Encoding.DER))
-    return Person(key, recipient)
+pytest_plugins = ["helpers.accounts.fixtures"]
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +24,8 @@ def bob() -> Person:
     return person(number=1, emails=("bob@example.org",), common_name="Bob")
 
 
-def identity(someone: Person) -> cmstream.Identity:
-    return cmstream.Identity(someone.key, someone.recipient)
-
-
 @pytest.fixture(scope="session")
-def me(alice) -> cmstream.Identity:
+def me(alice):
     return identity(alice)
 
 

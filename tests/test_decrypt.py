@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import cmstream
 from cmstream.ciphers import KEY_LEN
-from conftest import identity, person
 from helpers import handmade
+from helpers.people import identity, person
 from helpers.shapes import SHAPES, WEAK_TOO, StandIn, pieces, pushed
 
 SIZES = [0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 49, 4095, 4096, 4097, 16383, 16384, 16385, 70_000]

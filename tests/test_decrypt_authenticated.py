@@ -14,7 +14,6 @@ import pytest
 import cmstream
 from cmstream import spool
 from cmstream.cms import aead, content_ciphers, enveloped
-from conftest import person
 from helpers.authorities import element
 from helpers.handmade import (
     AUTHENTICATED,
@@ -28,6 +27,7 @@ from helpers.handmade import (
     ktri,
     pad,
 )
+from helpers.people import person
 from helpers.shapes import SHAPES, StandIn, pieces, pushed
 from test_decrypt import DATA
 from test_decrypt_failures import outcome

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import cmstream
 from cmstream import spool
 from cmstream.cms import enveloped
-from conftest import Person, identity, person
 from helpers import handmade
 from helpers.authorities import element, key_usage
 from helpers.authorities import identity as certified
 from helpers.handmade import KEY, encrypt, envelope, ktri, pad
 from helpers.opening import dearmour
 from helpers.opening import envelope as parsed
+from helpers.people import Person, identity, person
 from helpers.shapes import WEAK_TOO, StandIn, pieces, pushed
 
 DOCUMENTED = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 import cmstream
-from conftest import identity, person
 from helpers.handmade import encrypt, envelope, ktri, pad
+from helpers.people import identity, person
 from helpers.shapes import pieces, pushed
 from mail.test_mime import crlf, fields
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmstream
-from conftest import person
 from helpers.opening import dearmour, envelope, open_cms, open_message
+from helpers.people import person
 
 SIZES = [0, 1, 15, 16, 17, 46, 47, 48, 49, 4095, 4096, 4097, 16383, 16384, 16385, 100_000]
 MESSAGE = (

@@ -18,8 +18,8 @@ from cmstream.cms import aead, authenticated
 from cmstream.command import cli
 from cmstream.engine import gate
 from cmstream.mail import mime
-from conftest import person
 from helpers.opening import AuthContentInfo, auth_envelope, dearmour, open_cms, open_message
+from helpers.people import person
 
 CIPHERS = ["aes256-gcm", "aes128-gcm", "chacha20-poly1305"]
 FORMS = ["der", "pem", "smime"]

@@ -153,7 +153,7 @@ def test_batches_are_bounded_and_shared(monkeypatch, gate, to):
 
 def test_a_worker_may_wait_for_more(gate, to):
     gate.open()
-    with cmstream.Gatherer(workers=1, wait=0.3) as many:
+    with cmstream.Gatherer(workers=1, wait=2) as many:
         futures = [many.submit(b"%d" % i, to, form="der") for i in range(2)]
         time.sleep(0.05)
         futures.append(many.submit(b"2", to, form="der"))

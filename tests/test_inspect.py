@@ -11,11 +11,11 @@ import pytest
 
 import cmstream
 from cmstream.command.show import inspection_json, inspection_text
-from conftest import person
 from helpers import handmade
 from helpers.authorities import element
 from helpers.handmade import encrypt, envelope, ktri, pad
 from helpers.peers import OpenSSL, must
+from helpers.people import person
 from helpers.shapes import pieces
 
 DATA = bytes(range(256)) * 300

@@ -16,8 +16,8 @@ from cmstream.engine import batch, gate
 from cmstream.engine.buffer_pool import Pool
 from cmstream.mail import mime
 from cmstream.mail.recognise import encrypted_inside
-from conftest import person
 from helpers.opening import open_cms, open_message
+from helpers.people import person
 
 AES128 = cmstream.DEFAULT.clone(cipher="aes128-cbc")
 

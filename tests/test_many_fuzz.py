@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmstream
-from conftest import person
 from helpers.opening import open_cms, open_message
+from helpers.people import person
 
 PEOPLE = [person(bits, number=7, emails=("x@x.org",)) for bits in (1024, 2048)]
 EVERYBODY = [one.recipient for one in PEOPLE]

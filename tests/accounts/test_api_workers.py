@@ -19,8 +19,8 @@ WORKERS = 2
 @pytest.fixture
 def base(tmp_path):
     """A server with several workers, run by uvicorn's own command."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0))
+    port, number = listener.getsockname()[1], listener.fileno()
     (tmp_path / "figures").mkdir()
     (tmp_path / "made").mkdir()
     environment = {
@@ -30,8 +30,8 @@ def base(tmp_path):
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "figures"),
     }
     command = [sys.executable, "-m", "uvicorn", "--factory", "cmstream.accounts.web.app:create_app",
-               "--port", str(port), "--workers", str(WORKERS), "--log-level", "error"]  # fmt: skip
-    with subprocess.Popen(command, env=environment) as server:
+               "--fd", str(number), "--workers", str(WORKERS), "--log-level", "error"]  # fmt: skip
+    with listener, subprocess.Popen(command, env=environment, pass_fds=[number]) as server:
         try:
             yield f"http://localhost:{port}"
         finally:
@@ -41,7 +41,7 @@ def base(tmp_path):
 
 def get(base, path):
     """A request on a connection of its own, so that any worker may take it."""
-    with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=20) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=120) as client:
         return client.get(base + path)
 
 
@@ -54,6 +54,6 @@ def test_figures_and_attempts_are_those_of_all_workers(base):
     assert 'cmstream_accounts{state="unprotected"} 2.0' in text
 
     body = {"name": "root", "password": "wrong"}
-    codes = [httpx.post(f"{base}/api/v1/session", json=body, timeout=20).status_code
+    codes = [httpx.post(f"{base}/api/v1/session", json=body, timeout=120).status_code
              for _ in range(11)]  # fmt: skip
     assert codes == [401] * 10 + [429]

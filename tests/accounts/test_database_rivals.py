@@ -120,12 +120,12 @@ def test_a_process_killed_in_the_middle_of_writes_loses_nothing_that_it_reported
     prepare(url)
     reported = 0
     for kill in range(5):
-        process = writer(url, f"w{kill}-", 10_000)
-        process.stdout.readline()
-        time.sleep(0.013 * kill)  # somewhere within the next writes
-        process.send_signal(signal.SIGKILL)
-        rest = process.communicate(timeout=10)[0].split()
-        reported += 1 + len(rest)
+        with writer(url, f"w{kill}-", 10_000) as process:
+            first = process.stdout.readline()
+            time.sleep(0.013 * kill)  # somewhere within the next writes
+            process.send_signal(signal.SIGKILL)
+            reported += len([first, *process.stdout])
+        assert first == "0\n"
         with open_store(url) as store:
             accounts = len(store.accounts())
             # Of each process one write may have been committed and not reported any more.

@@ -367,6 +367,7 @@ def test_neither_key_nor_password_is_kept_or_logged(sqlite_url, tmp_path, caplog
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the shared corpus isn't here")
+@pytest.mark.slow
 def test_every_file_of_the_corpus_is_imported_or_refused_in_words(either):
     records = json.loads((CORPUS / "expected.json").read_text("utf-8"))["records"]
     taken = refused = 0

@@ -21,27 +21,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 import cmstream
 from helpers.authorities import rsa_identity
+from helpers.command import run, run_process, shown_on_a_terminal
 from helpers.opening import dearmour, open_cms, open_message
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 CERTIFICATE = str(SAMPLES / "alice.pem")
 MAIL = SAMPLES / "mail.eml"
 KEY = load_pem_private_key((SAMPLES / "alice.key.pem").read_bytes(), None)
-
-
-def run(*arguments, given=None, code=0, **options):
-    done = subprocess.run(
-        [sys.executable, "-m", "cmstream", *map(str, arguments)],
-        input=given,
-        stdin=None if given is not None else subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=60,
-        **options,
-    )
-    assert done.returncode == code, done.stderr
-    assert b"Traceback" not in done.stderr
-    return done
 
 
 def canonical(text):
@@ -61,7 +47,7 @@ def pfx(tmp_path):
 
 
 def test_a_mail_in_a_mail_out():
-    sealed = run("encrypt", "-r", CERTIFICATE, MAIL).stdout
+    sealed = run_process("encrypt", "-r", CERTIFICATE, MAIL).stdout
     outside, inside = open_message(sealed, KEY)
     assert b"Subject: The boat\r\n" in outside
     assert inside.endswith(canonical(MAIL.read_bytes().partition(b"\n\n")[2]))
@@ -186,7 +172,8 @@ def test_an_output_that_has_no_room_is_named(tmp_path):
 
     out = tmp_path / "out"
     for target, options in (("/dev/full", {}), (out, {"preexec_fn": little})):
-        done = run("encrypt", "-r", CERTIFICATE, "-o", target, MAIL, code=75, **options)
+        words = ("encrypt", "-r", CERTIFICATE, "-o", target, MAIL)
+        done = run_process(*words, code=75, **options)
         assert done.stderr.startswith(f"cmstream: {target}: ".encode())
         assert done.stderr.count(b"\n") == 1
     assert not list(tmp_path.iterdir())
@@ -277,15 +264,10 @@ def test_der_is_not_written_to_a_terminal():
 def test_a_long_input_shows_a_bar_on_a_terminal_alone(tmp_path):
     source = tmp_path / "in"
     with source.open("wb") as file:
-        file.truncate(600 << 20)
-    command = [sys.executable, "-m", "cmstream", "encrypt", "--binary", "-r", CERTIFICATE,
-               "-o", "/dev/null", str(source)]  # fmt: skip
-    leader, follower = pty.openpty()
-    subprocess.run(command, stderr=follower, check=True)
-    os.close(follower)
-    assert b"MiB/s" in os.read(leader, 10_000)
-    os.close(leader)
-    assert subprocess.run(command, stderr=subprocess.PIPE, check=True).stderr == b""
+        file.truncate(20 << 20)
+    words = ("encrypt", "--binary", "-r", CERTIFICATE, "-o", "/dev/null", source)
+    assert b"MiB/s" in shown_on_a_terminal(*words)
+    assert run_process(*words).stderr == b""
 
 
 def test_version_names_the_kernels():

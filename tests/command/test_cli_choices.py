@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
 from cmstream.policy import Policy
-from command.test_cli import CERTIFICATE, MAIL, run
+from command.test_cli import CERTIFICATE, MAIL
 from helpers.authorities import certificate, identity, rsa_key
+from helpers.command import run, run_process
 from helpers.wishes import TRIPLE_DES, wishes
 
 USAGE = b"usage: cmstream encrypt (-r CERT | --to-password-file FILE) [options] [MESSAGE]\n"
@@ -181,6 +182,6 @@ def test_a_policy_is_shown_by_what_differs():
     "words", [("encrypt", "-r", CERTIFICATE, MAIL), ("cert", "show", CERTIFICATE)]
 )
 def test_a_misnamed_processor_is_one_line(words):
-    done = run(*words, env=os.environ | {"CMSTREAM_CPU": "nonsense"}, code=64)
+    done = run_process(*words, env=os.environ | {"CMSTREAM_CPU": "nonsense"}, code=64)
     assert done.stderr.startswith(b"cmstream: CMSTREAM_CPU='nonsense': choose one of portable, ")
     assert done.stderr.count(b"\n") == 1

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from command.test_cli import CERTIFICATE, KEY, MAIL, canonical, run
+from command.test_cli import CERTIFICATE, KEY, MAIL, canonical
+from helpers.command import run, run_process
 from helpers.opening import open_message
 
 COMMAND = f"{shlex.quote(sys.executable)} -m cmstream"
@@ -29,9 +30,9 @@ def shell(command):
 
 def test_without_fast_kernels():
     environment = os.environ | {"CMSTREAM_CPU": "portable"}
-    sealed = run("encrypt", "-r", CERTIFICATE, MAIL, env=environment).stdout
+    sealed = run_process("encrypt", "-r", CERTIFICATE, MAIL, env=environment).stdout
     assert open_message(sealed, KEY)[1].endswith(canonical(MAIL.read_bytes())[-20:])
-    assert b"rsa: by cryptography" in run("--version", env=environment).stdout
+    assert b"rsa: by cryptography" in run_process("--version", env=environment).stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

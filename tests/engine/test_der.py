@@ -9,9 +9,9 @@ from pyasn1.codec.der import decoder, encoder
 
 import cmstream
 from cmstream.engine import gate
-from conftest import person
 from engine.test_engine import seal_with
 from helpers.opening import ContentInfo, envelope
+from helpers.people import person
 
 ENCRYPTED = "encryptedContentInfo"
 

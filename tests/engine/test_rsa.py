@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
 from cmstream.engine import gate
-from conftest import Person, person
 from helpers.authorities import certificate
 from helpers.opening import open_cms
+from helpers.people import Person, person
 
 pytestmark = pytest.mark.skipif(not gate.kernels()["rsa"], reason="this machine has no row for RSA")
 ROWS = gate.kernels()["rsa"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import cmstream
-from conftest import identity
 from helpers.peers import OpenSSL
+from helpers.people import identity
 from recipients.test_key_agreement import CURVES, TEXT, carol
 
 

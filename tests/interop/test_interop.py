@@ -7,8 +7,8 @@ import random
 import pytest
 
 import cmstream
-from conftest import person
 from helpers.peers import Gpgsm, Nss, OpenSSL, Pyca
+from helpers.people import person
 
 SIZES = [0, 1, 15, 16, 17, 47, 48, 49, 1000, 65_536, 1 << 20]
 CIPHERS = ["aes256-cbc", "aes128-cbc"]

@@ -8,8 +8,8 @@ import pytest
 
 import cmstream
 from cmstream import Identity, Recipient
-from conftest import identity
 from helpers.peers import OpenSSL, must
+from helpers.people import identity
 
 KEKS = {octets: bytes(range(octets)) for octets in (16, 24, 32)}
 KEY_ID = b"\x01\x02archive"

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import algorithms
 
 import cmstream
-from conftest import identity, person
 from helpers.peers import Gpgsm, Nss, OpenSSL, Pyca
+from helpers.people import identity, person
 from helpers.shapes import pieces, pushed
 
 SIZES = [0, 1, 15, 16, 17, 47, 48, 49, 1000, 65_536, 3 << 20]

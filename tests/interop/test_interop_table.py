@@ -11,7 +11,6 @@ import pytest
 import cmstream
 from helpers.cases import CASES
 from helpers.limits import LIMITS, PEERS, in_readme, reads, table, writes
-from helpers.peers import BouncyCastle
 from helpers.peers.program import missing
 
 DATA = bytes(range(256)) * 40
@@ -37,13 +36,6 @@ def peer(request, tmp_path_factory):
     if f" {number}." not in made.version() + "." and not os.environ.get("CI"):
         pytest.skip(f"{made.version()} isn't {request.param}")
     yield request.param, made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def bouncy_castle(tmp_path_factory):
-    made = BouncyCastle(tmp_path_factory.mktemp("bouncy"))
-    yield made
     made.close()
 
 
@@ -80,7 +72,7 @@ def test_authenticated_attributes(bouncy_castle, case):
 
 
 def test_the_readme_tells_this():
-    """`python tests/limits.py` writes it."""
+    """`python tests/helpers/limits.py` writes it."""
     assert in_readme() == table()
 
 

@@ -145,10 +145,10 @@ def test_dates(value, found):
                                   b"a@b,", b"(()", b'\\"', b";\t"])  # fmt: skip
 @pytest.mark.parametrize("first", [b"", b";hp", b";hp*"])
 def test_hostile_fields_take_linear_time(first, unit):
-    huge = field(first + unit * (HEADER_LIMIT // 4 // len(unit)))
+    huge = field(first + unit * (HEADER_LIMIT // 32 // len(unit)))
     begin = time.process_time()
     fields.without_parameter(fields.with_parameter(huge, HP), "hp")
     fields.parameter(huge, "hp")
     fields.addresses(huge)
     fields.in_utc(huge)
-    assert time.process_time() - begin < 5  # quadratic would take hours
+    assert time.process_time() - begin < 3  # quadratic would take minutes

@@ -247,11 +247,11 @@ def test_any_octets_will_do(message, hcp):
                                   b"From: a <b@c>, \n"])  # fmt: skip
 @pytest.mark.parametrize("first", [b"X:", b"To:", b"Content-Type:", b"Date:"])
 def test_hostile_header_blocks_take_linear_time(first, unit):
-    head = first + unit * ((mime.HEADER_LIMIT // 8) // len(unit)) + b"\n\n"
+    head = first + unit * (mime.HEADER_LIMIT // 32 // len(unit)) + b"\n\n"
     begin = time.process_time()
     framing = protect(head, "shy")
     assert restored(framing.outside, framing.inside) is not None
-    assert time.process_time() - begin < 8  # quadratic would take hours
+    assert time.process_time() - begin < 4  # quadratic would take minutes
 
 
 def test_four_mebioctets_of_fields():

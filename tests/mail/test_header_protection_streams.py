@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import cmstream
 from cmstream.command.cli import main
 from cmstream.mail import header_restorer, mime
-from conftest import identity, person
+from helpers.people import identity, person
 from helpers.shapes import pieces, pushed
 from mail.test_header_protection import BASELINE, HCPS, PAYLOAD, SAMPLE, TYPE, VERSION
 from mail.test_mime import FRAGMENTS
@@ -235,5 +235,5 @@ def test_a_long_header_block_in_small_pieces_takes_linear_time(alice):
     ) as writer:
         for piece in pieces(message, 1000):
             writer.write(piece)
-    assert time.process_time() - begin < 1.5
+    assert time.process_time() - begin < 2
     assert cmstream.decrypt_message(out.getvalue(), identity(alice)).endswith(TYPE + b"\r\n")

@@ -380,7 +380,7 @@ def encrypted(rounds, derivation):
 
 
 def test_keys_that_would_keep_the_machine_busy():
-    started = time.monotonic()
+    started = time.process_time()
     for data in (encrypted(MAX_ITERATIONS + 1, PBKDF2), encrypted(2000, SCRYPT)):
         for form in (data, armour("ENCRYPTED PRIVATE KEY", data)):
             assert refusal(Identity.from_pem, form, der(ALICE), "x") == "unsupported-cipher"
@@ -388,7 +388,7 @@ def test_keys_that_would_keep_the_machine_busy():
     algorithm = element(0x30, bytes.fromhex("06072a8648ce380401"), element(0x30, *[number] * 3))
     slow = element(0x30, b"\2\1\0", algorithm, element(4, number))  # DSA, as long as a book
     assert refusal(Identity.from_pem, slow, der(ALICE)) == "corrupt"
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_an_rsa_key_with_a_wrong_number_is_damaged():

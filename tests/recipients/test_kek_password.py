@@ -18,7 +18,6 @@ from pyasn1.type import univ
 import cmstream
 from cmstream import Identity, Recipient
 from cmstream.recipients import kek_password
-from conftest import identity
 from helpers.authorities import element
 from helpers.handmade import (
     AES_WRAP,
@@ -34,6 +33,7 @@ from helpers.handmade import (
 )
 from helpers.handmade import envelope as handmade_envelope
 from helpers.opening import envelope
+from helpers.people import identity
 from helpers.shapes import SHAPES
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
@@ -321,9 +321,9 @@ BROKEN = {
     ("code", "what"), [(code, what) for code, cases in BROKEN.items() for what in cases]
 )
 def test_broken_passwords(code, what):
-    begun = time.monotonic()
+    begun = time.process_time()
     assert refusal(sealed_to(BROKEN[code][what])) == code
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_the_rounds_of_all_passwords_count():

@@ -22,7 +22,6 @@ from cmstream import Recipient
 from cmstream.asn1 import tlv
 from cmstream.certificates import keys
 from cmstream.recipients import kek_password
-from conftest import Person, identity, person
 from helpers.authorities import certificate, element, key_usage
 from helpers.authorities import identity as certified
 from helpers.handmade import (
@@ -38,6 +37,7 @@ from helpers.handmade import (
 )
 from helpers.handmade import envelope as handmade_envelope
 from helpers.opening import envelope
+from helpers.people import Person, identity, person
 from helpers.shapes import SHAPES, WEAK_TOO
 
 TEXT = b"What is to stay secret for decades, and then some more"

@@ -19,7 +19,6 @@ from pyasn1.codec.der import decoder
 import cmstream
 from cmstream.cms import enveloped
 from cmstream.recipients import content_key, key_agreement, legacy_key_wrap
-from conftest import Person, identity, person
 from helpers import handmade
 from helpers.authorities import element, key_usage
 from helpers.authorities import identity as certified
@@ -35,6 +34,7 @@ from helpers.handmade import (
     pad,
 )
 from helpers.opening import envelope as parsed
+from helpers.people import Person, identity, person
 from helpers.shapes import SHAPES, WEAK_TOO
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "corpus"

@@ -13,11 +13,11 @@ from pyasn1_modules import rfc4055
 import cmstream
 from cmstream.asn1 import tlv
 from cmstream.ciphers import KEY_LEN
-from conftest import Person, identity, person
 from helpers import handmade
 from helpers.authorities import element
 from helpers.opening import envelope as parsed
 from helpers.peers import OpenSSL
+from helpers.people import Person, identity, person
 from helpers.shapes import SHAPES, WEAK_TOO
 
 TEXT = b"Hello, Alice"

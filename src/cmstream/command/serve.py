@@ -28,7 +28,6 @@ from .database import add_database, database
 from .managing import opened
 from .shared import (
     Failure,
-    Stopped,
     say,
     subcommand,
     warn,
@@ -207,6 +206,8 @@ def _run(listener: socket.socket, workers: int) -> None:
         started = _several(config, listener) if workers > 1 else _one(config, listener)
     except SystemExit:  # what it found wrong stands in the log
         started = False
+    for number in _ENDING:  # it has ended: another signal changes nothing, the exit code least
+        signal.signal(number, signal.SIG_IGN)
     if not started:
         raise Failure(os.EX_UNAVAILABLE, "the server can't start: the log says why")
 
@@ -239,14 +240,19 @@ class Patient(H11Protocol):
             super().shutdown()
 
 
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""A terminal that is closed ends the server as gently as everybody else."""
+
+
 def _one(config: uvicorn.Config, listener: socket.socket) -> bool:
     server = uvicorn.Server(config)
-    # A terminal that is closed ends it as gently as everybody else.
-    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    try:
-        server.run(sockets=[listener])
-    except (Stopped, KeyboardInterrupt):  # the signal is raised again when all has ended well
-        return True
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    for number in _ENDING:  # uvicorn raises again what it got, when all has ended well
+        signal.signal(number, end)
+    server.run(sockets=[listener])
     return server.started
 
 

@@ -45,7 +45,8 @@ class Stopped(BaseException):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raises Stopped where these signals would end the process and leave a temporary file."""
+    """Raises Stopped where these signals would end the process and leave a temporary file. A
+    handler that was set meanwhile stays."""
 
     def stop(number: int, _: object) -> None:
         raise Stopped(number)
@@ -57,7 +58,8 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler)
 
 
 def hold_standard_streams() -> None:

@@ -21,7 +21,7 @@ from helpers.accounts.visitor import (
 
 
 # No longer than that: as long as it lives, asyncio takes a loop for running.
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium():
     try:
         from playwright.sync_api import sync_playwright

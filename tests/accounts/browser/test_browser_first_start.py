@@ -3,10 +3,9 @@ end with a sealed message that OpenSSL opens."""
 
 from __future__ import annotations
 
+from accounts.browser.test_browser_owner import key_file, opened, pem_file
 from helpers.accounts.serving import serving
 from helpers.accounts.visitor import Visitor
-
-from .test_browser_owner import key_file, opened, pem_file
 
 
 def test_the_first_start_leads_to_a_message_that_openssl_opens(chromium, tmp_path):

@@ -1,5 +1,5 @@
 """Both databases for real: a file of SQLite, and a private PostgreSQL that lives as long as the
-session. ``url`` and ``store`` run a test over both. A conftest imports what its tests need."""
+session. ``url`` and ``store`` run a test over both."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def clock():
 
 @pytest.fixture
 def people(store, clock):
-    """Who may sign in: :func:`~tests.accounts.persons.people_of`."""
+    """Who may sign in: :func:`~helpers.accounts.persons.people_of`."""
     return people_of(store, clock)
 
 

@@ -42,7 +42,7 @@ seal_destination_recipient_limit = 1
 """
 
 MASTER = """\
-127.0.0.1:{port} inet n - n - - smtpd
+{address}:{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -131,11 +131,12 @@ class Postfix:
     """Started at once; its owner must be root, as Postfix's own ``master`` must."""
 
     def __init__(self, folder: Path, database: str):
-        self.folder, self.port = folder, free_port()
+        self.folder, self.address, self.port = folder, own_address(), 2525
         folder.chmod(0o755)
         program, environment = python(folder)
         values = {
-            "folder": folder, "port": self.port, "user": USER, "database": database,
+            "address": self.address, "port": self.port,
+            "folder": folder, "user": USER, "database": database,
             "environment": environment, "cmstream": f"{program} -m cmstream",
         }  # fmt: skip
         for name in ("etc", "queue", "data", "mail"):
@@ -148,7 +149,7 @@ class Postfix:
         self.script.write_text(SCRIPT.format(**values))
         self.script.chmod(0o755)
         self._run("postfix", "start")
-        wait(self._answers, 20, self.log)
+        wait(self._answers, 60, self.log)
 
     def _run(self, name: str, *words: str) -> str:
         done = subprocess.run(
@@ -160,7 +161,7 @@ class Postfix:
 
     def _answers(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def stop(self) -> None:
         self._run("postfix", "stop")
@@ -170,7 +171,7 @@ class Postfix:
         return log.read_text() if log.exists() else "no log"
 
     def send(self, recipient: str, message: bytes) -> None:
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=20) as client:
+        with smtplib.SMTP(self.address, self.port, timeout=60) as client:
             client.sendmail("bob@example.net", [recipient], message)
 
     def statuses(self, recipient: str) -> list[str]:
@@ -193,10 +194,10 @@ class Postfix:
         return self.folder / "mail" / recipient
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def own_address() -> str:
+    """One of the loopback's for this process alone, where no port is taken."""
+    high, low = divmod(os.getpid() % (1 << 16), 256)
+    return f"127.77.{high}.{low}"
 
 
 def wait(condition, seconds: float, tell) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-PATIENCE = 60
+PATIENCE = 120
 
 
 class Server:
