@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def account_line(one: Account) -> str:
-    """Address, protection, certificates, end: columns by tabs."""
+    """Address, protection, certificates, expiry, with tabs between."""
     state = one.cipher or "disabled"
     if one.cipher and not one.active:
         state += f" without a certificate: {one.when_unusable}"
@@ -34,7 +34,7 @@ def account_text(
         ("owners", ", ".join(owners) or "none"),
         ("cipher", one.cipher or "disabled: mail isn't sealed"),
         ("on append", "sealed too" if one.encrypt_on_append else "left as it is"),
-        ("no usable", f"certificate: {one.when_unusable}"),
+        ("if unusable", one.when_unusable),
         ("clients", ", ".join(one.clients) or "none named"),
     ]
     return "\n\n".join(map(_block, [rows, *map(_certificate_rows, held)]))
@@ -69,7 +69,7 @@ def account_object(
     held: Sequence[StoredCertificate] | None = None,
     owners: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """The account, and what is given of it, as JSON has it."""
+    """The account as a JSON object, with its certificates and owners if they are given."""
     found: dict[str, Any] = {
         "address": one.address,
         "cipher": one.cipher,
@@ -117,8 +117,8 @@ def _problems(problems: Sequence[Any]) -> list[dict[str, str]]:
 
 
 def report_lines(name: str, report: ImportReport) -> list[str]:
-    """What became of a file, or would."""
-    done = "taken" if report.saved else "can be taken"
+    """What importing a file did, or would do."""
+    done = "imported" if report.saved else "can be imported"
     lines = []
     for one in report.certificates:
         found = one.recipient
@@ -131,7 +131,7 @@ def report_lines(name: str, report: ImportReport) -> list[str]:
 
 
 def report_remarks(report: ImportReport) -> list[str]:
-    """What people should know of it."""
+    """What people should know about an import."""
     remarks = [
         f"{str(problem).rstrip('.')} [{problem.code}]"
         for one in report.certificates
@@ -146,7 +146,7 @@ def report_remarks(report: ImportReport) -> list[str]:
 
 
 def report_object(name: str, report: ImportReport) -> dict[str, Any]:
-    """The same as JSON has it."""
+    """An import as a JSON object."""
     return {
         "account": report.account,
         "file": name,
