@@ -1,2 +1,2 @@
-"""The command ``cmstream``: one file for each subcommand, and what they share. A file of the
-certificate store's has ``add_command(commands)``, which is called when its subcommand is named."""
+"""The command ``cmstream``: one file for each subcommand, and what they share. A subcommand of the
+certificate store is loaded only when it is named; its file has ``add_command(commands)``."""

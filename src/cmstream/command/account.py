@@ -53,7 +53,9 @@ def add_command(commands: Any) -> None:
     """Adds it to the command."""
     text = "manage whose mail is sealed, and with which certificates"
     parser = subcommand(commands, "account ACTION", text, _EXAMPLES, None)
-    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
+    actions = parser.add_subparsers(
+        required=True, metavar="ACTION", parser_class=Parser, prog=parser.prog
+    )
     for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
         add_database(add(actions))
     add_database(_add_link(actions))
@@ -116,23 +118,19 @@ def _show(options: argparse.Namespace) -> None:
 
 def _add_settings(parser: Any) -> None:
     add = parser.add_argument
-    add("--cipher", choices=CIPHERS, help="seal its mail from now on, with this cipher")
+    add("--cipher", choices=CIPHERS, help="seal its mail from now on, by this cipher")
     add("--encrypt-on-append", choices=["yes", "no"],
-        help="whether mail that a mail program saves over IMAP is sealed too")  # fmt: skip
+        help="whether what a mail program stores itself is sealed too")  # fmt: skip
     add("--when-unusable", choices=WHEN_UNUSABLE,
-        help="what happens to mail when no certificate can be used: it waits (error), or is stored "
-        "unencrypted (clear)")  # fmt: skip
-    add(
-        "--aliases",
-        metavar="LIST",
-        help="its other addresses, with commas between; replaces those before",
-    )
-    add("--domains", metavar="LIST", help="domains whose unknown addresses lead to it")
-    add("--clients", metavar="LIST", help="mail programs that its owner reads with")
+        help="what becomes of mail when no certificate can be used: try again later (error), or "
+        "deliver it in the clear")  # fmt: skip
+    add("--aliases", metavar="LIST", help="its further addresses, by commas; replaces those before")
+    add("--domains", metavar="LIST", help="domains whose unknown addresses are its own too")
+    add("--clients", metavar="LIST", help="the mail programs that read it")
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given, in the store's form."""
+    """What was given, as the store takes it."""
     found: dict[str, Any] = {}
     for name in ("cipher", "when_unusable"):
         if getattr(options, name) is not None:

@@ -34,7 +34,7 @@ def account_text(
         ("owners", ", ".join(owners) or "none"),
         ("cipher", one.cipher or "disabled: mail isn't sealed"),
         ("on append", "sealed too" if one.encrypt_on_append else "left as it is"),
-        ("if unusable", one.when_unusable),
+        ("no usable", f"certificate: {one.when_unusable}"),
         ("clients", ", ".join(one.clients) or "none named"),
     ]
     return "\n\n".join(map(_block, [rows, *map(_certificate_rows, held)]))

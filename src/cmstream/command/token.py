@@ -42,7 +42,9 @@ def add_command(commands: Any) -> None:
     """Adds it to the command."""
     text = "manage the access of programs to the HTTP API"
     parser = subcommand(commands, "token ACTION", text, _EXAMPLES, None)
-    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
+    actions = parser.add_subparsers(
+        required=True, metavar="ACTION", parser_class=Parser, prog=parser.prog
+    )
 
     text = "make a token and print it"
     adding = subcommand(actions, "add NAME --scope SCOPE [options]", text, _EXAMPLES, _add)
