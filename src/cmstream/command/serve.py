@@ -62,9 +62,9 @@ examples:
   cmstream serve --public-url https://keys.example.org --trusted-proxies 127.0.0.1
 
 Creates the database, or upgrades an old one. While no administrator can sign in, it prints a link
-to choose a password with; the link works once and for {MINUTES} minutes, and each start prints a new
+to choose a password with; the link works once and for {MINUTES} minutes. Each start prints a new
 one. Passwords need TLS: unless only this machine uses the page, put a reverse proxy in front and
-name it with --trusted-proxies. After SIGTERM or SIGINT, running requests have {GRACE} seconds to end.
+name it with --trusted-proxies. After SIGTERM or SIGINT, running requests have {GRACE} seconds.
 
 Exit codes: 64 wrong usage, 66 no such database, 69 the port is taken or the start fails, 75 try
 again.
