@@ -156,7 +156,7 @@ def test_a_folder_is_imported_and_each_file_is_told_of(command, good, folder):
     assert sorted(addresses(done.out)) == [ALICE, BOB, CAROL]
     assert "dan@example.org.pem: not imported: " in done.err
     assert "[not-a-certificate]" in done.err
-    assert done.err.endswith("cmstream: 1 of 4 files weren't taken\n")
+    assert done.err.endswith("cmstream: 1 of 4 files weren't imported\n")
     listed = good("account", "list")
     assert addresses(listed) == [ALICE, BOB, CAROL]
     assert listed.count("aes128-cbc") == 3
