@@ -1,9 +1,12 @@
-"""The project's own rules: layers, sizes, docstrings, one gate to C."""
+"""The project's own rules: layers, sizes, docstrings, one gate to C, findings, the top level."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -165,3 +168,36 @@ def test_the_engine_needs_nothing_of_the_store():
     code = "import sys, cmstream.command.cli; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"sqlalchemy", "alembic", "starlette", "argon2", "cmstream.accounts"} & {*loaded}
+
+
+FINDINGS = sorted((ROOT / "findings").glob("*.sh"))
+
+
+@pytest.mark.parametrize("path", FINDINGS, ids=lambda path: path.name)
+def test_a_finding_says_what_was_tried_and_seen(path):
+    """It stands in no list of CI's, so that this is all that is checked of it."""
+    assert os.access(path, os.X_OK)
+    first, *lines = path.read_text("utf-8").splitlines()
+    assert first.startswith("#!")
+    comment = "\n".join(lines[: next(i for i, line in enumerate(lines) if line[:1] != "#")])
+    assert re.search(r"^# Tried: .*\d+\.\d+", comment, re.MULTILINE)
+    assert "\n# Behaviour: " in comment
+    assert f"`{path.name}`" in (ROOT / "findings" / "README.md").read_text("utf-8")
+
+
+TOP = {
+    "pyproject.toml", "build.py", "src", "native", "tests", "bench", "findings",
+    "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md",
+}  # fmt: skip
+
+
+def test_the_top_level_has_few_names():
+    if not shutil.which("git"):
+        pytest.skip("there is no git")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode or not listed.stdout:
+        pytest.skip("this is no checkout of git's")
+    top = {one.partition("/")[0] for one in listed.stdout.splitlines()}
+    assert {one for one in top if not one.startswith(".")} == TOP

@@ -68,13 +68,13 @@ def test_what_is_forbidden_is_not_used(tmp_path):
         (("--cipher", "des"), b"--cipher"),
         (("--forbid", "des"), b"--forbid"),
         (("--refuse", "address-mismatch"), b"--refuse"),
-        (("--forbid", "aes256-cbc"), b"aes256-cbc is the default cipher: choose another by --ci"),
+        (("--forbid", "aes256-cbc"), b"aes256-cbc is the default cipher: choose another with --ci"),
         (("--forbid", "aes128-gcm", "--cipher", "aes128-gcm"), b"aes128-gcm is named by --cipher"),
         (("--key-transport", "oaep-sha1"), b"--key-transport"),
         (("--key-agreement", "dh"), b"--key-agreement"),
         (("--header-protection", "all"), b"--header-protection"),
-        (("--header-protection", "shy", "--binary"), b"--header-protection is for a mail"),
-        (("--already-encrypted", "pass", "--binary"), b"--already-encrypted is for a mail"),
+        (("--header-protection", "shy", "--binary"), b"--header-protection works for a mail"),
+        (("--already-encrypted", "pass", "--binary"), b"--already-encrypted works for a mail"),
         (("--password-file", "x", "--password-env", "X"), b"not allowed with"),
     ],
 )
@@ -152,7 +152,7 @@ def test_cert_show_tells_what_a_certificate_reads(tmp_path):
     path = made(tmp_path, "aes256-gcm", TRIPLE_DES, "oaep-sha256")
     assert "reads:        aes256-gcm, oaep-sha256\n" in run("cert", "show", path).stdout.decode()
     nothing = made(tmp_path, TRIPLE_DES)
-    assert b"nothing that is known here" in run("cert", "show", nothing).stdout
+    assert b"nothing that cmstream knows" in run("cert", "show", nothing).stdout
     assert b"reads:" not in run("cert", "show", CERTIFICATE).stdout
     for file, expected in ((path, ["aes256-gcm", "oaep-sha256"]), (CERTIFICATE, None)):
         document = json.loads(run("cert", "show", "--json", file).stdout)

@@ -154,9 +154,9 @@ def test_a_folder_is_imported_and_each_file_is_told_of(command, good, folder):
     done = command("account", "import", "--add", "--cipher", "aes128-cbc", folder)
     assert done.code == os.EX_DATAERR
     assert sorted(addresses(done.out)) == [ALICE, BOB, CAROL]
-    assert "dan@example.org.pem: not taken: " in done.err
+    assert "dan@example.org.pem: not imported: " in done.err
     assert "[not-a-certificate]" in done.err
-    assert done.err.endswith("cmstream: 1 of 4 files weren't taken\n")
+    assert done.err.endswith("cmstream: 1 of 4 files weren't imported\n")
     listed = good("account", "list")
     assert addresses(listed) == [ALICE, BOB, CAROL]
     assert listed.count("aes128-cbc") == 3
@@ -191,7 +191,7 @@ def test_a_csv_that_cannot_be_read_changes_nothing(command, tmp_path, text):
 def test_a_dry_run_changes_nothing(good, command, folder):
     out = good("account", "import", "--add", "--dry-run", folder)
     assert addresses(out) == [ALICE, BOB]
-    assert "can be taken" in out
+    assert "can be imported" in out
     assert good("account", "list") == ""
     unknown = command("account", "import", "--dry-run", folder)
     assert unknown.code == os.EX_NOUSER

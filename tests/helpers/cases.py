@@ -1,4 +1,5 @@
-"""What programs may or may not be able to read of each other: the rows of the README's table."""
+"""What programs may or may not be able to read of each other: the rows of the table in
+tests/interop/README.md."""
 
 from __future__ import annotations
 

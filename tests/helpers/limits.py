@@ -1,5 +1,5 @@
-"""What other programs are known not to do, and the README's table of what they do. Tests hold each
-of its cells to be true; run as a program, this writes the table into the README."""
+"""What other programs are known not to do, and the table in tests/interop/README.md of what they
+do. Tests hold each cell to be true; run as a program, this writes the table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from helpers.cases import Case
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[1] / "interop" / "README.md"
 START, END = "<!-- peers -->\n", "<!-- end of peers -->\n"
 
 PEERS = {

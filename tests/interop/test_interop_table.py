@@ -1,5 +1,5 @@
-"""Each cell of the README's table of peers is true: what it says is read is read, and what it says
-isn't still isn't."""
+"""Each cell of the table in this folder's README is true: what it says is read is read, and what
+it says isn't still isn't."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_authenticated_attributes(bouncy_castle, case):
 
 
 def test_the_readme_tells_this():
-    """`python tests/helpers/limits.py` writes it."""
+    """That README says how the table is written."""
     assert in_readme() == table()
 
 

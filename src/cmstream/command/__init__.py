@@ -1,1 +1,2 @@
-"""The command ``cmstream``: a file for each subcommand, and what they share."""
+"""The command ``cmstream``: one file for each subcommand, and what they share. A subcommand of the
+certificate store is loaded only when it is named; its file has ``add_command(commands)``."""

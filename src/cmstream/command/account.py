@@ -39,10 +39,13 @@ examples:
   cmstream account list --expiring 30
   cmstream account link alice@example.org --public-url https://keys.example.org
 
-The actions create the database, or upgrade an old one. In bulk, import takes a folder whose files
-are named by addresses (alice@example.org.pem), or a CSV file with the columns address and file;
-what can't be taken is reported. Exit codes: 64 usage, 65 a value or certificate
-that can't be taken (of several: one of them), 66 no such file, 67 no such account, 75 try again.
+Each action creates the database if there is none, and upgrades an old one. To import many
+certificates, give a folder whose files are named by addresses (alice@example.org.pem), or a CSV
+file with the columns address and file. A file that can't be imported is reported, and the others
+are imported.
+
+Exit codes: 64 wrong usage, 65 a value or certificate that can't be used (at least one of several),
+66 no such file, 67 no such account, 75 try again.
 """
 
 
@@ -50,7 +53,9 @@ def add_command(commands: Any) -> None:
     """Adds it to the command."""
     text = "manage whose mail is sealed, and with which certificates"
     parser = subcommand(commands, "account ACTION", text, _EXAMPLES, None)
-    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
+    actions = parser.add_subparsers(
+        required=True, metavar="ACTION", parser_class=Parser, prog=parser.prog
+    )
     for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
         add_database(add(actions))
     add_database(_add_link(actions))
@@ -60,14 +65,16 @@ def add_command(commands: Any) -> None:
 
 
 def _add_list(actions: Any) -> Any:
-    text = "show accounts, one a line"
+    text = "list accounts, one on each line"
     parser = subcommand(actions, "list [options]", text, _EXAMPLES, _list)
     parser.add_argument("--search", default="", metavar="TEXT",
-        help="in addresses, aliases, domains, and what certificates say")  # fmt: skip
+        help="only accounts with TEXT in an address, alias, domain or certificate")  # fmt: skip
     parser.add_argument("--expiring", type=int, metavar="DAYS",
-        help="those whose last active certificate expires within so many days")  # fmt: skip
-    parser.add_argument("--unprotected", action="store_true", help="those whose mail isn't sealed")
-    parser.add_argument("--json", action="store_true", help="for programs")
+        help="only accounts whose last active certificate expires within DAYS")  # fmt: skip
+    parser.add_argument(
+        "--unprotected", action="store_true", help="only accounts whose mail isn't sealed"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -91,7 +98,7 @@ def _add_show(actions: Any) -> Any:
     text = "show an account with its certificates"
     parser = subcommand(actions, "show [--json] ADDRESS", text, _EXAMPLES, _show)
     parser.add_argument("address", metavar="ADDRESS")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -132,7 +139,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_add(actions: Any) -> Any:
-    text = "make an account; its mail is sealed when it has a cipher and a certificate"
+    text = "add an account; its mail is sealed once it has a cipher and a certificate"
     parser = subcommand(actions, "add ADDRESS [options]", text, _EXAMPLES, _add)
     parser.add_argument("address", metavar="ADDRESS")
     _add_settings(parser)
@@ -146,20 +153,28 @@ def _add(options: argparse.Namespace) -> None:
 
 
 def _add_import(actions: Any) -> Any:
-    text = "take certificates into accounts: one file, a folder, or what a CSV file lists"
+    text = "import certificates: one file, a folder, or the files that a CSV file lists"
     usage = "import [options] (ADDRESS FILE | FOLDER | CSV)"
     parser = subcommand(actions, usage, text, _EXAMPLES, _import)
     add = parser.add_argument
-    add("what", metavar="ADDRESS", help="of the account; in bulk, a folder or a CSV file")
+    add(
+        "what",
+        metavar="ADDRESS",
+        help="address of the account; to import many, a folder or a CSV file",
+    )
     add("file", metavar="FILE", nargs="?", help="DER, PEM, PKCS #7 or PFX; - is standard input")
-    add("--add", action="store_true", help="add the accounts that don't exist yet")
-    add("--cipher", choices=CIPHERS, help="seal their mail with this cipher from now on")
-    add("--description", default="", metavar="TEXT", help="of the certificates, for people")
+    add("--add", action="store_true", help="add the accounts that don't exist")
+    add("--cipher", choices=CIPHERS, help="also seal their mail from now on, with this cipher")
+    add("--description", default="", metavar="TEXT", help="a note on the certificates, for people")
     add("--confirm-mismatch", action="store_true",
-        help="take certificates for other addresses too")  # fmt: skip
-    add("--retire-others", action="store_true", help="retire the certificates it had before")
-    add("--dry-run", action="store_true", help="show what would be taken, and change nothing")
-    add("--json", action="store_true", help="for programs")
+        help="also import certificates for other addresses")  # fmt: skip
+    add(
+        "--retire-others",
+        action="store_true",
+        help="retire the certificates that the account had before",
+    )
+    add("--dry-run", action="store_true", help="show what would be imported, and change nothing")
+    add("--json", action="store_true", help="print JSON")
     add_password(parser)
     return parser
 
@@ -171,9 +186,9 @@ def _add_set(actions: Any) -> Any:
     add("address", metavar="ADDRESS")
     _add_settings(parser)
     for name, text in (
-        ("retire", "don't use this certificate any more, and keep it"),
-        ("activate", "use it again"),
-        ("delete", "forget it"),
+        ("retire", "stop using this certificate, but keep it"),
+        ("activate", "use this certificate again"),
+        ("delete", "remove this certificate"),
     ):
         add(f"--{name}", action="append", default=[], metavar="SHA256", help=text)
     return parser
@@ -182,7 +197,7 @@ def _add_set(actions: Any) -> Any:
 def _set(options: argparse.Namespace) -> None:
     settings, by = _settings(options), actor()
     if not (settings or options.retire or options.activate or options.delete):
-        raise Failure(os.EX_USAGE, "give what to change (see cmstream account set --help)")
+        raise Failure(os.EX_USAGE, "say what to change (see cmstream account set --help)")
     with opened(options, create=True) as store:
         store.account(options.address)
         for fingerprint in options.activate:
@@ -197,7 +212,7 @@ def _set(options: argparse.Namespace) -> None:
 
 
 def _add_disable(actions: Any) -> Any:
-    text = "stop sealing an account's mail: new mail is stored in the clear"
+    text = "stop sealing an account's mail: new mail is stored unencrypted"
     parser = subcommand(actions, "disable ADDRESS", text, _EXAMPLES, _disable)
     parser.add_argument("address", metavar="ADDRESS")
     return parser
@@ -210,7 +225,7 @@ def _disable(options: argparse.Namespace) -> None:
 
 
 def _add_remove(actions: Any) -> Any:
-    text = "remove an account, its certificates and its owners' access; new mail isn't sealed"
+    text = "remove an account, its certificates and its owners' access: new mail isn't sealed"
     parser = subcommand(actions, "remove ADDRESS", text, _EXAMPLES, _remove)
     parser.add_argument("address", metavar="ADDRESS")
     return parser
@@ -225,20 +240,22 @@ def _remove(options: argparse.Namespace) -> None:
 
 
 def _add_link(actions: Any) -> Any:
-    text = "print a link by which a person chooses a password, once"
+    text = "print a link to choose a password with; it works once"
     parser = subcommand(actions, "link [options] NAME", text, _EXAMPLES, _link)
     add = parser.add_argument
-    add("name", metavar="NAME", help="a person; an account's address makes its owner one")
-    add("--administrator", action="store_true", help="make a new person an administrator")
-    add("--minutes", type=int, default=MINUTES, help="how long it works; default: %(default)s")
+    add("name", metavar="NAME", help="name of a person, or an account's address for its owner")
+    add("--administrator", action="store_true", help="a person who is new becomes an administrator")
+    add(
+        "--minutes", type=int, default=MINUTES, help="how long the link works; default: %(default)s"
+    )
     add("--public-url", default=os.environ.get("CMSTREAM_PUBLIC_URL"), metavar="URL",
-        help="where people reach the pages; default: $CMSTREAM_PUBLIC_URL")  # fmt: skip
+        help="URL at which people reach the pages; default: $CMSTREAM_PUBLIC_URL")  # fmt: skip
     return parser
 
 
 def _link(options: argparse.Namespace) -> None:
     if not options.public_url:
-        raise Failure(os.EX_USAGE, "give --public-url, where people reach the pages")
+        raise Failure(os.EX_USAGE, "give --public-url, the URL at which people reach the pages")
     try:
         origin = Settings(public_url=options.public_url).origin
     except ValueError as error:

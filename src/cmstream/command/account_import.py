@@ -52,7 +52,7 @@ class Job(NamedTuple):
 
 @dataclass
 class _Import:
-    """The whole import: how, and what came of it."""
+    """A whole import: its options, and what became of each file."""
 
     store: Store
     options: argparse.Namespace
@@ -61,7 +61,7 @@ class _Import:
     code: int = os.EX_OK
 
     def take(self, job: Job) -> None:
-        """Take one of the files. If it can't be taken, the others still are."""
+        """Imports one of the files. One that can't be imported doesn't stop the others."""
         try:
             self._tell(job.name, self._one(job))
         except StoreUnavailable:
@@ -108,7 +108,7 @@ class _Import:
     def _preview(
         self, address: str, data: bytes, secret: str | bytes | None
     ) -> tuple[ImportReport, bool]:
-        """What would come of it, and whether the account is there."""
+        """What importing it would give, and whether the account exists."""
         try:
             return self.store.preview(address, data, secret), True
         except NotFound:
@@ -130,12 +130,12 @@ class _Import:
             {"account": job.address, "file": job.name, "saved": False, "error": problem}
         )
         whose = f"{job.address}: " if job.address else ""
-        warn(f"{whose}{job.name}: not taken: {text} [{name}]")
+        warn(f"{whose}{job.name}: not imported: {text} [{name}]")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Takes all that can be taken and tells of each file; the exit code is that of the last one
-    that couldn't."""
+    """Imports every file that can be imported and reports each. The exit code is that of the last
+    one that couldn't be."""
     bulk = options.file is None
     jobs = list(_listed(options.what)) if bulk else [Job(options.what, options.file)]
     with opened(options, create=True) as store:
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace) -> None:
         say(as_json(work.done))
     if work.code:
         failed = sum("error" in one for one in work.done)
-        text = f"{failed} of {len(jobs)} files weren't taken" if bulk else "nothing was taken"
+        text = f"{failed} of {len(jobs)} files weren't imported" if bulk else "nothing was imported"
         raise Failure(work.code, text)
 
 
@@ -160,7 +160,9 @@ def _listed(name: str) -> Iterator[Job]:
     elif path.suffix.lower() == ".csv":
         yield from _table(path)
     else:
-        raise Failure(os.EX_USAGE, f"{name} is no folder and no .csv: give ADDRESS and FILE")
+        raise Failure(
+            os.EX_USAGE, f"{name} is neither a folder nor a .csv file: give ADDRESS and FILE"
+        )
 
 
 def _folder(path: Path) -> Iterator[Job]:
@@ -172,12 +174,12 @@ def _folder(path: Path) -> Iterator[Job]:
 
 
 def _table(path: Path) -> Iterator[Job]:
-    """Rows of address and file, which stands beside the CSV; a heading may be there."""
+    """The rows, address and file; files stand beside the CSV file. A heading is skipped."""
     try:
         text = read(str(path)).decode("utf-8-sig")
         rows = list(csv.reader(io.StringIO(text), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Failure(os.EX_DATAERR, f"{path}: no CSV in UTF-8: {error}") from None
+        raise Failure(os.EX_DATAERR, f"{path}: not a CSV file in UTF-8: {error}") from None
     for number, row in enumerate(rows, 1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or (number == 1 and "@" not in "".join(cells)):
@@ -188,13 +190,13 @@ def _table(path: Path) -> Iterator[Job]:
 
 
 def _only_address(data: bytes, secret: str | bytes | None) -> str:
-    """The one that the certificates name."""
+    """The one address that the certificates name."""
     found = {mail for one in read_certificates(data, password=secret).recipients
              for mail in one.emails}  # fmt: skip
     if len(found) != 1:
         raise NotFound(
             "no-such-account",
-            f"it names {len(found)} addresses: give the account's by the file's name or a CSV",
+            f"it names {len(found)} addresses: name the file after one, or use a CSV file",
         )
     return found.pop()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def account_line(one: Account) -> str:
-    """Address, protection, certificates, end: columns by tabs."""
+    """Address, protection, certificates, expiry, with tabs between."""
     state = one.cipher or "disabled"
     if one.cipher and not one.active:
         state += f" without a certificate: {one.when_unusable}"
@@ -73,7 +73,7 @@ def account_object(
     held: Sequence[StoredCertificate] | None = None,
     owners: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """The account, and what is given of it, as JSON has it."""
+    """The account as a JSON object, with its certificates and owners if they are given."""
     found: dict[str, Any] = {
         "address": one.address,
         "protected": one.protected,
@@ -116,8 +116,8 @@ def _problems(problems: Sequence[Any]) -> list[dict[str, str]]:
 
 
 def report_lines(name: str, report: ImportReport) -> list[str]:
-    """What became of a file, or would."""
-    done = "taken" if report.saved else "can be taken"
+    """What importing a file did, or would do."""
+    done = "imported" if report.saved else "can be imported"
     lines = []
     for one in report.certificates:
         found = one.recipient
@@ -130,7 +130,7 @@ def report_lines(name: str, report: ImportReport) -> list[str]:
 
 
 def report_remarks(report: ImportReport) -> list[str]:
-    """What people should know of it."""
+    """What people should know about an import."""
     remarks = [
         f"{str(problem).rstrip('.')} [{problem.code}]"
         for one in report.certificates
@@ -145,7 +145,7 @@ def report_remarks(report: ImportReport) -> list[str]:
 
 
 def report_object(name: str, report: ImportReport) -> dict[str, Any]:
-    """The same as JSON has it."""
+    """An import as a JSON object."""
     return {
         "account": report.account,
         "file": name,

@@ -1,4 +1,5 @@
-"""The command: mail in, mail out; one line for each error, exit codes from sysexits(3)."""
+"""The command ``cmstream``: its arguments, its exit codes (sysexits(3)), and the subcommands
+encrypt and cert. Each error is one line."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from ..certificates.recipient import Recipient
     from ..sealing import Form
 
-_INPUT = "default: standard input, which is also called -"
+_INPUT = "default: standard input, also named -"
 
 PROTECTIONS: dict[str, policy.HeaderProtection] = {
     "none": None,
@@ -60,9 +61,9 @@ PROTECTIONS: dict[str, policy.HeaderProtection] = {
     "shy": "shy",
 }
 MANAGED = {
-    "serve": "the page and the HTTP API of the certificate store",
-    "account": "whose mail is sealed, and with which certificates",
-    "token": "access to the HTTP API, for programs",
+    "serve": "serve the web page and the HTTP API of the certificate store",
+    "account": "manage whose mail is sealed, and with which certificates",
+    "token": "manage the access of programs to the HTTP API",
     "seal": "seal a mail as the certificate store says for an address",
 }
 """The subcommands that need the extra ``manage``: each is loaded only when it is named."""
@@ -74,8 +75,8 @@ wrong usage tells it to try again."""
 FORBIDDABLE = [*ciphers.BY_NAME, *get_args(policy.KeyTransport)]
 
 HELD = 16 << 20
-"""Octets of a pipe that are held in memory, so that their number is known and DER can be
-written; a longer input is streamed with indefinite lengths."""
+"""Bytes of a pipe that are held in memory, so that their number is known and DER can be written;
+a longer input is streamed with indefinite lengths."""
 
 _DESCRIPTION = "Encrypts mail and files to S/MIME certificates, and opens them."
 
@@ -86,14 +87,15 @@ examples:
   cmstream encrypt --binary -r alice.pem --form pem -o scan.pem scan.tiff
   cmstream encrypt --binary --to-password-file pw -o mail.p7m mail.tar
 
-A mail's header fields stay in the clear, but for --header-protection. What is no mail needs
---binary: its first lines may look like such fields.
+A mail's header fields stay readable unless --header-protection hides them. An input that isn't a
+mail needs --binary: without it, its first lines may pass for header fields.
 
-A message that is encrypted already passes unchanged (--already-encrypted). A file appears only
-when it is complete, with mode 0600 if it is new; on a pipe, what comes before an error isn't all.
-What is wrong with a certificate is warned of, and it is used all the same (--refuse). Exit
-codes: 64 usage, 65 bad certificate or message, 66 no such input, 73 the output can't be created,
-75 try again.
+A mail that is encrypted already passes unchanged (--already-encrypted). A certificate with a
+problem is used with a warning (--refuse). An output file appears only when it is complete; a new
+one has mode 0600. When writing to a pipe, discard the output unless the exit code is 0.
+
+Exit codes: 64 wrong usage, 65 a bad certificate or message, 66 no such input, 73 the output can't
+be created, 75 try again.
 """
 
 _CERT_EXAMPLES = """\
@@ -137,14 +139,14 @@ def _ending(error: BaseException) -> tuple[int, str]:
     if isinstance(error, CmstreamError):
         return os.EX_DATAERR, f"{error} [{error.code}]"
     if isinstance(error, BrokenPipeError):
-        return os.EX_TEMPFAIL, "whoever read the output has gone away"
+        return os.EX_TEMPFAIL, "the program that reads the output has ended"
     if isinstance(error, OSError):
         return _os_failure(error)
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT, "interrupted"
     if isinstance(error, Stopped):
         return 128 + error.number, "stopped"
-    return os.EX_TEMPFAIL, f"unexpected {type(error).__name__}: try again"
+    return os.EX_TEMPFAIL, f"unexpected error ({type(error).__name__}): try again"
 
 
 def _fail(code: int, message: str) -> int:
@@ -207,7 +209,7 @@ def _managed(name: str) -> Any:
     try:
         return importlib.import_module(f".{name}", __package__)
     except ImportError as error:
-        needed = f"{name} needs an extra ({error}): pip install 'cmstream[manage]'"
+        needed = f"{name} needs more packages ({error}): pip install 'cmstream[manage]'"
         raise Failure(os.EX_TEMPFAIL if name == DEFERRING else os.EX_USAGE, needed) from None
 
 
@@ -232,50 +234,50 @@ def _add_encrypt(commands: Any) -> None:
     add_archive_passwords(parser)
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     _add_policy(add)
-    add("--binary", action="store_true", help="the input is no mail: any octets")
-    add("--form", choices=["der", "pem", "smime"], help="of the output, with --binary; default der")
+    add("--binary", action="store_true", help="the input is any file, not a mail")
+    add("--form", choices=["der", "pem", "smime"], help="the output's, with --binary; default: der")
     add_password(parser)
     add("input", nargs="?", default="-", metavar="MESSAGE", help=_INPUT)
 
 
 def _add_policy(add: Any) -> None:
-    """What a Policy has, each by its own name."""
+    """The options for each choice of a Policy."""
     add("--cipher", choices=policy.CIPHER_CHOICES, default=policy.DEFAULT.cipher,
-        help="of the content; auto: the strongest that all certificates name, with OAEP for those "
-        "that name it; default: %(default)s, which all mail programs read")  # fmt: skip
+        help="the content's cipher; auto takes the strongest that all certificates name, and OAEP "
+        "for those that name it; default: %(default)s, which all mail programs read")  # fmt: skip
     add("--key-transport", choices=get_args(policy.KeyTransport), default="pkcs1v15",
-        help="of its key, for RSA; default: %(default)s, which they all read too")  # fmt: skip
+        help="how the content's key is encrypted for RSA; default: %(default)s, which all mail "
+        "programs read")  # fmt: skip
     add("--key-agreement", choices=get_args(policy.KeyAgreement), default="standard",
-        help="of its key, for elliptic curves: as the standards say, or as some programs want it; "
-        "default: %(default)s")  # fmt: skip
+        help="how the content's key is encrypted for elliptic curves: as the standards say, or as "
+        "some programs need it; default: %(default)s")  # fmt: skip
     add("--header-protection", choices=[*PROTECTIONS], default="none",
-        help="seal the header fields too (RFC 9788); the outside then hides the subject, with shy "
-        "also names and the time zone; default: %(default)s")  # fmt: skip
+        help="seal the header fields too (RFC 9788): baseline hides the subject, shy also "
+        "names and the time zone; default: %(default)s")  # fmt: skip
     add("--forbid", action="append", default=[], choices=FORBIDDABLE, metavar="NAME",
-        help="never use the cipher or key transport of this name; may be given several "
-        "times")  # fmt: skip
+        help="never use this cipher or key transport; may be given several times")  # fmt: skip
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
-        help="how recipients are named; default: %(default)s")  # fmt: skip
+        help="how the message names its recipients; default: %(default)s")  # fmt: skip
     add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted),
-        help="what becomes of a mail that is encrypted already; default: pass")  # fmt: skip
+        help="what to do with a mail that is encrypted already; default: pass")  # fmt: skip
     problems = sorted(policy.PROBLEMS - {"address-mismatch"})  # this knows nobody's address
     add("--refuse", action="append", default=[], choices=problems, metavar="CODE",
-        help="refuse a certificate with this problem instead of warning; may be given several "
+        help="make this problem of a certificate an error, not a warning; may be given several "
         f"times: {', '.join(problems)}")  # fmt: skip
 
 
 def _add_cert(commands: Any) -> None:
-    text = "look at certificate files, and take certificates out of them"
+    text = "show certificate files, and export certificates from them"
     parser = subcommand(commands, "cert", text, _CERT_EXAMPLES, None)
     actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
 
-    text = "what is in a certificate file"
+    text = "show what a certificate file holds"
     shown = subcommand(actions, "show [options] [FILE ...]", text, _CERT_EXAMPLES, _show)
-    shown.add_argument("--json", action="store_true", help="for programs")
+    shown.add_argument("--json", action="store_true", help="print JSON")
     add_password(shown)
     shown.add_argument("files", nargs="*", default=["-"], metavar="FILE", help=_INPUT)
 
-    text = "take the public certificates out of a PFX or another file"
+    text = "write the certificates of a PFX or another file, without private keys"
     usage = "export -o OUT [options] PFX"
     export = subcommand(actions, usage, text, _CERT_EXAMPLES, _export)
     export.add_argument("-o", "--output", required=True, metavar="OUT")
@@ -296,7 +298,7 @@ def _export(options: argparse.Namespace) -> None:
     file = certificates(options.file, options)
     if options.form == "der" and len(file.recipients) != 1:
         raise Failure(
-            os.EX_DATAERR, f"{options.file}: DER holds one certificate, and here are "
+            os.EX_DATAERR, f"{options.file}: DER holds one certificate, and the file has "
             f"{len(file.recipients)}: use --form pem"
         )  # fmt: skip
     report(options.file, file)
@@ -310,10 +312,12 @@ def _export(options: argparse.Namespace) -> None:
 
 def _encrypt(options: argparse.Namespace) -> None:
     if options.form and not options.binary:
-        raise Failure(os.EX_USAGE, "--form goes with --binary: a message becomes a message")
+        raise Failure(os.EX_USAGE, "--form needs --binary: a mail always becomes a mail")
     form: Form = (options.form or "der") if options.binary else "message"
     if form == "der" and options.output == "-" and sys.stdout is not None and sys.stdout.isatty():
-        raise Failure(os.EX_USAGE, "DER would spoil the terminal: use -o FILE or --form pem")
+        raise Failure(
+            os.EX_USAGE, "DER is binary, which a terminal can't show: use -o FILE or --form pem"
+        )
     chosen = _policy(options)
     to = _recipients(options, chosen)
     with (
@@ -335,7 +339,7 @@ _REMEDIES = {
 
 
 def _beginning(source: BinaryIO) -> bytes:
-    """A short input whole, if it is a pipe. A file is left where it was."""
+    """The beginning of the input; of a short pipe, all of it. A file is left where it was."""
     if not source.seekable():
         return source.read(HELD)
     here = source.tell()
@@ -350,7 +354,7 @@ _MAIL_FIELD = re.compile(
 
 
 def _warn_if_no_mail(name: str, beginning: bytes) -> None:
-    """A warning alone: a gateway mustn't lose a mail, however odd it is."""
+    """It is only a warning: a gateway mustn't lose a mail, however odd it is."""
     start = beginning[:CHUNK]
     end, _ = mime.header_end(start, 0, final=True)
     if b"\0" in start[: mime.PEEK_LIMIT]:
@@ -359,20 +363,20 @@ def _warn_if_no_mail(name: str, beginning: bytes) -> None:
         what = "has no From, Date or To"
     else:
         return
-    warn(f"{name}: {what}: is it a mail? its first lines stay in the clear; "
-         "--binary seals any file")  # fmt: skip
+    warn(f"{name}: {what}: is it a mail? Its first lines stay readable; use --binary for any "
+         "other file")  # fmt: skip
 
 
 def _policy(options: argparse.Namespace) -> policy.Policy:
     if options.binary and options.header_protection != "none":
-        raise Failure(os.EX_USAGE, "--header-protection is for a mail, not for --binary")
+        raise Failure(os.EX_USAGE, "--header-protection works for a mail only, not with --binary")
     if options.binary and options.already_encrypted:
-        raise Failure(os.EX_USAGE, "--already-encrypted is for a mail, not for --binary")
+        raise Failure(os.EX_USAGE, "--already-encrypted works for a mail only, not with --binary")
     if (cipher := options.cipher) in options.forbid:
         what = (
             "is the default cipher" if cipher == policy.DEFAULT.cipher else "is named by --cipher"
         )
-        raise Failure(os.EX_USAGE, f"--forbid: {cipher} {what}: choose another by --cipher")
+        raise Failure(os.EX_USAGE, f"--forbid: {cipher} {what}: choose another with --cipher")
     try:
         return policy.Policy(
             cipher=options.cipher,

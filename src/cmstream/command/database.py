@@ -1,4 +1,5 @@
-"""Which database the commands of the store use: the option, the variable and the default."""
+"""Which database the subcommands of the certificate store use: the option ``--database``, the
+environment, or a default."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "CMSTREAM_DATABASE"
 SERVER = Path("/var/lib/cmstream/accounts.sqlite3")
-"""Where root's database is, unless another is named."""
+"""Root's database, unless another is named."""
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +21,8 @@ def add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--database",
         metavar="URL",
-        help=f"such as sqlite:///{SERVER} or postgresql://user@host/name; default: ${VARIABLE}, "
-        f"else the file {_place()}",
+        help=f"the store's database, such as sqlite:///{SERVER} or postgresql://user@host/name; "
+        f"default: ${VARIABLE}, else the file {_place()}",
     )
 
 

@@ -1,4 +1,5 @@
-"""The subcommands of the way back: decrypt and inspect."""
+"""``cmstream decrypt`` and ``cmstream inspect``: open a sealed mail or file, or show for whom it
+is."""
 
 from __future__ import annotations
 
@@ -44,13 +45,19 @@ examples:
   cmstream decrypt --pfx alice.pfx --password-file pw -o scan.tiff --content scan.p7m
   cmstream decrypt --password-file pw -o mail.tar mail.p7m
 
-The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail; other input, and
-with --content a mail too, gives its content alone. A file appears only when all of it is
-verified that can be; on a pipe octets may come before an error. Encryption alone doesn't tell
-who wrote a message, or whether somebody changed it. Authenticated content (AES-GCM,
-ChaCha20-Poly1305) is verified before any of it is given out: a file is read twice, a pipe is kept,
-encrypted, in a temporary file of 1 GiB at most; --unverified does without. Exit codes: 64 usage,
-65 it can't be opened, 66 no such input, 73 the output can't be created, 75 try again.
+The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail, or with --content its
+content; every other input gives its content.
+
+An output file appears only when it is complete. When writing to a pipe, discard the output unless
+the exit code is 0.
+
+Encryption alone doesn't tell who wrote a message, or whether somebody changed it. Authenticated
+content (AES-GCM, ChaCha20-Poly1305) is verified before any of it comes out: a file is read twice;
+input from a pipe waits, still encrypted, in a temporary file of at most 1 GiB. --unverified gives
+it out at once.
+
+Exit codes: 64 wrong usage, 65 the message can't be opened, 66 no such input, 73 the output can't
+be created, 75 try again.
 """
 
 _INSPECT_EXAMPLES = """\
@@ -70,27 +77,28 @@ def add_commands(commands: Any) -> None:
     add("-c", "--certificate", metavar="CERT", help="its certificate")
     add("--pfx", metavar="PFX", help="key and certificate in one PKCS #12 file")
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
-    add("--content", action="store_true", help="of a mail, too, the content alone")
+    add("--content", action="store_true", help="give only the content, of a mail too")
     add("--unverified", action="store_true",
-        help="authenticated content as it comes, before it is verified at the end")  # fmt: skip
-    add_password(parser, "the PFX or the key; without those, of the archive itself")
+        help="give out authenticated content at once; only the end shows whether it is "
+        "right")  # fmt: skip
+    add_password(parser, "the PFX or the key, or without these of the archive")
     add(
         "input",
         nargs="?",
         default="-",
         metavar="FILE",
-        help="default: standard input, which is also called -",
+        help="default: standard input, also named -",
     )
 
-    text = "tell whom a sealed mail or file is for, and how it is encrypted; needs no key"
+    text = "show for whom a sealed mail or file is, and how it is encrypted; needs no key"
     usage = "inspect [options] [FILE]"
     parser = subcommand(commands, usage, text, _INSPECT_EXAMPLES, _inspect)
     parser.add_argument("-r", "--recipient", action="append", default=[], metavar="CERT",
-                        help="say where this certificate is meant")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="for programs")
+                        help="mark the recipient that has this certificate")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
     add_password(parser)
     parser.add_argument("input", nargs="?", default="-", metavar="FILE",
-                        help="default: standard input, which is also called -")  # fmt: skip
+                        help="default: standard input, also named -")  # fmt: skip
 
 
 # --- decrypt ---------------------------------------------------------------------------------
@@ -127,7 +135,7 @@ def _no_certificate(name: str) -> Iterator[None]:
         yield
     except EnvelopeError as error:
         if error.code in {"not-enveloped", "malformed"} and _holds_certificates(Path(name)):
-            what = "this is a certificate, no sealed message: `cmstream cert show` shows it"
+            what = "this is a certificate, not a sealed message: `cmstream cert show` shows it"
             raise EnvelopeError("not-enveloped", what) from None
         raise
 
@@ -159,17 +167,17 @@ def _identity(options: argparse.Namespace) -> Identity | Password:
     if not any(given) and (archive := archive_password(options)):
         return archive
     if given not in {(True, False, False), (False, True, True)}:
-        text = "either --pfx, or --key and --certificate, or the password of an archive alone"
+        text = "--pfx, or --key with --certificate, or only the password of an archive"
         raise Failure(os.EX_USAGE, f"give {text}")
     if options.pfx:
         data = read(options.pfx)
         if not is_pkcs12(data) and b"-----BEGIN " in data:
-            what = "this isn't PKCS #12: PEM goes by -k and -c [not-a-certificate]"
+            what = "this isn't PKCS #12: give PEM with -k and -c [not-a-certificate]"
             raise Failure(os.EX_DATAERR, f"{options.pfx}: {what}")
         return unlocked(options.pfx, options, lambda secret: Identity.from_pkcs12(data, secret))
     key, certificate = read(options.key), read(options.certificate)
     if is_pkcs12(key):
-        what = "this is PKCS #12: give it by --pfx, without -k and -c [not-a-certificate]"
+        what = "this is PKCS #12: give it with --pfx, without -k and -c [not-a-certificate]"
         raise Failure(os.EX_DATAERR, f"{options.key}: {what}")
     return unlocked(
         options.key,

@@ -1,4 +1,4 @@
-"""What the commands of administrators share: opening the store, exit codes, the actor, JSON."""
+"""What the subcommands account, token and serve share: the store, who acts, exit codes, JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def opened(options: argparse.Namespace, *, create: bool = False) -> Iterator[Sto
     ``$CMSTREAM_NOTIFY`` is the command that mails owners what is changed.
 
     What the store refuses ends the command with a code of sysexits(3): 64 no such kind of database,
-    65 a value that can't be taken, 66 no such database, 67 no such account, person or token, 75 the
+    65 a value that can't be used, 66 no such database, 67 no such account, person or token, 75 the
     database can't be used now, 77 not allowed.
     """
     url = database(options)
@@ -69,13 +69,13 @@ def code_of(error: CmstreamError) -> int:
 
 
 def _make_folder(url: str) -> None:
-    """The default database's own; one that was named must be there, or a slip of the hand makes a
-    new database."""
+    """Creates the default database's folder. A folder that was named must exist: a mistyped path
+    must not make a new database."""
     folder = Path(unquote(urlsplit(url).path[1:])).parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        text = f"can't create {folder}: {error.strerror}: name a database by --database"
+        text = f"can't create {folder}: {error.strerror}: name a database with --database"
         raise Failure(os.EX_CANTCREAT, text) from None
 
 
@@ -91,7 +91,7 @@ def actor() -> Actor:
 
 
 def as_json(value: Any) -> str:
-    """For programs; moments in ISO 8601."""
+    """JSON, with times in ISO 8601."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=_moment)
 
 

@@ -1,4 +1,4 @@
-"""Where the command writes to: a file that appears only when it is complete, or a pipe."""
+"""Where the command writes: a file that appears only when it is complete, or a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Output:
         self._file, self._name = file, name
 
     def write(self, data: bytes) -> int:
-        """Writes octets. Raises OSError."""
+        """Writes bytes. Raises OSError."""
         with _naming(self._name):
             return self._file.write(data)
 
@@ -55,7 +55,7 @@ def _naming(name: str) -> Iterator[None]:
 def output(target: str) -> Iterator[Output]:
     """A binary file to write the result to; ``-`` is standard output.
 
-    Where ``target`` is new or a regular file, links resolved, the octets go to a temporary file
+    Where ``target`` is new or a regular file, links resolved, the bytes go to a temporary file
     of mode 0600 beside it, which takes its place when the block ends well and vanishes when it
     doesn't; the permissions of a file that was there are kept. A device or a pipe is written
     directly. Raises OSError.
@@ -73,7 +73,7 @@ def output(target: str) -> Iterator[Output]:
             yield Output(file, target)
         return
     if not target or target.endswith(os.sep):
-        raise OSError(errno.EISDIR, "a folder is no file to write to", target)
+        raise OSError(errno.EISDIR, "this is a folder, not a file", target)
     with _replacing(Path(os.path.realpath(target)), mode) as out:
         yield out
 

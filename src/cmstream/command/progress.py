@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for people who wait."""
+"""A progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LONG = 16 << 20
-"""Octets from which on an input is worth a bar."""
+"""Bytes from which on an input gets a bar."""
 
 _EVERY = 0.1  # seconds
 
 
 def with_progress(chunks: Iterable[bytes], total: int | None) -> Iterator[bytes]:
     """The chunks as they are; a line on standard error tells how far they have come, if that is
-    a terminal and ``total``, in octets, is unknown or large."""
+    a terminal and ``total``, in bytes, is unknown or large."""
     if not sys.stderr.isatty() or (total is not None and total < LONG):
         yield from chunks
         return

@@ -1,5 +1,5 @@
-"""The subcommand that a mail server's pipe calls: a mail in, and what may be stored of it out. It
-gives out all or nothing, and whatever goes wrong says that the mail server must try again."""
+"""``cmstream seal``, which a mail server's pipe calls: a mail in, and what may be stored of it out.
+It gives out the whole message or nothing; after almost any error the mail server must try again."""
 
 from __future__ import annotations
 
@@ -35,17 +35,16 @@ examples:
   cmstream seal --for alice@example.org < message.eml > sealed.eml
   cmstream seal --require --for=alice@example.org message.eml
 
-The first that the store has of the address itself, an alias, the address without +detail, and its
-domain says how. A message that is encrypted already, or for an address that is unknown or whose
-encryption is off, comes out unchanged, and standard error says why.
+Lookup order: exact address, alias, address without +detail, domain. The first match wins. A
+message comes out unchanged when it is encrypted already, when nobody has the address, or when
+encryption is off for it; standard error says why.
 
-With several addresses there is one answer for all: sealed to everyone's certificates, by the cipher
-of theirs that most programs read. If mail is sealed for one of them and left for another, nothing
-comes out and the exit code is 75: what one may not have in the clear the other couldn't read. Let
-the mail server call it once for each recipient.
+Several --for give one message that each of them can open, by the one of their ciphers that most
+programs read. Mixed recipients are refused with 75: one requires encryption and the other has no
+certificate to read it with. Call it once for each recipient.
 
-Exit codes: 0, the message is out as it may be stored; 64 wrong usage, or no mail address; 65 the
-message can't be sealed as it is; 75 all else: try again, nothing came out.
+Exit codes: 0 the message is out and may be stored; 64 wrong usage, or not a mail address; 65 the
+message can't be sealed; 75 everything else: try again, nothing came out.
 """
 
 
@@ -56,13 +55,15 @@ def add_command(commands: Any) -> None:
     parser = subcommand(commands, usage, text, _EXAMPLES, _run)
     add = parser.add_argument
     add("--for", dest="addresses", action="append", required=True, metavar="ADDRESS",
-        help="whom the message is for; may be given several times")  # fmt: skip
+        help="address of a recipient; may be given several times")  # fmt: skip
     add("--append", action="store_true",
-        help="a mail program files the message: it didn't arrive as mail")  # fmt: skip
+        help="the message didn't arrive as mail: a mail program saves it over IMAP (drafts, "
+        "sent)")  # fmt: skip
     add("--require", action="store_true",
-        help="what would come out unchanged is 75, and doesn't come out")  # fmt: skip
+        help="exit with 75, and give nothing out, where the message would come out "
+        "unchanged")  # fmt: skip
     add("--defer-malformed", action="store_true",
-        help="75 for a message that can't be sealed as it is, too")  # fmt: skip
+        help="exit with 75, not 65, for a message that can't be sealed")  # fmt: skip
     add_database(parser)
     add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
 
@@ -80,7 +81,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _answer(options: argparse.Namespace) -> tuple[Iterable[bytes], int]:
-    """What comes out, all of which is there, and its length."""
+    """What comes out, complete, and its length."""
     message = _read(options.input)
     with open_store(database(options)) as store:
         seals = [store.seal_for(one, appended=options.append) for one in options.addresses]
@@ -108,13 +109,13 @@ def _unchanged(
     message: Scratch, why: str, options: argparse.Namespace
 ) -> tuple[Iterable[bytes], int]:
     if options.require:
-        raise Failure(os.EX_TEMPFAIL, f"the message must be sealed, and isn't: {why}")
+        raise Failure(os.EX_TEMPFAIL, f"--require: the message isn't sealed: {why}")
     _tell(f"unchanged: {why}")
     return message.chunks(), len(message)
 
 
 def _tell(text: str) -> None:
-    """On standard error, past Python's buffer: a log that is full is no reason to bounce mail."""
+    """Writes to standard error, past Python's buffer: a full log is no reason to bounce mail."""
     line = f"cmstream: {' '.join(text.split())}\n"
     with suppress(OSError):
         os.write(2, line.encode(errors="backslashreplace"))
@@ -124,15 +125,15 @@ def _tell(text: str) -> None:
 
 
 def _together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
-    """To whom and how one message for all of them is sealed; None if for all it is left."""
+    """To whom and how one message for all of them is sealed; None if all of them leave it."""
     sealing = [(one.recipients, one.policy) for one in seals if one.recipients and one.policy]
     if not sealing:
         return None
     left = [one.reason for one in seals if one.action == "leave"]
     if left:
         raise Failure(
-            os.EX_TEMPFAIL, f"the message must be sealed for one address, and for another it isn't "
-            f"({left[0]} [{left[0].code}]): call cmstream seal once for each"
+            os.EX_TEMPFAIL, f"mixed recipients: one requires encryption, and another isn't "
+            f"sealed for ({left[0]} [{left[0].code}]): call cmstream seal once for each recipient"
         )  # fmt: skip
     policies = (policy for _, policy in sealing)
     policy = min(policies, key=lambda one: CIPHER_CHOICES.index(one.cipher))  # the most read
@@ -147,7 +148,7 @@ def _together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
 
 
 def _is_encrypted(message: Scratch) -> bool:
-    """By all of it; of a message that doesn't fit into memory, by how it begins."""
+    """Whether it is encrypted already. Of one too long for memory only the beginning is read."""
     if message.held is not None:
         return is_encrypted(message.held)
     message.seek(0)
@@ -173,7 +174,7 @@ def _sealed(message: Scratch, to: Recipients, policy: Policy) -> Scratch:
 
 
 def _give(chunks: Iterable[bytes], total: int) -> None:
-    """On standard output. Of a file that can't take all of it, what was written is cut off."""
+    """Writes to standard output. If a file can't take all of it, it is cut back to what it was."""
     before = _end_of_file(1)
     written = 0
     try:
@@ -193,7 +194,7 @@ def _give(chunks: Iterable[bytes], total: int) -> None:
 
 def _require_all(written: int, total: int) -> None:
     if written != total:
-        raise OSError(f"{written} of {total} octets came back from where they waited")
+        raise OSError(f"only {written} of {total} bytes could be read back from a temporary file")
 
 
 def _end_of_file(number: int) -> int | None:

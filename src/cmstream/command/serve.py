@@ -1,4 +1,4 @@
-"""``cmstream serve``: runs the pages and the HTTP API under uvicorn."""
+"""``cmstream serve``: the web page and the HTTP API of the certificate store, by uvicorn."""
 
 from __future__ import annotations
 
@@ -60,37 +60,50 @@ examples:
   cmstream serve --database sqlite:////srv/accounts.sqlite3 --workers 4
   cmstream serve --public-url https://keys.example.org --trusted-proxies 127.0.0.1
 
-Creates the database, or upgrades it. While no administrator can sign in, it prints a link by which
-one can: it works once and for {MINUTES} minutes; a new start prints a new one. Passwords need TLS:
-put a reverse proxy in front of all but the loopback, and name it by --trusted-proxies. SIGTERM and
-SIGINT let running requests end, {GRACE} seconds at most. Exit codes: 64 usage, 66 no such database,
-69 the port can't be had or the start fails, 75 try again.
+Creates the database, or upgrades an old one. While no administrator can sign in, it prints a link
+to choose a password with; the link works once and for {MINUTES} minutes. Each start prints a new
+one. Passwords need TLS: unless only this machine uses the page, put a reverse proxy in front and
+name it with --trusted-proxies. After SIGTERM or SIGINT, running requests have {GRACE} seconds.
+
+Exit codes: 64 wrong usage, 66 no such database, 69 the port is taken or the start fails, 75 try
+again.
 """
 
 
 def add_command(commands: Any) -> None:
     """Adds it to the command."""
-    text = "serve the page and the HTTP API that manage accounts"
+    text = "serve the web page and the HTTP API of the certificate store"
     parser = subcommand(commands, "serve [options]", text, _EXAMPLES, _serve)
     add = parser.add_argument
-    add("--host", default=HOST, help="the address to listen at; default: %(default)s")
-    add("--port", type=int, default=PORT, help="0 takes a free one; default: %(default)s")
+    add("--host", default=HOST, help="address to listen at; default: %(default)s")
+    add(
+        "--port",
+        type=int,
+        default=PORT,
+        help="port to listen at, 0 for a free one; default: %(default)s",
+    )
     add("--public-url", metavar="URL",
-        help="where people reach it; default: $CMSTREAM_PUBLIC_URL, else http, host and "
+        help="URL at which people reach it; default: $CMSTREAM_PUBLIC_URL, else http, host and "
         "port")  # fmt: skip
     add("--trusted-proxies", metavar="CIDR,...",
-        help="reverse proxies whose X-Forwarded-For and -Proto are believed; default: "
-        "$CMSTREAM_TRUSTED_PROXIES, else nobody's")  # fmt: skip
+        help="reverse proxies whose X-Forwarded-For and -Proto are trusted; default: "
+        "$CMSTREAM_TRUSTED_PROXIES, else none")  # fmt: skip
     add("--notify", metavar="COMMAND",
-        help="mails owners what others changed, such as '/usr/sbin/sendmail -t -i'; default: "
-        "$CMSTREAM_NOTIFY, else nothing is mailed")  # fmt: skip
-    add("--workers", type=int, default=1, metavar="N", help="processes; default: %(default)s")
+        help="command that mails owners what others changed, such as '/usr/sbin/sendmail -t -i'; "
+        "default: $CMSTREAM_NOTIFY, else nothing is mailed")  # fmt: skip
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes; default: %(default)s",
+    )
     add_database(parser)
 
 
 def _serve(options: argparse.Namespace) -> None:
     if not 1 <= options.workers <= 1024 or not 0 <= options.port <= 65535:  # noqa: PLR2004
-        raise Failure(os.EX_USAGE, "--workers from 1 to 1024, --port from 0 to 65535")
+        raise Failure(os.EX_USAGE, "give --workers from 1 to 1024, and --port from 0 to 65535")
     with _listening(options.host, options.port) as listener:
         settings = _settings(options, listener.getsockname()[1])
         with opened(options, create=True) as store:

@@ -1,4 +1,4 @@
-"""What the subcommands share: arguments, input, passwords, and endings."""
+"""What the subcommands share: options, input, passwords, warnings, and how they end."""
 
 from __future__ import annotations
 
@@ -99,17 +99,17 @@ def subcommand(commands: Any, usage: str, text: str, examples: str, run: Any) ->
 
 
 def add_password(parser: Any, of: str = "the PFX") -> None:
-    """Adds the options that say where a password is, of which one may be given."""
+    """Adds the options that say where the password is; only one of them may be given."""
     add = parser.add_mutually_exclusive_group().add_argument
-    add("--password-file", metavar="FILE", help=f"its first line is the password of {of}")
-    add("--password-env", metavar="NAME", help="the environment variable that has it")
+    add("--password-file", metavar="FILE", help=f"file whose first line is the password of {of}")
+    add("--password-env", metavar="NAME", help="environment variable that holds that password")
 
 
 def add_archive_passwords(parser: Any) -> None:
-    """Adds the options that say where the passwords to seal with are, of which all count."""
+    """Adds the options that say where the passwords to seal with are; each of them counts."""
     for source, metavar, text in (
-        ("file", "FILE", "its first line is a password that opens the archive"),
-        ("env", "NAME", "the environment variable that has such a password"),
+        ("file", "FILE", "file whose first line is a password that opens the archive"),
+        ("env", "NAME", "environment variable that holds such a password"),
     ):
         parser.add_argument(f"--to-password-{source}", action="append", default=[],
             metavar=metavar, help=f"{text}; may be given several times")  # fmt: skip
@@ -131,25 +131,25 @@ def say(text: str) -> None:
 
 
 def password(options: argparse.Namespace) -> str | bytes | None:
-    """As the options say, if they do."""
+    """The password that the options name, or None."""
     if options.password_file:
         return _from_file(options.password_file)
     return _from_environment(options.password_env) if options.password_env else None
 
 
 def _from_file(name: str) -> bytes:
-    """Some editors put a mark before UTF-8."""
+    """The first line, without the mark that some editors put before UTF-8."""
     return read(name).partition(b"\n")[0].rstrip(b"\r").removeprefix(codecs.BOM_UTF8)
 
 
 def _from_environment(variable: str) -> str:
     if variable not in os.environ:
-        raise Failure(os.EX_USAGE, f"{variable} isn't in the environment")
+        raise Failure(os.EX_USAGE, f"the environment has no variable {variable}")
     return os.environ[variable]
 
 
 def archive_password(options: argparse.Namespace) -> Password | None:
-    """The one that opens an archive, if the options say one."""
+    """The password that opens an archive, if the options name one."""
     secret = password(options)
     if secret is None:
         return None
@@ -157,7 +157,7 @@ def archive_password(options: argparse.Namespace) -> Password | None:
 
 
 def archive_passwords(options: argparse.Namespace) -> list[Password]:
-    """All that an archive is sealed with."""
+    """The passwords that an archive is sealed with."""
     files, variables = options.to_password_file, options.to_password_env
     return [
         *(_archive_password(name, _from_file(name)) for name in files),
@@ -172,7 +172,7 @@ def _archive_password(source: str, secret: str | bytes) -> Password:
 
 
 def certificates(name: str, options: argparse.Namespace) -> CertificateFile:
-    """What is in the file; asks for the password of a PFX if there is somebody to ask."""
+    """What the file holds. Asks for the password of a PFX if there is a terminal."""
     data = read(name)
     return unlocked(name, options, lambda secret: read_certificates(data, password=secret))
 
@@ -183,8 +183,8 @@ def unlocked(
     load: Callable[[str | bytes | None], T],
     files: Mapping[str, str] = MappingProxyType({}),
 ) -> T:
-    """What ``load`` gives for the password; asks for it where it is needed and there is somebody to
-    ask. ``files``: what is called so at the beginning of an error is that file."""
+    """What ``load`` gives for the password. Asks for the password if it is needed and there is a
+    terminal. ``files`` maps the name at the beginning of an error to the file that it means."""
     try:
         try:
             return load(password(options))
@@ -207,7 +207,7 @@ def _told(error: CmstreamError, name: str, files: Mapping[str, str]) -> str:
 
 
 def ask(name: str) -> str | None:
-    """Asks on the terminal; None if there is none, or no answer."""
+    """Asks for a password on the terminal; None if there is no terminal or no answer."""
     from getpass import getpass  # noqa: PLC0415 - slow to import, seldom wanted
 
     if sys.stdin is None or not sys.stdin.isatty():
@@ -219,7 +219,7 @@ def ask(name: str) -> str | None:
 
 
 def report(name: str, file: CertificateFile) -> None:
-    """Warns of what was left out of a certificate file."""
+    """Warns about what of a certificate file isn't used."""
     if file.private_key_ignored:
         warn(f"{name}: the private key in it was ignored; only the certificate is needed")
     for aside in file.set_aside:
@@ -227,7 +227,7 @@ def report(name: str, file: CertificateFile) -> None:
 
 
 def warn(text: str) -> None:
-    """A line on standard error."""
+    """Prints a warning on standard error."""
     print(f"cmstream: warning: {text}", file=sys.stderr)
 
 
@@ -238,7 +238,7 @@ def called(name: str) -> str:
 
 @contextmanager
 def about(name: str, remedies: dict[str, str] | None = None) -> Iterator[None]:
-    """What is wrong with an input names it, and where there is one for its code the remedy."""
+    """Adds the input's name to an error, and the remedy if there is one for its code."""
     try:
         yield
     except RecipientError:

@@ -1,5 +1,4 @@
-"""What a certificate file holds and what a sealed message says of itself, in words for people and
-in JSON for programs."""
+"""What a certificate file holds and what a sealed message says about itself, as text or JSON."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ def _lines(recipient: Recipient) -> str:
         ("SHA-256", recipient.fingerprint),
     ]
     if recipient.capabilities is not None:
-        rows.append(("reads", ", ".join(recipient.capabilities) or "nothing that is known here"))
+        rows.append(("reads", ", ".join(recipient.capabilities) or "nothing that cmstream knows"))
     rows += [("problem", f"{problem} [{problem.code}]") for problem in recipient.problems()]
     return _block(rows)
 
@@ -94,7 +93,7 @@ def inspection_text(found: Inspection) -> str:
         ("form", found.form),
         ("type", f"{found.content_type}, version {found.version}, {found.encoding}"),
         ("cipher", found.cipher),
-        ("content", f"{found.content_octets} octets encrypted, of type {found.inner_type}"),
+        ("content", f"{found.content_octets} bytes encrypted, of type {found.inner_type}"),
         ("recipients", str(len(found.addressees))),
     ]
     return "\n\n".join([_block(rows), *map(_addressee_lines, found.addressees)])
@@ -111,7 +110,7 @@ def _addressee_lines(one: Addressee) -> str:
     if one.key_identifier is not None:
         rows.append(("identifier", one.key_identifier.hex()))
     if one.key_octets:
-        rows.append(("key", f"{one.key_octets} octets encrypted"))
+        rows.append(("key", f"{one.key_octets} bytes encrypted"))
     if one.recipient is not None:
         rows.append(("certificate", one.recipient.subject or one.recipient.fingerprint))
     return _block(rows)

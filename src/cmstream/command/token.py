@@ -1,4 +1,4 @@
-"""``cmstream token``: access to the HTTP API for programs."""
+"""``cmstream token``: the access of programs to the HTTP API."""
 
 from __future__ import annotations
 
@@ -30,36 +30,44 @@ examples:
   cmstream token list
   cmstream token revoke 3
 
-A token is shown once, when it is added; the store keeps its hash. With --account it is good for
-that account alone, without for all. Exit codes: 64 usage, 65 a value that can't be taken, 66 no
-such database, 67 no such token or account, 75 try again.
+A token is shown once, when it is added; the store keeps only its hash. With --account it works for
+that account only, otherwise for all.
+
+Exit codes: 64 wrong usage, 65 a value that can't be used, 66 no such database, 67 no such token or
+account, 75 try again.
 """
 
 
 def add_command(commands: Any) -> None:
     """Adds it to the command."""
-    text = "make, show and revoke tokens, by which programs use the HTTP API"
+    text = "manage the access of programs to the HTTP API"
     parser = subcommand(commands, "token ACTION", text, _EXAMPLES, None)
-    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
+    actions = parser.add_subparsers(
+        required=True, metavar="ACTION", parser_class=Parser, prog=parser.prog
+    )
 
     text = "make a token and print it"
     adding = subcommand(actions, "add NAME --scope SCOPE [options]", text, _EXAMPLES, _add)
-    adding.add_argument("name", metavar="NAME", help="what uses it, for people to read")
+    adding.add_argument("name", metavar="NAME", help="what uses the token, for people to read")
     adding.add_argument("--scope", action="append", default=[], choices=SCOPES, metavar="SCOPE",
-        help=f"what it may do; may be given several times: {', '.join(SCOPES)}")  # fmt: skip
-    adding.add_argument("--account", metavar="ADDRESS", help="for this account alone")
-    adding.add_argument("--days", type=int, metavar="N", help="it expires then; default: never")
+        help=f"what the token may do; may be given several times: {', '.join(SCOPES)}")  # fmt: skip
+    adding.add_argument("--account", metavar="ADDRESS", help="for this account only")
+    adding.add_argument(
+        "--days", type=int, metavar="N", help="expires after N days; default: never"
+    )
     add_database(adding)
 
-    text = "show the tokens, without their secrets"
+    text = "list the tokens, without their secrets"
     listing = subcommand(actions, "list [options]", text, _EXAMPLES, _list)
-    listing.add_argument("--account", metavar="ADDRESS", help="of this account alone")
-    listing.add_argument("--json", action="store_true", help="for programs")
+    listing.add_argument("--account", metavar="ADDRESS", help="only tokens of this account")
+    listing.add_argument("--json", action="store_true", help="print JSON")
     add_database(listing)
 
-    text = "revoke tokens at once"
+    text = "revoke tokens, at once"
     revoking = subcommand(actions, "revoke NUMBER...", text, _EXAMPLES, _revoke)
-    revoking.add_argument("number", nargs="+", type=int, metavar="NUMBER", help="as list shows it")
+    revoking.add_argument(
+        "number", nargs="+", type=int, metavar="NUMBER", help="its number in the list"
+    )
     add_database(revoking)
 
 
