@@ -232,7 +232,7 @@ def test_exactly_what_an_update_gives_is_enough_room(alice, form, sized, monkeyp
     at = context.update_into(data[:333], out)
     for start in range(333, len(data), 7777):
         part = data[start : start + 7777]
-        room = gate.lib.seal_update_bound(context._seal._seal, len(part))
+        room = gate.lib.seal_update_bound(context._encoder._seal, len(part))
         if room:
             with pytest.raises(ValueError, match="too small"):
                 context.update_into(part, memoryview(out)[at : at + room - 1])

@@ -86,7 +86,6 @@ def test_binary_bodies_stay_octet_for_octet(alice):
 @pytest.mark.parametrize(
     ("message", "outside", "inside"),
     [
-        (b"", b"", b"\r\n"),
         (b"\r\nonly body", b"", b"\r\nonly body"),
         (b"no header at all\nbut text", b"", b"\r\nno header at all\r\nbut text"),
         (b"Subject: x", b"Subject: x\r\n", b"\r\n"),

@@ -1,4 +1,4 @@
-"""Opening of one message: in one shot, or pushed piece by piece."""
+"""Decrypts sealed messages: one at a time, whole or piece by piece, and many side by side."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .certificates.archive_keys import ArchiveKey
 from .cms.content_ciphers import AnotherPassNeeded, put
-from .decryption_pass import (
-    DecryptionPass,
-    decrypted_pieces,
-    no_second_pass,
-    open_whole,
-)
+from .decryption_pass import DecryptionPass, decrypted_pieces, no_second_pass, open_whole
+from .engine.stream_context import State, StreamContext
+from .errors import buffer_too_small
 from .recipients.identity import Identity
 from .spool import SPOOL_LIMIT, Spool
 
@@ -25,94 +22,100 @@ if TYPE_CHECKING:
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
 
 
-class Decryptor(DecryptionPass):
+class Decryptor(StreamContext):
     """A sealed message in, its content out, piece by piece; made by :func:`decryptor`.
 
-    What it gives out of EnvelopedData, or with ``unverified``, is not proved: a message that was
-    cut, or that isn't for this key after all, is an error only later, at :meth:`finalize` at the
-    latest, however much was given out before. Don't act on it until then. Of AuthEnvelopedData it
-    gives nothing before :meth:`finalize`, which gives all, verified. After any exception but that
-    of a buffer too small the stream has failed and refuses everything. One thread at a time: a
+    What it gives out of EnvelopedData, or with ``unverified``, isn't proved: that a message was
+    cut, or isn't for this key after all, is an error only later, at :meth:`finalize` at the
+    latest, however much came out before. Don't act on it until then.
+
+    Of AuthEnvelopedData nothing comes out before :meth:`finalize`, which gives all of it, verified.
+    ``bound(0)`` counts all of it, ``bound(n)`` for more than 0 bytes doesn't.
+
+    Any exception, except for a buffer that is too small, ends the stream. One thread at a time: a
     second one gets :class:`ConcurrentUseError`.
 
-    Besides those of a wrong call: EnvelopeError, NoRecipientError, DecryptionError; OSError where
-    there is no room for what waits to be verified.
+    Besides those of a wrong call it raises EnvelopeError, NoRecipientError, DecryptionError; and
+    OSError where there is no room for what waits to be verified.
     """
+
+    _secret = True
 
     def __init__(
         self, identities: Who, *, message: bool, unverified: bool, spool_limit: int
     ) -> None:
-        super().__init__(as_identities(identities), message=message, give=unverified)
-        self._spool = None if unverified else Spool(spool_limit)
+        super().__init__()
+        self._identities, self._message = as_identities(identities), message
+        self._first_pass = DecryptionPass(self._identities, message=message, give=unverified)
+        self._spools = not unverified
+        self._spool = Spool(spool_limit)
         self._rest: Iterator[bytes] = iter(())
 
-    def bound(self, n: int) -> int:
-        """The most octets that ``n`` octets of input can give now and, unless all that came is
-        withheld until it is verified, :meth:`finalize` with them; ``bound(0)`` is enough for
-        :meth:`finalize` in any case."""
-        if n or self._content is None or self._spool is None:
-            return super().bound(n)
-        return super().bound(0) + len(self._spool)
+    def _bound(self, n: int) -> int:
+        waiting = len(self._spool) if self._first_pass.withheld and not n else 0
+        return self._first_pass.bound(n) + waiting
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        count = super()._update_into(data, buffer)
-        if self._spool is not None:
-            self._keep(self._spool, data)
+        self._check_room(buffer, len(data))
+        count = self._first_pass.update_into(data, buffer)
+        self._state = self._first_pass.state
+        if self._spools:
+            self._keep(data)
         return count
 
-    def _keep(self, spool: Spool, data: memoryview) -> None:
-        """All from the first octet, as soon as it may be needed again, and as long."""
-        if self._content is not None and not self._content.withheld:
-            spool.close()
-            self._spool = None
+    def _check_room(self, buffer: Buffer, n: int) -> None:
+        if len(buffer) < self._bound(n):
+            raise buffer_too_small()
+
+    def _keep(self, data: memoryview) -> None:
+        """Keeps all from the first byte as long as another pass may need it."""
+        if self._first_pass.withheld:
+            self._spool.check(len(data))
+        elif self._state is not State.HEAD:
+            self._spools = False
+            self._spool.close()
             return
-        if self._content is not None:
-            spool.check(len(data))
-        spool.write(data)
+        self._spool.write(data)
 
     def _finalize_into(self, buffer: Buffer) -> int:
         self._check_room(buffer, 0)
-        count = self._end(buffer)
+        count = self._finish_first_pass(buffer)
         for piece in self._rest:
             count += put(buffer, count, piece)
         return count
 
     def finalize_iter(self) -> Iterator[bytes]:
         """Like :meth:`finalize`, in pieces: what was withheld takes constant memory so."""
-        buffer = bytearray(super().bound(0))
-        count = self._guarded(lambda: self._end(buffer))
+        buffer = bytearray(self._first_pass.bound(0))
+        count = self._guarded(lambda: self._finish_first_pass(buffer), last=True)
         if count:
             yield bytes(memoryview(buffer)[:count])
         yield from self._rest
 
-    def _end(self, buffer: Buffer) -> int:
+    def _finish_first_pass(self, buffer: Buffer) -> int:
         try:
-            count = super()._end(buffer)
+            count = self._first_pass.finish_into(buffer)
         except AnotherPassNeeded as again:
-            if self._spool is None:
+            if not self._spools:
                 raise no_second_pass() from None
             self._spool.check()
-            self._rest = self._from_spool(self._spool, again.unlocked)
-            self._failed = True
+            self._rest = self._from_spool(again.key)
             return 0
-        if self._spool is not None:
-            self._spool.close()
+        self._spool.close()
         return count
 
-    def _from_spool(self, spool: Spool, unlocked: ContentKey) -> Iterator[bytes]:
+    def _from_spool(self, key: ContentKey) -> Iterator[bytes]:
         """What was withheld, verified."""
-        self._spool = None
         try:
             yield from decrypted_pieces(
-                spool.chunks, self._identities, message=self._message, unlocked=unlocked
+                self._spool.chunks, self._identities, message=self._message, key=key
             )
         finally:
-            spool.close()
+            self._spool.close()
 
     def _abort(self) -> None:
-        super()._abort()
-        if self._spool is not None:
-            self._spool.close()
+        self._first_pass.abort()
+        self._spool.close()
 
 
 # What callers use

@@ -1,4 +1,4 @@
-"""Encryption of one message: in one shot, or pushed piece by piece."""
+"""Encrypts one message or content: whole, or piece by piece."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from .certificates.archive_keys import ArchiveKey
 from .certificates.recipient import Recipient
-from .engine import gate
-from .engine.stream_context import StreamContext
+from .engine.encoder import size_mismatch
+from .engine.held_back import HeldBack
+from .engine.stream_context import State, StreamContext
+from .errors import buffer_too_small
 from .mail import mime
 from .policy import DEFAULT, Policy
-from .recipients.recipients import Recipients, as_recipients
+from .recipients.recipients import Recipients, as_recipients, prepare
 from .sealing import (
     Form,
     check_form,
     content_encoder,
+    empty_message,
     job,
     message_encoder,
     seal_one,
@@ -23,9 +26,12 @@ from .sealing import (
 )
 
 if TYPE_CHECKING:
+    from .engine.encoder import NativeEncoder
     from .engine.gate import Buffer
 
 To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
+"""Whom to encrypt to: prepared :class:`Recipients`, one :class:`Recipient`, or several of them; a
+:class:`Kek` or :class:`Password` counts as one."""
 
 
 class Encryptor(StreamContext):
@@ -41,117 +47,125 @@ class Encryptor(StreamContext):
 
 
 class _ContentEncryptor(Encryptor):
-    def __init__(self, seal: gate.NativeEncoder) -> None:
-        super().__init__()
-        self._seal = seal
+    """Any content in: all of it goes through C as it comes."""
 
-    def bound(self, n: int) -> int:
-        return self._seal.bound(n)
+    def __init__(self, encoder: NativeEncoder) -> None:
+        super().__init__()
+        self._encoder = encoder
+        self._state = State.BODY
+
+    def _bound(self, n: int) -> int:
+        return self._encoder.bound(n)
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        return self._seal.update_into(data, buffer)
+        return self._encoder.update_into(data, buffer)
 
     def _finalize_into(self, buffer: Buffer) -> int:
-        count = self._seal.finish_into(buffer)
-        self._failed = True
-        return count
+        return self._encoder.finish_into(buffer)
 
     def _abort(self) -> None:
-        self._seal.abort()
+        self._encoder.abort()
+
+
+class _PassThrough:
+    """Stands for the encoder where a message is encrypted already."""
+
+    def bound(self, count: int) -> int:
+        return count
+
+    def update_into(self, data: memoryview, out: Buffer, start: int = 0) -> int:
+        memoryview(out).cast("B")[start : start + len(data)] = data
+        return len(data)
+
+    def finish_into(self, out: Buffer, start: int = 0) -> int:
+        del out, start
+        return 0
+
+    def abort(self) -> None:
+        pass
+
+
+def _find_body(beginning: Buffer, resume: int, *, final: bool) -> tuple[int | None, int]:
+    """Where the body begins, once enough of it is there to recognise an encrypted one."""
+    end, resume = mime.header_end(beginning, resume, final=final)
+    if end is not None and not final and len(beginning) - end < mime.PEEK_LIMIT:
+        return None, resume
+    return end, resume
 
 
 class _MessageEncryptor(Encryptor):
-    """RFC 5322 in, S/MIME out: holds the header block and a little of the body back until it is
-    clear what they are, then is a stream into C, or lets everything pass."""
+    """RFC 5322 in, S/MIME out: holds back the header block and the first bytes of the body, until
+    it is clear whether the message is encrypted already."""
+
+    _output: NativeEncoder | _PassThrough
 
     def __init__(
         self, to: Recipients, policy: Policy, size: int | None, line_feeds: int | None
     ) -> None:
         super().__init__()
         self._to, self._policy = to, policy
-        self._room = (128 << 10) + 2 * to.room(policy)
+        self._fixed_room = (128 << 10) + 2 * prepare(to, policy).encoded_len
         self._size, self._line_feeds = size, line_feeds
-        self._held = bytearray()
-        self._scanned = 0
-        self._body: int | None = None
-        self._seal: gate.NativeEncoder | None = None
-        self._passes = False
+        self._beginning = HeldBack(_find_body)
         self._taken = 0
 
-    def bound(self, n: int) -> int:
-        if self._seal is not None:
-            return self._seal.bound(n + len(self._held))
-        if self._passes:
-            return n + len(self._held)
-        # What is held may be header, which goes outside with CRLF for every LF, or body, every
-        # octet of which may be a bare LF, in base64. Protected fields stand inside twice.
-        held = n + len(self._held)
+    def _bound(self, n: int) -> int:
+        if self._state is State.BODY:
+            return self._output.bound(n)
+        # What is held back may be header, which goes outside with CRLF for every LF, or body, every
+        # byte of which may be a bare LF, in base64. Protected fields stand inside twice.
+        held = n + len(self._beginning)
         protected = min(held, mime.HEADER_LIMIT) if self._policy.header_protection else 0
-        return self._room + 6 * held + 21 * protected
+        return self._fixed_room + 6 * held + 21 * protected
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        if len(buffer) < self.bound(len(data)):
-            raise ValueError("the buffer is too small: bound(len(data)) octets always suffice")
-        self._count(len(data))
-        while self._seal is None and not self._passes and len(data):
-            part, data = data[: mime.PEEK_LIMIT], data[mime.PEEK_LIMIT :]
-            self._held += part
-            self._look(final=False)
-        count = self._give_held(buffer)
-        return count + self._give(data, buffer, count)
+        self._check_room(buffer, len(data))
+        self._taken += len(data)
+        if self._size is not None and self._taken > self._size:
+            raise size_mismatch("more")
+        if self._state is State.BODY:
+            return self._output.update_into(data, buffer)
+        return self._begin_into(data, buffer, final=False)
 
     def _finalize_into(self, buffer: Buffer) -> int:
-        if len(buffer) < self.bound(0):
-            raise ValueError("the buffer is too small: bound(0) octets always suffice")
-        self._look(final=True)
-        count = self._give_held(buffer)
-        if self._seal is not None:
-            count += self._seal.finish_into(buffer, count)
-        elif self._size is not None and self._taken < self._size:
-            raise gate.size_mismatch("less")
-        self._failed = True
-        return count
+        self._check_room(buffer, 0)
+        if self._size is not None and self._taken < self._size:
+            raise size_mismatch("less")
+        if not self._taken:
+            raise empty_message()
+        count = 0
+        if self._state is State.HEAD:
+            count = self._begin_into(memoryview(b""), buffer, final=True)
+        return count + self._output.finish_into(buffer, count)
 
-    def _count(self, more: int) -> None:
-        self._taken += more
-        if self._size is not None and self._taken > self._size:
-            raise gate.size_mismatch("more")
+    def _check_room(self, buffer: Buffer, n: int) -> None:
+        if len(buffer) < self._bound(n):
+            raise buffer_too_small()
 
-    def _look(self, *, final: bool) -> None:
-        """Decides as soon as the header block and enough of the body are there."""
-        if self._seal is not None or self._passes:
-            return
-        if self._body is None:
-            self._body, self._scanned = mime.header_end(self._held, self._scanned, final=final)
-        if self._body is None or not (final or len(self._held) - self._body >= mime.PEEK_LIMIT):
-            return
-        head, body = bytes(self._held[: self._body]), bytes(self._held[self._body :])
-        if should_pass_through(head, body, self._policy, complete=final):
-            self._passes = True
-            return
-        body_size = None if self._size is None else self._size - len(head)
-        seal, inside = message_encoder(head, body_size, self._line_feeds, self._to, self._policy)
-        self._held[: self._body] = inside
-        self._seal = seal
-
-    def _give_held(self, buffer: Buffer) -> int:
-        if not self._held or (self._seal is None and not self._passes):
+    def _begin_into(self, data: memoryview, buffer: Buffer, *, final: bool) -> int:
+        """Goes on to the body as soon as the header block and enough of the body are there."""
+        found = self._beginning.take(data, final=final)
+        if found is None:
             return 0
-        count = self._give(memoryview(bytes(self._held)), buffer, 0)
-        self._held.clear()
-        return count
+        end, beginning = found
+        inside = self._choose_output(bytes(beginning[:end]), beginning[end:], final=final)
+        self._state = State.BODY
+        count = self._output.update_into(memoryview(inside), buffer)
+        return count + self._output.update_into(beginning[end:], buffer, count)
 
-    def _give(self, data: memoryview, buffer: Buffer, start: int) -> int:
-        if self._seal is not None:
-            return self._seal.update_into(data, buffer, start)
-        if self._passes:
-            memoryview(buffer).cast("B")[start : start + len(data)] = data
-            return len(data)
-        return 0
+    def _choose_output(self, head: bytes, body: memoryview, *, final: bool) -> bytes:
+        """Encodes the message, or lets it pass; gives what goes in before the body."""
+        peek = body if final else body[: mime.PEEK_LIMIT]
+        if should_pass_through(head, peek, self._policy, complete=final):
+            self._output = _PassThrough()
+            return head
+        size = None if self._size is None else self._size - len(head)
+        self._output, inside = message_encoder(head, size, self._line_feeds, self._to, self._policy)
+        return inside
 
     def _abort(self) -> None:
-        if self._seal is not None:
-            self._seal.abort()
+        if self._state is State.BODY:
+            self._output.abort()
 
 
 def encryptor(

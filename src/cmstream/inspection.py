@@ -1,4 +1,4 @@
-"""What can be told of a sealed message without any key."""
+"""Inspects a sealed message: whom it is for and how it is encrypted, without any key."""
 
 from __future__ import annotations
 
@@ -67,19 +67,15 @@ def inspect(
     Raises EnvelopeError as :func:`~cmstream.decrypt` does.
     """
     inspector = _Inspector()
-    buffer = bytearray()
     for chunk in _pieces(source):
-        if len(buffer) < (need := inspector.bound(len(chunk))):
-            buffer = bytearray(need + need // 4)  # it grows while something is held back
-        inspector.update_into(chunk, buffer)
-    inspector.finalize_into(bytearray(inspector.bound(0)))
-    return inspector.result(tuple(certificates))
+        inspector.update(memoryview(chunk).cast("B"))
+    return inspector.finish(tuple(certificates))
 
 
 def _pieces(source: Any) -> Iterable[Buffer]:
     """Octets in memory come in pieces too: what is made of them takes little room then."""
     if isinstance(source, str):
-        raise TypeError("source: give octets, an open binary file, or chunks, not text")
+        raise TypeError("source: give bytes, an open binary file, or chunks, not text")
     try:
         view = memoryview(source).cast("B")
     except TypeError:  # a file, or chunks
@@ -87,30 +83,37 @@ def _pieces(source: Any) -> Iterable[Buffer]:
     return (view[start : start + CHUNK] for start in range(0, len(view), CHUNK))
 
 
-class _Inspector(EnvelopeReader):
+class _Inspector:
+    """Reads a message without a key: its ciphertext comes out, and is thrown away."""
+
+    _envelope: Envelope
+
     def __init__(self) -> None:
-        super().__init__()
-        self._envelope: Envelope | None = None
+        self._reader = EnvelopeReader(self._open_content)
+        self._buffer = bytearray()
 
-    def _unlock(
-        self, opening: NativeDecoder, envelope: Envelope, buffer: Buffer, start: int
-    ) -> int:
-        del buffer, start
+    def _open_content(self, decoder: NativeDecoder, envelope: Envelope, _: bytes) -> NativeDecoder:
         self._envelope = envelope
-        opening.give_ciphertext()
-        return 0
+        decoder.give_ciphertext()
+        return decoder
 
-    def result(self, certificates: tuple[Recipient, ...]) -> Inspection:
-        start, opening, envelope = self._start, self._opening, self._envelope
-        assert start and opening and envelope  # noqa: S101, PT018 - else finalize has raised
+    def update(self, data: memoryview) -> None:
+        need = self._reader.bound(len(data))
+        if len(self._buffer) < need:
+            self._buffer = bytearray(need + need // 4)  # it grows while something is held back
+        self._reader.update_into(data, self._buffer)
+
+    def finish(self, certificates: tuple[Recipient, ...]) -> Inspection:
+        self._reader.finish_into(bytearray(self._reader.bound(0)))
+        start, decoder, envelope = self._reader.start, self._reader.decoder, self._envelope
         return Inspection(
             form="mail" if start.head else start.armour,
             content_type=envelope.content_type,
-            encoding="BER" if opening.is_ber else "DER",
+            encoding="BER" if decoder.is_ber else "DER",
             version=envelope.version,
             inner_type=type_name(envelope.inner_type),
             cipher=cipher_name(envelope.cipher),
-            content_octets=opening.content_len,
+            content_octets=decoder.content_len,
             addressees=tuple(
                 _addressee(info, name, certificates)
                 for info in envelope.recipients()

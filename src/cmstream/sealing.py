@@ -1,26 +1,38 @@
-"""From a message and its recipients to the engine: a stream into C, or one call for many."""
+"""Seals messages in C: one through an encoder, or many in one call."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .cms.authenticated import AuthenticatedEncoder
-from .engine import batch, gate
+from .engine import batch
 from .engine.buffer_pool import filled
+from .engine.encoder import NativeEncoder
+from .engine.gate import no_random
+from .engine.mail_text import count_bare_line_feeds
 from .errors import CmstreamError, MessageError, octets_of
 from .mail import mime
 from .mail.header_protection import protect
 from .mail.recognise import encrypted_inside
 from .policy import AUTHENTICATED
+from .recipients.recipients import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .engine.gate import Buffer, LineEnds
+    from .engine.encoder import LineEnds
+    from .engine.gate import Buffer
+    from .engine.prepared_recipients import PreparedRecipients
     from .policy import Policy
     from .recipients.recipients import Recipients
 
 Form = Literal["der", "pem", "smime", "message"]
+"""The form of what comes out. ``"der"``: CMS as it is. ``"pem"``: CMS in PEM (RFC 7468).
+``"smime"``: an S/MIME entity (RFC 8551 section 3.2) with any content. ``"message"``: RFC 5322 in,
+and an S/MIME message out.
+
+Whatever takes jobs, pairs of data and recipients, makes messages unless told otherwise
+(``encrypt_many`` and its like, ``Gatherer.submit``); everything else makes DER."""
 
 
 class _Layout(NamedTuple):
@@ -60,23 +72,26 @@ def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: 
     return True
 
 
+def empty_message() -> MessageError:
+    """The error for a message without a single byte."""
+    return MessageError("malformed-message", "the message is empty: there is nothing to seal")
+
+
 # A stream
 
 
-def content_encoder(
-    to: Recipients, policy: Policy, form: Form, size: int | None
-) -> gate.NativeEncoder:
+def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None) -> NativeEncoder:
     """The stream for content."""
     check_form(form)
     layout = _LAYOUTS[form]
     if layout.before == mime.ENTITY_HEADER:
         layout = layout._replace(before=_entity_header(to, policy))
-    return _seal(to, policy, layout, size)
+    return _encoder(to, policy, layout, size)
 
 
 def message_encoder(
     head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
-) -> tuple[gate.NativeEncoder, bytes]:
+) -> tuple[NativeEncoder, bytes]:
     """The stream for a message with this header block, and what goes into it first.
 
     ``line_feeds``: how many bare ones the body has; None: not counted."""
@@ -93,36 +108,37 @@ def message_encoder(
         if line_feeds == 0:
             line_ends = "as-is"
     layout = _Layout(base64=True, before=framing.outside)
-    return _seal(to, policy, layout, size, line_ends), framing.inside
+    return _encoder(to, policy, layout, size, line_ends), framing.inside
 
 
 def _entity_header(to: Recipients, policy: Policy) -> bytes:
-    authenticated = to.addressees(policy).cipher in AUTHENTICATED
+    authenticated = prepare(to, policy).native.cipher in AUTHENTICATED
     return mime.AUTH_ENTITY_HEADER if authenticated else mime.ENTITY_HEADER
 
 
-def _seal(
+def _encoder(
     to: Recipients,
     policy: Policy,
     layout: _Layout,
     size: int | None,
     line_ends: LineEnds = "as-is",
-) -> gate.NativeEncoder:
+) -> NativeEncoder:
     """A stream with a fresh key, which is wrapped for every recipient."""
-    addressees = to.addressees(policy)
-    kind = AuthenticatedEncoder if addressees.cipher in AUTHENTICATED else gate.NativeEncoder
-    seal = kind(addressees.cipher)
-    infos = seal.wrap(addressees) if addressees.wraps else to.wrap(seal.key(), policy)
-    seal.plan(
+    prepared = prepare(to, policy)
+    native = prepared.native
+    kind = AuthenticatedEncoder if native.cipher in AUTHENTICATED else NativeEncoder
+    encoder = kind(native.cipher)
+    infos = encoder.wrap(native) if native.wraps else prepared.encode(encoder.key())
+    encoder.plan(
         infos=infos,
-        version=addressees.version,
+        version=native.version,
         size=size,
         before=layout.before,
         after=layout.after,
         base64=layout.base64,
         line_ends=line_ends,
     )
-    return seal
+    return encoder
 
 
 # One call
@@ -134,14 +150,14 @@ class Job(NamedTuple):
     data: bytes | memoryview
     to: Recipients
     policy: Policy
-    addressees: gate.PreparedRecipients
+    native: PreparedRecipients
 
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
     """Raises RecipientError; TypeError where ``data`` isn't bytes-like and contiguous."""
     octets = data if type(data) is bytes else octets_of(data, "message or content").cast("B")
     # A third of the time that the class's own constructor takes.
-    return _new(Job, (octets, to, policy, to.addressees(policy)))
+    return _new(Job, (octets, to, policy, prepare(to, policy).native))
 
 
 _new = tuple.__new__
@@ -154,7 +170,8 @@ class Group:
     def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
         self._jobs, self._form, self._count_all = jobs, form, count_all
         data, _, _, to = zip(*jobs, strict=True)
-        self._wraps = all(who.wraps for who in set(to))
+        # Whether C's own sizes will do: no job needs a look by itself.
+        self._plain = all(who.wraps for who in set(to)) and (form != "message" or all(data))
         self._batch = own = batch.Batch(_FORMS[form], data, to)
         self.run, self.run_into, self.written = own.run, own.run_into, own.written
 
@@ -162,11 +179,13 @@ class Group:
         """For each job how many octets it will come to, or its answer without any sealing: the
         message that is encrypted already, or the error."""
         totals = self._batch.plan_sizes(count_all=self._count_all)
-        if totals is not None and self._wraps:
+        if totals is not None and self._plain:
             return totals
         return [self._look(index, job) for index, job in enumerate(self._jobs)]
 
     def _look(self, index: int, job: Job) -> int | bytes | Exception:
+        if self._form == "message" and not job.data:
+            return empty_message()
         body = self._batch.suspect(index)
         total = self._batch.total(index)
         try:
@@ -176,8 +195,9 @@ class Group:
                 return bytes(job.data)
             if total == batch.NEEDS_STREAM:
                 return _alone(job, self._form, self._batch.body(index))
-            if total >= 0 and not job.addressees.wraps:
-                self._batch.bring(index, job.to.wrap(self._batch.key(index), job.policy))
+            if total >= 0 and not job.native.wraps:
+                infos = prepare(job.to, job.policy).encode(self._batch.key(index))
+                self._batch.bring(index, infos)
         except CmstreamError as error:
             return error
         return total if total >= 0 else failure(total)
@@ -190,7 +210,7 @@ def failure(code: int) -> Exception:
     if code == batch.CHANGED:
         return ValueError("the message's octets changed while it was sealed: they must stay")
     if code == batch.NO_RANDOM:
-        return OSError(gate.NO_RANDOM_TEXT)
+        return no_random()
     return ValueError("the sealed message would be longer than 2**63 octets")
 
 
@@ -199,17 +219,17 @@ def _alone(job: Job, form: Form, body: int) -> bytes:
     rest = memoryview(job.data)
     if form == "message":
         head, rest = bytes(rest[:body]), rest[body:]
-        line_feeds, _ = gate.count_bare_line_feeds(rest)
-        seal, inside = message_encoder(head, len(rest), line_feeds, job.to, job.policy)
+        line_feeds, _ = count_bare_line_feeds(rest)
+        encoder, inside = message_encoder(head, len(rest), line_feeds, job.to, job.policy)
     else:
-        seal, inside = content_encoder(job.to, job.policy, form, len(rest)), b""
+        encoder, inside = content_encoder(job.to, job.policy, form, len(rest)), b""
 
     def fill(out: memoryview) -> int:
-        count = seal.update_into(inside, out)
-        count += seal.update_into(rest, out, count)
-        return count + seal.finish_into(out, count)
+        count = encoder.update_into(inside, out)
+        count += encoder.update_into(rest, out, count)
+        return count + encoder.finish_into(out, count)
 
-    return filled(seal.bound(len(inside) + len(rest)), fill)
+    return filled(encoder.bound(len(inside) + len(rest)), fill)
 
 
 def seal_one(job: Job, form: Form) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 from .decrypt import Who, as_identities, decryptor
 from .decryption_pass import decrypted_pieces, pieces
 from .encrypt import Encryptor, To, encryptor
-from .engine import gate
+from .engine.mail_text import count_bare_line_feeds
 from .errors import AlreadyFinalized
 from .mail import mime
 from .policy import DEFAULT, Policy
@@ -343,6 +343,6 @@ def _count(source: BinaryIO) -> tuple[int, int]:
             if end is None:
                 continue
             body, head = bytes(head[end:]), None
-        found, last = gate.count_bare_line_feeds(body, last)
+        found, last = count_bare_line_feeds(body, last)
         line_feeds += found
     return size, line_feeds

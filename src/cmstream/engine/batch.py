@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .gate import (
-    OCTETS,
-    allocate,
-    ffi,
-    lib,
-)
+from .gate import OCTETS, allocate, ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .gate import Buffer, PreparedRecipients
+    from .gate import Buffer
+    from .prepared_recipients import PreparedRecipients
 
 
 class Form:
@@ -103,7 +99,7 @@ class Batch:
     def run(self, outs: Sequence[int]) -> int:
         """Seals each into its place, the address of room for all of it; 0 leaves one out.
         Gives how many failed."""
-        infos = allocate("uint8_t[]", sum([who.room for who in self._to]))
+        infos = allocate("uint8_t[]", sum([who.infos_len for who in self._to]))
         slots = _take_slots()
         addresses = ffi.new("uintptr_t[]", outs)
         pointers = ffi.cast("uint8_t **", addresses)

@@ -1,18 +1,12 @@
-"""The way back through C: any form of a sealed message in, its head for Python to read, then its
-content."""
+"""The way out of CMS through C: any form of a sealed message in, its head for Python to read, then
+its content."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from ..errors import AlreadyFinalized, DecryptionError, EnvelopeError
-from .gate import (
-    OCTETS,
-    allocate,
-    check_environment,
-    ffi,
-    lib,
-)
+from ..errors import DecryptionError, EnvelopeError, already_finalized, buffer_too_small
+from .gate import OCTETS, allocate, check_environment, ffi, lib
 
 if TYPE_CHECKING:
     from .gate import Buffer
@@ -55,6 +49,18 @@ def decryption_error() -> DecryptionError:
         "decryption-failed",
         "the message doesn't decrypt: it is damaged, or it isn't for this key after all",
     )
+
+
+class ContentSource(Protocol):
+    """Where the content of a sealed message comes from: C, or a cipher behind it."""
+
+    def update_into(self, data: memoryview, buffer: Buffer, start: int, /) -> tuple[int, int]:
+        """Takes bytes of the sealed message and writes what comes of them to ``buffer`` from
+        ``start``. Gives how many it took, and how many it wrote."""
+
+    def finish_into(self, buffer: Buffer, start: int, /) -> int:
+        """Writes the last bytes and gives their number. Raises DecryptionError, EnvelopeError, and
+        AnotherPassNeeded where the message must be read once more."""
 
 
 class NativeDecoder:
@@ -152,9 +158,9 @@ class NativeDecoder:
         if count >= 0:
             return count
         if count == lib.OPEN_NO_ROOM:
-            raise ValueError("the buffer is too small: bound(len(data)) octets always suffice")
+            raise buffer_too_small()
         if count == lib.OPEN_STATE:
-            raise AlreadyFinalized("this stream was finalized, aborted, or failed before")
+            raise already_finalized()
         if count == lib.OPEN_FAILED:
             raise decryption_error()
         raise envelope_error(*_ERRORS[count])

@@ -17,6 +17,7 @@ from ..certificates import x509
 from ..cms.enveloped import ALGORITHMS, RSA_ENCRYPTION, RecipientInfo
 from ..engine import gate
 from ..engine.decoder import envelope_error
+from ..engine.prepared_recipients import KeySlot, RsaKey
 from ..errors import EnvelopeError
 from ..policy import KEY_LEN
 from .recipient_info import (
@@ -155,32 +156,31 @@ _PADDINGS: dict[str, padding.AsymmetricPadding] = {
 
 # Sealing in C
 
-Holes = list[tuple[int, gate.RsaKey, str]]
 _OF_ENGINE = {"pkcs1v15", "oaep-sha256"}
 
 
-def for_engine(wraps: Sequence[KeyTransport]) -> tuple[bytes, Holes] | None:
-    """The encoded RecipientInfos in the order of a SET, and where C puts which encrypted keys;
-    None if it can't do all of them."""
+def for_engine(encoders: Sequence[KeyTransport]) -> tuple[bytes, list[KeySlot]] | None:
+    """The encoded RecipientInfos in the order of a SET, and where C puts which encrypted key; None
+    if it can't make all of them."""
     # Where two differ in the encrypted key alone, only that says which comes first in the SET.
-    told_apart = len({wrap.prefix for wrap in wraps}) == len(wraps)
-    able = gate.wraps_rsa and {wrap.transport for wrap in wraps} <= _OF_ENGINE
+    told_apart = len({one.prefix for one in encoders}) == len(encoders)
+    able = gate.wraps_rsa and {one.transport for one in encoders} <= _OF_ENGINE
     if not told_apart or not able:
         return None
-    infos, holes = b"", []
+    infos, key_slots = b"", []
     try:
-        for wrap in sorted(wraps, key=lambda wrap: wrap.prefix):
-            infos += wrap.prefix
-            holes.append((len(infos), _engine_key(wrap.key), wrap.transport))
-            infos += bytes(wrap.key_octets)
+        for one in sorted(encoders, key=lambda one: one.prefix):
+            infos += one.prefix
+            key_slots.append((len(infos), _engine_key(one.key), one.transport))
+            infos += bytes(one.key_octets)
     except ValueError:
         return None
-    return infos, holes
+    return infos, key_slots
 
 
-def _engine_key(key: rsa.RSAPublicKey) -> gate.RsaKey:
+def _engine_key(key: rsa.RSAPublicKey) -> RsaKey:
     numbers = key.public_numbers()
-    return gate.RsaKey(numbers.n, numbers.e)
+    return RsaKey(numbers.n, numbers.e)
 
 
 # Opening
