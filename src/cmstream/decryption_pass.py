@@ -36,6 +36,47 @@ if TYPE_CHECKING:
     Identities = Sequence[Identity | ArchiveKey]
 
 
+class _ContentOpener:
+    """Finds the key of a message, and decrypts its content, as soon as the head of the CMS has been
+    read: then ``state`` is ``BODY``. Apart from the pass, so that none refers to itself."""
+
+    def __init__(
+        self, identities: Identities, *, message: bool, give: bool, key: ContentKey | None
+    ) -> None:
+        self._identities, self._message, self._give = identities, message, give
+        self._known_key = key
+        self._restorer: HeaderRestorer | None = None
+        self.state = State.HEAD
+        self.withheld = False
+
+    def open(self, decoder: NativeDecoder, envelope: Envelope, head: bytes) -> ContentSource:
+        """What gives the content."""
+        key = self._key_of(envelope)
+        self.state = State.BODY
+        self.withheld = key.parameters.cipher.authenticated and not self._give
+        source = content_source(decoder, key, give=self._give)
+        if not self._message or self.withheld:
+            return source
+        self._restorer = HeaderRestorer(source, head)
+        return self._restorer
+
+    def _key_of(self, envelope: Envelope) -> ContentKey:
+        parameters = read_parameters(envelope)
+        if self._known_key is None:
+            key = content_key(envelope, self._identities, parameters.cipher.key_len)
+            return ContentKey(parameters, key)
+        if self._known_key.parameters != parameters:  # the file was changed meanwhile
+            raise decryption_error()
+        return self._known_key
+
+    def header_bound(self, most: int) -> int:
+        """The most bytes that still come out for the mail's own header block, which has ``most`` at
+        most."""
+        if self._restorer is not None:
+            return self._restorer.extra
+        return 2 * most if self._message and self.state is State.HEAD else 0  # line ends get longer
+
+
 class DecryptionPass:
     """One pass over a sealed message, from its first byte to its last.
 
@@ -43,9 +84,6 @@ class DecryptionPass:
     before it is verified; without it nothing comes out, and the end is :class:`AnotherPassNeeded`.
     That is also the end where attributes that the tag proves are found behind the content. ``key``:
     what an earlier pass found.
-
-    ``state`` is ``HEAD`` until the head of the CMS is complete, then ``BODY``; ``withheld`` says
-    from then on whether the content only comes out in another pass.
     """
 
     def __init__(
@@ -56,24 +94,23 @@ class DecryptionPass:
         give: bool = True,
         key: ContentKey | None = None,
     ) -> None:
-        self._identities, self._message, self._give = identities, message, give
-        self._known_key = key
-        self._reader = EnvelopeReader(self._open_content)
-        self._restorer: HeaderRestorer | None = None
-        self.state = State.HEAD
-        self.withheld = False
+        self._opener = _ContentOpener(identities, message=message, give=give, key=key)
+        self._reader = EnvelopeReader(self._opener.open)
+
+    @property
+    def state(self) -> State:
+        """``HEAD`` until the head of the CMS has been read, then ``BODY``."""
+        return self._opener.state
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the content only comes out in another pass; False as long as that isn't known."""
+        return self._opener.withheld
 
     def bound(self, n: int) -> int:
         """The most bytes that ``n`` bytes of input and the end together can give now."""
-        return self._reader.bound(n) + self._header_bound(n)
-
-    def _header_bound(self, n: int) -> int:
-        """The most bytes that still come out for the mail's own header block."""
-        if self._restorer is not None:
-            return self._restorer.extra
-        if self._message and self.state is State.HEAD:
-            return 2 * self._reader.header_bound(n)  # line ends get longer
-        return 0
+        header = self._opener.header_bound(self._reader.header_bound(n))
+        return self._reader.bound(n) + header
 
     def update_into(self, data: memoryview, buffer: Buffer) -> int:
         """Takes the next bytes and gives how many it wrote."""
@@ -104,27 +141,6 @@ class DecryptionPass:
             return count + self._reader.finish_into(out, count)
         finally:
             self.abort()
-
-    def _open_content(
-        self, decoder: NativeDecoder, envelope: Envelope, head: bytes
-    ) -> ContentSource:
-        key = self._key_of(envelope)
-        self.state = State.BODY
-        self.withheld = key.parameters.cipher.authenticated and not self._give
-        source = content_source(decoder, key, give=self._give)
-        if not self._message or self.withheld:
-            return source
-        self._restorer = HeaderRestorer(source, head)
-        return self._restorer
-
-    def _key_of(self, envelope: Envelope) -> ContentKey:
-        parameters = read_parameters(envelope)
-        if self._known_key is None:
-            key = content_key(envelope, self._identities, parameters.cipher.key_len)
-            return ContentKey(parameters, key)
-        if self._known_key.parameters != parameters:  # the file was changed meanwhile
-            raise decryption_error()
-        return self._known_key
 
 
 def open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:

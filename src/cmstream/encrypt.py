@@ -37,12 +37,12 @@ To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
 class Encryptor(StreamContext):
     """Content in, CMS out, piece by piece; made by :func:`encryptor`.
 
-    It does no I/O. After any exception but that of a buffer too small the stream has failed and
-    refuses everything; what it gave out until then is incomplete and can't be mistaken for a
-    whole message. One thread at a time: a second one gets :class:`ConcurrentUseError`.
+    It does no I/O. Any exception, except for a buffer that is too small, ends the stream: it takes
+    nothing more, and what it gave until then is incomplete and can't be mistaken for a whole
+    message. One thread at a time: a second one gets :class:`ConcurrentUseError`.
 
-    Besides those of a wrong call: SizeMismatchError for more or less content than ``size=``
-    promised, MessageError for a message that can't be sealed.
+    Besides those of a wrong call it raises SizeMismatchError for more or less content than
+    ``size=`` promised, and MessageError for a message that can't be encrypted.
     """
 
 
@@ -178,25 +178,25 @@ def encryptor(
 ) -> Encryptor:
     """A push stream that encrypts to everybody in ``to``.
 
-    ``form``: ``"der"``, ``"pem"`` (RFC 7468), ``"smime"`` (any content as an S/MIME entity) or
-    ``"message"`` (RFC 5322 in, S/MIME message out; see :func:`encrypt_message`). ``size``: how
-    many octets will be written in all, a message's header block included; the output is then
-    definite-length DER. Without it the output is BER with indefinite lengths (RFC 5652 section
-    5.1 allows both).
+    ``form``: ``"der"`` (unless it says otherwise), ``"pem"`` (RFC 7468), ``"smime"`` (any content
+    as an S/MIME entity) or ``"message"`` (RFC 5322 in, S/MIME message out; see
+    :func:`encrypt_message`). ``size``: how many bytes will be written in all, a message's header
+    block included; the output is then definite-length DER. Without it the output is BER with
+    indefinite lengths (RFC 5652 section 5.1 allows both).
 
     A message's canonical length depends on its bare line feeds. ``line_feeds`` says how many its
-    body has; without it a sized message must have CRLF line ends in its body (the header block's
-    are free), and a bare LF is a ``size-mismatch``.
+    body has. Without it, a message with a ``size`` must have CRLF line ends in its body, and a bare
+    LF there is a ``size-mismatch``; the header block may have any.
 
     A message stream holds back the header block (``header-too-large`` over 4 MiB) and 8 KiB of
-    body; what isn't proved encrypted by then is sealed.
+    body, to see whether the message is encrypted already. If they don't prove it, the message is
+    encrypted.
 
-    AES-GCM encrypts 64 GiB at the most, ChaCha20-Poly1305 256 GiB: what is longer gets a
-    MessageError ``too-large``, at once where the size is known, else before an octet too many is
-    taken.
+    AES-GCM encrypts at most 64 GiB, ChaCha20-Poly1305 256 GiB. Anything longer is a MessageError
+    ``too-large``, at once if the size is known, else before a byte too many is taken.
 
-    Raises RecipientError (``no-recipients``, ``unusable-recipient``), MessageError, ValueError for
-    a form or size that can't be.
+    Raises RecipientError (``no-recipients``, ``unusable-recipient``), MessageError, and ValueError
+    for an unknown form or an impossible size.
     """
     if size is not None and not 0 <= size < 1 << 63:
         raise ValueError(f"size={size}: must be from 0 to 2**63 - 1")
@@ -210,13 +210,13 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
     """Encrypts ``content`` to everybody in ``to`` as CMS EnvelopedData (RFC 5652 section 6), or,
     where the policy has an authenticated cipher, AuthEnvelopedData (RFC 5083).
 
-    ``content``: any contiguous bytes-like object of any length. ``form`` as in
-    :func:`encryptor`. Raises RecipientError; MessageError for ``form="message"``, and
-    ``too-large``.
+    ``content``: any contiguous bytes-like object of any length. ``form`` as in :func:`encryptor`,
+    DER unless it says otherwise. Raises RecipientError; MessageError ``too-large``, and with
+    ``form="message"`` those of :func:`encrypt_message`.
 
-    EnvelopedData keeps a content secret; it doesn't prove where it comes from or that nobody
-    changed it (RFC 8551 section 6). AuthEnvelopedData proves that nobody did who can't open it, but
-    not where it comes from. Sign first where that matters.
+    EnvelopedData keeps a content secret. It doesn't prove who sent it, nor that nobody changed it
+    (RFC 8551 section 6). AuthEnvelopedData proves that nobody changed it, except those who can
+    decrypt it, but not who sent it. Sign first where that matters.
     """
     check_form(form)
     return seal_one(job(content, as_recipients(to), policy), form)
@@ -225,22 +225,23 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
 def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
     """Encrypts an RFC 5322 message and gives an S/MIME message (RFC 8551 section 3.3).
 
-    The fields that describe the message stay outside, in their order and octet for octet but for
-    line ends, which become CRLF throughout. The ``Content-*`` fields and the body become the
-    inner entity; bare line feeds become CRLF unless the transfer encoding is ``binary``. A
-    message without Content-Type gets none inside either: RFC 2045 section 5.2 reads it as plain
-    text in US-ASCII, outside and inside alike. The outside then says ``MIME-Version: 1.0`` once.
+    The fields that describe the message stay outside, in their order and unchanged, except that all
+    line ends become CRLF. The ``Content-*`` fields and the body become the inner entity; bare line
+    feeds become CRLF unless the transfer encoding is ``binary``. A message without Content-Type
+    gets none inside either: RFC 2045 section 5.2 reads it as plain text in US-ASCII, outside and
+    inside alike. The outside then says ``MIME-Version: 1.0`` once.
 
-    With ``header_protection`` in the policy (RFC 9788) the fields go inside too, and the outside
-    shows what the policy named there leaves of them: ``"baseline"`` hides ``Subject``, ``Comments``
-    and ``Keywords``, ``"shy"`` also names in addresses and the sender's time zone. What servers
-    wrote (``Received``, ``DKIM-Signature``, ...) stays outside alone. :func:`decrypt_message` gives
-    the fields back.
+    With ``header_protection`` in the policy (RFC 9788) the fields also go inside, and fewer of them
+    can be read outside: ``"baseline"`` hides ``Subject``, ``Comments`` and ``Keywords``, ``"shy"``
+    also the names in addresses and the sender's time zone. Fields that servers wrote
+    (``Received``, ``DKIM-Signature``, ...) only stand outside. :func:`decrypt_message` gives the
+    fields back.
 
-    A message that is encrypted already (:func:`is_encrypted`) passes octet for octet, is
-    encrypted again or refused, as the policy says. One that is only signed is encrypted.
+    A message that is encrypted already (:func:`is_encrypted`) passes unchanged, is encrypted again
+    or is refused, as the policy says. One that is only signed is encrypted.
 
-    Raises RecipientError; MessageError ``already-encrypted``, ``header-too-large``, ``too-large``.
-    The plaintext is never given back in the place of a sealed message.
+    Raises RecipientError; MessageError ``already-encrypted``, ``malformed-message`` for an empty
+    message, ``header-too-large``, ``too-large``. It never returns the plaintext instead of an
+    encrypted message.
     """
     return seal_one(job(message, as_recipients(to), policy), "message")

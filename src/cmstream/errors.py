@@ -52,12 +52,12 @@ class MessageError(CmstreamError):
     """A message that can't be sealed as it is.
 
     Codes: ``already-encrypted``, ``malformed-message``, ``header-too-large``; ``too-large`` for
-    more octets than the cipher can encrypt.
+    more bytes than the cipher can encrypt.
     """
 
 
 class SizeMismatchError(CmstreamError):
-    """The octets written aren't as many as ``size=`` promised, or a body that was promised in
+    """The bytes written aren't as many as ``size=`` promised, or a body that was promised in
     canonical form has a bare line feed. Code: ``size-mismatch``."""
 
 

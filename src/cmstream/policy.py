@@ -1,4 +1,4 @@
-"""How to seal: the choices that a caller makes once, in one frozen object."""
+"""How to encrypt: the choices that a caller makes once, in one frozen object."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY_LEN = {
     "aes128-gcm": 16,
     "chacha20-poly1305": 32,
 }
-"""Octets of each cipher's content-encryption key."""
+"""Bytes of each cipher's content-encryption key."""
 AUTHENTICATED = frozenset({"aes256-gcm", "aes128-gcm", "chacha20-poly1305"})
 """The ciphers that also prove their content unchanged: AuthEnvelopedData (RFC 5083)."""
 

@@ -54,13 +54,14 @@ _FORMS = {
 
 
 def check_form(form: str) -> None:
-    """Raises ValueError for a form that there isn't."""
+    """Raises ValueError for an unknown form."""
     if form not in _LAYOUTS:
         raise ValueError(f"form={form!r}: choose one of {', '.join(_LAYOUTS)}")
 
 
 def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
-    """Whether the message goes out as it came, because it is encrypted already."""
+    """Whether the message goes out unchanged, because it is encrypted already. Raises MessageError
+    ``already-encrypted`` if the policy refuses such a message."""
     if policy.already_encrypted == "encrypt" or not encrypted_inside(head, body, complete=complete):
         return False
     if policy.already_encrypted == "refuse":
@@ -77,11 +78,11 @@ def empty_message() -> MessageError:
     return MessageError("malformed-message", "the message is empty: there is nothing to seal")
 
 
-# A stream
+# With an encoder of its own
 
 
 def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None) -> NativeEncoder:
-    """The stream for content."""
+    """The encoder of content."""
     check_form(form)
     layout = _LAYOUTS[form]
     if layout.before == mime.ENTITY_HEADER:
@@ -92,9 +93,9 @@ def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None
 def message_encoder(
     head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
 ) -> tuple[NativeEncoder, bytes]:
-    """The stream for a message with this header block, and what goes into it first.
+    """The encoder of a message with this header block, and what goes into it before the body.
 
-    ``line_feeds``: how many bare ones the body has; None: not counted."""
+    ``line_feeds``: how many bare ones the body has; None if they weren't counted."""
     hcp, entity = policy.header_protection, _entity_header(to, policy)
     framing = mime.frame(head, entity) if hcp is None else protect(head, hcp, entity)
     line_ends: LineEnds = "as-is"
@@ -123,7 +124,7 @@ def _encoder(
     size: int | None,
     line_ends: LineEnds = "as-is",
 ) -> NativeEncoder:
-    """A stream with a fresh key, which is wrapped for every recipient."""
+    """An encoder with a fresh key, which is encrypted to every recipient."""
     prepared = prepare(to, policy)
     native = prepared.native
     kind = AuthenticatedEncoder if native.cipher in AUTHENTICATED else NativeEncoder
@@ -141,11 +142,11 @@ def _encoder(
     return encoder
 
 
-# One call
+# In one call
 
 
 class Job(NamedTuple):
-    """A message or content to be sealed, with what C needs of its recipients."""
+    """A message or content to be encrypted; ``native``: its recipients as C takes them."""
 
     data: bytes | memoryview
     to: Recipients
@@ -154,7 +155,7 @@ class Job(NamedTuple):
 
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
-    """Raises RecipientError; TypeError where ``data`` isn't bytes-like and contiguous."""
+    """One job. Raises RecipientError; TypeError if ``data`` isn't bytes-like and contiguous."""
     octets = data if type(data) is bytes else octets_of(data, "message or content").cast("B")
     # A third of the time that the class's own constructor takes.
     return _new(Job, (octets, to, policy, prepare(to, policy).native))
@@ -164,20 +165,20 @@ _new = tuple.__new__
 
 
 class Group:
-    """Jobs of one form, sealed by one call into C. ``count_all``: their line feeds are known not
-    to be all alike."""
+    """Jobs of one form, encrypted by one call into C. ``count_all``: counts every line feed,
+    instead of taking the first ones of a message for the rule."""
 
     def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
         self._jobs, self._form, self._count_all = jobs, form, count_all
         data, _, _, to = zip(*jobs, strict=True)
-        # Whether C's own sizes will do: no job needs a look by itself.
+        # Whether no job needs a look of its own: then the sizes that C gives are enough.
         self._plain = all(who.wraps for who in set(to)) and (form != "message" or all(data))
         self._batch = own = batch.Batch(_FORMS[form], data, to)
         self.run, self.run_into, self.written = own.run, own.run_into, own.written
 
     def plan_sizes(self) -> Sequence[int | bytes | Exception]:
-        """For each job how many octets it will come to, or its answer without any sealing: the
-        message that is encrypted already, or the error."""
+        """For each job the size of its answer in bytes; or its answer, if that is an error, or a
+        message that is encrypted already, or one that needed an encoder of its own."""
         totals = self._batch.plan_sizes(count_all=self._count_all)
         if totals is not None and self._plain:
             return totals
@@ -204,18 +205,18 @@ class Group:
 
 
 def failure(code: int) -> Exception:
-    """The exception for a code that stands in the place of a length."""
+    """The exception for a code that C gives instead of a length."""
     if code == batch.NO_HEADER_END:
         return mime.header_too_large()
     if code == batch.CHANGED:
-        return ValueError("the message's octets changed while it was sealed: they must stay")
+        return ValueError("the message's bytes changed while it was sealed: they must stay")
     if code == batch.NO_RANDOM:
         return no_random()
-    return ValueError("the sealed message would be longer than 2**63 octets")
+    return ValueError("the sealed message would be longer than 2**63 bytes")
 
 
 def _alone(job: Job, form: Form, body: int) -> bytes:
-    """A message that can't be among many, by a stream of its own."""
+    """The answer for a job that can't be one of a batch."""
     rest = memoryview(job.data)
     if form == "message":
         head, rest = bytes(rest[:body]), rest[body:]
@@ -233,7 +234,7 @@ def _alone(job: Job, form: Form, body: int) -> bytes:
 
 
 def seal_one(job: Job, form: Form) -> bytes:
-    """A job alone. Raises RecipientError, MessageError."""
+    """The answer for one job. Raises RecipientError, MessageError."""
     for count_all in (False, True):
         group = Group([job], form, count_all=count_all)
         (found,) = group.plan_sizes()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..engine.gate import Buffer
 
 PIECE = 128 << 10
-"""Octets that are made canonical, encrypted and framed at a time: all of it stays in the cache."""
+"""Bytes that are made canonical, encrypted and framed at a time: all of it stays in the cache."""
 
 
 class AuthenticatedEncoder(NativeEncoder):

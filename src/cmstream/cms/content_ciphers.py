@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from .enveloped import Envelope
 
 _STEP = 256 << 10
-"""Octets of ciphertext between C and an authenticated cipher: they stay in the cache."""
+"""Bytes of ciphertext between C and an authenticated cipher: they stay in the cache."""
 
 _GCM_NONCE = range(8, 129)
-"""Octets of a nonce for AES-GCM that `cryptography` takes."""
+"""Bytes of a nonce for AES-GCM that `cryptography` takes."""
 
 
 class CipherParameters(NamedTuple):
@@ -80,11 +80,11 @@ def read_parameters(envelope: Envelope) -> CipherParameters:
 
 def _parameters(cipher: enveloped.Cipher, found: Tlv | None) -> tuple[bytes, int]:
     """An IV (RFC 3565 section 2.3, RFC 3370 section 5.1), a nonce (RFC 8103 section 3), or
-    GCMParameters (RFC 5084 section 3.2); and octets of the tag."""
+    GCMParameters (RFC 5084 section 3.2); and bytes of the tag."""
     if not cipher.iv_len:
         return _gcm(found)
     if not found or found.tag != tlv.OCTET_STRING or len(found.content) != cipher.iv_len:
-        raise TlvError(f"they are no IV of {cipher.iv_len} octets")
+        raise TlvError(f"they are no IV of {cipher.iv_len} bytes")
     return found.content, aead.TAG_LEN if cipher.authenticated else 0
 
 
@@ -99,7 +99,7 @@ def _gcm(found: Tlv | None) -> tuple[bytes, int]:
     if not nonce or not aead.TAG_LEAST <= tag_len <= aead.TAG_LEN:
         raise TlvError("there is no nonce, or a tag of a length that isn't allowed")
     if len(nonce) not in _GCM_NONCE:
-        raise envelope_error("unsupported-cipher", f"its nonce has {len(nonce)} octets")
+        raise envelope_error("unsupported-cipher", f"its nonce has {len(nonce)} bytes")
     return nonce, tag_len
 
 
@@ -215,6 +215,6 @@ class Authenticated:
 
 
 def put(buffer: Buffer, start: int, octets: Buffer) -> int:
-    """Writes octets into a buffer from ``start``; gives their number."""
+    """Writes bytes into a buffer from ``start``; gives their number."""
     memoryview(buffer).cast("B")[start : start + len(octets)] = octets
     return len(octets)

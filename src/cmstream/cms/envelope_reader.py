@@ -33,12 +33,13 @@ class EnvelopeReader:
     if there is none). It gives the source of what comes out; the decoder itself is one, once it is
     told what to do with the ciphertext.
 
-    ``start``, the form, and ``decoder`` are there as soon as :attr:`state` isn't ``HEAD`` any more.
-    Not for two threads at once.
+    ``start``, the form, and ``decoder`` are there as soon as :attr:`state` isn't ``HEAD`` any more,
+    ``envelope``, what the head says, when ``open_content`` is called. Not for two threads at once.
     """
 
     start: Start
     decoder: NativeDecoder
+    envelope: Envelope
     _source: ContentSource
 
     def __init__(self, open_content: OpenContent) -> None:
@@ -104,8 +105,8 @@ class EnvelopeReader:
                 taken, given = self._source.update_into(data[at:], buffer, count)
                 at, count = at + taken, count + given
                 if self.decoder.waits:
-                    envelope = enveloped.read_head(self.decoder.head)
-                    self._source = self._open_content(self.decoder, envelope, self.start.head)
+                    self.envelope = enveloped.read_head(self.decoder.head)
+                    self._source = self._open_content(self.decoder, self.envelope, self.start.head)
                 elif at == len(data) or not taken:
                     break
         except EnvelopeError as error:

@@ -57,7 +57,7 @@ class NativeEncoder:
         return bytes(ffi.buffer(self._key.key, self._key.key_len))
 
     def nonce(self) -> bytes:
-        """Before the first octet: the nonce of 12 octets that will stand beside the ciphertext."""
+        """Before the first byte: the nonce of 12 bytes that will stand beside the ciphertext."""
         return bytes(ffi.buffer(self._key.iv, 12))
 
     def wrap(self, to: PreparedRecipients) -> bytes:
@@ -81,7 +81,7 @@ class NativeEncoder:
         line_ends: LineEnds = "as-is",
     ) -> None:
         """What is known before the content: the encoded RecipientInfos and the CMSVersion, the
-        texts around, and how many octets of content there will be once its line ends are
+        texts around, and how many bytes of content there will be once its line ends are
         canonical (None: unknown). Then ``total`` is what the whole message will come to, or
         None."""
         flags = lib.SEAL_BASE64 if base64 else 0
@@ -184,7 +184,7 @@ class NativeEncoder:
             raise buffer_too_small()
         self.abort()
         if error == lib.SEAL_TOO_LARGE:
-            raise ValueError("size: the sealed message would be longer than 2**63 octets")
+            raise ValueError("size: the sealed message would be longer than 2**63 bytes")
         if error == lib.SEAL_BARE_LF:
             raise _bare_line_feed()
         raise size_mismatch("more" if error == lib.SEAL_TOO_MUCH else "less")
@@ -202,6 +202,6 @@ def size_mismatch(what: Literal["more", "less"]) -> SizeMismatchError:
     """There was ``what`` than ``size=`` said."""
     return SizeMismatchError(
         "size-mismatch",
-        f"there was {what} content than size= promised: give the exact number of octets, "
+        f"there was {what} content than size= promised: give the exact number of bytes, "
         "or leave size out",
     )

@@ -1,4 +1,4 @@
-"""The gate to C: the only importer of ``_native``. Buffers in, return codes out as exceptions."""
+"""The gate to C, and the only importer of ``_native``: kernels for this processor, and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ffi: Any = _ffi
 lib: Any = _lib
 
-# What CMSTREAM_CPU may name: every row that some build has, by the highest feature it needs.
+# What CMSTREAM_CPU may name: each kernel of any build, with the highest feature that it needs.
 LEVELS: dict[str, int] = {
     "portable": 0,
     "ssse3": lib.CPU_AESNI,
@@ -37,7 +37,7 @@ LEVELS: dict[str, int] = {
 OCTETS = ffi.typeof("uint8_t[]")
 
 wraps_rsa = False
-"""Whether C has a row for RSA on this machine."""
+"""Whether C has a kernel for RSA on this machine."""
 
 
 def restrict_cpu(level: str | None) -> None:
@@ -51,15 +51,16 @@ def restrict_cpu(level: str | None) -> None:
 
 
 def check_environment() -> None:
-    """Raises ValueError if ``CMSTREAM_CPU`` names no level: then nothing is sealed or opened. An
-    import that fails could give the command no better ending than a traceback."""
+    """Raises ValueError if ``CMSTREAM_CPU`` names no kernel: then nothing is encrypted or
+    decrypted. It isn't raised on import, which would end the command with a traceback."""
     if misnamed:
         raise ValueError(misnamed)
 
 
 def kernels() -> dict[str, list[str]]:
-    """The kernels that this machine can run, by what they do, the fastest for many messages first;
-    narrower ones take what is left over, and a message alone."""
+    """The kernels that this machine can run, by what they do. The fastest for many messages is
+    first; the narrower ones after it take the messages that are left over, and one that comes
+    alone."""
     return {
         "aes": list(_names(lib.aes_name)),
         "base64": list(_names(lib.base64_name)),
@@ -88,7 +89,7 @@ def check_kernels() -> None:
 
 
 def address(octets: Buffer) -> int:
-    """Where they lie, for as long as the caller keeps them as they are."""
+    """The address of writable bytes, valid as long as the caller keeps the buffer as it is."""
     return int(ffi.cast("uintptr_t", ffi.from_buffer(OCTETS, octets, require_writable=True)))
 
 
@@ -98,7 +99,7 @@ def expect_large(fresh: memoryview) -> None:
         lib.expect_large(room, len(room))
 
 
-# A stream's state is mostly buffers, and clearing them costs more than filling a small message.
+# A stream's state is mostly buffers. Clearing them takes longer than filling a small message.
 allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
-    """How many line feeds in ``data`` have no carriage return before them, and its last octet;
-    ``last`` is the octet that stood before it."""
+    """How many line feeds in ``data`` have no carriage return before them, and its last byte;
+    ``last`` is the byte that stood before it."""
     octet = ffi.new("uint8_t *", last)
     source = ffi.from_buffer(OCTETS, data)
     return lib.canon_count(source, len(source), octet), octet[0]
@@ -44,7 +44,7 @@ class Lines:
 
     def canonical(self, piece: memoryview, room: bytearray) -> memoryview:
         """The next piece with a carriage return before each of those, a copy in ``room`` for twice
-        as many octets; the piece itself where there are none."""
+        as many bytes; the piece itself where there are none."""
         before = self._last[0]
         if not self.count_bare(piece):
             return piece

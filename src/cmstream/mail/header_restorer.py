@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..engine.gate import Buffer
 
 INNER_LIMIT = 2 * mime.HEADER_LIMIT
-"""The most octets of an inner header block that is looked at: protected fields may stand there
+"""The most bytes of an inner header block that is looked at: protected fields may stand there
 twice."""
 
 _OF_INTEREST = b"hp", b"mime-version", b"protected-headers"

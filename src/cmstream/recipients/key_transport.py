@@ -58,7 +58,7 @@ _OAEP_HASHES = {
 
 
 class KeyTransport(NamedTuple):
-    """A KeyTransRecipientInfo up to the octets of its encrypted key. ``transport``: the padding's
+    """A KeyTransRecipientInfo up to the bytes of its encrypted key. ``transport``: the padding's
     name, if it has one."""
 
     prefix: bytes
@@ -70,16 +70,16 @@ class KeyTransport(NamedTuple):
 
     @property
     def key_octets(self) -> int:
-        """Octets of the encrypted key."""
+        """Bytes of the encrypted key."""
         return (self.key.key_size + 7) // 8
 
     @property
     def encoded_len(self) -> int:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         return len(self.prefix) + self.key_octets
 
     def encode(self, content_key: bytes) -> bytes:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         try:
             return self.prefix + self.key.encrypt(content_key, self.padding)
         except ValueError as error:
@@ -106,7 +106,7 @@ def _prepared(recipient: Recipient, policy: Policy) -> KeyTransport:
 
 
 def _most_octets(octets: int, padded: padding.AsymmetricPadding) -> int:
-    """What an RSA key of so many octets can encrypt (RFC 8017 sections 7.1.1 and 7.2.1)."""
+    """The most bytes that an RSA key can encrypt (RFC 8017 sections 7.1.1 and 7.2.1)."""
     if isinstance(padded, padding.OAEP):
         return octets - 2 * padded.algorithm.digest_size - 2
     return octets - 11
@@ -187,8 +187,8 @@ def _engine_key(key: rsa.RSAPublicKey) -> RsaKey:
 
 
 def usual(identity: Any, info: Tlv) -> RecipientInfo | None:
-    """As it would be read, if it is what most programs write for this identity: only the encrypted
-    key differs from message to message, and reading the rest takes longer than all else here."""
+    """The RecipientInfo, if it is what most programs write for this identity. Only the encrypted
+    key differs then from message to message, and comparing the rest is faster than reading it."""
     known = identity.usual_info
     if info.tag != tlv.SEQUENCE or not info.data.startswith(known, info.body):
         return None

@@ -52,10 +52,10 @@ class Preparation(NamedTuple):
 class Recipients:
     """Who can open a message: certificates, checked once, with their RecipientInfos prepared.
 
-    Takes :class:`Recipient` objects, and what ``Recipient.from_password`` and ``from_kek`` give;
-    the same one twice counts once. Immutable, and safe to share between threads. Wherever
-    recipients are asked for, a list of them does too; a gateway that keeps a Recipients object in
-    its cache saves the preparation.
+    Takes :class:`Recipient` objects, and what ``Recipient.from_password`` and ``from_kek`` give; a
+    duplicate counts once. Immutable, and safe to share between threads. Wherever recipients are
+    asked for, a list of them will do; a gateway that keeps a Recipients object in its cache saves
+    the preparation.
 
     Raises :class:`RecipientError` ``no-recipients`` when there are none.
     """
@@ -87,8 +87,8 @@ class Recipients:
 
     def check(self, policy: Policy = DEFAULT) -> None:
         """Raises RecipientError ``unusable-recipient`` if the policy refuses one of them now, or
-        one can't be encrypted to at all. Problems that the policy warns of are warned of here,
-        once for each policy."""
+        one can't be encrypted to at all. Gives a RecipientWarning for the problems that the policy
+        warns of, once for each policy."""
         self._prepare(policy)
 
     def cipher(self, policy: Policy = DEFAULT) -> str:
@@ -98,7 +98,7 @@ class Recipients:
 
     def _prepare(self, policy: Policy) -> Preparation:
         latest = self._latest
-        # A policy's hash takes longer than all else here, and it's nearly always the same object.
+        # A policy's hash takes longer than all the rest, and it is nearly always the same object.
         if latest and latest[0] is policy and latest[1] is gate.wraps_rsa and not policy.refuse:
             return latest[2]
         kind = policy, gate.wraps_rsa
@@ -173,7 +173,7 @@ def _no_recipient(given: object) -> TypeError:
 
 
 def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:
-    """What the caller gave as ``to``, prepared."""
+    """The recipients that the caller gave as ``to``."""
     if isinstance(to, Recipients):
         return to
     return Recipients([to] if isinstance(to, Recipient | ArchiveKey) else to)
