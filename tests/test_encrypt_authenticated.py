@@ -282,7 +282,7 @@ def test_the_tag_is_withheld_until_the_end(alice):
 def test_an_ended_stream_takes_nothing_and_knows_nothing(alice, end):
     context = cmstream.encryptor(alice.recipient, form="message", policy=GCM)
     context.update(HEAD + b"secret line\n" * 2000)
-    seal = context._seal
+    seal = context._output
     assert b"secret line" in seal._text
     getattr(context, end)()
     assert not any(seal._text)
