@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 import cmstream
 from cmstream._native import ffi, lib
 from cmstream.engine import gate
+from cmstream.engine.prepared_recipients import RsaKey
 from cmstream_encrypt import jobs
 from engines import Engine
 from goals import MANY
@@ -115,7 +116,7 @@ def _rsa(column: Column) -> Run:
     if not gate.wraps_rsa:
         return wrap
     numbers = public.public_numbers()
-    key = gate.RsaKey(numbers.n, numbers.e)
+    key = RsaKey(numbers.n, numbers.e)
     keys = ffi.new("struct rsa_key *[]", [key.struct] * count)
     ins = [ffi.new("uint8_t[]", (numbers.n // 3).to_bytes(key.size, "big")) for _ in range(count)]
     outs = [ffi.new("uint8_t[]", key.size) for _ in range(count)]

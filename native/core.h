@@ -36,9 +36,9 @@ enum seal_error {
     SEAL_STATE = -5, /* not begun, finished, or failed before */
     SEAL_TOO_LARGE = -6, /* a length beyond 2^63 */
     SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
-    SEAL_ALONE = -8,     /* of many: only a stream of its own can seal it */
+    SEAL_NEEDS_STREAM = -8,     /* of many: only a stream of its own can seal it */
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
-    SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_survey */
+    SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_plan_sizes */
     SEAL_NO_CIPHER = -11, /* no cipher has this mode and a key of this length */
 };
 
@@ -71,7 +71,7 @@ struct seal_to {
     unsigned key_slot_count;
     unsigned version; /* CMSVersion of the EnvelopedData */
     unsigned key_len; /* 16, 24 or 32 */
-    unsigned alone;   /* whether seal_survey refuses these messages by SEAL_ALONE */
+    unsigned alone;   /* whether seal_plan_sizes refuses these messages by SEAL_NEEDS_STREAM */
 };
 
 /* A stream that seals one message. In MODE_CBC it takes content and gives EnvelopedData. In the
@@ -139,7 +139,7 @@ struct seal_job {
     size_t len;
     const struct seal_to *to;
 
-    /* Written by seal_survey. */
+    /* Written by seal_plan_sizes. */
     const struct seal_form *form;
     struct header header;
     struct seal_plan plan;
@@ -160,7 +160,7 @@ struct seal_slots;
 /* Looks at the header block, the line feeds and the length of each message, and makes its key.
  * Writes each job's `total` to `totals` too. Gives whether a job is suspect or has an error.
  * `flags` is 0 or SEAL_COUNT. */
-bool seal_survey(struct seal_job *jobs, const struct seal_inputs *inputs,
+bool seal_plan_sizes(struct seal_job *jobs, const struct seal_inputs *inputs,
                  const struct seal_form *form, unsigned flags, int64_t *totals);
 
 /* Seals every message without an error into outs[i], which has room for its `total` octets; where

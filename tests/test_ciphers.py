@@ -78,7 +78,7 @@ def test_c_refuses_many_for_what_is_no_cipher():
     )
     inputs = gate.ffi.new("struct seal_inputs *", (*keep, 1))
     form, totals = gate.ffi.new("struct seal_form *"), gate.ffi.new("int64_t[]", 1)
-    assert gate.lib.seal_survey(jobs, inputs, form, 0, totals)
+    assert gate.lib.seal_plan_sizes(jobs, inputs, form, 0, totals)
     assert totals[0] == gate.lib.SEAL_NO_CIPHER
     gate.lib.seal_forget(jobs, 1)
 

@@ -332,8 +332,10 @@ def test_more_than_the_cipher_may_encrypt(alice, me, monkeypatch, variant):
 
 
 def test_the_key_is_not_shown():
-    lock = content_ciphers.Lock(enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16)
-    known = content_ciphers.ContentKey(lock, b"secret")
+    parameters = content_ciphers.CipherParameters(
+        enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16
+    )
+    known = content_ciphers.ContentKey(parameters, b"secret")
     assert "secret" not in repr(known) + repr(content_ciphers.AnotherPassNeeded(known)) + str(
         content_ciphers.AnotherPassNeeded(known)
     )
@@ -353,7 +355,8 @@ def test_what_waits_is_the_sealed_message(alice, me, monkeypatch, variant):
     monkeypatch.setattr(spool.Spool, "close", look_and_close)
     sealed = authenticated([ktri(alice)], DATA, **variant)
     assert pushed(pieces(sealed, 1000), me) == DATA
-    assert kept[0] == sealed
+    # The empty spools of other tests' streams may be closed here too.
+    assert [one for one in kept if one][0] == sealed  # noqa: RUF015
 
 
 def test_only_so_much_waits(alice, me):

@@ -105,7 +105,6 @@ def test_there_and_back_no_field_is_lost(pairs):
 
 
 MAIL = [
-    b"",
     b"no header at all\r\nX: 1\r\n",
     b"Subject: x\n\nbare line feeds\n",
     b"Subject: x\r\n",

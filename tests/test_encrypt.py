@@ -265,13 +265,16 @@ def test_a_type_error_names_the_argument_and_the_type(alice, me, tmp_path):
     to = cmstream.Recipients([alice.recipient])
     sealed = cmstream.encrypt(b"x", to)
     for call, text in (
-        (lambda: cmstream.load_recipients("alice.pem"), "^data: give octets, not text"),
-        (lambda: cmstream.load_recipients(tmp_path), "^data: PosixPath isn't octets"),
-        (lambda: cmstream.inspect("sealed.eml"), "^source: give octets"),
-        (lambda: cmstream.encrypt_message("From: x", to), "^message or content: give octets"),
-        (lambda: cmstream.encrypt_message(mail, to), r"EmailMessage isn't octets: give its as_by"),
+        (lambda: cmstream.load_recipients("alice.pem"), "^data: give bytes, not text"),
+        (lambda: cmstream.load_recipients(tmp_path), "^data: PosixPath isn't bytes-like"),
+        (lambda: cmstream.inspect("sealed.eml"), "^source: give bytes"),
+        (lambda: cmstream.encrypt_message("From: x", to), "^message or content: give bytes"),
+        (
+            lambda: cmstream.encrypt_message(mail, to),
+            r"EmailMessage isn't bytes-like: give its as_by",
+        ),
         (lambda: cmstream.encrypt_many([b"", b""]), "^jobs: bytes is no "),
-        (lambda: cmstream.decrypt("sealed", me), "^sealed: give octets"),
+        (lambda: cmstream.decrypt("sealed", me), "^sealed: give bytes"),
         (lambda: cmstream.decrypt(sealed, alice.key), "^identities: RSAPrivateKey is no Identity"),
         (lambda: cmstream.decrypt(sealed, [alice.key]), "^identities: RSAPrivateKey is no Ident"),
         (lambda: cmstream.encrypt(b"", [to]), r"^to: Recipients is no Recipient: .* \[\*these, "),

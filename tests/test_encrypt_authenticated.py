@@ -232,7 +232,7 @@ def test_exactly_what_an_update_gives_is_enough_room(alice, form, sized, monkeyp
     at = context.update_into(data[:333], out)
     for start in range(333, len(data), 7777):
         part = data[start : start + 7777]
-        room = gate.lib.seal_update_bound(context._seal._seal, len(part))
+        room = gate.lib.seal_update_bound(context._encoder._seal, len(part))
         if room:
             with pytest.raises(ValueError, match="too small"):
                 context.update_into(part, memoryview(out)[at : at + room - 1])
@@ -282,7 +282,7 @@ def test_the_tag_is_withheld_until_the_end(alice):
 def test_an_ended_stream_takes_nothing_and_knows_nothing(alice, end):
     context = cmstream.encryptor(alice.recipient, form="message", policy=GCM)
     context.update(HEAD + b"secret line\n" * 2000)
-    seal = context._seal
+    seal = context._output
     assert b"secret line" in seal._text
     getattr(context, end)()
     assert not any(seal._text)

@@ -16,6 +16,7 @@ from cmstream.engine import batch, gate
 from cmstream.engine.buffer_pool import Pool
 from cmstream.mail import mime
 from cmstream.mail.recognise import encrypted_inside
+from cmstream.recipients.recipients import prepare
 from helpers.opening import open_cms, open_message
 from helpers.people import person
 
@@ -103,9 +104,9 @@ def test_lanes_give_what_one_message_alone_gives(level):
 def fixed(data, to):
     """Sealed with keys that depend on the message's length alone, as DER; without the encrypted
     key, which has random padding."""
-    addressees = to.addressees(cmstream.DEFAULT)
+    prepared = prepare(to, cmstream.DEFAULT)
     form = batch.Form(b"", b"", base64=False, message=False)
-    group = batch.Batch(form, data, [addressees] * len(data))
+    group = batch.Batch(form, data, [prepared.native] * len(data))
     totals = group.plan_sizes(count_all=False)
     rooms = [bytearray(total) for total in totals]
     for index in range(len(data)):
@@ -113,8 +114,8 @@ def fixed(data, to):
         secret = random.Random(len(data[index])).randbytes(48)
         gate.ffi.memmove(key.key, secret[:32], 32)
         gate.ffi.memmove(key.iv, secret[32:], 16)
-        if not addressees.wraps:
-            group.bring(index, to.wrap(secret[:32], cmstream.DEFAULT))
+        if not prepared.native.wraps:
+            group.bring(index, prepared.encode(secret[:32]))
     assert group.run([gate.address(room) for room in rooms]) == 0
     starts = [-(len(one) // 16 + 1) * 16 for one in data]
     return [bytes(room[start:]) for room, start in zip(rooms, starts, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import pytest
@@ -86,7 +87,6 @@ def test_binary_bodies_stay_octet_for_octet(alice):
 @pytest.mark.parametrize(
     ("message", "outside", "inside"),
     [
-        (b"", b"", b"\r\n"),
         (b"\r\nonly body", b"", b"\r\nonly body"),
         (b"no header at all\nbut text", b"", b"\r\nno header at all\r\nbut text"),
         (b"Subject: x", b"Subject: x\r\n", b"\r\n"),
@@ -151,3 +151,42 @@ def test_nobody_to_encrypt_to_gives_nothing_out():
     sealed_looking = b"Content-Type: text/plain\r\n\r\nsecret"
     with pytest.raises(cmstream.RecipientError):
         cmstream.encrypt_message(sealed_looking, [])
+
+
+# The empty message
+
+
+def test_an_empty_message_is_an_error_in_every_shape(alice):
+    """There is nothing to seal: a file that should have been written, most likely."""
+    to, full = cmstream.Recipients([alice.recipient]), b"Subject: x\r\n\r\nbody\r\n"
+    for attempt in (
+        lambda: cmstream.encrypt_message(b"", to),
+        lambda: cmstream.encrypt(b"", to, form="message"),
+        lambda: cmstream.encrypt_many([(full, to), (b"", to)]),
+        lambda: cmstream.encrypt_many_into([(b"", to)], bytearray(9000)),
+        lambda: cmstream.encryptor(to, form="message").finalize(),
+        lambda: cmstream.encryptor(to, form="message", size=0).finalize(),
+        lambda: list(cmstream.encrypt_iter(io.BytesIO(), to, form="message")),
+        lambda: cmstream.EncryptWriter(io.BytesIO(), to, form="message").close(),
+        lambda: cmstream.encrypt_message(
+            b"", to, policy=cmstream.DEFAULT.clone(cipher="aes256-gcm")
+        ),
+    ):
+        with pytest.raises(cmstream.MessageError, match="the message is empty") as caught:
+            attempt()
+        assert caught.value.code == "malformed-message"
+
+
+def test_an_empty_message_does_not_harm_the_others(alice):
+    to, full = cmstream.Recipients([alice.recipient]), b"Subject: x\r\n\r\nbody\r\n"
+    answers = cmstream.encrypt_many([(full, to), (b"", to), (full, to)], return_exceptions=True)
+    assert [type(one) for one in answers] == [memoryview, cmstream.MessageError, memoryview]
+    assert open_message(bytes(answers[2]), alice.key)[1] == b"\r\nbody\r\n"
+
+
+def test_empty_content_is_encrypted(alice, me):
+    to = cmstream.Recipients([alice.recipient])
+    for form in ("der", "pem", "smime"):
+        (many,) = cmstream.encrypt_many([(b"", to)], form=form)
+        for sealed in (cmstream.encrypt(b"", to, form=form), bytes(many)):
+            assert cmstream.decrypt(sealed, me) == b""

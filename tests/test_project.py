@@ -131,6 +131,18 @@ def test_one_module_imports_the_engine():
     assert importers == ["engine.gate"]
 
 
+def test_only_the_engine_calls_c():
+    """What stands above it has classes and functions for that."""
+    callers = [
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Attribute) and node.attr in {"lib", "ffi"})
+        or (isinstance(node, ast.alias) and node.name in {"lib", "ffi"})
+    ]
+    assert {module.rpartition(".")[0] for module in callers} == {"engine"}
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if p.suffix in {".py", ".c", ".h", ".java"}],
                          ids=lambda p: str(p.relative_to(ROOT)))  # fmt: skip
 def test_no_file_is_long(path):
@@ -149,12 +161,13 @@ def test_functions_are_short():
 
 
 CONSTANTS = {"DEFAULT", "CIPHERS", "SWITCHES"}
+ALIASES = {"To": "encrypt", "Form": "sealing"}
 
 
 @pytest.mark.parametrize(
     ("module", "public"),
     [(one, public) for one in (cmstream, accounts) for public in sorted(one.__all__)
-     if public not in CONSTANTS],
+     if public not in {*CONSTANTS, *ALIASES}],
 )  # fmt: skip
 def test_what_is_public_is_documented(module, public):
     thing = getattr(module, public)
@@ -162,6 +175,17 @@ def test_what_is_public_is_documented(module, public):
     for member, value in vars(thing).items() if inspect.isclass(thing) else ():
         if not member.startswith("_") and callable(value):
             assert inspect.getdoc(getattr(thing, member)), f"{public}.{member}"
+
+
+@pytest.mark.parametrize(("alias", "module"), ALIASES.items())
+def test_public_types_are_documented(alias, module):
+    """An alias has no docstring of its own: it stands behind its definition."""
+    assert alias in cmstream.__all__
+    lines = ast.parse(MODULES[module].read_text("utf-8")).body
+    names = [node.targets[0].id if isinstance(node, ast.Assign) else "" for node in lines]
+    behind = lines[names.index(alias) + 1]
+    assert isinstance(behind, ast.Expr)
+    assert isinstance(behind.value.value, str)
 
 
 def test_the_engine_needs_nothing_of_the_store():
@@ -201,3 +225,10 @@ def test_the_top_level_has_few_names():
         pytest.skip("this is no checkout of git's")
     top = {one.partition("/")[0] for one in listed.stdout.splitlines()}
     assert {one for one in top if not one.startswith(".")} == TOP
+
+
+def test_the_store_comes_when_it_is_asked_for():
+    code = "import cmstream; print(cmstream.accounts.open_store.__module__)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == (
+        "cmstream.accounts.store\n"
+    )

@@ -26,7 +26,7 @@ extern const struct aes_kernel aes_armaes, aes_armaes4;
 #endif
 
 /* Ends the process: the key is of a length for which the row has no code. seal_begin and
- * seal_survey refuse such keys with an error, so that only a mistake in this library comes here; to
+ * seal_plan_sizes refuse such keys with an error, so that only a mistake in this library comes here; to
  * go on would write mail that nobody can read. */
 __attribute__((noreturn, cold)) void aes_refuse_key(void);
 

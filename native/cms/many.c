@@ -2,7 +2,7 @@
  * and the processor idles meanwhile: so the kernels encrypt a block of up to SEAL_SLOTS messages at
  * once.
  *
- * job   One message: its octets, recipients, plan and key, and where its output goes. seal_survey
+ * job   One message: its octets, recipients, plan and key, and where its output goes. seal_plan_sizes
  *       fills in all but `out` and `written`, which belong to seal_many.
  * slot  The working memory of a message while it is being sealed: its stream (struct seal), the
  *       queue of content that isn't encrypted yet, the ciphertext of one turn. When the message is
@@ -25,7 +25,7 @@
 enum {
     TURN = SEAL_TURN,
     LONG = 8 << 10,   /* from so many octets on the output of a message bypasses the cache */
-    SAMPLE = 4 << 10, /* octets of a body whose line feeds seal_survey looks at */
+    SAMPLE = 4 << 10, /* octets of a body whose line feeds seal_plan_sizes looks at */
     WRAPS = 64,       /* keys encrypted in one call */
 };
 
@@ -61,7 +61,7 @@ static int survey_message(struct seal_job *job, unsigned flags)
     size_t body_len = job->len - header->end;
     job->suspect = header->suspect || header_armoured(job->data + header->end, body_len);
     plan->content_len = header->inside_len + body_len + survey_lines(job, flags, plan);
-    return header->special || header->inside_len > SEAL_STEP ? SEAL_ALONE : 0;
+    return header->special || header->inside_len > SEAL_STEP ? SEAL_NEEDS_STREAM : 0;
 }
 
 static int64_t survey(struct seal_job *job, unsigned flags)
@@ -86,7 +86,7 @@ static int64_t survey(struct seal_job *job, unsigned flags)
         outside = (int64_t)job->header.outside_len;
     }
     if (job->to->alone)
-        return SEAL_ALONE;
+        return SEAL_NEEDS_STREAM;
     if (!frame_is_defined(job->plan.mode, job->to->key_len))
         return SEAL_NO_CIPHER;
     total = seal_total(&job->plan);
@@ -112,7 +112,7 @@ static bool make_keys(struct seal_job *jobs, size_t count)
     return failed;
 }
 
-bool seal_survey(struct seal_job *jobs, const struct seal_inputs *inputs,
+bool seal_plan_sizes(struct seal_job *jobs, const struct seal_inputs *inputs,
                  const struct seal_form *form, unsigned flags, int64_t *totals)
 {
     bool unusual = false;

@@ -1,18 +1,24 @@
-"""S/MIME encryption as fast as the processor: certificates and mail in, CMS EnvelopedData out.
+"""Encrypts and decrypts S/MIME mail and CMS content at the speed of the processor.
 
 >>> import cmstream
 >>> to = cmstream.load_recipients(open("alice.pem", "rb").read())     # doctest: +SKIP
 >>> sealed = cmstream.encrypt_message(message, to)                    # doctest: +SKIP
 
-Two nouns: a *message* is mail (RFC 5322) and becomes an S/MIME message; *content* is any octets
-and becomes CMS. Each verb comes in four shapes: one shot (:func:`encrypt_message`,
-:func:`encrypt`), push (:func:`encryptor`, :class:`EncryptWriter`), pull (:class:`EncryptReader`)
-and chunks (:func:`encrypt_iter`). Many messages at once are faster: :func:`encrypt_many`, or
+A *message* is mail (RFC 5322) and becomes an S/MIME message; *content* is any bytes and becomes
+CMS. Each verb comes in four shapes: one shot (:func:`encrypt_message`, :func:`encrypt`), push
+(:func:`encryptor`, :class:`EncryptWriter`), pull (:class:`EncryptReader`) and chunks
+(:func:`encrypt_iter`). Many messages at once are faster: :func:`encrypt_many`, or
 :class:`Gatherer` for tasks and threads that each have one.
+
+What takes jobs, pairs of data and recipients, makes messages unless ``form`` says otherwise
+(:func:`encrypt_many` and its like, :meth:`Gatherer.submit`); everything else makes DER.
+
+The store of accounts is :mod:`cmstream.accounts`, an optional part.
 """
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +40,7 @@ from .decrypt import (
 )
 from .encrypt import (
     Encryptor,
+    To,
     encrypt,
     encrypt_message,
     encryptor,
@@ -59,6 +66,7 @@ from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
 from .recipients.identity import Identity
 from .recipients.recipients import Recipients
+from .sealing import Form
 from .streams import (
     DecryptReader,
     DecryptWriter,
@@ -75,7 +83,10 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """The Gatherer comes when it is wanted: asyncio takes a while to import."""
+        """Imports what takes a while only when it is wanted: the Gatherer for asyncio, and the
+        accounts for their database."""
+        if name == "accounts":
+            return _import_module(".accounts", __name__)
         if name != "Gatherer":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from .gather import Gatherer  # noqa: PLC0415
@@ -100,6 +111,7 @@ __all__ = [
     "EncryptWriter",
     "Encryptor",
     "EnvelopeError",
+    "Form",
     "Gatherer",
     "Identity",
     "Inspection",
@@ -116,6 +128,7 @@ __all__ = [
     "Recipients",
     "SetAside",
     "SizeMismatchError",
+    "To",
     "decrypt",
     "decrypt_iter",
     "decrypt_many",

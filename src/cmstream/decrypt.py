@@ -1,4 +1,4 @@
-"""Opening of one message: in one shot, or pushed piece by piece."""
+"""Decrypts sealed messages: one at a time, whole or piece by piece, and many side by side."""
 
 from __future__ import annotations
 
@@ -9,117 +9,122 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .certificates.archive_keys import ArchiveKey
 from .cms.content_ciphers import AnotherPassNeeded, put
-from .decryption_pass import (
-    DecryptionPass,
-    decrypted_pieces,
-    no_second_pass,
-    open_whole,
-)
+from .decryption_pass import DecryptionPass, decrypted_pieces, no_second_pass, open_whole
+from .engine.stream_context import State, StreamContext
+from .errors import buffer_too_small
 from .recipients.identity import Identity
 from .spool import SPOOL_LIMIT, Spool
 
 if TYPE_CHECKING:
     from .cms.content_ciphers import ContentKey
+    from .decryption_pass import Identities
     from .engine.gate import Buffer
 
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
 
 
-class Decryptor(DecryptionPass):
+class Decryptor(StreamContext):
     """A sealed message in, its content out, piece by piece; made by :func:`decryptor`.
 
-    What it gives out of EnvelopedData, or with ``unverified``, is not proved: a message that was
-    cut, or that isn't for this key after all, is an error only later, at :meth:`finalize` at the
-    latest, however much was given out before. Don't act on it until then. Of AuthEnvelopedData it
-    gives nothing before :meth:`finalize`, which gives all, verified. After any exception but that
-    of a buffer too small the stream has failed and refuses everything. One thread at a time: a
+    What it gives out of EnvelopedData, or with ``unverified``, isn't proved: that a message was
+    cut, or isn't for this key after all, is an error only later, at :meth:`finalize` at the
+    latest, however much came out before. Don't act on it until then.
+
+    Of AuthEnvelopedData nothing comes out before :meth:`finalize`, which gives all of it, verified.
+    ``bound(0)`` counts all of it, ``bound(n)`` for more than 0 bytes doesn't.
+
+    Any exception, except for a buffer that is too small, ends the stream. One thread at a time: a
     second one gets :class:`ConcurrentUseError`.
 
-    Besides those of a wrong call: EnvelopeError, NoRecipientError, DecryptionError; OSError where
-    there is no room for what waits to be verified.
+    Besides those of a wrong call it raises EnvelopeError, NoRecipientError, DecryptionError; and
+    OSError where there is no room for what waits to be verified.
     """
+
+    _secret = True
 
     def __init__(
         self, identities: Who, *, message: bool, unverified: bool, spool_limit: int
     ) -> None:
-        super().__init__(as_identities(identities), message=message, give=unverified)
-        self._spool = None if unverified else Spool(spool_limit)
+        super().__init__()
+        self._identities, self._message = as_identities(identities), message
+        self._first_pass = DecryptionPass(self._identities, message=message, give=unverified)
+        self._spools = not unverified
+        self._spool = Spool(spool_limit)
         self._rest: Iterator[bytes] = iter(())
 
-    def bound(self, n: int) -> int:
-        """The most octets that ``n`` octets of input can give now and, unless all that came is
-        withheld until it is verified, :meth:`finalize` with them; ``bound(0)`` is enough for
-        :meth:`finalize` in any case."""
-        if n or self._content is None or self._spool is None:
-            return super().bound(n)
-        return super().bound(0) + len(self._spool)
+    def _bound(self, n: int) -> int:
+        waiting = len(self._spool) if self._first_pass.withheld and not n else 0
+        return self._first_pass.bound(n) + waiting
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        count = super()._update_into(data, buffer)
-        if self._spool is not None:
-            self._keep(self._spool, data)
+        self._check_room(buffer, len(data))
+        count = self._first_pass.update_into(data, buffer)
+        self._state = self._first_pass.state
+        if self._spools:
+            self._keep(data)
         return count
 
-    def _keep(self, spool: Spool, data: memoryview) -> None:
-        """All from the first octet, as soon as it may be needed again, and as long."""
-        if self._content is not None and not self._content.withheld:
-            spool.close()
-            self._spool = None
+    def _check_room(self, buffer: Buffer, n: int) -> None:
+        if len(buffer) < self._bound(n):
+            raise buffer_too_small()
+
+    def _keep(self, data: memoryview) -> None:
+        """Keeps all from the first byte as long as another pass may need it."""
+        if self._first_pass.withheld:
+            self._spool.check(len(data))
+        elif self._state is not State.HEAD:
+            self._spools = False
+            self._spool.close()
             return
-        if self._content is not None:
-            spool.check(len(data))
-        spool.write(data)
+        self._spool.write(data)
 
     def _finalize_into(self, buffer: Buffer) -> int:
         self._check_room(buffer, 0)
-        count = self._end(buffer)
+        count = self._finish_first_pass(buffer)
         for piece in self._rest:
             count += put(buffer, count, piece)
         return count
 
     def finalize_iter(self) -> Iterator[bytes]:
         """Like :meth:`finalize`, in pieces: what was withheld takes constant memory so."""
-        buffer = bytearray(super().bound(0))
-        count = self._guarded(lambda: self._end(buffer))
+        buffer = bytearray(self._first_pass.bound(0))
+        count = self._guarded(lambda: self._finish_first_pass(buffer), last=True)
         if count:
             yield bytes(memoryview(buffer)[:count])
         yield from self._rest
 
-    def _end(self, buffer: Buffer) -> int:
+    def _finish_first_pass(self, buffer: Buffer) -> int:
         try:
-            count = super()._end(buffer)
+            count = self._first_pass.finish_into(buffer)
         except AnotherPassNeeded as again:
-            if self._spool is None:
+            if not self._spools:
                 raise no_second_pass() from None
             self._spool.check()
-            self._rest = self._from_spool(self._spool, again.unlocked)
-            self._failed = True
+            self._rest = _verified(self._spool, self._identities, self._message, again.key)
             return 0
-        if self._spool is not None:
-            self._spool.close()
+        self._spool.close()
         return count
 
-    def _from_spool(self, spool: Spool, unlocked: ContentKey) -> Iterator[bytes]:
-        """What was withheld, verified."""
-        self._spool = None
-        try:
-            yield from decrypted_pieces(
-                spool.chunks, self._identities, message=self._message, unlocked=unlocked
-            )
-        finally:
-            spool.close()
-
     def _abort(self) -> None:
-        super()._abort()
-        if self._spool is not None:
-            self._spool.close()
+        self._first_pass.abort()
+        self._spool.close()
 
 
-# What callers use
+def _verified(
+    spool: Spool, identities: Identities, message: bool, key: ContentKey
+) -> Iterator[bytes]:
+    """What a first pass withheld."""
+    try:
+        yield from decrypted_pieces(spool.chunks, identities, message=message, key=key)
+    finally:
+        spool.close()
+
+
+# Functions for callers
 
 
 def as_identities(identities: Who) -> tuple[Identity | ArchiveKey, ...]:
-    """What the caller gave, as a tuple. Raises ValueError if there are none."""
+    """The identities that the caller gave. Raises ValueError if there are none."""
     if isinstance(identities, Identity | ArchiveKey):
         return (identities,)
     if not isinstance(identities, Iterable):
@@ -147,67 +152,75 @@ def decryptor(
     unverified: bool = False,
     spool_limit: int = SPOOL_LIMIT,
 ) -> Decryptor:
-    """A push stream that opens what was sealed to one of ``identities``.
+    """A push stream that decrypts what was encrypted to one of ``identities``.
 
-    The input's form is found by itself: an S/MIME message or entity (RFC 8551; base64 in any
+    It finds out the form of its input: an S/MIME message or entity (RFC 8551; base64 in any
     layout, or binary), PEM, bare base64, DER, or BER with whatever segments (RFC 5652 section 6).
-    Out comes the content; with ``message`` a whole message, as :func:`decrypt_message` tells.
+    It gives the content; with ``message`` a whole message, as :func:`decrypt_message` does.
 
     EnvelopedData comes out piece by piece, in constant memory and without a limit of length. It
     isn't authenticated (RFC 8551 section 6): whoever can change it on its way can change what comes
-    out, and has made mail programs give plaintext away so (EFAIL). Don't fetch what an opened mail
-    refers to, and rely on nothing in it that isn't signed inside.
+    out. Such changes have made mail programs give plaintext away (EFAIL). Don't fetch what a
+    decrypted mail refers to, and trust nothing in it that isn't signed.
 
     AuthEnvelopedData (RFC 5083) is proved by a tag behind its content, so nothing of it comes out
-    before ``finalize``. Until then the sealed octets, never plaintext, wait: 2 MiB of them in
-    memory, more in a temporary file, at most ``spool_limit``; beyond that the end is EnvelopeError
-    ``too-large``. Then ``finalize()`` gives all at once, in memory for all of it;
-    ``finalize_iter()`` gives pieces, as :class:`DecryptWriter` and :class:`DecryptReader` do. With
-    ``unverified`` it comes out as it comes in, in constant memory, and ``finalize`` raises
-    DecryptionError if the tag is wrong: throw away what came until then. A message with
-    authenticated attributes can't be verified so, since they stand behind the content and before it
-    in the computation (section 2.2): its end is EnvelopeError ``unsupported-cipher``. The tag tells
-    nothing of who sealed it; and that a message is EnvelopedData doesn't tell that it always was,
-    since whoever can change it can make such of AuthEnvelopedData (RFC 9709 section 1).
+    before ``finalize``. Until then the encrypted bytes, never plaintext, are kept: up to 2 MiB in
+    memory, more in a temporary file, at most ``spool_limit``. A longer message is EnvelopeError
+    ``too-large``. ``finalize()`` then gives all of it in memory; ``finalize_iter()`` gives pieces,
+    as :class:`DecryptWriter` and :class:`DecryptReader` do.
 
-    Reads AES-GCM (RFC 5084) and ChaCha20-Poly1305 (RFC 8103), AES-CBC and DES-EDE3-CBC; RSA, key
-    agreement on elliptic curves, ML-KEM, and what archives are sealed with. Raises ValueError
+    With ``unverified`` the content of AuthEnvelopedData comes out as it comes in, in constant
+    memory, and ``finalize`` raises DecryptionError if the tag is wrong: discard what came out until
+    then. A message with authenticated attributes can't be verified in this way, since they stand
+    behind the content, but the tag is computed over them first (section 2.2): its end is
+    EnvelopeError ``unsupported-cipher``.
+
+    The tag doesn't say who encrypted the message. Nor does EnvelopedData prove that it was made as
+    EnvelopedData: whoever can change a message can turn AuthEnvelopedData into it (RFC 9709 section
+    1).
+
+    Reads AES-GCM (RFC 5084), ChaCha20-Poly1305 (RFC 8103), AES-CBC and DES-EDE3-CBC; RSA, key
+    agreement on elliptic curves, ML-KEM, key-encryption keys and passwords. Raises ValueError
     without identities.
     """
     return Decryptor(identities, message=message, unverified=unverified, spool_limit=spool_limit)
 
 
 def decrypt(sealed: Buffer, identities: Who) -> bytes:
-    """Opens a sealed message of any form and gives its content, once all is verified that can be:
-    of AuthEnvelopedData its tag, of EnvelopedData no more than its padding.
+    """Decrypts a message of any form and gives its content, once all is verified that can be: the
+    tag of AuthEnvelopedData, only the padding of EnvelopedData.
 
-    Raises EnvelopeError for what can't be read, whoever tries; NoRecipientError, which tells whom
-    it is for; DecryptionError, which says nothing but that it doesn't decrypt. What RSA doesn't
-    decrypt to a key is replaced by a random one (RFC 3218), every step is done whatever the one
-    before gave, and C checks the padding without a branch on it; once in 256 times such a key gives
-    noise instead of the error. A wrong password, and a wrong key of another kind, is the error
-    before any content comes out. That all of it takes the same time isn't promised to the
-    microsecond: where `cryptography` tells a wrong padding by an exception (OpenSSL before 3.2),
-    that costs some, and where it doesn't, making its random key took 0.7 microseconds more. See
-    :func:`decryptor` for what EnvelopedData doesn't promise.
+    Raises EnvelopeError for a message that nobody can read; NoRecipientError, which says whom it is
+    for; DecryptionError, which only says that it doesn't decrypt.
+
+    With RSA and CBC a wrong key goes unnoticed once in 256 attempts and gives random bytes: CBC has
+    no integrity check. A wrong password, or a wrong key of another kind, is always an error before
+    any content comes out.
+
+    Nothing tells an attacker why a message doesn't decrypt (RFC 3218): where RSA gives no key, a
+    random one goes on, every step is done whatever the step before gave, and C checks the padding
+    without a branch on it. Equal times aren't promised to the microsecond: where `cryptography`
+    raises an exception for wrong padding (OpenSSL before 3.2), that takes some, and where it
+    doesn't, making the random key took 0.7 microseconds more. See :func:`decryptor` for what
+    EnvelopedData doesn't promise.
     """
     return open_whole(sealed, as_identities(identities), message=False)
 
 
 def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
-    """Opens an S/MIME message and gives a whole message: the outer fields without ``Content-*`` and
-    ``MIME-Version``, then ``MIME-Version: 1.0``, unless the inner entity has one, and the inner
-    entity as it was sealed; line ends of the outer fields become CRLF.
+    """Decrypts an S/MIME message and gives a whole message: the outer fields without ``Content-*``
+    and ``MIME-Version``, then ``MIME-Version: 1.0`` unless the inner entity has one, then the inner
+    entity as it was encrypted. Line ends of the outer fields become CRLF.
 
-    Where the inner entity protects header fields (RFC 9788: ``hp=`` in its Content-Type; also the
-    older ``protected-headers="v1"``), they are the message's, and of the outer ones those remain
+    If the inner entity protects header fields (RFC 9788: ``hp=`` in its Content-Type; also the
+    older ``protected-headers="v1"``), the message has those. Of the outer fields it keeps the ones
     that servers and mailing lists add on the way; all others go. ``HP-Outer`` fields and the ``hp``
-    parameter are left out. No signature is verified: an outer ``From`` with another address than
-    the inner one is the message's. Fields within a signature inside aren't looked at. A push stream
-    holds the inner header block back until all of it has come (8 MiB at most; a longer one is given
-    as it is).
+    parameter are left out. No signature is verified: if the outer ``From`` has another address than
+    the inner one, the message has the outer one. Fields within a signed entity inside aren't read.
+    A push stream holds the inner header block back until all of it has come (at most 8 MiB; a
+    longer one is given as it is).
 
-    Raises as :func:`decrypt`."""
+    Raises as :func:`decrypt` does."""
     return open_whole(sealed, as_identities(identities), message=True)
 
 
@@ -218,13 +231,14 @@ def decrypt_many(
     return_exceptions: bool = False,
     workers: int | None = None,
 ) -> list[bytes | Exception]:
-    """Opens many, in their order; ``jobs`` are pairs ``(sealed, identities)``. ``"message"`` gives
-    whole messages as :func:`decrypt_message`, ``"content"`` their content alone.
+    """Decrypts many messages, and gives their contents in the order of the jobs. ``jobs``: pairs
+    ``(sealed, identities)``. ``form``: ``"message"`` gives whole messages as
+    :func:`decrypt_message` does, ``"content"`` only the contents.
 
-    The private keys' operations take most of the time, and several run side by side: in ``workers``
+    The private keys' operations take most of the time. Several run side by side, in ``workers``
     threads, by default one for each processor that this process may use; a key object of your own
-    must bear that. With ``return_exceptions`` the answer of a job that fails is its exception; else
-    the first one is raised. Raises ValueError for another form, or less than one worker.
+    must allow that. With ``return_exceptions`` the answer of a job that fails is its exception;
+    else the first one is raised. Raises ValueError for another form, or less than one worker.
     """
     if form not in {"message", "content"}:
         raise ValueError(f"form={form!r}: choose message or content")
@@ -251,14 +265,14 @@ def decrypt_many(
 
 
 def _processors() -> int:
-    """How many this process may use: a thread more than that only gets in the others' way."""
+    """How many processors this process may use: more threads than that would only wait."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _in_threads(work: Callable[[], None], count: int) -> None:
-    """In so many at once, this one among them."""
+    """Runs ``work`` in ``count`` threads at once; this is one of them."""
     helpers = [threading.Thread(target=work) for _ in range(count - 1)]
     for helper in helpers:
         helper.start()

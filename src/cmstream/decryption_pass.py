@@ -1,8 +1,8 @@
-"""Going over a sealed message, once or more often.
+"""Decrypts a message in one pass, or in more where it must be verified first.
 
-An authenticated content is proved by what stands behind it (RFC 5083). So a message that can be
-read again, from memory, a file, or a spool, is gone over to verify it, and then to give its content
-out; its key is unwrapped once.
+What proves an authenticated content stands behind it (RFC 5083). So a message that can be read
+again, from memory, a file or a spool, is read once to verify it and once more to give its content
+out. Its key is unwrapped only once.
 """
 
 from __future__ import annotations
@@ -12,33 +12,78 @@ from typing import TYPE_CHECKING
 from .cms.content_ciphers import (
     AnotherPassNeeded,
     ContentKey,
-    ContentSource,
-    content,
+    content_source,
     read_parameters,
 )
 from .cms.envelope_reader import EnvelopeReader
+from .engine.buffer_pool import filled
 from .engine.decoder import decryption_error, envelope_error
+from .engine.stream_context import State
+from .errors import octets_of
 from .mail.header_restorer import HeaderRestorer
 from .recipients.content_key import content_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from .certificates.archive_keys import ArchiveKey
     from .cms.enveloped import Envelope
-    from .engine.decoder import NativeDecoder
+    from .engine.decoder import ContentSource, NativeDecoder
     from .engine.gate import Buffer
+    from .engine.stream_context import StreamContext
     from .recipients.identity import Identity
 
     Identities = Sequence[Identity | ArchiveKey]
 
 
-class DecryptionPass(EnvelopeReader):
-    """Once over a sealed message.
+class _ContentOpener:
+    """Finds the key of a message, and decrypts its content, as soon as the head of the CMS has been
+    read: then ``state`` is ``BODY``. Apart from the pass, so that none refers to itself."""
 
-    ``message``: out comes a whole message. Without ``give`` nothing of an authenticated content
-    comes out, and the end is :class:`AnotherPassNeeded`; so it is, too, where attributes that the
-    tag proves are found behind the content. ``unlocked``: what the pass before found out.
+    def __init__(
+        self, identities: Identities, *, message: bool, give: bool, key: ContentKey | None
+    ) -> None:
+        self._identities, self._message, self._give = identities, message, give
+        self._known_key = key
+        self._restorer: HeaderRestorer | None = None
+        self.state = State.HEAD
+        self.withheld = False
+
+    def open(self, decoder: NativeDecoder, envelope: Envelope, head: bytes) -> ContentSource:
+        """What gives the content."""
+        key = self._key_of(envelope)
+        self.state = State.BODY
+        self.withheld = key.parameters.cipher.authenticated and not self._give
+        source = content_source(decoder, key, give=self._give)
+        if not self._message or self.withheld:
+            return source
+        self._restorer = HeaderRestorer(source, head)
+        return self._restorer
+
+    def _key_of(self, envelope: Envelope) -> ContentKey:
+        parameters = read_parameters(envelope)
+        if self._known_key is None:
+            key = content_key(envelope, self._identities, parameters.cipher.key_len)
+            return ContentKey(parameters, key)
+        if self._known_key.parameters != parameters:  # the file was changed meanwhile
+            raise decryption_error()
+        return self._known_key
+
+    def header_bound(self, most: int) -> int:
+        """The most bytes that still come out for the mail's own header block, which has ``most`` at
+        most."""
+        if self._restorer is not None:
+            return self._restorer.extra
+        return 2 * most if self._message and self.state is State.HEAD else 0  # line ends get longer
+
+
+class DecryptionPass:
+    """One pass over a sealed message, from its first byte to its last.
+
+    ``message``: a whole message comes out. ``give``: whether an authenticated content comes out
+    before it is verified; without it nothing comes out, and the end is :class:`AnotherPassNeeded`.
+    That is also the end where attributes that the tag proves are found behind the content. ``key``:
+    what an earlier pass found.
     """
 
     def __init__(
@@ -47,62 +92,64 @@ class DecryptionPass(EnvelopeReader):
         *,
         message: bool,
         give: bool = True,
-        unlocked: ContentKey | None = None,
+        key: ContentKey | None = None,
     ) -> None:
-        super().__init__()
-        self._identities, self._known_key = identities, unlocked
-        self._message = message
-        self._frame: HeaderRestorer | None = None
-        self._give = give
-        self._content: ContentSource | None = None
+        self._opener = _ContentOpener(identities, message=message, give=give, key=key)
+        self._reader = EnvelopeReader(self._opener.open)
 
-    def _head_room(self, count: int) -> int:
-        if self._frame is not None:
-            return self._frame.extra
-        return 2 * count if self._message else 0  # line ends get longer
+    @property
+    def state(self) -> State:
+        """``HEAD`` until the head of the CMS has been read, then ``BODY``."""
+        return self._opener.state
 
-    def _unlock(
-        self, opening: NativeDecoder, envelope: Envelope, buffer: Buffer, start: int
-    ) -> int:
-        del buffer, start
-        self._content = content(opening, self._content_key(envelope), give=self._give)
-        if self._message and not self._content.withheld:
-            head = self._start.head if self._start else b""
-            self._content = self._frame = HeaderRestorer(self._content, head)
-        return 0
+    @property
+    def withheld(self) -> bool:
+        """Whether the content only comes out in another pass; False as long as that isn't known."""
+        return self._opener.withheld
 
-    def _content_key(self, envelope: Envelope) -> ContentKey:
-        parameters = read_parameters(envelope)
-        if self._known_key is None:
-            return ContentKey(
-                parameters, content_key(envelope, self._identities, parameters.cipher.key_len)
-            )
-        if self._known_key.parameters != parameters:  # the file was changed meanwhile
-            raise decryption_error()
-        return self._known_key
+    def bound(self, n: int) -> int:
+        """The most bytes that ``n`` bytes of input and the end together can give now."""
+        header = self._opener.header_bound(self._reader.header_bound(n))
+        return self._reader.bound(n) + header
 
-    def _through(
-        self, opening: NativeDecoder, data: memoryview, buffer: Buffer, start: int
-    ) -> tuple[int, int]:
-        way = self._content or opening
-        return way.update_into(data, buffer, start)
+    def update_into(self, data: memoryview, buffer: Buffer) -> int:
+        """Takes the next bytes and gives how many it wrote."""
+        return self._reader.update_into(data, buffer)
 
-    def _last(self, opening: NativeDecoder, buffer: Buffer, start: int) -> int:
-        way = self._content or opening
-        return way.finish_into(buffer, start)
+    def finish_into(self, buffer: Buffer) -> int:
+        """Writes the last bytes, once all is verified that can be."""
+        return self._reader.finish_into(buffer)
 
-    def _abort(self) -> None:
-        super()._abort()
-        self._content = None
+    def finalize_iter(self) -> Iterator[bytes]:
+        """The last bytes, if there are any."""
+        buffer = bytearray(self.bound(0))
+        if count := self.finish_into(buffer):
+            yield bytes(memoryview(buffer)[:count])
+
+    def abort(self) -> None:
+        """Wipes the key."""
+        self._reader.abort()
+
+    def open_whole(self, sealed: Buffer) -> bytes:
+        """The content of a message that comes in one piece, once all is verified that can be."""
+        data = self._reader.begin(octets_of(sealed, "sealed").cast("B"), final=True)
+        return filled(self.bound(len(data)), lambda out: self._whole_into(data, out), secret=True)
+
+    def _whole_into(self, data: memoryview, out: memoryview) -> int:
+        try:
+            count = self._reader.update_into(data, out)
+            return count + self._reader.finish_into(out, count)
+        finally:
+            self.abort()
 
 
 def open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
-    """A message in memory. Gives nothing before all is verified that can be."""
+    """The content of a message in memory, once all is verified that can be."""
     try:
         return DecryptionPass(identities, message=message).open_whole(sealed)
     except AnotherPassNeeded as again:
-        known = again.unlocked
-    return DecryptionPass(identities, message=message, unlocked=known).open_whole(sealed)
+        key = again.key
+    return DecryptionPass(identities, message=message, key=key).open_whole(sealed)
 
 
 def decrypted_pieces(
@@ -111,43 +158,46 @@ def decrypted_pieces(
     *,
     message: bool,
     unverified: bool = False,
-    unlocked: ContentKey | None = None,
+    key: ContentKey | None = None,
 ) -> Generator[bytes]:
-    """The pieces of a message that ``read`` gives from its beginning, as often as it is called.
+    """The content of a message, in pieces. ``read`` gives the sealed message from its beginning
+    each time it is called.
 
-    Verified before the first is given out; ``unverified``: given out in the first pass, and
-    verified by the end. ``unlocked``: what a pass before parameters out.
+    The first piece comes once all is verified that can be; with ``unverified`` it comes in the
+    first pass, and the end verifies it. ``key``: what an earlier pass found.
     """
     while True:
-        give = unlocked.verified if unlocked else unverified
-        context = DecryptionPass(identities, message=message, give=give, unlocked=unlocked)
+        give = key.verified if key else unverified
+        one = DecryptionPass(identities, message=message, give=give, key=key)
         try:
-            yield from pieces(context, read())
+            yield from pieces(one, read())
         except AnotherPassNeeded as again:
-            unlocked = again.unlocked
+            key = again.key
         else:
             return
-        if unverified and unlocked.verified:
+        if unverified and key.verified:
             return
 
 
-def pieces(context: EnvelopeReader, chunks: Iterable[Buffer]) -> Generator[bytes]:
-    """What comes of the chunks of one message. Wipes the keys in any case."""
+def pieces(stream: DecryptionPass | StreamContext, chunks: Iterable[Buffer]) -> Generator[bytes]:
+    """What a stream gives for the chunks of one message, and at its end. Wipes the keys in any
+    case."""
     buffer = bytearray()
     try:
         for chunk in chunks:
             data = memoryview(chunk).cast("B")
-            if len(buffer) < (need := context.bound(len(data))):
+            if len(buffer) < (need := stream.bound(len(data))):
                 buffer = bytearray(need + need // 4)  # it grows while something is held back
-            if count := context.update_into(data, buffer):
+            if count := stream.update_into(data, buffer):
                 yield bytes(memoryview(buffer)[:count])
-        yield from context.finalize_iter()
+        yield from stream.finalize_iter()
     finally:
-        context.abort()
+        stream.abort()
 
 
 def no_second_pass() -> Exception:
-    """Where ``unverified`` was asked for, and the message can't be read again."""
+    """The error where ``unverified`` was asked for, and a message that can't be read again needs
+    another pass."""
     return envelope_error(
         "unsupported-cipher",
         "authenticated attributes stand behind its content, so that it can't be verified in one "

@@ -1,4 +1,4 @@
-"""Encryption of one message: in one shot, or pushed piece by piece."""
+"""Encrypts one message or content: whole, or piece by piece."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from .certificates.archive_keys import ArchiveKey
 from .certificates.recipient import Recipient
-from .engine import gate
-from .engine.stream_context import StreamContext
+from .engine.encoder import size_mismatch
+from .engine.held_back import HeldBack
+from .engine.stream_context import State, StreamContext
+from .errors import buffer_too_small
 from .mail import mime
 from .policy import DEFAULT, Policy
-from .recipients.recipients import Recipients, as_recipients
+from .recipients.recipients import Recipients, as_recipients, prepare
 from .sealing import (
     Form,
     check_form,
     content_encoder,
+    empty_message,
     job,
     message_encoder,
     seal_one,
@@ -23,135 +26,146 @@ from .sealing import (
 )
 
 if TYPE_CHECKING:
+    from .engine.encoder import NativeEncoder
     from .engine.gate import Buffer
 
 To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
+"""Whom to encrypt to: prepared :class:`Recipients`, one :class:`Recipient`, or several of them; a
+:class:`Kek` or :class:`Password` counts as one."""
 
 
 class Encryptor(StreamContext):
     """Content in, CMS out, piece by piece; made by :func:`encryptor`.
 
-    It does no I/O. After any exception but that of a buffer too small the stream has failed and
-    refuses everything; what it gave out until then is incomplete and can't be mistaken for a
-    whole message. One thread at a time: a second one gets :class:`ConcurrentUseError`.
+    It does no I/O. Any exception, except for a buffer that is too small, ends the stream: it takes
+    nothing more, and what it gave until then is incomplete and can't be mistaken for a whole
+    message. One thread at a time: a second one gets :class:`ConcurrentUseError`.
 
-    Besides those of a wrong call: SizeMismatchError for more or less content than ``size=``
-    promised, MessageError for a message that can't be sealed.
+    Besides those of a wrong call it raises SizeMismatchError for more or less content than
+    ``size=`` promised, and MessageError for a message that can't be encrypted.
     """
 
 
 class _ContentEncryptor(Encryptor):
-    def __init__(self, seal: gate.NativeEncoder) -> None:
-        super().__init__()
-        self._seal = seal
+    """Any content in: all of it goes through C as it comes."""
 
-    def bound(self, n: int) -> int:
-        return self._seal.bound(n)
+    def __init__(self, encoder: NativeEncoder) -> None:
+        super().__init__()
+        self._encoder = encoder
+        self._state = State.BODY
+
+    def _bound(self, n: int) -> int:
+        return self._encoder.bound(n)
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        return self._seal.update_into(data, buffer)
+        return self._encoder.update_into(data, buffer)
 
     def _finalize_into(self, buffer: Buffer) -> int:
-        count = self._seal.finish_into(buffer)
-        self._failed = True
-        return count
+        return self._encoder.finish_into(buffer)
 
     def _abort(self) -> None:
-        self._seal.abort()
+        self._encoder.abort()
+
+
+class _PassThrough:
+    """Stands for the encoder where a message is encrypted already."""
+
+    def bound(self, count: int) -> int:
+        return count
+
+    def update_into(self, data: memoryview, out: Buffer, start: int = 0) -> int:
+        memoryview(out).cast("B")[start : start + len(data)] = data
+        return len(data)
+
+    def finish_into(self, out: Buffer, start: int = 0) -> int:
+        del out, start
+        return 0
+
+    def abort(self) -> None:
+        pass
+
+
+def _find_body(beginning: Buffer, resume: int, *, final: bool) -> tuple[int | None, int]:
+    """Where the body begins, once enough of it is there to recognise an encrypted one."""
+    end, resume = mime.header_end(beginning, resume, final=final)
+    if end is not None and not final and len(beginning) - end < mime.PEEK_LIMIT:
+        return None, resume
+    return end, resume
 
 
 class _MessageEncryptor(Encryptor):
-    """RFC 5322 in, S/MIME out: holds the header block and a little of the body back until it is
-    clear what they are, then is a stream into C, or lets everything pass."""
+    """RFC 5322 in, S/MIME out: holds back the header block and the first bytes of the body, until
+    it is clear whether the message is encrypted already."""
+
+    _output: NativeEncoder | _PassThrough
 
     def __init__(
         self, to: Recipients, policy: Policy, size: int | None, line_feeds: int | None
     ) -> None:
         super().__init__()
         self._to, self._policy = to, policy
-        self._room = (128 << 10) + 2 * to.room(policy)
+        self._fixed_room = (128 << 10) + 2 * prepare(to, policy).encoded_len
         self._size, self._line_feeds = size, line_feeds
-        self._held = bytearray()
-        self._scanned = 0
-        self._body: int | None = None
-        self._seal: gate.NativeEncoder | None = None
-        self._passes = False
+        self._beginning = HeldBack(_find_body)
         self._taken = 0
 
-    def bound(self, n: int) -> int:
-        if self._seal is not None:
-            return self._seal.bound(n + len(self._held))
-        if self._passes:
-            return n + len(self._held)
-        # What is held may be header, which goes outside with CRLF for every LF, or body, every
-        # octet of which may be a bare LF, in base64. Protected fields stand inside twice.
-        held = n + len(self._held)
+    def _bound(self, n: int) -> int:
+        if self._state is State.BODY:
+            return self._output.bound(n)
+        # What is held back may be header, which goes outside with CRLF for every LF, or body, every
+        # byte of which may be a bare LF, in base64. Protected fields stand inside twice.
+        held = n + len(self._beginning)
         protected = min(held, mime.HEADER_LIMIT) if self._policy.header_protection else 0
-        return self._room + 6 * held + 21 * protected
+        return self._fixed_room + 6 * held + 21 * protected
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        if len(buffer) < self.bound(len(data)):
-            raise ValueError("the buffer is too small: bound(len(data)) octets always suffice")
-        self._count(len(data))
-        while self._seal is None and not self._passes and len(data):
-            part, data = data[: mime.PEEK_LIMIT], data[mime.PEEK_LIMIT :]
-            self._held += part
-            self._look(final=False)
-        count = self._give_held(buffer)
-        return count + self._give(data, buffer, count)
+        self._check_room(buffer, len(data))
+        self._taken += len(data)
+        if self._size is not None and self._taken > self._size:
+            raise size_mismatch("more")
+        if self._state is State.BODY:
+            return self._output.update_into(data, buffer)
+        return self._begin_into(data, buffer, final=False)
 
     def _finalize_into(self, buffer: Buffer) -> int:
-        if len(buffer) < self.bound(0):
-            raise ValueError("the buffer is too small: bound(0) octets always suffice")
-        self._look(final=True)
-        count = self._give_held(buffer)
-        if self._seal is not None:
-            count += self._seal.finish_into(buffer, count)
-        elif self._size is not None and self._taken < self._size:
-            raise gate.size_mismatch("less")
-        self._failed = True
-        return count
+        self._check_room(buffer, 0)
+        if self._size is not None and self._taken < self._size:
+            raise size_mismatch("less")
+        if not self._taken:
+            raise empty_message()
+        count = 0
+        if self._state is State.HEAD:
+            count = self._begin_into(memoryview(b""), buffer, final=True)
+        return count + self._output.finish_into(buffer, count)
 
-    def _count(self, more: int) -> None:
-        self._taken += more
-        if self._size is not None and self._taken > self._size:
-            raise gate.size_mismatch("more")
+    def _check_room(self, buffer: Buffer, n: int) -> None:
+        if len(buffer) < self._bound(n):
+            raise buffer_too_small()
 
-    def _look(self, *, final: bool) -> None:
-        """Decides as soon as the header block and enough of the body are there."""
-        if self._seal is not None or self._passes:
-            return
-        if self._body is None:
-            self._body, self._scanned = mime.header_end(self._held, self._scanned, final=final)
-        if self._body is None or not (final or len(self._held) - self._body >= mime.PEEK_LIMIT):
-            return
-        head, body = bytes(self._held[: self._body]), bytes(self._held[self._body :])
-        if should_pass_through(head, body, self._policy, complete=final):
-            self._passes = True
-            return
-        body_size = None if self._size is None else self._size - len(head)
-        seal, inside = message_encoder(head, body_size, self._line_feeds, self._to, self._policy)
-        self._held[: self._body] = inside
-        self._seal = seal
-
-    def _give_held(self, buffer: Buffer) -> int:
-        if not self._held or (self._seal is None and not self._passes):
+    def _begin_into(self, data: memoryview, buffer: Buffer, *, final: bool) -> int:
+        """Goes on to the body as soon as the header block and enough of the body are there."""
+        found = self._beginning.take(data, final=final)
+        if found is None:
             return 0
-        count = self._give(memoryview(bytes(self._held)), buffer, 0)
-        self._held.clear()
-        return count
+        end, beginning = found
+        inside = self._choose_output(bytes(beginning[:end]), beginning[end:], final=final)
+        self._state = State.BODY
+        count = self._output.update_into(memoryview(inside), buffer)
+        return count + self._output.update_into(beginning[end:], buffer, count)
 
-    def _give(self, data: memoryview, buffer: Buffer, start: int) -> int:
-        if self._seal is not None:
-            return self._seal.update_into(data, buffer, start)
-        if self._passes:
-            memoryview(buffer).cast("B")[start : start + len(data)] = data
-            return len(data)
-        return 0
+    def _choose_output(self, head: bytes, body: memoryview, *, final: bool) -> bytes:
+        """Encodes the message, or lets it pass; gives what goes in before the body."""
+        peek = body if final else body[: mime.PEEK_LIMIT]
+        if should_pass_through(head, peek, self._policy, complete=final):
+            self._output = _PassThrough()
+            return head
+        size = None if self._size is None else self._size - len(head)
+        self._output, inside = message_encoder(head, size, self._line_feeds, self._to, self._policy)
+        return inside
 
     def _abort(self) -> None:
-        if self._seal is not None:
-            self._seal.abort()
+        if self._state is State.BODY:
+            self._output.abort()
 
 
 def encryptor(
@@ -164,25 +178,25 @@ def encryptor(
 ) -> Encryptor:
     """A push stream that encrypts to everybody in ``to``.
 
-    ``form``: ``"der"``, ``"pem"`` (RFC 7468), ``"smime"`` (any content as an S/MIME entity) or
-    ``"message"`` (RFC 5322 in, S/MIME message out; see :func:`encrypt_message`). ``size``: how
-    many octets will be written in all, a message's header block included; the output is then
-    definite-length DER. Without it the output is BER with indefinite lengths (RFC 5652 section
-    5.1 allows both).
+    ``form``: ``"der"`` (unless it says otherwise), ``"pem"`` (RFC 7468), ``"smime"`` (any content
+    as an S/MIME entity) or ``"message"`` (RFC 5322 in, S/MIME message out; see
+    :func:`encrypt_message`). ``size``: how many bytes will be written in all, a message's header
+    block included; the output is then definite-length DER. Without it the output is BER with
+    indefinite lengths (RFC 5652 section 5.1 allows both).
 
     A message's canonical length depends on its bare line feeds. ``line_feeds`` says how many its
-    body has; without it a sized message must have CRLF line ends in its body (the header block's
-    are free), and a bare LF is a ``size-mismatch``.
+    body has. Without it, a message with a ``size`` must have CRLF line ends in its body, and a bare
+    LF there is a ``size-mismatch``; the header block may have any.
 
     A message stream holds back the header block (``header-too-large`` over 4 MiB) and 8 KiB of
-    body; what isn't proved encrypted by then is sealed.
+    body, to see whether the message is encrypted already. If they don't prove it, the message is
+    encrypted.
 
-    AES-GCM encrypts 64 GiB at the most, ChaCha20-Poly1305 256 GiB: what is longer gets a
-    MessageError ``too-large``, at once where the size is known, else before an octet too many is
-    taken.
+    AES-GCM encrypts at most 64 GiB, ChaCha20-Poly1305 256 GiB. Anything longer is a MessageError
+    ``too-large``, at once if the size is known, else before a byte too many is taken.
 
-    Raises RecipientError (``no-recipients``, ``unusable-recipient``), MessageError, ValueError for
-    a form or size that can't be.
+    Raises RecipientError (``no-recipients``, ``unusable-recipient``), MessageError, and ValueError
+    for an unknown form or an impossible size.
     """
     if size is not None and not 0 <= size < 1 << 63:
         raise ValueError(f"size={size}: must be from 0 to 2**63 - 1")
@@ -196,13 +210,13 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
     """Encrypts ``content`` to everybody in ``to`` as CMS EnvelopedData (RFC 5652 section 6), or,
     where the policy has an authenticated cipher, AuthEnvelopedData (RFC 5083).
 
-    ``content``: any contiguous bytes-like object of any length. ``form`` as in
-    :func:`encryptor`. Raises RecipientError; MessageError for ``form="message"``, and
-    ``too-large``.
+    ``content``: any contiguous bytes-like object of any length. ``form`` as in :func:`encryptor`,
+    DER unless it says otherwise. Raises RecipientError; MessageError ``too-large``, and with
+    ``form="message"`` those of :func:`encrypt_message`.
 
-    EnvelopedData keeps a content secret; it doesn't prove where it comes from or that nobody
-    changed it (RFC 8551 section 6). AuthEnvelopedData proves that nobody did who can't open it, but
-    not where it comes from. Sign first where that matters.
+    EnvelopedData keeps a content secret. It doesn't prove who sent it, nor that nobody changed it
+    (RFC 8551 section 6). AuthEnvelopedData proves that nobody changed it, except those who can
+    decrypt it, but not who sent it. Sign first where that matters.
     """
     check_form(form)
     return seal_one(job(content, as_recipients(to), policy), form)
@@ -211,22 +225,23 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
 def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
     """Encrypts an RFC 5322 message and gives an S/MIME message (RFC 8551 section 3.3).
 
-    The fields that describe the message stay outside, in their order and octet for octet but for
-    line ends, which become CRLF throughout. The ``Content-*`` fields and the body become the
-    inner entity; bare line feeds become CRLF unless the transfer encoding is ``binary``. A
-    message without Content-Type gets none inside either: RFC 2045 section 5.2 reads it as plain
-    text in US-ASCII, outside and inside alike. The outside then says ``MIME-Version: 1.0`` once.
+    The fields that describe the message stay outside, in their order and unchanged, except that all
+    line ends become CRLF. The ``Content-*`` fields and the body become the inner entity; bare line
+    feeds become CRLF unless the transfer encoding is ``binary``. A message without Content-Type
+    gets none inside either: RFC 2045 section 5.2 reads it as plain text in US-ASCII, outside and
+    inside alike. The outside then says ``MIME-Version: 1.0`` once.
 
-    With ``header_protection`` in the policy (RFC 9788) the fields go inside too, and the outside
-    shows what the policy named there leaves of them: ``"baseline"`` hides ``Subject``, ``Comments``
-    and ``Keywords``, ``"shy"`` also names in addresses and the sender's time zone. What servers
-    wrote (``Received``, ``DKIM-Signature``, ...) stays outside alone. :func:`decrypt_message` gives
-    the fields back.
+    With ``header_protection`` in the policy (RFC 9788) the fields also go inside, and fewer of them
+    can be read outside: ``"baseline"`` hides ``Subject``, ``Comments`` and ``Keywords``, ``"shy"``
+    also the names in addresses and the sender's time zone. Fields that servers wrote
+    (``Received``, ``DKIM-Signature``, ...) only stand outside. :func:`decrypt_message` gives the
+    fields back.
 
-    A message that is encrypted already (:func:`is_encrypted`) passes octet for octet, is
-    encrypted again or refused, as the policy says. One that is only signed is encrypted.
+    A message that is encrypted already (:func:`is_encrypted`) passes unchanged, is encrypted again
+    or is refused, as the policy says. One that is only signed is encrypted.
 
-    Raises RecipientError; MessageError ``already-encrypted``, ``header-too-large``, ``too-large``.
-    The plaintext is never given back in the place of a sealed message.
+    Raises RecipientError; MessageError ``already-encrypted``, ``malformed-message`` for an empty
+    message, ``header-too-large``, ``too-large``. It never returns the plaintext instead of an
+    encrypted message.
     """
     return seal_one(job(message, as_recipients(to), policy), "message")

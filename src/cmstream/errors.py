@@ -52,12 +52,12 @@ class MessageError(CmstreamError):
     """A message that can't be sealed as it is.
 
     Codes: ``already-encrypted``, ``malformed-message``, ``header-too-large``; ``too-large`` for
-    more octets than the cipher can encrypt.
+    more bytes than the cipher can encrypt.
     """
 
 
 class SizeMismatchError(CmstreamError):
-    """The octets written aren't as many as ``size=`` promised, or a body that was promised in
+    """The bytes written aren't as many as ``size=`` promised, or a body that was promised in
     canonical form has a bare line feed. Code: ``size-mismatch``."""
 
 
@@ -84,18 +84,6 @@ class NoRecipientError(CmstreamError):
         self.recipients = recipients
 
 
-def octets_of(data: Any, name: str) -> memoryview:
-    """What a caller gave as octets. Raises TypeError, which names the argument and its type."""
-    if isinstance(data, str):
-        raise TypeError(f"{name}: give octets, not text: read a file first, or encode the text")
-    try:
-        return memoryview(data)
-    except TypeError:
-        remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
-        what = f"{type(data).__name__} isn't octets: give {remedy}"
-        raise TypeError(f"{name}: {what}") from None
-
-
 class AlreadyFinalized(ValueError):
     """The stream was finalized, aborted, or failed before: it takes nothing more."""
 
@@ -112,3 +100,28 @@ class PrivateKeyIgnored(UserWarning):
 
 class RecipientWarning(UserWarning):
     """A certificate is used although something is wrong with it, because the policy allows it."""
+
+
+# What a wrong call gets
+
+
+def octets_of(data: Any, name: str) -> memoryview:
+    """The bytes that a caller gave. Raises TypeError, which names the argument and its type."""
+    if isinstance(data, str):
+        raise TypeError(f"{name}: give bytes, not text: read a file first, or encode the text")
+    try:
+        return memoryview(data)
+    except TypeError:
+        remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
+        what = f"{type(data).__name__} isn't bytes-like: give {remedy}"
+        raise TypeError(f"{name}: {what}") from None
+
+
+def already_finalized() -> AlreadyFinalized:
+    """The error for a call of a stream that is over."""
+    return AlreadyFinalized("this stream was finalized, aborted, or failed before")
+
+
+def buffer_too_small() -> ValueError:
+    """The error for a buffer that the answer might not fit into."""
+    return ValueError("the buffer is too small: bound(len(data)) bytes always suffice")

@@ -1,5 +1,4 @@
-"""Calls from many tasks or threads become batches: each waits for its own answer, and all that
-wait together are sealed together."""
+"""Gathers calls from many tasks or threads into batches for :func:`encrypt_many`."""
 
 from __future__ import annotations
 
@@ -23,15 +22,16 @@ if TYPE_CHECKING:
 
 BATCH_COUNT = 256
 BATCH_OCTETS = 16 << 20
-"""The most messages, and octets of them, in a batch; a longer one goes alone. A batch of this
-size takes some milliseconds, for which its first message waits."""
+"""The most messages, and the most bytes of them, in a batch; a longer message goes alone. A batch
+of this size takes some milliseconds, for which its first message waits."""
 
 QUEUE_COUNT = 4096
 QUEUE_OCTETS = 256 << 20
-"""The most messages, and octets of them, that wait for a worker; further callers wait for room."""
+"""The most messages, and the most bytes of them, that wait for a worker; further callers wait until
+there is room."""
 
 LEAST_SHARE = 32
-"""A batch is split among free workers only as long as each has so many: as many as lanes, twice."""
+"""The fewest messages of a batch when it is split among free workers: twice the lanes of C."""
 
 
 class _Call:
@@ -49,21 +49,21 @@ class _Call:
 
 
 class Gatherer:
-    """Seals what many callers want sealed at the same time in batches, as :func:`encrypt_many`
-    does, which is up to ten times as fast as one after the other.
+    """Encrypts in batches, as :func:`encrypt_many` does, what many callers want encrypted at the
+    same time. That is up to ten times as fast as one message after the other.
 
     For asyncio: ``async with Gatherer() as gather``, then ``await gather.encrypt_message(...)`` in
     as many tasks as there are. For threads: ``with Gatherer() as gather``, then
     ``gather.submit(...)``. Both may be used at once, from any number of loops and threads.
 
     A batch starts at the end of the event loop's turn, or when one of the ``workers`` (threads; by
-    default one for each processor) falls free; with ``wait`` (seconds) a worker that finds less
-    than a full batch waits so long for more, which helps where few messages come at a time. At
-    most ``queue`` calls, and 256 MiB of them, wait for a worker; further ones wait for room: the
-    tasks in their ``await``, the threads in ``submit``.
+    default one for each processor) becomes free. ``wait``: how many seconds a worker that finds
+    less than a full batch waits for more, which helps where few messages come at a time. At most
+    ``queue`` calls, and 256 MiB of them, wait for a worker; further ones wait until there is room:
+    tasks in their ``await``, threads in ``submit``.
 
-    Leaving the block, :meth:`close` and :meth:`aclose` answer all that was called before, also what
-    still waits for room. Raises ValueError for bounds below one.
+    The end of the block, :meth:`close` and :meth:`aclose` wait until all calls made before are
+    answered. Raises ValueError for ``workers`` or ``queue`` below 1, or ``wait`` below 0.
     """
 
     def __init__(
@@ -102,14 +102,17 @@ class Gatherer:
     async def encrypt(
         self, content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der"
     ) -> memoryview:
-        """The same for content, in ``form`` as :func:`cmstream.encrypt`."""
+        """The same for content, in ``form`` as :func:`cmstream.encrypt`: DER unless it says
+        otherwise."""
         return await self._call(content, to, policy, form)
 
     def submit(
         self, data: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "message"
     ) -> Future[memoryview]:
-        """The same for threads: gives a Future at once, or as soon as there is room. Not for an
-        event loop's own thread, which it would hold up. Raises RuntimeError once closed."""
+        """The same for threads, in any ``form``: gives a Future at once, or as soon as there is
+        room. What is submitted is a job as in :func:`encrypt_many`, and makes a message unless
+        ``form`` says otherwise. Not for an event loop's own thread, which it would block. Raises
+        RuntimeError once closed."""
         call = _Call((data, to, policy), form)
         call.future = future = Future[memoryview]()
         with self._lock:
@@ -137,7 +140,8 @@ class Gatherer:
         self._let_in()
 
     def _let_in(self) -> None:
-        """Those outside come in as long as there is room; a long message alone always finds it."""
+        """Lets waiting calls in while there is room. Into an empty queue a message of any size may
+        go."""
         while self._outside and (
             not self._queue
             or (
@@ -198,8 +202,8 @@ class Gatherer:
     # The end
 
     def close(self) -> None:
-        """Takes no more calls, answers those that there are, and waits for that. Not in an event
-        loop's own thread while its tasks wait for answers: :meth:`aclose` is for that."""
+        """Takes no more calls, and waits until those made before are answered. Use :meth:`aclose`
+        in the thread of an event loop whose tasks wait for answers."""
         with self._lock:
             self._closed = True
             self._work.notify_all()
@@ -207,7 +211,7 @@ class Gatherer:
             thread.join()
 
     async def aclose(self) -> None:
-        """As :meth:`close`, without holding up the event loop."""
+        """Like :meth:`close`, without blocking the event loop."""
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Gatherer:  # noqa: PYI034 - Self is not in Python 3.10

@@ -1,4 +1,4 @@
-"""What can be told of a sealed message without any key."""
+"""Inspects a sealed message: whom it is for and how it is encrypted, without any key."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
 
 class Addressee(NamedTuple):
-    """One whom a message is for (RFC 5652 section 6.2).
+    """One recipient of a message, as its RecipientInfo names it (RFC 5652 section 6.2).
 
     ``kind``: ``key-transport``, ``key-agreement``, ``kek``, ``password``, ``kem`` (RFC 9629) or
-    ``other``. Named by ``issuer`` (RFC 4514 text) and ``serial``, or by ``key_identifier``; None
-    where it isn't.
-    ``algorithm``: what encrypts the key, a name or a dotted object identifier. ``key_octets``: of
-    the encrypted key, as far as it is key transport. ``recipient``: the certificate that this
-    names, if one was given that does.
+    ``other``. ``issuer`` (RFC 4514 text) and ``serial``, or ``key_identifier``: its name; the
+    others are None. ``algorithm``: what encrypts the key, a name or a dotted object identifier.
+    ``key_octets``: the length of the encrypted key in bytes, for key transport alone.
+    ``recipient``: the given certificate that this names, if there is one.
     """
 
     kind: str
@@ -43,10 +42,13 @@ class Addressee(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """``form``: ``mail``, ``pem``, ``base64`` or ``binary``; ``content_type``: ``enveloped-data``
-    or ``authenticated-enveloped-data``; ``encoding``: ``BER`` where a length is indefinite, else
-    ``DER``; ``version``: the CMSVersion; ``inner_type``: of the content, and ``cipher``: a
-    name or dotted; ``content_octets``: of the encrypted content, its padding included."""
+    """What an encrypted message says of itself.
+
+    ``form``: ``mail``, ``pem``, ``base64`` or ``binary``. ``content_type``: ``enveloped-data`` or
+    ``authenticated-enveloped-data``. ``encoding``: ``BER`` if a length is indefinite, else ``DER``.
+    ``version``: the CMSVersion. ``inner_type``: the content's type, and ``cipher``: each a name or
+    a dotted object identifier. ``content_octets``: the length of the encrypted content in bytes,
+    its padding included. ``addressees``: the recipients."""
 
     form: str
     content_type: str
@@ -61,25 +63,27 @@ class Inspection(NamedTuple):
 def inspect(
     source: Buffer | BinaryIO | Iterable[Buffer], *, certificates: Iterable[Recipient] = ()
 ) -> Inspection:
-    """Reads a sealed message of any form, octets, a binary file or an iterable of chunks, to its
-    end, in constant memory, and tells what it says of itself. It needs no key, and proves nothing.
+    """Reads an encrypted message of any form to its end, and gives what it says of itself. It needs
+    no key, and proves nothing. ``source``: bytes, a binary file or an iterable of chunks; memory is
+    constant. ``certificates``: those that addressees are compared with.
 
     Raises EnvelopeError as :func:`~cmstream.decrypt` does.
     """
-    inspector = _Inspector()
+    reader = EnvelopeReader(_give_ciphertext)
     buffer = bytearray()
     for chunk in _pieces(source):
-        if len(buffer) < (need := inspector.bound(len(chunk))):
+        data = memoryview(chunk).cast("B")
+        if len(buffer) < (need := reader.bound(len(data))):
             buffer = bytearray(need + need // 4)  # it grows while something is held back
-        inspector.update_into(chunk, buffer)
-    inspector.finalize_into(bytearray(inspector.bound(0)))
-    return inspector.result(tuple(certificates))
+        reader.update_into(data, buffer)
+    reader.finish_into(bytearray(reader.bound(0)))
+    return _inspection(reader, tuple(certificates))
 
 
 def _pieces(source: Any) -> Iterable[Buffer]:
-    """Octets in memory come in pieces too: what is made of them takes little room then."""
+    """The chunks of a source. Bytes in memory are cut too, so that the output takes little room."""
     if isinstance(source, str):
-        raise TypeError("source: give octets, an open binary file, or chunks, not text")
+        raise TypeError("source: give bytes, an open binary file, or chunks, not text")
     try:
         view = memoryview(source).cast("B")
     except TypeError:  # a file, or chunks
@@ -87,36 +91,28 @@ def _pieces(source: Any) -> Iterable[Buffer]:
     return (view[start : start + CHUNK] for start in range(0, len(view), CHUNK))
 
 
-class _Inspector(EnvelopeReader):
-    def __init__(self) -> None:
-        super().__init__()
-        self._envelope: Envelope | None = None
+def _give_ciphertext(decoder: NativeDecoder, _: Envelope, __: bytes) -> NativeDecoder:
+    """Without a key the ciphertext comes out, which nobody needs."""
+    decoder.give_ciphertext()
+    return decoder
 
-    def _unlock(
-        self, opening: NativeDecoder, envelope: Envelope, buffer: Buffer, start: int
-    ) -> int:
-        del buffer, start
-        self._envelope = envelope
-        opening.give_ciphertext()
-        return 0
 
-    def result(self, certificates: tuple[Recipient, ...]) -> Inspection:
-        start, opening, envelope = self._start, self._opening, self._envelope
-        assert start and opening and envelope  # noqa: S101, PT018 - else finalize has raised
-        return Inspection(
-            form="mail" if start.head else start.armour,
-            content_type=envelope.content_type,
-            encoding="BER" if opening.is_ber else "DER",
-            version=envelope.version,
-            inner_type=type_name(envelope.inner_type),
-            cipher=cipher_name(envelope.cipher),
-            content_octets=opening.content_len,
-            addressees=tuple(
-                _addressee(info, name, certificates)
-                for info in envelope.recipients()
-                for name in info.names or (Name(),)
-            ),
-        )
+def _inspection(reader: EnvelopeReader, certificates: tuple[Recipient, ...]) -> Inspection:
+    start, decoder, envelope = reader.start, reader.decoder, reader.envelope
+    return Inspection(
+        form="mail" if start.head else start.armour,
+        content_type=envelope.content_type,
+        encoding="BER" if decoder.is_ber else "DER",
+        version=envelope.version,
+        inner_type=type_name(envelope.inner_type),
+        cipher=cipher_name(envelope.cipher),
+        content_octets=decoder.content_len,
+        addressees=tuple(
+            _addressee(info, name, certificates)
+            for info in envelope.recipients()
+            for name in info.names or (Name(),)
+        ),
+    )
 
 
 def _addressee(info: RecipientInfo, name: Name, certificates: tuple[Recipient, ...]) -> Addressee:

@@ -1,4 +1,4 @@
-"""Many messages at once: whole groups go through C in one call, into memory that is used again."""
+"""Encrypts many messages at once: each call into C takes a whole group of them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Answer = memoryview | Exception
 GROUP_COUNT = 1024
 GROUP_OCTETS = 64 << 20
 GROUP_LEAST = 16
-"""The most messages, and octets of them, that go through C in one call; but so many as it takes at
-once do, of whatever length."""
+"""The most messages, and the most bytes of them, in one call into C. It seals 16 messages at once,
+so that 16 go together however long they are."""
 SHORT_COUNT = 128
 SHORT_OCTETS = 1 << 20
-"""So many messages of less than that together are a group too: they and their answers stay in the
-cache."""
+"""A group ends at this many messages while they are shorter than this together: they and their
+answers stay in the cache."""
 
 POOL_LIMIT = 128 << 20
-"""The most octets that stay with the process for answers to come."""
+"""The most bytes that the process keeps for later answers."""
 
 _pool = Pool(POOL_LIMIT)
 
@@ -69,15 +69,15 @@ def encrypt_many(
 ) -> Any:
     """Encrypts many messages, as many at once as the processor takes.
 
-    ``jobs``: pairs ``(data, to)``, or ``(data, to, policy)``; data is any contiguous bytes-like
-    object, which must not change meanwhile; to is a :class:`Recipients` (best, since it is
-    prepared once), one Recipient or several. ``form`` as in :func:`encrypt`, for all.
+    ``jobs``: pairs ``(data, to)``, or ``(data, to, policy)``. Data is any contiguous bytes-like
+    object and must not change meanwhile. To is a :class:`Recipients` (best, since it is prepared
+    once), one Recipient or several. ``form`` as in :func:`encrypt`, for all of them; a job makes a
+    message unless it says otherwise.
 
-    Gives the answers in the order of the jobs: read-only memoryviews of memory that is used
-    again once nobody refers to them any more. An answer stays valid and unchanged as long as it,
-    or a slice of it, is held; but a small one keeps others' room with it, up to 16 times its own
-    size: ``bytes(answer)`` is the way to keep one for long. At most 128 MiB (:data:`POOL_LIMIT`)
-    stay with the process.
+    Gives the answers in the order of the jobs: read-only memoryviews of pooled memory. An answer
+    stays valid and unchanged as long as it, or a slice of it, is held. A small answer keeps up to
+    16 times its own size in use: call ``bytes(answer)`` to keep one for long. The process keeps at
+    most 128 MiB (:data:`POOL_LIMIT`) for later answers.
 
     With ``return_exceptions`` the answer of a job that fails is its exception, and the others are
     answered; else the first exception is raised. Raises as :func:`encrypt_message` and
@@ -86,7 +86,7 @@ def encrypt_many(
     check_form(form)
     answers: list[Answer] = []
     for group in _groups(jobs, policy):
-        answers += _sealed(group, form, _Slabs(_pool))
+        answers += _sealed(group, form, SlabAllocator(_pool))
         if not return_exceptions:
             _raise_first(answers)
     return answers
@@ -100,7 +100,7 @@ def encrypt_many_iter(
     return_exceptions: bool = False,
     in_flight: int = 256,
 ) -> Iterator[memoryview | Exception]:
-    """As :func:`encrypt_many`, for jobs without end: takes at most ``in_flight`` of them before
+    """Like :func:`encrypt_many`, for any number of jobs: takes at most ``in_flight`` of them before
     it gives their answers. Raises ValueError for less than one."""
     check_form(form)
     if in_flight < 1:
@@ -123,9 +123,9 @@ def encrypt_many_into(
     policy: Policy = DEFAULT,
     return_exceptions: bool = False,
 ) -> list[memoryview | Exception]:
-    """As :func:`encrypt_many`, into the caller's writable ``buffer``: the answers are read-only
-    slices of it, in any order. Raises ValueError, which says how many octets are needed, when it
-    is too small."""
+    """Like :func:`encrypt_many`, into the caller's writable ``buffer``: the answers are read-only
+    slices of it, in any order. Raises ValueError, which says how many bytes are needed, if it is
+    too small."""
     check_form(form)
     orders = [_job(order, policy) for order in jobs]
     # Sizes are exact only where all line feeds were counted.
@@ -179,25 +179,28 @@ def _groups(orders: Iterable[Order], policy: Policy) -> Iterator[list[Job | Exce
         yield group
 
 
+# Memory for the answers
+
+
 class OutputAllocator(Protocol):
-    """Where answers go."""
+    """Where answers are written."""
 
     def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
-        """Room of so many octets each: its address, and a view for the caller. Raises ValueError
-        if there isn't enough."""
+        """Room for answers of these sizes, in bytes: for each its address, and a read-only view
+        for the caller. Raises ValueError if there isn't enough."""
 
-    def kept(self, answer: bytes | Exception) -> int:
-        """Room that an answer takes which is there already."""
+    def size_of(self, answer: bytes | Exception) -> int:
+        """The room to reserve for an answer that is there already."""
 
-    def keep(self, answer: bytes, address: int, view: memoryview) -> memoryview:
-        """Puts it there, if it took any."""
+    def store(self, answer: bytes, address: int, view: memoryview) -> memoryview:
+        """Puts such an answer into its room, if it has any."""
 
     def close(self) -> None:
-        """There will be no more."""
+        """No more answers will come."""
 
 
 class SlabCursor:
-    """A slab while answers are put on it."""
+    """How far a slab is filled with answers."""
 
     def __init__(self, slab: Slab) -> None:
         self.slab = slab
@@ -205,43 +208,47 @@ class SlabCursor:
         self.size = len(slab)
 
 
-class _Slabs:
+class SlabAllocator:
+    """Writes answers into slabs of a pool; those that are there already stay where they are."""
+
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._shelves: dict[int, SlabCursor] = {}
+        self._current: dict[int, SlabCursor] = {}
         self._full: list[SlabCursor] = []
 
     def reserve(self, sizes: Iterable[int]) -> list[tuple[int, memoryview]]:
         places = []
         for size in sizes:
             kind = slab_size(size)
-            shelf = self._shelves.get(kind)
-            if shelf is None or shelf.used + size > shelf.size:
-                shelf = self._next(kind, size)
-            at = shelf.used
-            shelf.used = end = at + size
-            places.append((shelf.start + at, shelf.view[at:end]))
+            cursor = self._current.get(kind)
+            if cursor is None or cursor.used + size > cursor.size:
+                cursor = self._next(kind, size)
+            at = cursor.used
+            cursor.used = end = at + size
+            places.append((cursor.start + at, cursor.view[at:end]))
         return places
 
-    def kept(self, _: bytes | Exception) -> int:
+    def size_of(self, _: bytes | Exception) -> int:
         return 0
 
-    def keep(self, answer: bytes, _: int, __: memoryview) -> memoryview:
+    def store(self, answer: bytes, _: int, __: memoryview) -> memoryview:
         return memoryview(answer)
 
     def _next(self, kind: int, size: int) -> SlabCursor:
-        if kind in self._shelves:
-            self._full.append(self._shelves[kind])
-        shelf = self._shelves[kind] = SlabCursor(self._pool.borrow(size))
-        return shelf
+        if kind in self._current:
+            self._full.append(self._current[kind])
+        cursor = self._current[kind] = SlabCursor(self._pool.borrow(size))
+        return cursor
 
     def close(self) -> None:
-        for shelf in itertools.chain(self._full, self._shelves.values()):
-            shelf.slab.close(shelf.used)
-            self._pool.give_back(shelf.slab)
+        for cursor in itertools.chain(self._full, self._current.values()):
+            cursor.slab.close(cursor.used)
+            self._pool.give_back(cursor.slab)
 
 
 class CallerBuffer:
+    """Writes answers into the caller's buffer, one behind the other."""
+
     def __init__(self, buffer: Buffer) -> None:
         self._view = memoryview(buffer).cast("B")
         self._start = gate.address(self._view)
@@ -252,17 +259,17 @@ class CallerBuffer:
         self._used = ends[-1]
         if self._used > len(self._view):
             raise ValueError(
-                f"the buffer of {len(self._view)} octets is too small: give {self._used} or more"
+                f"the buffer of {len(self._view)} bytes is too small: give {self._used} or more"
             )
         return [
             (self._start + at, self._view[at:end].toreadonly())
             for at, end in itertools.pairwise(ends)
         ]
 
-    def kept(self, answer: bytes | Exception) -> int:
+    def size_of(self, answer: bytes | Exception) -> int:
         return len(answer) if isinstance(answer, bytes) else 0
 
-    def keep(self, answer: bytes, address: int, view: memoryview) -> memoryview:
+    def store(self, answer: bytes, address: int, view: memoryview) -> memoryview:
         at = address - self._start
         self._view[at : at + len(answer)] = answer
         return view
@@ -275,7 +282,7 @@ class CallerBuffer:
 
 
 def _sealed(
-    jobs: list[Job | Exception], form: Form, room: OutputAllocator, *, count_all: bool = False
+    jobs: list[Job | Exception], form: Form, allocator: OutputAllocator, *, count_all: bool = False
 ) -> list[Answer]:
     answers: list[Any] = list(jobs)
     sizes = [len(job.data) if type(job) is Job else -1 for job in jobs]
@@ -284,29 +291,34 @@ def _sealed(
     good = order[: len(order) - sizes.count(-1)]
     try:
         while good:
-            good = _seal_into(answers, good, form, room, count_all=count_all)
+            good = _seal_into(answers, good, form, allocator, count_all=count_all)
             count_all = True
     finally:
-        room.close()
+        allocator.close()
     return answers
 
 
 def _seal_into(
-    answers: list[Any], indices: list[int], form: Form, room: OutputAllocator, *, count_all: bool
+    answers: list[Any],
+    indices: list[int],
+    form: Form,
+    allocator: OutputAllocator,
+    *,
+    count_all: bool,
 ) -> list[int]:
-    """Puts answers in the place of jobs; gives those that must be done again, with their line
-    feeds counted."""
+    """Puts answers in the place of the jobs at these indices. Gives the indices of those that must
+    be sealed again, with their line feeds counted."""
     jobs = [answers[index] for index in indices]
     group = Group(jobs, form, count_all=count_all)
     found = group.plan_sizes()
     outs = []
-    sizes = [one if isinstance(one, int) else room.kept(one) for one in found]
-    places = room.reserve(sizes)
+    sizes = [one if isinstance(one, int) else allocator.size_of(one) for one in found]
+    places = allocator.reserve(sizes)
     for index, one, (address, view) in zip(indices, found, places, strict=True):
         outs.append(address if isinstance(one, int) else 0)
         answers[index] = view if isinstance(one, int) else one
         if isinstance(one, bytes):
-            answers[index] = room.keep(one, address, view)
+            answers[index] = allocator.store(one, address, view)
     if not group.run(outs):
         return []
     again = []

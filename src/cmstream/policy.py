@@ -1,4 +1,4 @@
-"""How to seal: the choices that a caller makes once, in one frozen object."""
+"""How to encrypt: the choices that a caller makes once, in one frozen object."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEMORY = 16 << 20
-"""So many octets wait in memory."""
+"""So many bytes wait in memory."""
 CHUNK = 256 << 10
 
 
@@ -55,7 +55,7 @@ class Scratch(io.RawIOBase):
         return len(octets)
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it, from the first octet."""
+        """All of it, from the first byte."""
         self.seek(0)
         while chunk := self.read(CHUNK):
             yield chunk
@@ -69,7 +69,7 @@ class Scratch(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Where the next octet is read."""
+        """Where the next byte is read."""
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -83,7 +83,7 @@ class Scratch(io.RawIOBase):
         return 0
 
     def readinto(self, buffer: Any) -> int:
-        """As many octets as there are, at most as many as fit."""
+        """As many bytes as there are, at most as many as fit."""
         room = memoryview(buffer).cast("B")
         piece = self._next(len(room))
         room[: len(piece)] = piece

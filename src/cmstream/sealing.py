@@ -1,4 +1,4 @@
-"""From a message and its recipients to the engine: a stream into C, or one call for many."""
+"""Seals messages in C: one through an encoder, or many in one call."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .ciphers import AUTHENTICATED
 from .cms.authenticated import AuthenticatedEncoder
-from .engine import batch, gate
+from .engine import batch
 from .engine.buffer_pool import filled
+from .engine.encoder import NativeEncoder
+from .engine.gate import no_random
+from .engine.mail_text import count_bare_line_feeds
 from .errors import CmstreamError, MessageError, octets_of
 from .mail import mime
 from .mail.header_protection import protect
 from .mail.recognise import encrypted_inside
+from .recipients.recipients import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .engine.gate import Buffer, LineEnds
+    from .engine.encoder import LineEnds
+    from .engine.gate import Buffer
+    from .engine.prepared_recipients import PreparedRecipients
     from .policy import Policy
     from .recipients.recipients import Recipients
 
 Form = Literal["der", "pem", "smime", "message"]
+"""The form of what comes out. ``"der"``: CMS as it is. ``"pem"``: CMS in PEM (RFC 7468).
+``"smime"``: an S/MIME entity (RFC 8551 section 3.2) with any content. ``"message"``: RFC 5322 in,
+and an S/MIME message out.
+
+Whatever takes jobs, pairs of data and recipients, makes messages unless told otherwise
+(``encrypt_many`` and its like, ``Gatherer.submit``); everything else makes DER."""
 
 
 class _Layout(NamedTuple):
@@ -42,13 +54,14 @@ _FORMS = {
 
 
 def check_form(form: str) -> None:
-    """Raises ValueError for a form that there isn't."""
+    """Raises ValueError for an unknown form."""
     if form not in _LAYOUTS:
         raise ValueError(f"form={form!r}: choose one of {', '.join(_LAYOUTS)}")
 
 
 def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
-    """Whether the message goes out as it came, because it is encrypted already."""
+    """Whether the message goes out unchanged, because it is encrypted already. Raises MessageError
+    ``already-encrypted`` if the policy refuses such a message."""
     if policy.already_encrypted == "encrypt" or not encrypted_inside(head, body, complete=complete):
         return False
     if policy.already_encrypted == "refuse":
@@ -60,26 +73,29 @@ def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: 
     return True
 
 
-# A stream
+def empty_message() -> MessageError:
+    """The error for a message without a single byte."""
+    return MessageError("malformed-message", "the message is empty: there is nothing to seal")
 
 
-def content_encoder(
-    to: Recipients, policy: Policy, form: Form, size: int | None
-) -> gate.NativeEncoder:
-    """The stream for content."""
+# With an encoder of its own
+
+
+def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None) -> NativeEncoder:
+    """The encoder of content."""
     check_form(form)
     layout = _LAYOUTS[form]
     if layout.before == mime.ENTITY_HEADER:
         layout = layout._replace(before=_entity_header(to, policy))
-    return _seal(to, policy, layout, size)
+    return _encoder(to, policy, layout, size)
 
 
 def message_encoder(
     head: bytes, body_size: int | None, line_feeds: int | None, to: Recipients, policy: Policy
-) -> tuple[gate.NativeEncoder, bytes]:
-    """The stream for a message with this header block, and what goes into it first.
+) -> tuple[NativeEncoder, bytes]:
+    """The encoder of a message with this header block, and what goes into it before the body.
 
-    ``line_feeds``: how many bare ones the body has; None: not counted."""
+    ``line_feeds``: how many bare ones the body has; None if they weren't counted."""
     hcp, entity = policy.header_protection, _entity_header(to, policy)
     framing = mime.frame(head, entity) if hcp is None else protect(head, hcp, entity)
     line_ends: LineEnds = "as-is"
@@ -93,80 +109,84 @@ def message_encoder(
         if line_feeds == 0:
             line_ends = "as-is"
     layout = _Layout(base64=True, before=framing.outside)
-    return _seal(to, policy, layout, size, line_ends), framing.inside
+    return _encoder(to, policy, layout, size, line_ends), framing.inside
 
 
 def _entity_header(to: Recipients, policy: Policy) -> bytes:
-    authenticated = to.addressees(policy).cipher in AUTHENTICATED
+    authenticated = prepare(to, policy).native.cipher in AUTHENTICATED
     return mime.AUTH_ENTITY_HEADER if authenticated else mime.ENTITY_HEADER
 
 
-def _seal(
+def _encoder(
     to: Recipients,
     policy: Policy,
     layout: _Layout,
     size: int | None,
     line_ends: LineEnds = "as-is",
-) -> gate.NativeEncoder:
-    """A stream with a fresh key, which is wrapped for every recipient."""
-    addressees = to.addressees(policy)
-    kind = AuthenticatedEncoder if addressees.cipher in AUTHENTICATED else gate.NativeEncoder
-    seal = kind(addressees.cipher)
-    infos = seal.wrap(addressees) if addressees.wraps else to.wrap(seal.key(), policy)
-    seal.plan(
+) -> NativeEncoder:
+    """An encoder with a fresh key, which is encrypted to every recipient."""
+    prepared = prepare(to, policy)
+    native = prepared.native
+    kind = AuthenticatedEncoder if native.cipher in AUTHENTICATED else NativeEncoder
+    encoder = kind(native.cipher)
+    infos = encoder.wrap(native) if native.wraps else prepared.encode(encoder.key())
+    encoder.plan(
         infos=infos,
-        version=addressees.version,
+        version=native.version,
         size=size,
         before=layout.before,
         after=layout.after,
         base64=layout.base64,
         line_ends=line_ends,
     )
-    return seal
+    return encoder
 
 
-# One call
+# In one call
 
 
 class Job(NamedTuple):
-    """A message or content to be sealed, with what C needs of its recipients."""
+    """A message or content to be encrypted; ``native``: its recipients as C takes them."""
 
     data: bytes | memoryview
     to: Recipients
     policy: Policy
-    addressees: gate.PreparedRecipients
+    native: PreparedRecipients
 
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
-    """Raises RecipientError; TypeError where ``data`` isn't bytes-like and contiguous."""
+    """One job. Raises RecipientError; TypeError if ``data`` isn't bytes-like and contiguous."""
     octets = data if type(data) is bytes else octets_of(data, "message or content").cast("B")
     # A third of the time that the class's own constructor takes.
-    return _new(Job, (octets, to, policy, to.addressees(policy)))
+    return _new(Job, (octets, to, policy, prepare(to, policy).native))
 
 
 _new = tuple.__new__
 
 
 class Group:
-    """Jobs of one form, sealed by one call into C. ``count_all``: their line feeds are known not
-    to be all alike."""
+    """Jobs of one form, encrypted by one call into C. ``count_all``: counts every line feed,
+    instead of taking the first ones of a message for the rule."""
 
     def __init__(self, jobs: Sequence[Job], form: Form, *, count_all: bool = False) -> None:
         self._jobs, self._form, self._count_all = jobs, form, count_all
         data, _, _, to = zip(*jobs, strict=True)
-        self._wraps = all(who.wraps for who in set(to))
+        # Whether no job needs a look of its own: then the sizes that C gives are enough.
+        self._plain = all(who.wraps for who in set(to)) and (form != "message" or all(data))
         self._batch = own = batch.Batch(_FORMS[form], data, to)
         self.run, self.run_into, self.written = own.run, own.run_into, own.written
 
     def plan_sizes(self) -> Sequence[int | bytes | Exception]:
-        """For each job how many octets it will come to, or its answer without any sealing: the
-        message that is encrypted already, or the error."""
+        """For each job the size of its answer in bytes; or its answer, if that is an error, or a
+        message that is encrypted already, or one that needed an encoder of its own."""
         totals = self._batch.plan_sizes(count_all=self._count_all)
-        if totals is not None and self._wraps:
+        if totals is not None and self._plain:
             return totals
         return [self._look(index, job) for index, job in enumerate(self._jobs)]
 
     def _look(self, index: int, job: Job) -> int | bytes | Exception:
+        if self._form == "message" and not job.data:
+            return empty_message()
         body = self._batch.suspect(index)
         total = self._batch.total(index)
         try:
@@ -176,44 +196,45 @@ class Group:
                 return bytes(job.data)
             if total == batch.NEEDS_STREAM:
                 return _alone(job, self._form, self._batch.body(index))
-            if total >= 0 and not job.addressees.wraps:
-                self._batch.bring(index, job.to.wrap(self._batch.key(index), job.policy))
+            if total >= 0 and not job.native.wraps:
+                infos = prepare(job.to, job.policy).encode(self._batch.key(index))
+                self._batch.bring(index, infos)
         except CmstreamError as error:
             return error
         return total if total >= 0 else failure(total)
 
 
 def failure(code: int) -> Exception:
-    """The exception for a code that stands in the place of a length."""
+    """The exception for a code that C gives instead of a length."""
     if code == batch.NO_HEADER_END:
         return mime.header_too_large()
     if code == batch.CHANGED:
-        return ValueError("the message's octets changed while it was sealed: they must stay")
+        return ValueError("the message's bytes changed while it was sealed: they must stay")
     if code == batch.NO_RANDOM:
-        return OSError(gate.NO_RANDOM_TEXT)
-    return ValueError("the sealed message would be longer than 2**63 octets")
+        return no_random()
+    return ValueError("the sealed message would be longer than 2**63 bytes")
 
 
 def _alone(job: Job, form: Form, body: int) -> bytes:
-    """A message that can't be among many, by a stream of its own."""
+    """The answer for a job that can't be one of a batch."""
     rest = memoryview(job.data)
     if form == "message":
         head, rest = bytes(rest[:body]), rest[body:]
-        line_feeds, _ = gate.count_bare_line_feeds(rest)
-        seal, inside = message_encoder(head, len(rest), line_feeds, job.to, job.policy)
+        line_feeds, _ = count_bare_line_feeds(rest)
+        encoder, inside = message_encoder(head, len(rest), line_feeds, job.to, job.policy)
     else:
-        seal, inside = content_encoder(job.to, job.policy, form, len(rest)), b""
+        encoder, inside = content_encoder(job.to, job.policy, form, len(rest)), b""
 
     def fill(out: memoryview) -> int:
-        count = seal.update_into(inside, out)
-        count += seal.update_into(rest, out, count)
-        return count + seal.finish_into(out, count)
+        count = encoder.update_into(inside, out)
+        count += encoder.update_into(rest, out, count)
+        return count + encoder.finish_into(out, count)
 
-    return filled(seal.bound(len(inside) + len(rest)), fill)
+    return filled(encoder.bound(len(inside) + len(rest)), fill)
 
 
 def seal_one(job: Job, form: Form) -> bytes:
-    """A job alone. Raises RecipientError, MessageError."""
+    """The answer for one job. Raises RecipientError, MessageError."""
     for count_all in (False, True):
         group = Group([job], form, count_all=count_all)
         (found,) = group.plan_sizes()

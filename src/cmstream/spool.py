@@ -1,4 +1,4 @@
-"""Where a sealed message waits until it is verified."""
+"""Keeps a sealed message, in memory or in a temporary file, until it is verified."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from .engine.gate import Buffer
 
 SPOOL_LIMIT = 1 << 30
-"""The most octets of a sealed message that wait, unless the caller says otherwise."""
+"""The most bytes of a sealed message that are kept, unless the caller says otherwise."""
 
 SPOOL_MEMORY = 2 << 20
-"""So many of them wait in memory; the whole of a longer one in a file without a name."""
+"""A message of up to this many bytes is kept in memory, a longer one in a file without a name."""
 
 _CHUNK = 256 << 10
 
 
 class Spool:
-    """The octets of a sealed message, as they came, encrypted as they are; never plaintext.
-    ``limit``: how many it may hold."""
+    """The bytes of a sealed message as they came: never plaintext. ``limit``: the most it may
+    hold."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -34,8 +34,8 @@ class Spool:
         return self._len
 
     def write(self, data: Buffer) -> None:
-        """What would be more than it may hold is counted and forgotten, with all before it: it may
-        still turn out that none is needed. Raises OSError where the disk is full."""
+        """Adds bytes. Past the limit it drops all and only counts on, since it may still turn out
+        that none are needed. Raises OSError if the disk is full."""
         self._len += len(data)
         if self._len > self._limit:
             self.close()
@@ -47,17 +47,17 @@ class Spool:
         self._file.write(data)
 
     def check(self, more: int = 0) -> None:
-        """Raises EnvelopeError ``too-large`` where it would hold more than it may."""
+        """Raises EnvelopeError ``too-large`` if ``more`` bytes would be more than it may hold."""
         if self._len + more > self._limit:
             raise envelope_error(
                 "too-large",
-                f"it is authenticated, and over {self._limit} octets would have to wait until its "
+                f"it is authenticated, and over {self._limit} bytes would have to wait until its "
                 "end proves them: give it as a seekable file, raise spool_limit=, or take what "
                 "comes out for unproved with unverified=True",
             )
 
     def chunks(self) -> Iterator[bytes]:
-        """All of them, from the first."""
+        """All bytes, from the first."""
         if self._file is None:
             return
         file = cast("BinaryIO", self._file)
@@ -66,11 +66,11 @@ class Spool:
             yield chunk
 
     def close(self) -> None:
-        """Forgets them."""
+        """Drops all bytes."""
         if self._file is not None:
             self._file.close()
         self._file = None
 
     def __del__(self) -> None:
-        """Of a stream that was neither finished nor aborted."""
+        """For a stream that was neither finished nor aborted."""
         self.close()

@@ -1,4 +1,4 @@
-"""The file shapes: a writer, a reader, and an iterator around each push stream."""
+"""Encrypts and decrypts files: a writer, a reader and an iterator around each push stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 from .decrypt import Who, as_identities, decryptor
 from .decryption_pass import decrypted_pieces, pieces
 from .encrypt import Encryptor, To, encryptor
-from .engine import gate
+from .engine.mail_text import count_bare_line_feeds
 from .errors import AlreadyFinalized
 from .mail import mime
 from .policy import DEFAULT, Policy
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Source = BinaryIO | Iterable[Buffer]
 
 CHUNK = 256 << 10
-"""Octets taken from a source at a time: few calls, and all of it stays in the cache."""
+"""Bytes read from a source at a time: few calls, and all of it stays in the cache."""
 
 
 W = TypeVar("W", bound="Writer")
@@ -39,7 +39,8 @@ class Sink(Protocol):
 
 
 class Writer:
-    """What is written goes through a push stream to ``sink``, which is not closed."""
+    """A file that passes what is written to it through a push stream to ``sink``. It doesn't close
+    the sink."""
 
     # Not an io.RawIOBase: its close() on collection would finish a broken message.
 
@@ -49,7 +50,7 @@ class Writer:
         self._closed = False
 
     def write(self, data: Buffer) -> int:
-        """Takes ``data`` and gives its length in octets."""
+        """Takes ``data`` and gives its length in bytes."""
         self._check()
         view = memoryview(data).cast("B")
         for start in range(0, len(view), CHUNK):
@@ -67,13 +68,13 @@ class Writer:
             self._give(memoryview(piece))
 
     def abort(self) -> None:
-        """Gives the message up: no end is written, the keys are wiped."""
+        """Gives up the message: writes no end, and wipes the keys."""
         if not self._closed:
             self._closed = True
             self._context.abort()
 
     def writable(self) -> bool:
-        """True: it is for writing."""
+        """True: a writer can be written to."""
         return True
 
     def __enter__(self: W) -> W:  # noqa: PYI019 - Self is not in Python 3.10
@@ -95,12 +96,12 @@ class Writer:
     def _room(self, count: int) -> bytearray:
         need = self._context.bound(count)
         if len(self._buffer) < need:
-            # Some more: while something is held back, each piece needs a little more room.
+            # A little more: while something is held back, each piece needs more room than the last.
             self._buffer = bytearray(need + need // 4)
         return self._buffer
 
     def _give(self, view: memoryview) -> None:
-        """A raw file may take less than it is given."""
+        """Writes all of it: a raw file may take less at a time."""
         while view:
             taken = self._sink.write(view)
             view = view[taken:] if isinstance(taken, int) else view[:0]
@@ -109,9 +110,10 @@ class Writer:
 class EncryptWriter(Writer):
     """A writable stream: what is written comes out encrypted in ``sink``.
 
-    Use it in a ``with`` block. When the block ends well the message is finished; an exception in
-    it aborts, and no end of message is ever written. The sink is not closed. ``size``, ``form``
-    and ``policy`` as in :func:`~cmstream.encryptor`, whose exceptions are raised here too.
+    Use it in a ``with`` block. The end of the block finishes the message; an exception in it
+    aborts, and the message then never gets an end. The sink is not closed. ``size``, ``form`` (DER
+    unless it says otherwise) and ``policy`` as in :func:`~cmstream.encryptor`, whose exceptions are
+    raised here too.
     """
 
     def __init__(
@@ -127,11 +129,11 @@ class EncryptWriter(Writer):
 
 
 class DecryptWriter(Writer):
-    """A writable stream: the sealed octets that are written come out opened in ``sink``.
+    """A writable stream: an encrypted message that is written comes out decrypted in ``sink``.
 
-    Use it in a ``with`` block. What is in the sink before the block has ended well isn't proved to
-    be whole or right: throw it away after an exception. Of AuthEnvelopedData nothing comes before
-    the end of the block; it comes verified then, piece by piece. The sink is not closed.
+    Use it in a ``with`` block. Before the block has ended without an exception, nothing proves that
+    what is in the sink is whole or right: discard it after an exception. AuthEnvelopedData comes
+    out at the end of the block, verified and piece by piece. The sink is not closed.
     ``message``, ``unverified``, ``spool_limit`` as in :func:`~cmstream.decryptor`, whose
     exceptions are raised here too.
     """
@@ -161,17 +163,17 @@ def encrypt_iter(
 ) -> Iterator[bytes]:
     """Encrypts a binary file, or an iterable of bytes-like chunks, and gives the pieces.
 
-    A seekable file is measured first, from where it stands, so that the output is
-    definite-length DER; so it is with ``size``. Constant memory. Raises as
-    :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes meanwhile. The
-    message is whole only when the iterator has ended by itself.
+    A seekable file is measured first, from its current position, so that the output is
+    definite-length DER, as it is with ``size``. ``form`` is DER unless it says otherwise. Memory is
+    constant. Raises as :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes
+    meanwhile. The message is whole only when the iterator has ended by itself.
     """
     context = _encryptor_for(source, to, size, form, policy)
     return _pieces(context, source)
 
 
 class Reader(io.RawIOBase):
-    """A readable raw binary file of pieces; ``abort`` is called when it is closed."""
+    """A raw binary file that gives an iterator's pieces, and calls ``abort`` when it is closed."""
 
     def __init__(self, pieces: Iterator[bytes], abort: Callable[[], None]) -> None:
         super().__init__()
@@ -180,12 +182,12 @@ class Reader(io.RawIOBase):
         self._failed = False
 
     def readable(self) -> bool:
-        """True: it is for reading."""
+        """True: a reader can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills ``buffer`` with the next octets, at least one unless it is the end. Raises
-        ValueError once it is closed, AlreadyFinalized after another exception."""
+        """Fills ``buffer`` with the next bytes, at least one unless it is the end. Raises
+        ValueError once it is closed, and AlreadyFinalized after an exception."""
         if self.closed:
             raise ValueError("this reader is closed")
         out = memoryview(buffer).cast("B")
@@ -199,7 +201,7 @@ class Reader(io.RawIOBase):
         return count
 
     def _next(self) -> bytes | None:
-        if self._failed:  # an end here would be taken for the message's
+        if self._failed:  # the end of the file would be taken for the message's
             raise AlreadyFinalized("this stream failed before")
         try:
             return next(self._pieces, None)
@@ -232,9 +234,9 @@ class EncryptReader(Reader):
 
 
 class DecryptReader(Reader):
-    """A readable raw binary file that gives the sealed ``source`` opened; arguments as in
-    :func:`decrypt_iter`. What was read before its end came isn't proved to be whole or right: a
-    read that raises says that it isn't. Closing it doesn't close the source."""
+    """A readable raw binary file that gives the encrypted ``source`` decrypted; arguments as in
+    :func:`decrypt_iter`. Before its end, nothing proves that what was read is whole or right:
+    discard it if a read raises. Closing it doesn't close the source."""
 
     def __init__(
         self,
@@ -257,16 +259,16 @@ def decrypt_iter(
     unverified: bool = False,
     spool_limit: int = SPOOL_LIMIT,
 ) -> Iterator[bytes]:
-    """Opens a sealed binary file, or an iterable of bytes-like chunks, and gives the pieces, in
-    constant memory. Raises as :func:`~cmstream.decryptor` does, in the middle too: nothing is
+    """Decrypts a binary file, or an iterable of bytes-like chunks, and gives the pieces, in
+    constant memory. Raises as :func:`~cmstream.decryptor` does, also between pieces: nothing is
     proved until the iterator has ended by itself.
 
-    AuthEnvelopedData is verified before anything of it comes out: a seekable file is read twice
-    from where it stands (a third time where attributes are authenticated), and verified once more
-    the last time, since it may have changed; what comes from elsewhere waits in memory and in a
-    temporary file, up to ``spool_limit``. ``unverified`` gives it out as it comes, as
-    :func:`~cmstream.decryptor` tells; a seekable file is read again where attributes are
-    authenticated."""
+    AuthEnvelopedData is verified before anything of it comes out. A seekable file is read twice
+    from its current position (three times if it has authenticated attributes), and verified again
+    the last time, since it may have changed. What comes from elsewhere is kept in memory and in a
+    temporary file, up to ``spool_limit``. ``unverified`` gives it out as it comes, as in
+    :func:`~cmstream.decryptor`; a seekable file with authenticated attributes is then read
+    twice."""
     return _opened(source, identities, message, unverified, spool_limit)
 
 
@@ -298,7 +300,7 @@ def _pieces(context: StreamContext, source: Source) -> Iterator[bytes]:
 
 
 def chunks(source: Source) -> Iterator[Buffer]:
-    """What a binary file gives, or the chunks of an iterable as they come."""
+    """The chunks of a binary file, or of an iterable as they are."""
     if not hasattr(source, "read"):
         yield from source
         return
@@ -311,7 +313,7 @@ def _encryptor_for(
 ) -> Encryptor:
     line_feeds = None
     if size is None and _seekable(source):
-        size, line_feeds = _survey(cast("BinaryIO", source), form)
+        size, line_feeds = _measure(cast("BinaryIO", source), form)
     return encryptor(to, size=size, form=form, policy=policy, line_feeds=line_feeds)
 
 
@@ -320,8 +322,8 @@ def _seekable(source: object) -> bool:
     return bool(seekable and seekable())
 
 
-def _survey(source: BinaryIO, form: Form) -> tuple[int, int | None]:
-    """How many octets the file has from here on and, of a message, how many bare line feeds."""
+def _measure(source: BinaryIO, form: Form) -> tuple[int, int | None]:
+    """How many bytes the file has from here on, and in a message how many bare line feeds."""
     start = source.tell()
     if form == "message":
         size, line_feeds = _count(source)
@@ -343,6 +345,6 @@ def _count(source: BinaryIO) -> tuple[int, int]:
             if end is None:
                 continue
             body, head = bytes(head[end:]), None
-        found, last = gate.count_bare_line_feeds(body, last)
+        found, last = count_bare_line_feeds(body, last)
         line_feeds += found
     return size, line_feeds

@@ -153,7 +153,7 @@ def test_fields_are_taken_in_order():
 
 
 def test_read_only_wants_one_element_of_its_kind():
-    with pytest.raises(tlv.TlvError, match="1 octets too many"):
+    with pytest.raises(tlv.TlvError, match="1 bytes too many"):
         tlv.read_only(element(0x30) + b"x")
     with pytest.raises(tlv.TlvError, match="expected"):
         tlv.read_only(element(0x31))

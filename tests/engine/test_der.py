@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pyasn1.codec.der import decoder, encoder
 
 import cmstream
-from cmstream.engine import gate
+from cmstream.engine.encoder import NativeEncoder
 from engine.test_engine import seal_with
 from helpers.opening import ContentInfo, envelope
 from helpers.people import person
@@ -101,7 +101,7 @@ def test_oaep_parameters_are_sha_256_with_null(alice):
 @settings(max_examples=300)
 def test_the_total_is_what_the_lengths_add_up_to(size):
     """For sizes that nobody could write: the frame's lengths, counted here anew."""
-    seal = gate.NativeEncoder("aes256-cbc")
+    seal = NativeEncoder("aes256-cbc")
     seal.plan(infos=b"\x30\x00", version=0, size=size)
 
     def element(length):
@@ -117,7 +117,7 @@ def test_the_total_is_what_the_lengths_add_up_to(size):
 @settings(max_examples=100, deadline=None)
 def test_lengths_near_every_border(size):
     sealed = seal_with(bytes(16), bytes(size), size=size)
-    seal = gate.NativeEncoder("aes128-cbc")
+    seal = NativeEncoder("aes128-cbc")
     seal.plan(infos=b"\x30\x00", version=0, size=size)
     assert len(sealed) == seal.total
 

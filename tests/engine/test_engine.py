@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from cmstream._native import ffi, lib
 from cmstream.engine import gate
+from cmstream.engine.encoder import NativeEncoder
+from cmstream.engine.mail_text import count_bare_line_feeds
 from cmstream.errors import SizeMismatchError
 
 
@@ -178,15 +180,15 @@ def test_bare_line_feeds_are_counted_across_cuts(parts, cut):
     data = b"".join(parts)
     cut = min(cut, len(data))
     expected = data.count(b"\n") - data.count(b"\r\n")
-    first, last = gate.count_bare_line_feeds(data[:cut])
-    second, last = gate.count_bare_line_feeds(data[cut:], last)
+    first, last = count_bare_line_feeds(data[:cut])
+    second, last = count_bare_line_feeds(data[cut:], last)
     assert first + second == expected
     assert last == (data[-1] if data else 0)
 
 
 def seal_with(key, data, **plan):
     """A Seal with a key of our choosing, so that kernels can be compared octet for octet."""
-    seal = gate.NativeEncoder(f"aes{8 * len(key)}-cbc")
+    seal = NativeEncoder(f"aes{8 * len(key)}-cbc")
     ffi.memmove(seal._key.key, key, len(key))
     ffi.memmove(seal._key.iv, bytes(16), 16)
     seal.plan(infos=b"\x30\x00", version=0, **plan)

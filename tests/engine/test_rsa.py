@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
 from cmstream.engine import gate
+from cmstream.engine.encoder import NativeEncoder
+from cmstream.engine.prepared_recipients import RsaKey
+from cmstream.recipients.recipients import prepare
 from helpers.authorities import certificate
 from helpers.opening import open_cms
 from helpers.people import Person, person
@@ -33,7 +36,7 @@ def test_every_row_raises_to_the_power(bits):
     source = random.Random(bits)
     for exponent in EXPONENTS:
         for modulus in moduli(bits, source):
-            key = gate.RsaKey(modulus, exponent)
+            key = RsaKey(modulus, exponent)
             numbers = [0, 1, 2, modulus - 1, modulus - 2]
             numbers += [modulus - (1 << source.randrange(bits - 1)) for _ in range(3)]
             numbers += [source.randrange(modulus) for _ in range(source.randrange(10))]
@@ -55,18 +58,16 @@ def test_every_row_raises_to_the_power(bits):
 )
 def test_keys_that_c_does_not_take(modulus, exponent):
     with pytest.raises(ValueError, match="doesn't take"):
-        gate.RsaKey(modulus, exponent)
+        RsaKey(modulus, exponent)
 
 
 def wrapped(people, policy):
     recipients = cmstream.Recipients([one.recipient for one in people])
-    addressees = recipients.addressees(policy)
-    assert addressees.wraps
-    seal = gate.NativeEncoder(policy.cipher)
-    to = addressees.struct
-    slots = to.key_slots[0 : to.key_slot_count]
-    places = [(slot.at, modulus(slot.key), slot.key.size) for slot in slots]
-    return seal.key(), places, seal.wrap(addressees)
+    to = prepare(recipients, policy).native
+    assert to.wraps
+    seal = NativeEncoder(policy.cipher)
+    slots = to.struct.key_slots[0 : to.struct.key_slot_count]
+    return seal.key(), [(one.at, modulus(one.key), one.key.size) for one in slots], seal.wrap(to)
 
 
 def modulus(key):
@@ -123,7 +124,7 @@ def test_a_key_that_c_does_not_take_is_left_to_cryptography():
         exponent += 2
     odd = odd_exponent(numbers, exponent)
     recipients = cmstream.Recipients([odd.recipient])
-    assert not recipients.addressees(cmstream.DEFAULT).wraps
+    assert not prepare(recipients, cmstream.DEFAULT).native.wraps
     for sealed in (cmstream.encrypt(b"x", recipients), *cmstream.encrypt_many(
         [(b"x", recipients)], form="der")):  # fmt: skip
         assert open_cms(bytes(sealed), odd.key).content == b"x"

@@ -19,6 +19,7 @@ from pyasn1.codec.der import decoder
 import cmstream
 from cmstream.cms import enveloped
 from cmstream.recipients import content_key, key_agreement, legacy_key_wrap
+from cmstream.recipients.recipients import prepare
 from helpers import handmade
 from helpers.authorities import element, key_usage
 from helpers.authorities import identity as certified
@@ -169,8 +170,8 @@ def test_recipients_on_one_curve_share_a_recipient_info(alice):
 @pytest.mark.parametrize("policy", [WEAK_TOO, WEAK_TOO.clone(recipient_id="ski")])
 def test_the_length_is_always_the_same(alice, policy):
     everyone = cmstream.Recipients(one.recipient for one in [*on_every_curve(), alice])
-    room = everyone.room(policy)
-    assert {len(everyone.wrap(KEY, policy)) for _ in range(5)} == {room}
+    prepared = prepare(everyone, policy)
+    assert {len(prepared.encode(KEY)) for _ in range(5)} == {prepared.encoded_len}
     assert len({len(cmstream.encrypt(TEXT, everyone, policy=policy)) for _ in range(5)}) == 1
 
 

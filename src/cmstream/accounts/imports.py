@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..certificates.recipient import Problem, SetAside, read_certificates
 from ..errors import CertificateError, RecipientError
 from ..policy import Policy
-from ..recipients.recipients import Recipients
+from ..recipients.recipients import Recipients, prepare
 from .account import Examined, ImportReport
 from .addresses import canonical
 from .clients import judge
@@ -66,7 +66,7 @@ def _tried(found: CertificateFile) -> tuple[tuple[Recipient, ...], list[SetAside
 def _failure(one: Recipient) -> str:
     """Why no mail can be sealed to a certificate that could be read, or ""."""
     try:
-        Recipients([one]).wrap(_ANY_KEY, _SILENT)
+        prepare(Recipients([one]), _SILENT).encode(_ANY_KEY)
     except RecipientError as error:
         return str(error)
     return ""

@@ -1,6 +1,6 @@
-"""A small bounded reader of BER (ITU-T X.690) for strangers' files.
+"""A small bounded reader of BER (ITU-T X.690) for files from anywhere.
 
-It finds where elements begin and end and leaves their octets as they stand. Definite and
+It finds where elements begin and end and leaves their bytes as they stand. Definite and
 indefinite lengths, lengths longer than need be, and strings in segments are all read, since
 real certificates and PKCS #12 files have them. Whatever the input, the only exception is
 :class:`TlvError`, and the work is linear in the length of the input.
@@ -32,7 +32,7 @@ MAX_ELEMENTS = 20_000
 MAX_FIELDS = 100
 """Elements of a SEQUENCE whose ASN.1 type names them. The longest types have about ten."""
 MAX_OID_OCTETS = 64
-"""Octets of an object identifier. The longest in use have about 20."""
+"""Bytes of an object identifier. The longest in use have about 20."""
 
 
 class TlvError(Exception):
@@ -45,10 +45,10 @@ class TlvError(Exception):
 
 
 class Tlv(NamedTuple):
-    """One element: where its octets stand in ``data``.
+    """One element: where its bytes stand in ``data``.
 
     ``data[start:end]`` is the whole element, ``data[body:stop]`` its content; the two ends
-    differ by the end-of-contents octets of an indefinite length.
+    differ by the end-of-contents bytes of an indefinite length.
     """
 
     data: bytes
@@ -65,7 +65,7 @@ class Tlv(NamedTuple):
 
     @property
     def content(self) -> bytes:
-        """The content octets, without interpretation."""
+        """The content bytes, without interpretation."""
         return self.data[self.body : self.stop]
 
     def children(self, most: int = MAX_ELEMENTS) -> tuple[Tlv, ...]:
@@ -104,7 +104,7 @@ class Tlv(NamedTuple):
         if self.tag != INTEGER or not content:
             raise TlvError("an integer is missing or empty")
         if len(content) > 1 and (content[0], content[1] >> 7) in {(0, 0), (0xFF, 1)}:
-            raise TlvError("an integer has octets that it doesn't need")
+            raise TlvError("an integer has bytes that it doesn't need")
         return int.from_bytes(content, "big", signed=True)
 
     def oid(self) -> str:
@@ -175,7 +175,7 @@ def build(tag: int, *contents: bytes) -> bytes:
 def read(data: bytes, position: int = 0, limit: int | None = None) -> Tlv:
     """The element at ``position``; it must end before ``limit`` (default: the end of data).
 
-    Octets after it are the caller's business (``end`` tells where they begin). Raises TlvError.
+    Bytes after it are the caller's business (``end`` tells where they begin). Raises TlvError.
     """
     limit = len(data) if limit is None else limit
     tag, body, length = _header(data, position, limit)
@@ -204,7 +204,7 @@ def read_only(data: bytes, tag: int = SEQUENCE) -> Tlv:
     if found.tag != tag:
         raise TlvError(f"tag {tag:#04x} was expected, {found.tag:#04x} found")
     if found.end != len(data):
-        raise TlvError(f"{len(data) - found.end} octets too many")
+        raise TlvError(f"{len(data) - found.end} bytes too many")
     return found
 
 
@@ -212,7 +212,7 @@ def definite(
     data: bytes, position: int = 0, limit: int | None = None, depth: int = 0
 ) -> tuple[bytes, int]:
     """The element at ``position`` with lengths as DER has them, its own and those inside, and where
-    it ended. Looks at each octet once, however deep. Raises TlvError."""
+    it ended. Looks at each byte once, however deep. Raises TlvError."""
     limit = len(data) if limit is None else limit
     tag, at, length = _header(data, position, limit)
     if tag == _END_OF_CONTENTS:
@@ -230,8 +230,8 @@ def definite(
 
 
 def _join(data: bytes, position: int, limit: int, depth: int, parts: list[bytes]) -> int:
-    """Adds the octets of a string and of the segments inside to ``parts``; gives where it ends.
-    Looks at each octet once, as :func:`definite` does."""
+    """Adds the bytes of a string and of the segments inside to ``parts``; gives where it ends.
+    Looks at each byte once, as :func:`definite` does."""
     tag, at, length = _header(data, position, limit)
     if depth and tag & ~CONSTRUCTED != OCTET_STRING:
         raise TlvError("a string in segments has something else inside")
@@ -247,15 +247,15 @@ def _join(data: bytes, position: int, limit: int, depth: int, parts: list[bytes]
 
 
 def _behind_end(data: bytes, position: int, limit: int) -> int:
-    """Where end-of-contents octets end."""
+    """Where end-of-contents bytes end."""
     tag, end, length = _header(data, position, limit)
     if tag != _END_OF_CONTENTS or length:
-        raise TlvError("end-of-contents octets with a length")
+        raise TlvError("end-of-contents bytes with a length")
     return end
 
 
 def _header(data: bytes, position: int, limit: int) -> tuple[int, int, int]:
-    """Identifier octet, where the content begins, its length (or _INDEFINITE)."""
+    """Identifier byte, where the content begins, its length (or _INDEFINITE)."""
     if position + 2 > limit:
         raise TlvError("the data ends within an element's header", truncated=True)
     tag, first = data[position], data[position + 1]
@@ -276,7 +276,7 @@ def _header(data: bytes, position: int, limit: int) -> tuple[int, int, int]:
 
 
 def _find_end(data: bytes, position: int, limit: int) -> int:
-    """Where an element of indefinite length ends, its end-of-contents octets included."""
+    """Where an element of indefinite length ends, its end-of-contents bytes included."""
     depth = 1
     for _ in range(MAX_ELEMENTS):
         tag, position, length = _header(data, position, limit)
@@ -285,7 +285,7 @@ def _find_end(data: bytes, position: int, limit: int) -> int:
         elif tag == _END_OF_CONTENTS:
             depth -= 1
         if tag == _END_OF_CONTENTS and length:
-            raise TlvError("end-of-contents octets with a length")
+            raise TlvError("end-of-contents bytes with a length")
         if depth == 0:
             return position
         if depth > MAX_DEPTH:

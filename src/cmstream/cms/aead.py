@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 TAG_LEN = 16
 TAG_LEAST = 12
-"""Octets of a tag, and the fewest that AES-GCM may have in CMS (RFC 5084 section 3.2)."""
+"""Bytes of a tag, and the fewest that AES-GCM may have in CMS (RFC 5084 section 3.2)."""
 
 NONCE_LEN = 12
-"""Octets of a nonce as this program makes it; for AES-GCM others may have other lengths."""
+"""Bytes of a nonce as this program makes it; for AES-GCM others may have other lengths."""
 
 GCM_LIMIT = (1 << 36) - 32
 CHACHA20_LIMIT = (1 << 38) - 64
-"""The most octets under one key and nonce (SP 800-38D section 5.2.1.1, RFC 8439 section 2.8): a
+"""The most bytes under one key and nonce (SP 800-38D section 5.2.1.1, RFC 8439 section 2.8): a
 block more, and the counter would begin anew."""
 
 _BLOCK = 16
 
 
 def limit(cipher: str) -> int:
-    """The most octets of content that the cipher can encrypt."""
+    """The most bytes of content that the cipher can encrypt."""
     return CHACHA20_LIMIT if _is_chacha20(cipher) else GCM_LIMIT
 
 
@@ -46,9 +46,9 @@ def _is_chacha20(cipher: str) -> bool:
 class Encryption:
     """Plaintext in, ciphertext of the same length out, then the tag. One thread at a time.
 
-    ``cipher`` as a Policy names it (AES-GCM takes a key of 24 octets too); ``nonce``: never twice
+    ``cipher`` as a Policy names it (AES-GCM takes a key of 24 bytes too); ``nonce``: never twice
     under one key; ``aad``: what the tag proves besides. Raises :class:`MessageError` ``too-large``
-    before it takes an octet past the cipher's limit.
+    before it takes a byte past the cipher's limit.
     """
 
     def __init__(self, cipher: str, key: bytes, nonce: bytes, aad: bytes = b"") -> None:
@@ -58,24 +58,24 @@ class Encryption:
         self._taken = 0
 
     def update_into(self, data: Buffer, buffer: Buffer) -> int:
-        """Encrypts ``data`` into ``buffer``, which has room for as many octets and lies elsewhere;
+        """Encrypts ``data`` into ``buffer``, which has room for as many bytes and lies elsewhere;
         gives their number."""
         self._taken += len(data)
         check_length(self._cipher, self._taken)
         return self._stream.update_into(data, buffer)
 
     def finish(self) -> bytes:
-        """The tag of :data:`TAG_LEN` octets; nothing can follow."""
+        """The tag of :data:`TAG_LEN` bytes; nothing can follow."""
         return self._stream.finish()
 
 
 def check_length(cipher: str, length: int) -> None:
-    """Raises MessageError ``too-large`` where the cipher can't encrypt so many octets."""
+    """Raises MessageError ``too-large`` where the cipher can't encrypt so many bytes."""
     if length > limit(cipher):
         other = "" if _is_chacha20(cipher) else f"; chacha20-poly1305 takes {CHACHA20_LIMIT}"
         raise MessageError(
             "too-large",
-            f"{cipher} can't encrypt more than {limit(cipher)} octets under one key: "
+            f"{cipher} can't encrypt more than {limit(cipher)} bytes under one key: "
             f"use aes256-cbc, which has no such limit{other}",
         )
 
@@ -85,7 +85,7 @@ class Decryption:
     has found the tag right. One thread at a time.
 
     Arguments as for :class:`Encryption`. Raises :class:`EnvelopeError` ``too-large`` before it
-    takes an octet past the cipher's limit.
+    takes a byte past the cipher's limit.
     """
 
     def __init__(self, cipher: str, key: bytes, nonce: bytes, aad: bytes = b"") -> None:
@@ -95,20 +95,20 @@ class Decryption:
         self._taken = 0
 
     def update_into(self, data: Buffer, buffer: Buffer) -> int:
-        """Decrypts ``data`` into ``buffer``, which has room for as many octets and lies elsewhere;
+        """Decrypts ``data`` into ``buffer``, which has room for as many bytes and lies elsewhere;
         gives their number."""
         self._taken += len(data)
         if self._taken > self._limit:
             raise EnvelopeError(
                 "too-large",
-                f"there are more octets of ciphertext than the {self._limit} that this cipher can "
+                f"there are more bytes of ciphertext than the {self._limit} that this cipher can "
                 "encrypt under one key: no program can have sealed it right",
             )
         return self._stream.update_into(data, buffer)
 
     def check(self, tag: bytes) -> None:
         """Raises :class:`cryptography.exceptions.InvalidTag` unless ``tag`` is the right one of all
-        this, compared in constant time; AES-GCM takes shortened ones of :data:`TAG_LEAST` octets
+        this, compared in constant time; AES-GCM takes shortened ones of :data:`TAG_LEAST` bytes
         or more."""
         if not TAG_LEAST <= len(tag) <= TAG_LEN:
             raise InvalidTag

@@ -1,9 +1,9 @@
-"""The ciphers of a content, on the way back: each is set up from the head of the message and the
-key, takes ciphertext as it comes out of C, and ends by proving what it can."""
+"""Decrypts the content of a message, whatever its cipher: C hands over the ciphertext, or decrypts
+it itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -18,32 +18,20 @@ from . import aead, enveloped
 
 if TYPE_CHECKING:
     from ..asn1.tlv import Tlv
-    from ..engine.decoder import NativeDecoder
+    from ..engine.decoder import ContentSource, NativeDecoder
     from ..engine.gate import Buffer
     from .enveloped import Envelope
 
 _STEP = 256 << 10
-"""Octets of ciphertext between C and an authenticated cipher: they stay in the cache."""
+"""Bytes of ciphertext between C and an authenticated cipher: they stay in the cache."""
 
 _GCM_NONCE = range(8, 129)
-"""Octets of a nonce for AES-GCM that `cryptography` takes."""
-
-
-class ContentSource(Protocol):
-    """``withheld``: nothing of it is given out, since it isn't verified yet."""
-
-    withheld: bool
-
-    def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
-        """Takes octets of the message and writes what comes of them, as NativeDecoder does."""
-
-    def finish_into(self, buffer: Buffer, start: int) -> int:
-        """Writes the last octets. Raises DecryptionError; EnvelopeError; AnotherPassNeeded."""
+"""Bytes of a nonce for AES-GCM that `cryptography` takes."""
 
 
 class CipherParameters(NamedTuple):
-    """What the head of a message tells of how it is to be decrypted. ``nonce``: the IV too;
-    ``tag_len`` is 0 if it isn't authenticated."""
+    """How the head of a message says that its content is encrypted. ``nonce``: or the IV.
+    ``tag_len``: bytes, 0 if the cipher isn't authenticated."""
 
     cipher: ContentCipher
     nonce: bytes
@@ -51,8 +39,11 @@ class CipherParameters(NamedTuple):
 
 
 class ContentKey(NamedTuple):
-    """That and the key. Of an authenticated content that was gone over before: ``aad``, what the
-    tag proves besides, and whether all was ``verified``."""
+    """The content-encryption key of a message and what else is known of its content.
+
+    ``aad``: the encoded attributes that the tag proves, and ``verified``: whether the tag was
+    right, both as an earlier pass over an authenticated message found them.
+    """
 
     parameters: CipherParameters
     key: bytes
@@ -64,15 +55,15 @@ class ContentKey(NamedTuple):
 
 
 class AnotherPassNeeded(Exception):  # noqa: N818 - no error
-    """The message must be gone over once more, with what is known now."""
+    """The message must be read once more, with what is known now."""
 
-    def __init__(self, unlocked: ContentKey) -> None:
+    def __init__(self, key: ContentKey) -> None:
         super().__init__()
-        self.unlocked = unlocked
+        self.key = key
 
 
 def read_parameters(envelope: Envelope) -> CipherParameters:
-    """Raises EnvelopeError ``unsupported-cipher``, ``malformed``."""
+    """What the head says. Raises EnvelopeError ``unsupported-cipher``, ``malformed``."""
     cipher = BY_OID.get(envelope.cipher)
     authenticated = envelope.content_type == "authenticated-enveloped-data"
     if cipher is None or cipher.authenticated != authenticated:
@@ -90,11 +81,11 @@ def read_parameters(envelope: Envelope) -> CipherParameters:
 
 def _parameters(cipher: ContentCipher, found: Tlv | None) -> tuple[bytes, int]:
     """An IV (RFC 3565 section 2.3, RFC 3370 section 5.1), a nonce (RFC 8103 section 3), or
-    GCMParameters (RFC 5084 section 3.2); and octets of the tag."""
+    GCMParameters (RFC 5084 section 3.2); and bytes of the tag."""
     if not cipher.iv_len:
         return _gcm(found)
     if not found or found.tag != tlv.OCTET_STRING or len(found.content) != cipher.iv_len:
-        raise TlvError(f"they are no IV of {cipher.iv_len} octets")
+        raise TlvError(f"they are no IV of {cipher.iv_len} bytes")
     return found.content, aead.TAG_LEN if cipher.authenticated else 0
 
 
@@ -109,51 +100,49 @@ def _gcm(found: Tlv | None) -> tuple[bytes, int]:
     if not nonce or not aead.TAG_LEAST <= tag_len <= aead.TAG_LEN:
         raise TlvError("there is no nonce, or a tag of a length that isn't allowed")
     if len(nonce) not in _GCM_NONCE:
-        raise envelope_error("unsupported-cipher", f"its nonce has {len(nonce)} octets")
+        raise envelope_error("unsupported-cipher", f"its nonce has {len(nonce)} bytes")
     return nonce, tag_len
 
 
-def content(opening: NativeDecoder, unlocked: ContentKey, *, give: bool) -> ContentSource:
-    """Sets the key. Without ``give`` an authenticated content is verified, and nothing of it comes
-    out: that ends in :class:`AnotherPassNeeded`."""
-    cipher, nonce, _ = unlocked.parameters
+def content_source(decoder: NativeDecoder, key: ContentKey, *, give: bool) -> ContentSource:
+    """What decrypts the content that the decoder has come to. Without ``give`` an authenticated
+    content is only verified: nothing of it comes out, and its end is
+    :class:`AnotherPassNeeded`."""
+    cipher, nonce, _ = key.parameters
     if cipher.authenticated:
-        return Authenticated(opening, unlocked, give=give)
+        return Authenticated(decoder, key, give=give)
     kind = TripleDes if cipher.name.startswith("des") else AesCbc
-    return kind(opening, unlocked.key, nonce)
+    return kind(decoder, key.key, nonce)
 
 
 class AesCbc:
-    """All of it in C."""
+    """C decrypts it."""
 
-    withheld = False
-
-    def __init__(self, opening: NativeDecoder, key: bytes, iv: bytes) -> None:
-        opening.set_key(key, iv)
-        self.update_into, self.finish_into = opening.update_into, opening.finish_into
+    def __init__(self, decoder: NativeDecoder, key: bytes, iv: bytes) -> None:
+        decoder.set_key(key, iv)
+        self.update_into, self.finish_into = decoder.update_into, decoder.finish_into
 
 
 class TripleDes:
-    """Old mail's cipher, by `cryptography`. All of its failures are one, at the end."""
+    """The cipher of old mail; `cryptography` decrypts it. Every failure is the same error, at the
+    end."""
 
-    withheld = False
-
-    def __init__(self, opening: NativeDecoder, key: bytes, iv: bytes) -> None:
-        opening.give_ciphertext()
-        self._opening = opening
+    def __init__(self, decoder: NativeDecoder, key: bytes, iv: bytes) -> None:
+        decoder.give_ciphertext()
+        self._decoder = decoder
         self._decryptor = Cipher(TripleDES(key), modes.CBC(iv)).decryptor()
         self._unpadder = PKCS7(TripleDES.block_size).unpadder()
 
     def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
         """As ContentSource tells."""
-        ciphertext = bytearray(self._opening.bound(len(data)))
-        taken, count = self._opening.update_into(data, ciphertext)
+        ciphertext = bytearray(self._decoder.bound(len(data)))
+        taken, count = self._decoder.update_into(data, ciphertext)
         padded = self._decryptor.update(memoryview(ciphertext)[:count])
         return taken, put(buffer, start, self._unpadder.update(padded))
 
     def finish_into(self, buffer: Buffer, start: int) -> int:
         """As ContentSource tells. Each step is done whatever the one before gave."""
-        self._opening.finish_into(buffer, start)
+        self._decoder.finish_into(buffer, start)
         failed = False
         try:
             self._decryptor.finalize()
@@ -169,16 +158,16 @@ class TripleDes:
 
 
 class Authenticated:
-    """AES-GCM and ChaCha20-Poly1305 (RFC 5083): the tag, and attributes that it proves besides,
-    stand behind the ciphertext."""
+    """AES-GCM and ChaCha20-Poly1305 (RFC 5083). The tag stands behind the ciphertext, and so do the
+    attributes that it proves together with the content."""
 
-    def __init__(self, opening: NativeDecoder, unlocked: ContentKey, *, give: bool) -> None:
-        opening.give_ciphertext()
-        opening.keep_tail()
-        self.withheld = not give
-        self._opening, self._unlocked = opening, unlocked
-        cipher, nonce, self._tag_len = unlocked.parameters
-        self._stream = aead.Decryption(cipher.name, unlocked.key, nonce, unlocked.aad)
+    def __init__(self, decoder: NativeDecoder, key: ContentKey, *, give: bool) -> None:
+        decoder.give_ciphertext()
+        decoder.keep_tail()
+        self._give = give
+        self._decoder, self._key = decoder, key
+        cipher, nonce, self._tag_len = key.parameters
+        self._stream = aead.Decryption(cipher.name, key.key, nonce, key.aad)
         self._ciphertext = bytearray()
         self._nowhere = bytearray()
 
@@ -188,33 +177,33 @@ class Authenticated:
         out = memoryview(buffer).cast("B")
         while True:
             step = data[taken : taken + _STEP]
-            took, count = self._opening.update_into(step, self._room(len(step)))
-            target = self._nowhere if self.withheld else out[start + given :]
+            took, count = self._decoder.update_into(step, self._room(len(step)))
+            target = out[start + given :] if self._give else self._nowhere
             self._stream.update_into(memoryview(self._ciphertext)[:count], target)
             taken += took
-            given += 0 if self.withheld else count
+            given += count if self._give else 0
             if took < len(step) or taken == len(data):
                 return taken, given
 
     def _room(self, count: int) -> bytearray:
-        need = self._opening.bound(count)
+        need = self._decoder.bound(count)
         if len(self._ciphertext) < need:
             self._ciphertext = bytearray(need)
-            self._nowhere = bytearray(need if self.withheld else 0)
+            self._nowhere = bytearray(0 if self._give else need)
         return self._ciphertext
 
     def finish_into(self, buffer: Buffer, start: int) -> int:
         """As ContentSource tells."""
-        self._opening.finish_into(buffer, start)
-        aad, tag = enveloped.read_tail(self._opening.tail)
-        unlocked = self._unlocked
-        if aad != unlocked.aad:
-            if unlocked.aad or unlocked.verified:  # it isn't what was gone over before
+        self._decoder.finish_into(buffer, start)
+        aad, tag = enveloped.read_tail(self._decoder.tail)
+        key = self._key
+        if aad != key.aad:
+            if key.aad or key.verified:  # not the message that an earlier pass read
                 raise decryption_error()
-            raise AnotherPassNeeded(unlocked._replace(aad=aad))
+            raise AnotherPassNeeded(key._replace(aad=aad))
         self._check(tag)
-        if self.withheld:
-            raise AnotherPassNeeded(unlocked._replace(verified=True))
+        if not self._give:
+            raise AnotherPassNeeded(key._replace(verified=True))
         return 0
 
     def _check(self, tag: bytes) -> None:
@@ -227,6 +216,6 @@ class Authenticated:
 
 
 def put(buffer: Buffer, start: int, octets: Buffer) -> int:
-    """Writes octets into a buffer from ``start``; gives their number."""
+    """Writes bytes into a buffer from ``start``; gives their number."""
     memoryview(buffer).cast("B")[start : start + len(octets)] = octets
     return len(octets)

@@ -1,145 +1,120 @@
-"""A sealed message on its way through C, whoever opens it: its form, its head, its end."""
+"""Reads a sealed message of any form up to its content, and lets that through."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from ..engine.buffer_pool import filled
 from ..engine.decoder import NativeDecoder, envelope_error
-from ..engine.stream_context import StreamContext
-from ..errors import EnvelopeError, octets_of
+from ..engine.held_back import HeldBack
+from ..engine.stream_context import State
+from ..errors import EnvelopeError
 from . import enveloped
-from .input_form import Start, find_start
+from .input_form import find_start
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..engine.decoder import ContentSource
     from ..engine.gate import Buffer
     from .enveloped import Envelope
+    from .input_form import Start
+
+    OpenContent = Callable[[NativeDecoder, Envelope, bytes], ContentSource]
 
 _END_LINE = b"-----END "
-_SMALL = 128  # octets that come besides the content: fields that are added, the last block
+_SMALL = 128  # bytes that come besides the content: fields that are added, the last block
 
 
-class EnvelopeReader(StreamContext):
-    """A push stream that finds out the form of its input, and hands the head of the CMS to
-    ``_unlock`` as soon as it is complete; what comes out is for that to say."""
+class EnvelopeReader:
+    """Finds out the form of a sealed message, and hands the head of its CMS to ``open_content`` as
+    soon as that is complete.
 
-    _secret = True
+    ``open_content`` gets the decoder, the head, and the header block of the mail around it (empty
+    if there is none). It gives the source of what comes out; the decoder itself is one, once it is
+    told what to do with the ciphertext.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._held = bytearray()
-        self._resume = 0
-        self._start: Start | None = None
-        self._opening: NativeDecoder | None = None
+    ``start``, the form, and ``decoder`` are there as soon as :attr:`state` isn't ``HEAD`` any more,
+    ``envelope``, what the head says, when ``open_content`` is called. Not for two threads at once.
+    """
+
+    start: Start
+    decoder: NativeDecoder
+    envelope: Envelope
+    _source: ContentSource
+
+    def __init__(self, open_content: OpenContent) -> None:
+        self._open_content = open_content
+        self.state = State.HEAD
+        self._beginning = HeldBack(find_start)
         self._ending = b""
 
     def bound(self, n: int) -> int:
-        """The most octets that ``n`` octets of input and :meth:`finalize` together can give now."""
-        if self._opening is None:
-            return self._head_room(len(self._held) + n) + len(self._held) + n + 2 * _SMALL
-        head = self._start.head if self._start else b""
-        return self._opening.bound(n) + self._head_room(len(head)) + _SMALL
+        """The most bytes that ``n`` bytes of input and the end together can give now."""
+        if self.state is State.HEAD:
+            return len(self._beginning) + n + 2 * _SMALL
+        return self.decoder.bound(n) + _SMALL
 
-    def _head_room(self, count: int) -> int:
-        """The most that is still to be given out for ``count`` octets of a mail's header block."""
-        del count
-        return 0
+    def header_bound(self, n: int) -> int:
+        """The most bytes that the mail's header block can have, after ``n`` more of input."""
+        if self.state is State.HEAD:
+            return len(self._beginning) + n
+        return len(self.start.head)
 
-    def _unlock(
-        self, opening: NativeDecoder, envelope: Envelope, buffer: Buffer, start: int
-    ) -> int:
-        """Sets a key, or lets the ciphertext come out; gives the octets written before."""
-        raise NotImplementedError
-
-    def _through(
-        self, opening: NativeDecoder, data: memoryview, buffer: Buffer, start: int
-    ) -> tuple[int, int]:
-        return opening.update_into(data, buffer, start)
-
-    def _last(self, opening: NativeDecoder, buffer: Buffer, start: int) -> int:
-        return opening.finish_into(buffer, start)
-
-    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        self._check_room(buffer, len(data))
-        if self._opening is None:
-            data = self._look(data, final=False)
-        return self._feed(self._opening, data, buffer) if self._opening else 0
-
-    def _finalize_into(self, buffer: Buffer) -> int:
-        self._check_room(buffer, 0)
-        return self._end(buffer)
-
-    def _end(self, buffer: Buffer) -> int:
-        left = memoryview(b"")
-        if self._opening is None:
-            left = self._look(left, final=True)
-        opening = self._opening
-        assert opening is not None  # noqa: S101 - else _look has raised
-        count = self._feed(opening, left, buffer)
-        count += self._finish(opening, buffer, count)
-        self._failed = True
-        return count
-
-    def _check_room(self, buffer: Buffer, count: int) -> None:
-        if len(buffer) < self.bound(count):
-            raise ValueError("the buffer is too small: bound(len(data)) octets always suffice")
-
-    def _abort(self) -> None:
-        if self._opening is not None:
-            self._opening.abort()
-
-    def _look(self, data: memoryview, *, final: bool) -> memoryview:
-        """Finds out the form; gives what there is of the encoding. A message that comes in one
-        piece isn't copied."""
-        beginning: Buffer = data
-        if self._held:
-            self._held += data
-            beginning = self._held
-        self._start, self._resume = find_start(beginning, self._resume, final=final)
-        if self._start is None:
-            if not self._held:
-                self._held += data
+    def begin(self, data: memoryview, *, final: bool) -> memoryview:
+        """Finds out the form; gives as much of the encoding as there is. ``final``: ``data`` is all
+        that comes. Raises EnvelopeError."""
+        found = self._beginning.take(data, final=final)
+        if found is None:
             return memoryview(b"")
-        self._opening = NativeDecoder(self._start.armour)
-        return memoryview(bytes(self._held) if self._held else data)[self._start.offset :]
+        self.start, beginning = found
+        self._source = self.decoder = NativeDecoder(self.start.armour)
+        self.state = State.BODY
+        return beginning[self.start.offset :]
 
-    def open_whole(self, sealed: Buffer) -> bytes:
-        """A message in one piece. Gives nothing before all is verified that can be."""
-        data = self._look(octets_of(sealed, "sealed").cast("B"), final=True)
-        return filled(self.bound(len(data)), lambda out: self._whole_into(data, out), secret=True)
+    def update_into(self, data: memoryview, buffer: Buffer) -> int:
+        """Takes the next bytes and gives how many it wrote. Raises EnvelopeError, and what
+        ``open_content`` and its source raise."""
+        if self.state is State.HEAD:
+            data = self.begin(data, final=False)
+        return 0 if self.state is State.HEAD else self._feed(data, buffer)
 
-    def _whole_into(self, data: memoryview, out: memoryview) -> int:
-        opening = self._opening
-        assert opening is not None  # noqa: S101 - else _look has raised
+    def finish_into(self, buffer: Buffer, start: int = 0) -> int:
+        """Writes the last bytes, from ``start``; raises as :meth:`update_into`."""
+        count = start
+        if self.state is State.HEAD:
+            count += self._feed(self.begin(memoryview(b""), final=True), buffer)
+        if self.start.armour == "pem" and self._ending != _END_LINE:
+            raise envelope_error("truncated", "its END line is missing: fetch all of it")
         try:
-            count = self._feed(opening, data, out)
-            return count + self._finish(opening, out, count)
-        finally:
-            self._failed = True
-            opening.abort()
+            count += self._source.finish_into(buffer, count)
+        except EnvelopeError as error:
+            self._explain(error)
+        self.state = State.ENDED
+        return count - start
 
-    def _feed(self, opening: NativeDecoder, data: memoryview, buffer: Buffer) -> int:
+    def abort(self) -> None:
+        """Wipes the key, if there is one yet; then nothing more can be read."""
+        if self.state is State.BODY:
+            self.decoder.abort()
+            self.state = State.FAILED
+
+    def _feed(self, data: memoryview, buffer: Buffer) -> int:
         at = count = 0
         try:
             while not self._ending:
-                taken, given = self._through(opening, data[at:], buffer, count)
+                taken, given = self._source.update_into(data[at:], buffer, count)
                 at, count = at + taken, count + given
-                if opening.waits:
-                    envelope = enveloped.read_head(opening.head)
-                    count += self._unlock(opening, envelope, buffer, count)
+                if self.decoder.waits:
+                    self.envelope = enveloped.read_head(self.decoder.head)
+                    self._source = self._open_content(self.decoder, self.envelope, self.start.head)
                 elif at == len(data) or not taken:
                     break
-        except EnvelopeError:
-            enveloped.check_type(opening.head)
-            raise
+        except EnvelopeError as error:
+            self._explain(error)
         self._ending = (self._ending + bytes(data[at : at + len(_END_LINE)]))[: len(_END_LINE)]
         return count
 
-    def _finish(self, opening: NativeDecoder, buffer: Buffer, start: int) -> int:
-        if self._start and self._start.armour == "pem" and self._ending != _END_LINE:
-            raise envelope_error("truncated", "its END line is missing: fetch all of it")
-        try:
-            return self._last(opening, buffer, start)
-        except EnvelopeError:
-            enveloped.check_type(opening.head)
-            raise
+    def _explain(self, error: EnvelopeError) -> NoReturn:
+        """Raises the error, or a better one where the message is CMS of another type."""
+        enveloped.check_type(self.decoder.head)
+        raise error

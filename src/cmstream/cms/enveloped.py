@@ -1,5 +1,5 @@
-"""What stands in an EnvelopedData before its content (RFC 5652 section 6.1): whom it is for, and
-how it is encrypted."""
+"""Reads what stands around the content of an EnvelopedData (RFC 5652 section 6.1): whom it is for,
+and how it is encrypted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..certificates.recipient import Recipient
 
 MAX_RECIPIENTS = 4096
-"""RecipientInfos of one message. A mailing list of that size seals for each member alone."""
+"""The most RecipientInfos of one message. A mailing list of that size encrypts to each member
+alone."""
 
 CONTENT_TYPES = {
     "1.2.840.113549.1.7.3": "enveloped-data",
@@ -38,7 +39,7 @@ _SEGMENTED = tlv.OCTET_STRING | 0x20
 
 
 _UP_TO_IV, _IV = 26, 16
-# id-data, then id-aes128-CBC, id-aes192-CBC or id-aes256-CBC with an IV of 16 octets.
+# id-data, then id-aes128-CBC, id-aes192-CBC or id-aes256-CBC with an IV of 16 bytes.
 _USUAL = {
     bytes.fromhex(f"06092a864886f70d010701301d06096086480165030401{arc:02x}0410"): (
         f"2.16.840.1.101.3.4.1.{arc}"
@@ -52,7 +53,7 @@ NOT_YET = {
     "2.16.840.1.101.3.4.1.47": "aes256-ccm",
     "1.2.840.113549.3.2": "rc2-cbc",
 }
-"""Ciphers that have a name, and aren't opened."""
+"""Ciphers that have a name here, though they can't be decrypted."""
 
 ORI_KEM = "1.2.840.113549.1.9.16.13.3"
 """The OtherRecipientInfo that is a KEMRecipientInfo (RFC 9629 section 3)."""
@@ -79,16 +80,16 @@ ALGORITHMS = {
     **key_wrap.NAMES,
     **{kem.oid: name.lower() for name, kem in keys.ML_KEMS.items()},
 }
-"""What encrypts a key, as far as it has a name here."""
+"""The names of algorithms that encrypt a key."""
 
 
 def type_name(oid: str) -> str:
-    """Of a content, as far as it has one."""
+    """The name of a content type, or the dotted identifier if it has none here."""
     return _OTHER_TYPES.get(oid) or CONTENT_TYPES.get(oid, oid)
 
 
 def cipher_name(oid: str) -> str:
-    """As far as it has one."""
+    """The name of a cipher, or the dotted identifier if it has none here."""
     return BY_OID[oid].name if oid in BY_OID else NOT_YET.get(oid, oid)
 
 
@@ -101,7 +102,7 @@ class Name(NamedTuple):
     key_identifier: bytes | None = None
 
     def is_of(self, recipient: Recipient, key_identifiers: Iterable[bytes]) -> bool:
-        """Whether it names this certificate, whose key goes by these identifiers; octets alone are
+        """Whether it names this certificate, whose key goes by these identifiers; bytes alone are
         compared."""
         if self.key_identifier is not None:
             return self.key_identifier in key_identifiers
@@ -121,7 +122,7 @@ class Name(NamedTuple):
 
     @property
     def issuer_text(self) -> str:
-        """As RFC 4514 writes it, or its octets if it is no Name."""
+        """As RFC 4514 writes it, or its bytes if it is no Name."""
         try:
             return x509.name_text(tlv.read(self.issuer))
         except TlvError:
@@ -237,7 +238,7 @@ def _envelope(head: bytes) -> Envelope:
     return Envelope(content_type, version, recipients, *_content(head, at))
 
 
-# What most programs write is known by its octets: reading it all takes longer than all else here.
+# Comparing bytes with what most programs write is much faster than reading them.
 _LENGTH = rb"(?:[\0-\x80]|\x81.|\x82..|\x83...|\x84....)"
 _ENVELOPED_DATA = re.escape(bytes.fromhex("06092a864886f70d010703"))
 _USUAL_BEGINNING = re.compile(

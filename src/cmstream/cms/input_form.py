@@ -1,4 +1,4 @@
-"""What form a sealed message has: mail, PEM, bare base64, or DER and BER as they are."""
+"""Finds out the form of a sealed message: mail, PEM, bare base64, or DER and BER as they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..engine.gate import Buffer
 
 PEEK_LIMIT = 8 << 10
-"""Octets of text before a PEM armour that are passed over."""
+"""How many bytes of text may stand before a PEM armour."""
 
 _SEQUENCE, _LONG = 0x30, 0x80
 _TAG_AND_LENGTH = 2
@@ -33,10 +33,10 @@ class Start(NamedTuple):
 
 
 def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | None, int]:
-    """The form of a message by its first octets; None while more are needed, and what to hand in as
+    """The form of a message by its first bytes; None while more are needed, and what to hand in as
     ``resume`` then (first 0): nothing is searched twice. ``final``: nothing more will come.
 
-    CMS begins with a SEQUENCE of 128 octets or more, which is no text. Else it is text: with a
+    CMS begins with a SEQUENCE of 128 bytes or more, which is no text. Else it is text: with a
     header block that says application/pkcs7-mime (or x-pkcs7-mime, or octet-stream), in PEM with
     any text before it, or bare base64. Raises EnvelopeError ``empty``, ``not-enveloped``,
     ``malformed``, ``too-large``.

@@ -1,1 +1,1 @@
-"""What Python sees of the C engine: encoding, decoding, batches, and memory for the answers."""
+"""The C engine as Python sees it: encoding, decoding, batches, and memory for the answers."""

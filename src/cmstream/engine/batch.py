@@ -1,24 +1,21 @@
-"""Many messages through C in one call."""
+"""Encrypts many messages by one call into C."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .gate import (
-    OCTETS,
-    allocate,
-    ffi,
-    lib,
-)
+from .gate import OCTETS, allocate, ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .gate import Buffer, PreparedRecipients
+    from .gate import Buffer
+    from .prepared_recipients import PreparedRecipients
 
 
 class Form:
-    """How a batch's messages come out: texts around, base64 or octets, mail or content."""
+    """How the messages of a batch come out: the text before and after each, in base64 or not, and
+    whether they are mail or content."""
 
     def __init__(self, before: bytes, after: bytes, *, base64: bool, message: bool) -> None:
         self._texts = ffi.from_buffer(OCTETS, before), ffi.from_buffer(OCTETS, after)
@@ -28,26 +25,26 @@ class Form:
 
 
 # What a batch says instead of a length.
-NEEDS_STREAM: int = lib.SEAL_ALONE
-"""The message can't be among many: its recipients say so, or its inner header is too long."""
+NEEDS_STREAM: int = lib.SEAL_NEEDS_STREAM
+"""The message needs a stream of its own: its recipients say so, or its inner header is too long."""
 BARE_LF: int = lib.SEAL_BARE_LF
-"""There is a bare line feed behind many that had their carriage return."""
+"""The message has a bare line feed, though its first lines end in CRLF."""
 NO_HEADER_END: int = lib.SEAL_NO_HEADER_END
 """The header block is longer than the limit."""
 NO_RANDOM: int = lib.SEAL_NO_RANDOM
 """The operating system's random generator gave nothing."""
 CHANGED: int = lib.SEAL_CHANGED
-"""The message's octets were changed while it was sealed."""
+"""The message's bytes were changed while it was encrypted."""
 
 
 class Batch:
-    """Messages that C seals in one call, with the GIL released. Not for two threads at once."""
+    """Messages that C encrypts in one call, with the GIL released. Not for two threads at once."""
 
     def __init__(
         self, form: Form, data: Sequence[Buffer], to: Sequence[PreparedRecipients]
     ) -> None:
-        """Messages, which must stay as they are until :meth:`run` ends, and for each its
-        recipients."""
+        """``data``: the messages, which must stay as they are until :meth:`run` ends; ``to``: the
+        recipients of each."""
         self._form, self._to = form, to
         self._count = count = len(data)
         self._sources = [ffi.from_buffer(OCTETS, one) for one in data]
@@ -60,25 +57,25 @@ class Batch:
         self._jobs = allocate("struct seal_job[]", count)
 
     def __del__(self) -> None:
-        # Keys of messages that weren't sealed after all; and buffers by name, since a memoryview in
-        # a cycle of garbage must not be cleared while it is exported.
+        # Wipes the keys of messages that weren't encrypted after all. The buffers are released one
+        # by one: a memoryview in a cycle of garbage must not be cleared while it is exported.
         lib.seal_forget(self._jobs, self._count)
         for source in self._sources:
             ffi.release(source)
 
     def plan_sizes(self, *, count_all: bool) -> list[int] | None:
-        """Looks at all of them and makes their keys. Gives how many octets each will come to; None
-        if one needs a look by :meth:`total` or :meth:`suspect`. ``count_all``: their line feeds
-        are known not to be all alike."""
+        """Reads all messages and makes their keys. Gives the size of each answer in bytes; None if
+        one of them needs a look by :meth:`total` or :meth:`suspect`. ``count_all``: counts every
+        line feed, instead of taking the first ones for the rule."""
         flags = lib.SEAL_COUNT if count_all else 0
         totals = ffi.new("int64_t[]", self._count)
-        if lib.seal_survey(self._jobs, self._inputs, self._form.struct, flags, totals):
+        if lib.seal_plan_sizes(self._jobs, self._inputs, self._form.struct, flags, totals):
             return None
         found: list[int] = ffi.unpack(totals, self._count)
         return found
 
     def total(self, index: int) -> int:
-        """How many octets will come out; negative where it can't be sealed as it is."""
+        """The size of an answer in bytes; negative where the message can't be encrypted so."""
         return int(self._jobs[index].total)
 
     def suspect(self, index: int) -> int | None:
@@ -91,7 +88,7 @@ class Batch:
         return bytes(ffi.buffer(key.key, key.key_len))
 
     def bring(self, index: int, infos: bytes) -> None:
-        """The encoded RecipientInfos of a message to addressees that C can't encrypt to."""
+        """Takes the encoded RecipientInfos of a message to recipients that C can't encrypt to."""
         source = ffi.from_buffer(OCTETS, infos)
         self._jobs[index].infos = source
         self._sources.append(source)
@@ -101,9 +98,9 @@ class Batch:
         return int(self._jobs[index].header.end)
 
     def run(self, outs: Sequence[int]) -> int:
-        """Seals each into its place, the address of room for all of it; 0 leaves one out.
-        Gives how many failed."""
-        infos = allocate("uint8_t[]", sum([who.room for who in self._to]))
+        """Encrypts the messages. ``outs``: for each the address where its answer goes, or 0 to
+        leave it out. Gives how many failed."""
+        infos = allocate("uint8_t[]", sum([who.infos_len for who in self._to]))
         slots = _take_slots()
         addresses = ffi.new("uintptr_t[]", outs)
         pointers = ffi.cast("uint8_t **", addresses)
@@ -112,13 +109,13 @@ class Batch:
         return failed
 
     def run_into(self, out: memoryview) -> int:
-        """Seals the first one alone into ``out``; gives how many octets came out."""
+        """Encrypts the first message into ``out``; gives how many bytes came out."""
         with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
             self.run([int(ffi.cast("uintptr_t", room))])
         return max(self.written(0), 0)
 
     def written(self, index: int) -> int:
-        """How many octets came out; negative where it couldn't be sealed."""
+        """How many bytes came out; negative where the message couldn't be encrypted."""
         return int(self._jobs[index].written)
 
 

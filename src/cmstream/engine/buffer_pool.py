@@ -1,5 +1,5 @@
-"""Memory for answers, taken again when the caller let them go: fresh memory costs a page fault for
-every few KiB, all together as much as the encryption."""
+"""Memory for answers, reused as soon as no caller holds them: fresh memory costs a page fault for
+every few KiB, which takes as long as the encryption."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LARGE = 4 << 20
-"""Octets from which on an answer is large: fresh memory for one costs a page fault for every few
-KiB, all together as much as a sixth of sealing it."""
+"""From this many bytes on an answer is large: the page faults of fresh memory for it take a sixth
+of the time of encrypting it."""
 
 HUGE_PAGE = 2 << 20
-"""Octets from which on a slab asks for large pages: many messages at once write to many places."""
+"""From this many bytes on a slab asks for large pages: many messages at once write to many
+places."""
 
 KEPT_ANSWERS = 2
 KEPT_LIMIT = 48 << 20
-"""How many large answers' memory stays with the process when nobody holds them any more, and the
-most octets of one; two, because ``answer = encrypt(...)`` in a loop holds one while it makes the
-next."""
+"""The memory of how many large answers the process keeps once nobody holds them, and the most bytes
+of one. Two, because ``answer = encrypt(...)`` in a loop holds one while it makes the next."""
 
-# Only where a count of references is exact can it be known that nobody holds an answer.
+# Only an exact count of references shows that nobody holds an answer.
 _COUNTS = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 _kept: deque[io.BytesIO] = deque(maxlen=KEPT_ANSWERS)
 
 
 def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False) -> bytes:
-    """The octets that ``fill`` writes into a buffer of ``size``, and counts, as bytes: BytesIO
-    hands out its own, so that nothing is copied. The memory of a ``secret`` isn't kept for later
-    ones, and forgotten when ``fill`` fails."""
+    """What ``fill`` writes into a buffer of ``size`` bytes; it gives how many it wrote. Nothing is
+    copied, since BytesIO hands out its own memory. That of a ``secret`` isn't reused, and is wiped
+    if ``fill`` fails."""
     store = (_let_go(size) if size >= LARGE else None) or io.BytesIO(bytes(size))
     with _room(store) as room, room[:size] as view:
         try:
@@ -55,8 +55,8 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
 
 
 def _let_go(size: int) -> io.BytesIO | None:
-    """The shortest store that is long enough and whose octets nobody else holds. To grow one would
-    take as long as fresh memory."""
+    """The shortest store that is long enough and that nobody holds. To grow one would take as long
+    as fresh memory."""
     found: io.BytesIO | None = None
     for _ in range(len(_kept)):
         try:
@@ -91,7 +91,7 @@ def _room(store: io.BytesIO) -> memoryview:
 
 
 class Slab:
-    """Memory that several answers lie in, one behind the other."""
+    """Memory for several answers, one behind the other."""
 
     def __init__(self, size: int) -> None:
         self._octets = _mapping(size) if size >= HUGE_PAGE else bytearray(size)
@@ -105,33 +105,33 @@ class Slab:
         return len(self._octets)
 
     def open(self) -> tuple[int, memoryview, int]:
-        """For C where it begins; for callers a view, read-only, which counts as a reference to the
-        octets as long as it, or a slice of it, is held by anybody; and how much is in use."""
+        """The address for C, a read-only view for callers, and how many bytes are in use. The slab
+        counts as held as long as anybody holds the view or a slice of it."""
         return self._start, memoryview(self._octets).toreadonly(), self._used
 
     def close(self, used: int) -> None:
-        """So much is in use now."""
+        """Notes that the first ``used`` bytes are in use."""
         self._used = used
 
     def usable(self, size: int) -> bool:
-        """Whether there is room, all of it once nobody holds an answer any more."""
+        """Whether ``size`` bytes are free. All are, once nobody holds an answer."""
         if _COUNTS and sys.getrefcount(self._octets) == self._unheld:
             self._used = 0
         return self._used + size <= len(self._octets)
 
 
 def _mapping(size: int) -> mmap.mmap:
-    """Fresh memory. A large bytearray would be filled with zeros page by page, before anybody could
-    ask for large pages; and it must not be shared with a process that forks."""
+    """Fresh memory. A large bytearray would be filled with zeros page by page before anybody could
+    ask for large pages. A process that forks must not share it."""
     return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class Pool:
-    """Slabs that come back when their answers are let go; for all threads.
+    """Slabs for all threads, each used again when nobody holds its answers.
 
-    A small answer that is held keeps its slab, so small answers lie in small slabs, and large
-    ones each alone. At most ``limit`` octets are kept, the ones in the hands of callers included;
-    beyond that memory is fresh, and goes when its last answer goes.
+    An answer that is held keeps its whole slab from being used again, so small answers share small
+    slabs, and each large answer has its own. The pool keeps at most ``limit`` bytes, with those
+    that callers hold; beyond that memory is fresh and is freed with its last answer.
     """
 
     def __init__(self, limit: int) -> None:
@@ -141,7 +141,7 @@ class Pool:
         self._kept = 0
 
     def borrow(self, size: int) -> Slab:
-        """A slab with room for ``size`` octets, for one thread until it is given back."""
+        """A slab with room for ``size`` bytes, for one thread until it is given back."""
         kind = slab_size(size)
         with self._lock:
             slabs = self._slabs.setdefault(kind, deque())
@@ -154,7 +154,7 @@ class Pool:
         return Slab(kind)
 
     def give_back(self, slab: Slab) -> None:
-        """Keeps the slab for later, if that is within the limit; an older one goes for it."""
+        """Takes the slab back. Beyond the limit an older one is dropped."""
         with self._lock:
             self._slabs[len(slab)].append(slab)
             self._kept += len(slab)
@@ -168,8 +168,8 @@ _TRIES = 8
 
 
 def slab_size(size: int) -> int:
-    """How large a slab for answers of ``size`` octets is: for small ones a multiple, for a large
-    one hardly more than itself."""
+    """The bytes of a slab for answers of ``size`` bytes: room for several small ones, and hardly
+    more than a large one needs."""
     if size <= _SMALL:
         return _SMALL_SLAB
     if size <= _MIDDLE:

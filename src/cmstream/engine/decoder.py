@@ -1,18 +1,12 @@
-"""The way back through C: any form of a sealed message in, its head for Python to read, then its
-content."""
+"""The way out of CMS through C: any form of a sealed message in, its head for Python to read, then
+its content."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from ..errors import AlreadyFinalized, DecryptionError, EnvelopeError
-from .gate import (
-    OCTETS,
-    allocate,
-    check_environment,
-    ffi,
-    lib,
-)
+from ..errors import DecryptionError, EnvelopeError, already_finalized, buffer_too_small
+from .gate import OCTETS, allocate, check_environment, ffi, lib
 
 if TYPE_CHECKING:
     from .gate import Buffer
@@ -20,12 +14,12 @@ if TYPE_CHECKING:
 Armour = Literal["binary", "base64", "pem"]
 
 HEAD_LIMIT = 4 << 20
-"""The most octets before the encrypted content: ten thousand RecipientInfos, or one with
+"""The most bytes before the encrypted content: ten thousand RecipientInfos, or one with
 certificates and revocation lists of its originator."""
 _FIRST_HEAD = 4 << 10
 
 TAIL_LIMIT = 64 << 10
-"""The most octets after the encrypted content: a tag of 16, and attributes of some hundred; the
+"""The most bytes after the encrypted content: a tag of 16, and attributes of some hundred; the
 memory for them is taken for each message."""
 
 _ARMOURS: dict[Armour, int] = {
@@ -38,7 +32,7 @@ _ERRORS = {
     lib.OPEN_TOO_DEEP: ("too-deep", "elements are nested deeper than any program writes"),
     lib.OPEN_TRUNCATED: ("truncated", "it ends too early: fetch all of it"),
     lib.OPEN_TRAILING: ("trailing-data", "something follows its end: open each message alone"),
-    lib.OPEN_TAIL_FULL: ("too-large", f"over {TAIL_LIMIT} octets stand behind its content"),
+    lib.OPEN_TAIL_FULL: ("too-large", f"over {TAIL_LIMIT} bytes stand behind its content"),
 }
 
 
@@ -55,6 +49,18 @@ def decryption_error() -> DecryptionError:
         "decryption-failed",
         "the message doesn't decrypt: it is damaged, or it isn't for this key after all",
     )
+
+
+class ContentSource(Protocol):
+    """Where the content of a sealed message comes from: C, or a cipher behind it."""
+
+    def update_into(self, data: memoryview, buffer: Buffer, start: int, /) -> tuple[int, int]:
+        """Takes bytes of the sealed message and writes what comes of them to ``buffer`` from
+        ``start``. Gives how many it took, and how many it wrote."""
+
+    def finish_into(self, buffer: Buffer, start: int, /) -> int:
+        """Writes the last bytes and gives their number. Raises DecryptionError, EnvelopeError, and
+        AnotherPassNeeded where the message must be read once more."""
 
 
 class NativeDecoder:
@@ -95,11 +101,11 @@ class NativeDecoder:
 
     @property
     def content_len(self) -> int:
-        """Octets of encrypted content so far."""
+        """Bytes of encrypted content so far."""
         return int(lib.open_content_len(self._open))
 
     def set_key(self, key: bytes, iv: bytes) -> None:
-        """The content-encryption key, 16, 24 or 32 octets, and an IV of 16, for AES-CBC."""
+        """The content-encryption key, 16, 24 or 32 bytes, and an IV of 16, for AES-CBC."""
         lib.open_key(self._open, key, len(key), iv)
 
     def give_ciphertext(self) -> None:
@@ -119,12 +125,12 @@ class NativeDecoder:
         return bytes(self._tail[: lib.open_tail_len(self._open)])
 
     def bound(self, count: int) -> int:
-        """The most that ``count`` more octets of input can give."""
+        """The most that ``count`` more bytes of input can give."""
         return int(lib.open_bound(self._open, count))
 
     def update_into(self, data: memoryview, out: Buffer, start: int = 0) -> tuple[int, int]:
         """Takes of ``data`` all, or what comes before a key is needed or a PEM text ends; gives how
-        many octets, and how many came out."""
+        many bytes, and how many came out."""
         done = 0
         with (
             ffi.from_buffer(OCTETS, data) as source,
@@ -139,7 +145,7 @@ class NativeDecoder:
                 self._more_head()
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
-        """Writes the last octets, 16 at the most, once all is proved complete; wipes the key."""
+        """Writes the last bytes, 16 at the most, once all is proved complete; wipes the key."""
         with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
             count = lib.open_finish(self._open, room + start, len(room) - start)
         return self._checked(count)
@@ -152,9 +158,9 @@ class NativeDecoder:
         if count >= 0:
             return count
         if count == lib.OPEN_NO_ROOM:
-            raise ValueError("the buffer is too small: bound(len(data)) octets always suffice")
+            raise buffer_too_small()
         if count == lib.OPEN_STATE:
-            raise AlreadyFinalized("this stream was finalized, aborted, or failed before")
+            raise already_finalized()
         if count == lib.OPEN_FAILED:
             raise decryption_error()
         raise envelope_error(*_ERRORS[count])
@@ -163,5 +169,5 @@ class NativeDecoder:
         size = len(self._head)
         if size >= HEAD_LIMIT:
             self.abort()
-            raise envelope_error("too-large", f"over {HEAD_LIMIT} octets stand before its content")
+            raise envelope_error("too-large", f"over {HEAD_LIMIT} bytes stand before its content")
         self._grow_head(min(4 * size, HEAD_LIMIT))

@@ -1,11 +1,12 @@
-"""The shape of a stream without I/O: octets in, octets out, then the end."""
+"""The push stream that encryption and decryption share: bytes in, bytes out, no I/O."""
 
 from __future__ import annotations
 
+import enum
 import threading
 from typing import TYPE_CHECKING
 
-from ..errors import AlreadyFinalized, ConcurrentUseError
+from ..errors import ConcurrentUseError, already_finalized
 from .buffer_pool import filled
 
 if TYPE_CHECKING:
@@ -14,12 +15,28 @@ if TYPE_CHECKING:
     from .gate import Buffer
 
 
+class State(enum.Enum):
+    """How far a stream has come."""
+
+    HEAD = enum.auto()
+    """Its beginning is being read; what follows depends on that."""
+    BODY = enum.auto()
+    """Its content passes through."""
+    ENDED = enum.auto()
+    """Its end was written, and it takes nothing more."""
+    FAILED = enum.auto()
+    """It was aborted, or failed, and takes nothing more."""
+
+
+OVER = State.ENDED, State.FAILED
+
+
 class StreamContext:
     """What :class:`Encryptor` and :class:`Decryptor` share.
 
-    It does no I/O. After any exception but that of a buffer too small the stream has failed and
-    refuses everything; what it gave out until then is incomplete. One thread at a time: a second
-    one gets :class:`ConcurrentUseError`.
+    It does no I/O. Any exception, except for a buffer that is too small, ends the stream: it takes
+    nothing more, and what it gave until then is incomplete. One thread at a time: a second one
+    gets :class:`ConcurrentUseError`.
     """
 
     _secret = False
@@ -27,19 +44,19 @@ class StreamContext:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._failed = False
+        self._state = State.HEAD
 
     def update(self, data: Buffer) -> bytes:
-        """Takes ``len(data)`` octets of any bytes-like object and gives what comes of them, which
-        may be nothing. Raises AlreadyFinalized, and what the stream's own class tells."""
+        """Takes ``len(data)`` bytes of any bytes-like object and gives what comes of them, which
+        may be nothing. Raises AlreadyFinalized, and what the stream's own class says."""
         view = memoryview(data).cast("B")
         size = self.bound(len(view))
         return filled(size, lambda out: self.update_into(view, out), secret=self._secret)
 
     def update_into(self, data: Buffer, buffer: Buffer) -> int:
-        """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of octets
-        written. Raises ValueError when it is too small, without any harm: ``bound(len(data))``
-        octets always suffice."""
+        """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of bytes
+        written. Raises ValueError if it is too small, and the stream is as before:
+        ``bound(len(data))`` bytes always suffice."""
         return self._guarded(lambda: self._update_into(memoryview(data).cast("B"), buffer))
 
     def finalize(self) -> bytes:
@@ -47,38 +64,47 @@ class StreamContext:
         return filled(self.bound(0), self.finalize_into, secret=self._secret)
 
     def finalize_into(self, buffer: Buffer) -> int:
-        """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` octets."""
-        return self._guarded(lambda: self._finalize_into(buffer))
+        """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` bytes."""
+        return self._guarded(lambda: self._finalize_into(buffer), last=True)
 
     def finalize_iter(self) -> Iterator[bytes]:
         """Like :meth:`finalize`, in pieces."""
         yield self.finalize()
 
     def bound(self, n: int) -> int:
-        """The most octets that ``n`` octets of input and :meth:`finalize` together can give now."""
-        raise NotImplementedError
+        """The most bytes that ``n`` bytes of input and :meth:`finalize` together can give now; 0
+        once the stream takes nothing more."""
+        return 0 if self._state in OVER else self._bound(n)
 
     def abort(self) -> None:
-        """Ends the stream without an end of message and wipes its keys."""
-        with self._entered():
-            self._failed = True
-            self._abort()
+        """Ends the stream without an end of message and wipes its keys. Does nothing once it has
+        ended."""
+        with _Entered(self._lock):
+            if self._state not in OVER:
+                self._fail()
 
-    def _guarded(self, work: Callable[[], int]) -> int:
-        with self._entered():
-            if self._failed:
-                raise AlreadyFinalized("this stream was finalized, aborted, or failed before")
+    def _guarded(self, work: Callable[[], int], *, last: bool = False) -> int:
+        """Does one call's work; ``last``: the stream has ended after it."""
+        with _Entered(self._lock):
+            if self._state in OVER:
+                raise already_finalized()
             try:
-                return work()
+                count = work()
             except ValueError:  # a wrong call: the stream is as it was
                 raise
             except BaseException:
-                self._failed = True
-                self._abort()
+                self._fail()
                 raise
+            if last:
+                self._state = State.ENDED
+            return count
 
-    def _entered(self) -> _Entered:
-        return _Entered(self._lock)
+    def _fail(self) -> None:
+        self._abort()
+        self._state = State.FAILED
+
+    def _bound(self, n: int) -> int:
+        raise NotImplementedError
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
         raise NotImplementedError
@@ -87,6 +113,7 @@ class StreamContext:
         raise NotImplementedError
 
     def _abort(self) -> None:
+        """Wipes the keys. The state is still that in which the stream was stopped."""
         raise NotImplementedError
 
 

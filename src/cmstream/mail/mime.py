@@ -76,7 +76,7 @@ def header_end(
 
     ``start`` is 0 the first time, then what the last call gave as second value: nothing is
     searched twice. ``final``: nothing more will come. Gives the offset of the body's first
-    octet, or None while more octets are needed, and the offset to go on from.
+    byte, or None while more are needed, and the offset to go on from, also to find the same again.
 
     The blank line ends the header block and belongs to it. So does the first line that is
     neither a field nor a continuation (RFC 5322 section 2.2), but that one is body, like all
@@ -113,8 +113,7 @@ def _first_no_field(
     if not final and _UNDECIDED.match(buffer, line):
         return None, max(line - 1, 0)
     blank = _BLANK.match(buffer, line)
-    end = blank.end() if blank else line
-    return end, end
+    return (blank.end() if blank else line), max(line - 1, 0)
 
 
 def frame(head: bytes, entity: bytes = ENTITY_HEADER) -> Framing:

@@ -1,1 +1,1 @@
-"""RecipientInfos of every kind, written and opened, and the identities that open them."""
+"""Every kind of RecipientInfo, written and read, and the identities that decrypt their keys."""

@@ -1,4 +1,4 @@
-"""From RecipientInfos to the content-encryption key: whose identity fits, and by which of them."""
+"""Finds the content-encryption key of a message: the identity that fits, and its RecipientInfo."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ _UNWRAP: dict[str, Callable[[Any, RecipientInfo, int, int], bytes | None]] = {
     "key-agreement": key_agreement.unwrap,
     "key-transport": key_transport.unwrap,
 }
-"""For each kind: the content-encryption key for the identity that is named at this place, or None
-if it doesn't unwrap."""
+"""For each kind of RecipientInfo what gives the content-encryption key for the identity that is
+named at a place in it, or None if it doesn't unwrap."""
 
 
 def content_key(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
 ) -> bytes:
-    """The content-encryption key of ``key_len`` octets, for the first of the identities that the
-    message is for, by the first RecipientInfo that names it: one operation with a private key,
-    however often we are named. A second try by another would tell whether the first one failed.
-    Passwords, which nothing names, are tried where none of the identities is named, on all that
-    the message has for them.
+    """The content-encryption key of ``key_len`` bytes, for the first of the identities that the
+    message is for, by the first RecipientInfo that names it. That is one operation with a private
+    key, even if several RecipientInfos fit: a second one would show that the first had failed. No
+    RecipientInfo names a password. So passwords are tried, on all that the message has for them,
+    if none of the identities is named.
 
-    What RSA doesn't decrypt, or to another length, becomes a random key (RFC 3218 section 2.3.2):
-    the content then fails as with any wrong key. All other kinds wrap the key so that a wrong one
-    is told, and nothing can be learned from that (RFC 3394); there it is DecryptionError at once,
-    before any noise comes out. Raises NoRecipientError; EnvelopeError ``unsupported-cipher`` for an
-    algorithm that isn't known, ``malformed``.
+    Where RSA gives no key, or one of another length, a random key goes on (RFC 3218 section 2.3.2):
+    the content then fails as with any wrong key. All other kinds show a wrong key, from which
+    nothing can be learned (RFC 3394); it is a DecryptionError at once, before any content comes
+    out. Raises NoRecipientError; EnvelopeError ``unsupported-cipher`` for an unknown algorithm,
+    ``malformed``.
     """
     ours = _ours(envelope, identities)
     random = os.urandom(key_len)
@@ -91,7 +91,8 @@ def _ours(
 def _by_password(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
 ) -> bytes | None:
-    """Raises NoRecipientError where no password is given, or none is asked for."""
+    """The same by a password. Raises NoRecipientError if none was given, or the message has
+    none."""
     passwords = [one for one in identities if isinstance(one, Password)]
     every = envelope.recipients() if passwords else ()
     infos = [info for info in every if info.kind == Password.kind]

@@ -1,4 +1,4 @@
-"""Whoever a message was sealed to: a certificate together with its private key."""
+"""Identities, which decrypt messages: each a certificate with its private key."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _OLD_ENCRYPTION = b"Proc-Type:"  # RFC 1421 section 4.6.1.1, as OpenSSL wrote it
 
 
 class Identity:
-    """A certificate with its private key: it opens what was sealed to the certificate.
+    """A certificate with its private key: it decrypts what was encrypted to the certificate.
 
     ``key`` is a private key of the library *cryptography*, or a stand-in in front of a token or a
     key service: for an RSA certificate it needs ``decrypt(ciphertext, padding)``, for ML-KEM
     ``decapsulate(ciphertext)``, for another one ``exchange``, as the library's key of that kind has
-    it. Nothing else is asked of it while messages are opened; if it has ``public_key()``, that is
+    it. No other method is called while messages are decrypted; if it has ``public_key()``, that is
     compared with the certificate here, once. ``certificate`` is a Recipient, or one certificate in
     DER or PEM.
 
@@ -87,7 +87,7 @@ class Identity:
         if not callable(getattr(key, needed, None)):
             raise TypeError(
                 f"the private key for a certificate with {recipient.key} needs a method {needed}; "
-                "for the octets of a key there is Identity.from_pem"
+                "for the bytes of a key there is Identity.from_pem"
             )
         self.key = key
         self.recipient = recipient
@@ -153,19 +153,20 @@ class Identity:
 
     @staticmethod
     def from_password(password: str | bytes) -> Password:
-        """What opens messages that were sealed with a password: it goes wherever an Identity goes.
-        Text is taken in UTF-8.
+        """What decrypts messages that were encrypted with a password; use it like an Identity. Text
+        is encoded in UTF-8.
 
-        Nothing in a message tells which password fits. Where another identity is named, that one
-        opens it; else the password is tried on all of a message's, a fraction of a second each.
+        Nothing in a message says which password fits. If the message names another identity, that
+        one decrypts it; else the password is tried on all that the message has for passwords, which
+        takes a fraction of a second each.
         Raises ValueError for an empty password.
         """
         return archive_keys.password(password)
 
     @staticmethod
     def from_kek(key: Buffer, key_id: Buffer) -> Kek:
-        """What opens messages that were sealed with a key-encryption key of 16, 24 or 32 octets by
-        the name ``key_id``: it goes wherever an Identity goes. Raises ValueError for another
+        """What decrypts messages that were encrypted with a key-encryption key of 16, 24 or 32
+        bytes and the name ``key_id``; use it like an Identity. Raises ValueError for another
         length, or an empty name."""
         return archive_keys.kek(key, key_id)
 
@@ -180,7 +181,7 @@ class Identity:
         return found
 
     def place(self, info: RecipientInfo) -> int | None:
-        """Which of a RecipientInfo's names is this one's, counted from 0; None if none is. Octets
+        """Which of a RecipientInfo's names is this one's, counted from 0; None if none is. Bytes
         alone are compared."""
         for index, name in enumerate(info.names):
             if name.is_of(self.recipient, self.key_identifiers):
@@ -275,7 +276,7 @@ def _octets(data: Buffer, what: str) -> bytes:
     if not octets.strip():
         raise CertificateError("empty", f"the {what} is empty: export it again")
     if len(octets) > containers.MAX_FILE:
-        raise _none_there(f"the {what} has more than {containers.MAX_FILE} octets")
+        raise _none_there(f"the {what} has more than {containers.MAX_FILE} bytes")
     return octets
 
 
@@ -308,7 +309,7 @@ def _private_keys(data: bytes, password: str | bytes | None) -> Iterator[Private
     if not found:
         raise _none_there("there is no private key in this file")
     if len(found) > 1 and sum(len(body) for _, body in found) > 2 * MAX_KEYS_OCTETS:  # in base64
-        raise _unreadable("corrupt", f"there are more than {MAX_KEYS_OCTETS} octets of keys")
+        raise _unreadable("corrupt", f"there are more than {MAX_KEYS_OCTETS} bytes of keys")
     outline = pfx_outline.Outline(b"")  # counts iterations
     for label, body in found:
         yield _private_key(label, body, password, outline)

@@ -34,11 +34,11 @@ ITERATIONS = 600_000
 for stored passwords asks for since 2023. They take from a tenth of a second to one."""
 SALT_OCTETS = 16
 MAX_ITERATIONS = 10_000_000
-"""Rounds that opening a message may cost for one password, over all passwords that it was sealed
-with. Programs write 2 048 to 1 000 000; these take seconds, and what asks for more wants to keep
-the machine busy."""
+"""The most rounds that decrypting a message may take for one password, summed over all passwords
+that it was encrypted with. Programs write 2 048 to 1 000 000. Ten million take seconds; a message
+that asks for more is meant to keep the machine busy."""
 MAX_PASSWORDS = MAX_ITERATIONS // ITERATIONS
-"""Of one message: nothing names them, so that whoever opens it has to try them all."""
+"""The most passwords of one message: nothing names them, so that its reader has to try them all."""
 
 _PBKDF2 = "1.2.840.113549.1.5.12"
 _HMACS: dict[str, type[hashes.HashAlgorithm]] = {
@@ -58,7 +58,7 @@ _CONTEXT_0 = 0xA0
 
 @dataclass(frozen=True)
 class KekWrap:
-    """A KEKRecipientInfo up to the octets of its encrypted key."""
+    """A KEKRecipientInfo up to the bytes of its encrypted key."""
 
     prefix: bytes
     encoded_len: int
@@ -67,7 +67,7 @@ class KekWrap:
     envelope_version = 2
 
     def encode(self, content_key: bytes) -> bytes:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         return self.prefix + key_wrap.wrap(self.kek.octets, content_key)
 
 
@@ -81,7 +81,7 @@ class PasswordWrap:
     envelope_version = 3
 
     def encode(self, content_key: bytes) -> bytes:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         salt, iv = os.urandom(SALT_OCTETS), os.urandom(pwri_kek.IV_OCTETS)
         kek = Derivation(salt, ITERATIONS, hashes.SHA256).key(self.password, pwri_kek.KEK_OCTETS)
         return _password_info(salt, iv, pwri_kek.wrap(kek, iv, content_key))
@@ -180,8 +180,8 @@ class Derivation(NamedTuple):
 
 
 class Locked(NamedTuple):
-    """A key that a password opens: how that becomes a key-encryption key, of how many octets, and
-    what that opens."""
+    """A content-encryption key that a password opens: how the password becomes a key-encryption key
+    of ``kek_octets`` bytes, and how that decrypts ``encrypted_key``."""
 
     derivation: Derivation
     kek_octets: int

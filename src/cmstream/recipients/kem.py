@@ -43,7 +43,7 @@ _HKDFS: dict[str, type[hashes.HashAlgorithm]] = {
     "1.2.840.113549.1.9.16.3.30": hashes.SHA512,
 }
 _KDF3 = "1.3.133.16.840.9.44.1.2"
-"""Of RFC 9690, which Bouncy Castle takes unless it is told otherwise."""
+"""The KDF3 of RFC 9690, Bouncy Castle's default."""
 _KDF3_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256,
     "2.16.840.1.101.3.4.2.2": hashes.SHA384,
@@ -54,7 +54,7 @@ _KEK_OCTETS = 32
 _CONTEXT_0 = 0xA0
 
 Derive = Callable[[bytes, int, bytes], bytes]
-"""A key from a shared secret, of that many octets, bound to a context."""
+"""A key from a shared secret, of that many bytes, bound to a context."""
 
 
 def _other_info(wrap: bytes, kek_octets: int, ukm: bytes = b"") -> bytes:
@@ -81,7 +81,7 @@ class KemWrap:
     envelope_version = 3
 
     def encode(self, content_key: bytes) -> bytes:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         secret, ciphertext = self.key.encapsulate()
         kek = _hkdf(hashes.SHA256)(secret, _KEK_OCTETS, _INFO)
         return self.before + ciphertext + self.between + key_wrap.wrap(kek, content_key)

@@ -67,7 +67,7 @@ def _exchange(private: Any, public: Any) -> bytes:
 def _derive(
     scheme: str, secret: bytes, wrap: bytes, kek_len: int, ukm: bytes | None = None
 ) -> bytes:
-    """The key-encryption key of ``kek_len`` octets. ``wrap``: the AlgorithmIdentifier of the key
+    """The key-encryption key of ``kek_len`` bytes. ``wrap``: the AlgorithmIdentifier of the key
     wrap; ``ukm``: the user keying material, which is HKDF's salt too (RFC 8418 section 2.2)."""
     # ECC-CMS-SharedInfo (RFC 5753 section 7.2).
     added = tlv.build(_CONTEXT_0, tlv.build(tlv.OCTET_STRING, ukm)) if ukm is not None else b""
@@ -84,7 +84,7 @@ def _derive(
 
 
 class _Curve(NamedTuple):
-    """How messages to keys on a curve are made: the scheme, and octets of an AES key that is as
+    """How messages to keys on a curve are made: the scheme, and bytes of an AES key that is as
     strong as the curve (RFC 5753 section 7, RFC 8418 section 2)."""
 
     scheme: str
@@ -124,12 +124,12 @@ class KeyAgreement:
 
     @property
     def encoded_len(self) -> int:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         keys = sum(len(prefix) + self.wrapped_octets for prefix in self.prefixes)
         return len(self.before) + self.key_octets + len(self.between) + keys
 
     def encode(self, content_key: bytes) -> bytes:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         # Fresh for each message: whoever learns it learns no other message's key.
         ephemeral = _fresh(self.recipients[0].public_key)
         parts = [self.before, _point(ephemeral.public_key()), self.between]
@@ -153,7 +153,7 @@ def _fresh(public: Any) -> Any:
 
 
 def _point(public: Any) -> bytes:
-    """A public key as octets, always of one length for one curve."""
+    """A public key as bytes, always of one length for one curve."""
     if isinstance(public, ec.EllipticCurvePublicKey):
         return public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     return bytes(public.public_bytes_raw())
@@ -199,12 +199,12 @@ def _prepared(recipients: tuple[Recipient, ...], policy: Policy) -> KeyAgreement
 
 
 def _beginning(tag: int, count: int) -> bytes:
-    """Tag and length of an element with so many octets of content."""
+    """Tag and length of an element with ``count`` bytes of content."""
     return tlv.build(tag, bytes(count))[:-count]
 
 
 def _originator(key: Any) -> bytes:
-    """OriginatorIdentifierOrKey with an originatorKey, up to the key's octets: the algorithm as
+    """OriginatorIdentifierOrKey with an originatorKey, up to the key's bytes: the algorithm as
     certificates have it, with the curve's name (RFC 5753 section 3.1.1, RFC 8418 section 3.1)."""
     info = tlv.read_only(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     fields = info.fields()
@@ -220,7 +220,7 @@ def _originator(key: Any) -> bytes:
 
 
 def _encrypted_key(recipient: Recipient, policy: Policy, octets: int) -> bytes:
-    """A RecipientEncryptedKey up to the encrypted key's octets."""
+    """A RecipientEncryptedKey up to the encrypted key's bytes."""
     if by_identifier(recipient, policy):
         name = implicit(0, sequence(univ.OctetString(recipient.key_identifier)))
     else:
@@ -243,7 +243,7 @@ class _Agreement(NamedTuple):
 
 
 class _Wrap(NamedTuple):
-    """A key wrap: octets of its key, the way back, the AlgorithmIdentifiers that senders derive
+    """A key wrap: bytes of its key, the way back, the AlgorithmIdentifiers that senders derive
     the key with, the likeliest first, and whether it tells a wrong key."""
 
     kek_len: int
@@ -272,7 +272,7 @@ def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) ->
     for derived_with in wrap.derived_with:
         kek = _derive(scheme, secret, derived_with, wrap.kek_len, found.ukm)
         key = wrap.unwrap(kek, found.wrapped)
-        # Who hears of wrong padding can decrypt the key: as with RSA, a random one goes on.
+        # Whoever learns of wrong padding can decrypt the key: as with RSA, a random one goes on.
         if not wrap.tells and (key is None or len(key) != key_len):
             return os.urandom(key_len)
         if key is not None:
@@ -319,12 +319,12 @@ def _read(info: RecipientInfo, place: int) -> _Agreement:
 
 
 def _read_point(originator: Tlv) -> bytes:
-    """The key's octets. Its curve must be the recipient's own, whatever it is called."""
+    """The key's bytes. Its curve must be the recipient's own, whatever it is called."""
     fields = originator.fields()
     fields.take(tlv.SEQUENCE)
     octets = fields.take(tlv.BIT_STRING).content
     if octets[:1] != b"\0":
-        raise TlvError("the originator's key isn't whole octets")
+        raise TlvError("the originator's key isn't whole bytes")
     return octets[1:]
 
 

@@ -18,6 +18,7 @@ from ..ciphers import KEY_LEN
 from ..cms.enveloped import ALGORITHMS, RSA_ENCRYPTION, RecipientInfo
 from ..engine import gate
 from ..engine.decoder import envelope_error
+from ..engine.prepared_recipients import KeySlot, RsaKey
 from ..errors import EnvelopeError
 from .recipient_info import (
     algorithm,
@@ -57,7 +58,7 @@ _OAEP_HASHES = {
 
 
 class KeyTransport(NamedTuple):
-    """A KeyTransRecipientInfo up to the octets of its encrypted key. ``transport``: the padding's
+    """A KeyTransRecipientInfo up to the bytes of its encrypted key. ``transport``: the padding's
     name, if it has one."""
 
     prefix: bytes
@@ -69,16 +70,16 @@ class KeyTransport(NamedTuple):
 
     @property
     def key_octets(self) -> int:
-        """Octets of the encrypted key."""
+        """Bytes of the encrypted key."""
         return (self.key.key_size + 7) // 8
 
     @property
     def encoded_len(self) -> int:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         return len(self.prefix) + self.key_octets
 
     def encode(self, content_key: bytes) -> bytes:
-        """As of every RecipientInfoEncoder."""
+        """As RecipientInfoEncoder says."""
         try:
             return self.prefix + self.key.encrypt(content_key, self.padding)
         except ValueError as error:
@@ -105,7 +106,7 @@ def _prepared(recipient: Recipient, policy: Policy) -> KeyTransport:
 
 
 def _most_octets(octets: int, padded: padding.AsymmetricPadding) -> int:
-    """What an RSA key of so many octets can encrypt (RFC 8017 sections 7.1.1 and 7.2.1)."""
+    """The most bytes that an RSA key can encrypt (RFC 8017 sections 7.1.1 and 7.2.1)."""
     if isinstance(padded, padding.OAEP):
         return octets - 2 * padded.algorithm.digest_size - 2
     return octets - 11
@@ -155,40 +156,39 @@ _PADDINGS: dict[str, padding.AsymmetricPadding] = {
 
 # Sealing in C
 
-Holes = list[tuple[int, gate.RsaKey, str]]
 _OF_ENGINE = {"pkcs1v15", "oaep-sha256"}
 
 
-def for_engine(wraps: Sequence[KeyTransport]) -> tuple[bytes, Holes] | None:
-    """The encoded RecipientInfos in the order of a SET, and where C puts which encrypted keys;
-    None if it can't do all of them."""
+def for_engine(encoders: Sequence[KeyTransport]) -> tuple[bytes, list[KeySlot]] | None:
+    """The encoded RecipientInfos in the order of a SET, and where C puts which encrypted key; None
+    if it can't make all of them."""
     # Where two differ in the encrypted key alone, only that says which comes first in the SET.
-    told_apart = len({wrap.prefix for wrap in wraps}) == len(wraps)
-    able = gate.wraps_rsa and {wrap.transport for wrap in wraps} <= _OF_ENGINE
+    told_apart = len({one.prefix for one in encoders}) == len(encoders)
+    able = gate.wraps_rsa and {one.transport for one in encoders} <= _OF_ENGINE
     if not told_apart or not able:
         return None
-    infos, slots = b"", []
+    infos, key_slots = b"", []
     try:
-        for wrap in sorted(wraps, key=lambda wrap: wrap.prefix):
-            infos += wrap.prefix
-            slots.append((len(infos), _engine_key(wrap.key), wrap.transport))
-            infos += bytes(wrap.key_octets)
+        for one in sorted(encoders, key=lambda one: one.prefix):
+            infos += one.prefix
+            key_slots.append((len(infos), _engine_key(one.key), one.transport))
+            infos += bytes(one.key_octets)
     except ValueError:
         return None
-    return infos, slots
+    return infos, key_slots
 
 
-def _engine_key(key: rsa.RSAPublicKey) -> gate.RsaKey:
+def _engine_key(key: rsa.RSAPublicKey) -> RsaKey:
     numbers = key.public_numbers()
-    return gate.RsaKey(numbers.n, numbers.e)
+    return RsaKey(numbers.n, numbers.e)
 
 
 # Opening
 
 
 def usual(identity: Any, info: Tlv) -> RecipientInfo | None:
-    """As it would be read, if it is what most programs write for this identity: only the encrypted
-    key differs from message to message, and reading the rest takes longer than all else here."""
+    """The RecipientInfo, if it is what most programs write for this identity. Only the encrypted
+    key differs then from message to message, and comparing the rest is faster than reading it."""
     known = identity.usual_info
     if info.tag != tlv.SEQUENCE or not info.data.startswith(known, info.body):
         return None

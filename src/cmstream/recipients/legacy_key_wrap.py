@@ -1,4 +1,4 @@
-"""Ways of old to encrypt a key with another, which are read and never written."""
+"""Legacy key wraps, which are read and never written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TRIPLE_DES_WRAP = "1.2.840.113549.1.9.16.3.6"
 TRIPLE_DES_KEY = 24
-"""Octets of a key for it."""
+"""Bytes of a key for it."""
 
 _BLOCK = 8
 _IV = bytes.fromhex("4adda22c79e82105")

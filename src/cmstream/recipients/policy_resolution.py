@@ -1,5 +1,5 @@
-"""Which cipher a message has, and which key transport each recipient, where the policy leaves that
-open; and whether what it doesn't leave open may be used."""
+"""Chooses the cipher of a message and each recipient's key transport where a policy leaves them
+open, and refuses what the policy forbids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     Anyone = Recipient | ArchiveKey
 
 EVERY_CLIENT = frozenset({"aes256-cbc", "aes128-cbc"})
-"""What is read by whoever doesn't say what he reads: S/MIME 3.2 (RFC 5751 section 2.7) has both."""
+"""What every client reads, also one that doesn't say: S/MIME 3.2 (RFC 5751 section 2.7) has
+both."""
 
 _NAMED = 5
 
@@ -54,7 +55,7 @@ def content_cipher(recipients: Sequence[Anyone], policy: Policy) -> str:
 
 
 def key_transport(recipient: Anyone, policy: Policy) -> str:
-    """What encrypts the key for one recipient; of no matter unless its own key is RSA.
+    """The key transport for one recipient; it only matters for an RSA key.
 
     It is the policy's key transport, or with ``cipher="auto"`` the OAEP that the certificate
     names first, the hashes being equally good; a key marked for OAEP gets one in any case, the one
@@ -74,7 +75,7 @@ def key_transport(recipient: Anyone, policy: Policy) -> str:
 
 
 def _transports(recipient: Recipient, policy: Policy) -> list[str]:
-    """Those that come into question, the best first."""
+    """The key transports that would do, the best first."""
     wished = (recipient.capabilities or ()) if policy.cipher == "auto" else ()
     every = [*filter(_is_oaep, wished), policy.key_transport]
     if not recipient.oaep_only:
@@ -90,7 +91,7 @@ def _is_oaep(name: str) -> bool:
 def _reads(recipient: Anyone) -> frozenset[str]:
     if not isinstance(recipient, Recipient):
         return frozenset(BY_STRENGTH)  # an archive is opened by the program that made it
-    # Many a certificate names ciphers of the nineties alone, and its owner reads AES all the same.
+    # Many certificates name only ciphers of the nineties, though their owners read AES.
     return frozenset(recipient.capabilities or ()) & frozenset(BY_STRENGTH) or EVERY_CLIENT
 
 

@@ -1,6 +1,6 @@
 """id-alg-PWRI-KEK (RFC 3211 section 2.3): a key encrypted twice by a block cipher in CBC mode, so
-that each octet of the result depends on all of the key. It is what encrypts keys under passwords,
-since a wrong one is told by three octets alone."""
+that each byte of the result depends on the whole key. It encrypts keys under passwords, since only
+three bytes show a wrong one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ AES256_CBC = "2.16.840.1.101.3.4.1.42"
 KEK_OCTETS, IV_OCTETS = 32, 16
 """Of AES-256-CBC, with which we write it."""
 
-_CHECKED = 3  # octets of the key that are there twice
+_CHECKED = 3  # bytes of the key that are there twice
 _HEAD = 1 + _CHECKED
 
 
 class BlockCipher(NamedTuple):
-    """A cipher, and octets of its key and of its blocks."""
+    """A cipher, with the lengths of its key and its blocks in bytes."""
 
     algorithm: Callable[[bytes], CipherAlgorithm]
     kek_octets: int
@@ -65,7 +65,7 @@ def read(parameters: Tlv | None) -> Parameters:
 
 
 def wrapped_octets(key_len: int) -> int:
-    """How many octets :func:`wrap` gives for a key."""
+    """How many bytes :func:`wrap` gives for a key."""
     return max(2, -(-(_HEAD + key_len) // IV_OCTETS)) * IV_OCTETS
 
 

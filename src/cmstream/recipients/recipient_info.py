@@ -1,4 +1,4 @@
-"""What the kinds of RecipientInfo (RFC 5652 section 6.2) share when they are written."""
+"""What writes a RecipientInfo (RFC 5652 section 6.2), and the parts that its kinds share."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ if TYPE_CHECKING:
 
 
 class RecipientInfoEncoder(Protocol):
-    """One RecipientInfo, prepared to be written for one content-encryption key after another; for
-    one recipient, or several that share it. Safe to share between threads."""
+    """Writes one RecipientInfo, for one recipient or several that share it, again for each
+    content-encryption key. Safe to share between threads."""
 
     @property
     def encoded_len(self) -> int:
-        """Octets of the whole encoded RecipientInfo; always the same."""
+        """The length of the encoded RecipientInfo in bytes, the same for every key."""
 
     @property
     def envelope_version(self) -> int:
-        """The CMSVersion that this one wants of the EnvelopedData around it, which has the highest
-        of all (RFC 5652 section 6.1): 0 for key transport by issuer and serial number, 3 for a
-        password or another kind, else 2."""
+        """The CMSVersion that the EnvelopedData must have at least (RFC 5652 section 6.1): 0 for
+        key transport by issuer and serial number, 3 for a password or another kind, else 2."""
 
     def encode(self, content_key: bytes) -> bytes:
         """The encoded RecipientInfo. Raises RecipientError ``unusable-recipient``."""
@@ -51,7 +50,7 @@ def by_identifier(recipient: Recipient, policy: Policy) -> bool:
 
 
 def issuer_and_serial(recipient: Recipient) -> univ.Sequence:
-    """Both as they stand in the certificate: a reader compares octets."""
+    """IssuerAndSerialNumber, byte for byte as in the certificate: readers compare bytes."""
     return sequence(univ.Any(recipient.issuer_der), univ.Any(recipient.serial_der))
 
 
@@ -92,5 +91,5 @@ def implicit(number: int, value: Any) -> Any:
 
 
 def _kept(value: Any) -> dict[str, bool]:
-    """What the library wants to be told so that a value stays what it is."""
+    """The argument by which the library keeps the value of a tagged copy."""
     return {"cloneValueFlag": True} if isinstance(value, base.ConstructedAsn1Type) else {}

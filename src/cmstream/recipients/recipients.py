@@ -1,5 +1,4 @@
-"""RecipientInfos (RFC 5652 section 6.2): what a content-encryption key is wrapped in, for everyone
-whom a message is for."""
+"""The recipients of a message, checked once, with their RecipientInfos prepared for each policy."""
 
 from __future__ import annotations
 
@@ -11,6 +10,7 @@ from ..certificates import keys
 from ..certificates.archive_keys import ArchiveKey
 from ..certificates.recipient import Recipient
 from ..engine import gate
+from ..engine.prepared_recipients import PreparedRecipients
 from ..errors import RecipientError, RecipientWarning
 from ..policy import DEFAULT, Policy
 from . import (
@@ -29,20 +29,33 @@ if TYPE_CHECKING:
     from .recipient_info import RecipientInfoEncoder
 
 
-class _Prepared(NamedTuple):
-    """What sealing by a policy needs."""
+class Preparation(NamedTuple):
+    """What recipients need for every message by one policy.
 
-    wraps: tuple[RecipientInfoEncoder, ...]
-    addressees: gate.PreparedRecipients
+    ``encoders``: what writes their RecipientInfos in Python. ``native``: the same for C.
+    """
+
+    encoders: tuple[RecipientInfoEncoder, ...]
+    native: PreparedRecipients
+
+    @property
+    def encoded_len(self) -> int:
+        """How many bytes :meth:`encode` gives."""
+        return sum(encoder.encoded_len for encoder in self.encoders)
+
+    def encode(self, content_key: bytes) -> bytes:
+        """The encoded RecipientInfos, sorted as DER sorts a SET OF, without the SET's own tag and
+        length. Raises RecipientError ``unusable-recipient``."""
+        return b"".join(sorted([encoder.encode(content_key) for encoder in self.encoders]))
 
 
 class Recipients:
     """Who can open a message: certificates, checked once, with their RecipientInfos prepared.
 
-    Takes :class:`Recipient` objects, and what ``Recipient.from_password`` and ``from_kek`` give;
-    the same one twice counts once. Immutable, and safe to share between threads. Wherever
-    recipients are asked for, a list of them does too; a gateway that keeps a Recipients object in
-    its cache saves the preparation.
+    Takes :class:`Recipient` objects, and what ``Recipient.from_password`` and ``from_kek`` give; a
+    duplicate counts once. Immutable, and safe to share between threads. Wherever recipients are
+    asked for, a list of them will do; a gateway that keeps a Recipients object in its cache saves
+    the preparation.
 
     Raises :class:`RecipientError` ``no-recipients`` when there are none.
     """
@@ -56,8 +69,8 @@ class Recipients:
                 raise _no_recipient(one)
         self._recipients = tuple(dict.fromkeys(every))
         self._certificates = [one for one in self._recipients if isinstance(one, Recipient)]
-        self._prepared: dict[tuple[Policy, bool], _Prepared] = {}
-        self._latest: tuple[Policy, bool, _Prepared] | None = None
+        self._prepared: dict[tuple[Policy, bool], Preparation] = {}
+        self._latest: tuple[Policy, bool, Preparation] | None = None
         if not self._recipients:
             raise RecipientError(
                 "no-recipients", "there is nobody to encrypt to: give at least one certificate"
@@ -74,40 +87,28 @@ class Recipients:
 
     def check(self, policy: Policy = DEFAULT) -> None:
         """Raises RecipientError ``unusable-recipient`` if the policy refuses one of them now, or
-        one can't be encrypted to at all. Problems that the policy warns of are warned of here,
-        once for each policy."""
-        self._for(policy)
-
-    def wrap(self, content_key: bytes, policy: Policy = DEFAULT) -> bytes:
-        """The encoded RecipientInfos, sorted as DER sorts a SET OF, without the SET's own tag and
-        length."""
-        return b"".join(sorted([wrap.encode(content_key) for wrap in self._for(policy).wraps]))
-
-    def room(self, policy: Policy = DEFAULT) -> int:
-        """How many octets :meth:`wrap` will give."""
-        return sum(wrap.encoded_len for wrap in self._for(policy).wraps)
+        one can't be encrypted to at all. Gives a RecipientWarning for the problems that the policy
+        warns of, once for each policy."""
+        self._prepare(policy)
 
     def cipher(self, policy: Policy = DEFAULT) -> str:
         """The cipher of a message to them: the policy's own, or with ``cipher="auto"`` the one that
         it chooses for these recipients. Raises as :meth:`check` does."""
-        return self._for(policy).addressees.cipher
+        return self._prepare(policy).native.cipher
 
-    def addressees(self, policy: Policy = DEFAULT) -> gate.PreparedRecipients:
-        """What C needs to encrypt to all of them. Raises as :meth:`check` does."""
-        return self._for(policy).addressees
-
-    def _for(self, policy: Policy) -> _Prepared:
+    def _prepare(self, policy: Policy) -> Preparation:
         latest = self._latest
-        # A policy's hash takes longer than all else here, and it's nearly always the same object.
+        # A policy's hash takes longer than all the rest, and it is nearly always the same object.
         if latest and latest[0] is policy and latest[1] is gate.wraps_rsa and not policy.refuse:
             return latest[2]
         kind = policy, gate.wraps_rsa
         prepared = self._prepared.get(kind)
         if prepared is None:
-            settled = policy_resolution.resolve_policies(self._recipients, policy)
-            wraps = _wraps(self._recipients, settled)
+            policies = policy_resolution.resolve_policies(self._recipients, policy)
+            encoders = _encoders(self._recipients, policies)
             self._warn(policy)
-            prepared = self._prepared[kind] = _Prepared(wraps, _addressees(wraps, settled[0]))
+            native = _native(encoders, policies[0])
+            prepared = self._prepared[kind] = Preparation(encoders, native)
         if policy.refuse:
             for recipient in self._certificates:
                 _refuse(recipient, policy)
@@ -122,16 +123,23 @@ class Recipients:
                     warnings.warn(text, RecipientWarning, stacklevel=5)
 
 
-def _wraps(
-    recipients: Sequence[Anyone], settled: Sequence[Policy]
+prepare = Recipients._prepare  # noqa: SLF001 - not for users, who have check()
+"""``prepare(to, policy)``: what a message to these recipients needs, made once for each policy.
+Raises RecipientError ``unusable-recipient``."""
+
+
+def _encoders(
+    recipients: Sequence[Anyone], policies: Sequence[Policy]
 ) -> tuple[RecipientInfoEncoder, ...]:
-    """Each kind of RecipientInfo by its own module; those of one policy together, since some kinds
-    share among recipients."""
+    """Those of each kind by its own module, and for one policy together, since some kinds share a
+    RecipientInfo among recipients."""
     groups: dict[tuple[str, Policy], list[Any]] = {}
-    for recipient, policy in zip(recipients, settled, strict=True):
+    for recipient, policy in zip(recipients, policies, strict=True):
         groups.setdefault((_kind(recipient), policy), []).append(recipient)
     return tuple(
-        wrap for (kind, policy), group in groups.items() for wrap in _PREPARE[kind](group, policy)
+        encoder
+        for (kind, policy), group in groups.items()
+        for encoder in _PREPARE[kind](group, policy)
     )
 
 
@@ -147,14 +155,14 @@ _PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[RecipientInfoEncoder]
 }
 
 
-def _addressees(wraps: tuple[RecipientInfoEncoder, ...], policy: Policy) -> gate.PreparedRecipients:
-    version = max(wrap.envelope_version for wrap in wraps)
+def _native(encoders: tuple[RecipientInfoEncoder, ...], policy: Policy) -> PreparedRecipients:
+    version = max(encoder.envelope_version for encoder in encoders)
     alone = policy.header_protection is not None
-    known = [wrap for wrap in wraps if isinstance(wrap, key_transport.KeyTransport)]
-    infos, slots = bytes(sum(wrap.encoded_len for wrap in wraps)), None
-    if len(known) == len(wraps) and (engine := key_transport.for_engine(known)):
-        infos, slots = engine
-    return gate.PreparedRecipients(infos, version, policy.cipher, slots, alone=alone)
+    rsa = [one for one in encoders if isinstance(one, key_transport.KeyTransport)]
+    infos, key_slots = bytes(sum(encoder.encoded_len for encoder in encoders)), None
+    if len(rsa) == len(encoders) and (found := key_transport.for_engine(rsa)):
+        infos, key_slots = found
+    return PreparedRecipients(infos, version, policy.cipher, key_slots, alone=alone)
 
 
 def _no_recipient(given: object) -> TypeError:
@@ -165,7 +173,7 @@ def _no_recipient(given: object) -> TypeError:
 
 
 def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:
-    """What the caller gave as ``to``, prepared."""
+    """The recipients that the caller gave as ``to``."""
     if isinstance(to, Recipients):
         return to
     return Recipients([to] if isinstance(to, Recipient | ArchiveKey) else to)

@@ -1,0 +1,83 @@
+"""A message's recipients as C takes them: their RSA keys, and the RecipientInfos to fill in."""
+
+from __future__ import annotations
+
+from ..ciphers import BY_NAME
+from .gate import OCTETS, check_environment, ffi, lib
+
+_PADDINGS = {"pkcs1v15": lib.RSA_PKCS1V15, "oaep-sha256": lib.RSA_OAEP_SHA256}
+_LEAST_BITS = 1024
+_MOST_EXPONENT = 1 << 64
+
+
+class RsaKey:
+    """An RSA public key prepared for C. Raises ValueError for one that C doesn't take: of less than
+    1024 bits or more than 4096, or with an exponent of more than 64."""
+
+    def __init__(self, modulus: int, exponent: int) -> None:
+        bits = modulus.bit_length()
+        vectors = -(-(bits + 2) // (lib.RSA_DIGIT_BITS * lib.RSA_VECTOR))
+        digits = vectors * lib.RSA_VECTOR
+        odd = modulus % 2 == exponent % 2 == 1
+        fits = _LEAST_BITS <= bits <= 8 * lib.RSA_MOST_OCTETS
+        if not odd or not fits or not 1 < exponent < _MOST_EXPONENT:
+            raise ValueError("C doesn't take such a key")
+        r = 1 << (lib.RSA_DIGIT_BITS * digits)
+        inverse = -pow(modulus, -1, 1 << lib.RSA_DIGIT_BITS) % (1 << lib.RSA_DIGIT_BITS)
+        self.size = (bits + 7) // 8
+        fields = _digits(modulus), _digits(r * r % modulus), inverse, exponent, digits, self.size
+        self.struct = ffi.new("struct rsa_key *", fields)
+
+    def raw(self, row: int, numbers: list[int]) -> list[int]:
+        """Each number to the power of the exponent, by one row. For tests."""
+        ins = [ffi.new("uint8_t[]", n.to_bytes(self.size, "big")) for n in numbers]
+        outs = [ffi.new("uint8_t[]", self.size) for _ in numbers]
+        keys = ffi.new("struct rsa_key *[]", [self.struct] * len(numbers))
+        lib.rsa_raw(row, keys, ffi.new("uint8_t *[]", ins), ffi.new("uint8_t *[]", outs),
+                    len(numbers))  # fmt: skip
+        return [int.from_bytes(ffi.buffer(out), "big") for out in outs]
+
+
+def _digits(number: int) -> list[int]:
+    mask, bits = (1 << lib.RSA_DIGIT_BITS) - 1, lib.RSA_DIGIT_BITS
+    return [number >> bits * i & mask for i in range(lib.RSA_MOST_DIGITS)]
+
+
+KeySlot = tuple[int, RsaKey, str]
+"""Where an encrypted key belongs in the RecipientInfos, the key that encrypts it, and its padding
+as a Policy names it."""
+
+
+class PreparedRecipients:
+    """A message's recipients, prepared once for any number of messages.
+
+    ``wraps``: whether C can encrypt the content-encryption key to all of them; else Python writes
+    their RecipientInfos, message by message. ``infos_len``: bytes of the RecipientInfos that C
+    writes. ``version``: the CMSVersion of the EnvelopedData (RFC 5652 section 6.1). ``cipher``: its
+    name in a Policy.
+    """
+
+    def __init__(
+        self,
+        infos: bytes,
+        version: int,
+        cipher: str,
+        key_slots: list[KeySlot] | None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        """``infos``: the encoded RecipientInfos, zeros in place of encrypted keys. ``key_slots``:
+        one for each recipient, or None if C can't encrypt to all of them. ``alone``: a message to
+        them can't be one of a batch."""
+        check_environment()
+        self.wraps, self.version, self.cipher = key_slots is not None, version, cipher
+        slots = key_slots or []
+        self._keys = [key for _, key, _ in slots]
+        self._infos = ffi.from_buffer(OCTETS, infos)
+        self._slots = ffi.new("struct key_slot[]", len(slots))
+        for slot, (at, key, padding) in zip(self._slots, slots, strict=True):
+            slot.at, slot.key, slot.padding = at, key.struct, _PADDINGS[padding]
+        key_len, alone = BY_NAME[cipher].key_len, alone or BY_NAME[cipher].authenticated
+        fields = (self._infos, len(infos), self._slots, len(slots), version, key_len, alone)
+        self.struct = ffi.new("struct seal_to *", fields)
+        self.infos_len = len(infos) if self.wraps else 0
