@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import cmstream
 from cmstream import accounts, ciphers, policy
 from cmstream.accounts.pages import words
-from cmstream.engine import gate
+from cmstream.engine import encoder, gate
 from helpers import wishes
 from helpers.authorities import certificate, rsa_key
 
@@ -59,7 +59,7 @@ def test_what_is_written_names_the_cipher(alice, name):
      ("chacha20-poly1305", 16), ("chacha20-poly1305", 24), ("none", 32)],
 )  # fmt: skip
 def test_c_refuses_what_is_no_cipher(mode, key_len):
-    modes = gate._MODES | {"none": 3}
+    modes = encoder._MODES | {"none": 3}
     seal = gate.allocate("struct seal *")
     assert gate.lib.seal_init(seal, key_len) == 0
     plan = gate.ffi.new("struct seal_plan *", {"mode": modes[mode]})
@@ -86,7 +86,7 @@ def test_c_refuses_many_for_what_is_no_cipher():
 def test_an_error_of_c_for_what_is_no_cipher_is_told(monkeypatch):
     broken = ciphers.BY_NAME["aes256-gcm"]._replace(key_len=33)
     monkeypatch.setitem(ciphers.BY_NAME, "aes256-gcm", broken)
-    seal = gate.NativeEncoder("aes256-gcm")
+    seal = encoder.NativeEncoder("aes256-gcm")
     seal.plan(infos=b"", version=0, size=0)
     with pytest.raises(ValueError, match="no cipher has this mode"):
         seal.update_into(b"", bytearray(4096))

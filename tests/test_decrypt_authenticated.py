@@ -13,7 +13,8 @@ import pytest
 
 import cmstream
 from cmstream import spool
-from cmstream.cms import aead, content_ciphers, enveloped
+from cmstream.ciphers import BY_OID
+from cmstream.cms import aead, content_ciphers
 from helpers.authorities import element
 from helpers.handmade import (
     AUTHENTICATED,
@@ -332,9 +333,7 @@ def test_more_than_the_cipher_may_encrypt(alice, me, monkeypatch, variant):
 
 
 def test_the_key_is_not_shown():
-    parameters = content_ciphers.CipherParameters(
-        enveloped.CIPHERS["2.16.840.1.101.3.4.1.46"], b"nonce", 16
-    )
+    parameters = content_ciphers.CipherParameters(BY_OID["2.16.840.1.101.3.4.1.46"], b"nonce", 16)
     known = content_ciphers.ContentKey(parameters, b"secret")
     assert "secret" not in repr(known) + repr(content_ciphers.AnotherPassNeeded(known)) + str(
         content_ciphers.AnotherPassNeeded(known)

@@ -66,7 +66,7 @@ def main():
         "sealed": [one.hex() for one in sealed(alice)],
         "auto": cmstream.Recipients([reader]).cipher(auto),
         "order": CIPHER_CHOICES,
-        "page": {one.name: one.label for one in words.CIPHERS},
+        "page": {one.value: one.label for one in words.CIPHERS},
         "account": account(ALICE, NAME, data),
         "other": account(BOB, "aes128-gcm", data),
         "both": sealed_for_both(),
