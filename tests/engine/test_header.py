@@ -25,6 +25,7 @@ FRAGMENTS = [
     b" " * 998, b"(", b")", b";", b'"', b"/", b"pkcs7-mime", b"application/x-pkcs7-mime", b"1",
     b"Content-Type: multipart/encrypted; x=\r\n\ty\r\n", b"octet-stream", b"Content-ID: 1\r\n 2\n",
     b"-----BEGIN PGP MESSAGE-----\r\n", b"LS0tLS1CRUdJTiBQR1Ag", b"X-Content-Type: y\r\n",
+    mime.BOM, b"Microsoft Mail Internet Headers Version 2.0\r\n", b"Subject: x\r", b"\r\r",
 ]  # fmt: skip
 BLOCKS = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=3), max_size=24).map(b"".join)
 
