@@ -61,7 +61,7 @@ from .errors import (
     SizeMismatchError,
 )
 from .inspection import Addressee, Inspection, inspect
-from .mail.recognise import is_encrypted
+from .cms.already_encrypted import is_encrypted
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
 from .recipients.identity import Identity

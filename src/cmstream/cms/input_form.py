@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..engine.decoder import envelope_error
 from ..errors import MessageError
 from ..mail import mime
-from ..mail.recognise import content_type
+from ..mail.labels import content_type
 
 if TYPE_CHECKING:
     from ..engine.decoder import Armour

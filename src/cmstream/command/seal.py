@@ -15,7 +15,7 @@ from ..accounts.errors import Invalid
 from ..encrypt import encrypt_message
 from ..errors import MessageError
 from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
-from ..mail.recognise import encrypted_inside, is_encrypted
+from ..cms.already_encrypted import is_encrypted, is_encrypted_body
 from ..policy import CIPHER_CHOICES
 from ..recipients.recipients import Recipients
 from ..scratch import CHUNK, Scratch
