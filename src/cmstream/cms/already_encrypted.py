@@ -20,7 +20,7 @@ from ..mail.openpgp import BEGIN
 from ..mail.pgp_mail import check_inline, check_pgp_mime
 from ..mail.readable import Ciphertext, check_no_text, check_random
 from ..mail.transfer import decoded
-from ..mail.unproved import Unproved
+from ..mail.unproved import UnprovedError
 from . import enveloped
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def is_encrypted_body(head: bytes, body: Iterable[Buffer]) -> bool:
     label = strict_label(head)
     try:
         return label is not None and _check(label, _after(first, source))
-    except (Unproved, EnvelopeError, TlvError):
+    except (UnprovedError, EnvelopeError, TlvError):
         return False
 
 
@@ -105,7 +105,7 @@ def _check(label: Label, body: Iterable[Buffer]) -> bool:
         check_pgp_mime(label, body)
     elif label.kind in CMS_TYPES or (label.kind == b"application/octet-stream" and _is_p7m(label)):
         if any(name.startswith(b"boundary") for name in label.parameters):
-            raise Unproved("a boundary where there are no parts")
+            raise UnprovedError("a boundary where there are no parts")
         _check_cms(decoded(label.encoding, body))
     else:
         return False
@@ -131,7 +131,7 @@ _SHORTEST_CONTENT = 8
 
 
 def _check_cms(octets: Iterable[bytes]) -> None:
-    """To its end. Raises Unproved, EnvelopeError, TlvError."""
+    """To its end. Raises UnprovedError, EnvelopeError, TlvError."""
     decoder = NativeDecoder("binary")
     content = Ciphertext()
     envelope: Envelope | None = None
@@ -150,7 +150,7 @@ def _check_cms(octets: Iterable[bytes]) -> None:
                 decoder.give_ciphertext()
     decoder.finish_into(out)
     if envelope is None:
-        raise Unproved("it has no content")
+        raise UnprovedError("it has no content")
     content.end()
     _check_content(envelope, len(content))
     _check_tail(envelope, decoder.tail)
@@ -160,9 +160,9 @@ def _check_head(envelope: Envelope, head: bytes) -> None:
     infos = envelope.infos
     recipients = sum(len(info.whole) for info in infos)
     if not infos or len(head) - recipients > _AROUND or envelope.version not in _VERSIONS:
-        raise Unproved("nobody can open it, or more stands before its content than it needs")
+        raise UnprovedError("nobody can open it, or more stands before its content than it needs")
     if max(len(envelope.inner_type), len(envelope.cipher)) > _LONGEST_OID:
-        raise Unproved("a type that no program knows")
+        raise UnprovedError("a type that no program knows")
     before, after = head[: infos[0].start], head[infos[-1].end :]
     check_no_text(before)
     check_no_text(after)
@@ -172,47 +172,47 @@ def _check_head(envelope: Envelope, head: bytes) -> None:
 
 def _check_recipient(recipient: RecipientInfo) -> None:
     if recipient.kind == "other":
-        raise Unproved("a recipient of an unknown kind")
+        raise UnprovedError("a recipient of an unknown kind")
     rest = recipient.whole.whole
     for name in recipient.names:
         _check_name(name)
         rest = rest.replace(name.issuer, b"") if name.issuer else rest
     if len(rest) > _RECIPIENT + _RECIPIENT_KEY * len(recipient.names):
-        raise Unproved("a recipient that is longer than any")
+        raise UnprovedError("a recipient that is longer than any")
     check_no_text(rest)
     if recipient.kind == "key-transport":
         if len(recipient.encrypted_key) < _SHORTEST_KEY:
-            raise Unproved("a key that is too short to be encrypted")
+            raise UnprovedError("a key that is too short to be encrypted")
         check_random(recipient.encrypted_key)
 
 
 def _check_name(name: Name) -> None:
     issuer, serial, identifier = (part or b"" for part in name)
     if max(len(serial), len(identifier)) > _LONGEST_ID or len(issuer) > _LONGEST_NAME:
-        raise Unproved("a name that is longer than any")
+        raise UnprovedError("a name that is longer than any")
     for relative in tlv.read_only(issuer).children() if issuer else ():
         for attribute in relative.children():
             fields = attribute.fields()
             kind = fields.take(tlv.OID)
             texts = fields.rest()
             if len(kind.content) > _SHORTEST_KEY or len(texts) != 1:
-                raise Unproved("a name that isn't one")
+                raise UnprovedError("a name that isn't one")
             if len(texts[0].content) > _LONGEST_TEXT:
-                raise Unproved("a name with a long text")
+                raise UnprovedError("a name with a long text")
 
 
 def _check_content(envelope: Envelope, length: int) -> None:
     cipher = enveloped.CIPHERS.get(envelope.cipher)
     parameters = envelope.parameters
     if parameters is not None and len(parameters.whole) > _LONGEST_PARAMETERS:
-        raise Unproved("parameters that are longer than any")
+        raise UnprovedError("parameters that are longer than any")
     if cipher is None:
         if length < _SHORTEST_CONTENT:
-            raise Unproved("content that is too short")
+            raise UnprovedError("content that is too short")
     elif not cipher.authenticated:
         block = cipher.iv_len
         if not length or length % block or not _is_iv(parameters, block):
-            raise Unproved("content or an IV that the cipher doesn't make")
+            raise UnprovedError("content or an IV that the cipher doesn't make")
 
 
 def _is_iv(parameters: Tlv | None, length: int) -> bool:
@@ -226,7 +226,7 @@ def _is_iv(parameters: Tlv | None, length: int) -> bool:
 def _check_tail(envelope: Envelope, tail: bytes) -> None:
     """What stands behind the content: ends, a tag, attributes."""
     if len(tail) > _LONGEST_TAIL:
-        raise Unproved("long attributes")
+        raise UnprovedError("long attributes")
     check_no_text(tail)
     if envelope.content_type == "authenticated-enveloped-data":
         enveloped.read_tail(tail)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .readable import Ciphertext, check_random
 from .transfer import from_base64
-from .unproved import Unproved
+from .unproved import UnprovedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _ARMOUR_TAIL = re.compile(_END + rb"\s*")
 
 def check_armour(pieces: Iterable[bytes]) -> None:
     """An encrypted message in armour (section 6.2): white space may stand around it, known header
-    lines in it. Raises Unproved."""
+    lines in it. Raises UnprovedError."""
     armour = _Armour(iter(pieces))
     check_packets(armour.octets())
 
@@ -44,16 +44,16 @@ class _Armour:
         if checksum := _CHECKSUM.match(self._held):
             self._held = self._held[checksum.end() :]
             if b"".join(from_base64([checksum[1]])) != crc.to_bytes(3, "big"):
-                raise Unproved("a wrong checksum")
+                raise UnprovedError("a wrong checksum")
         if not _ARMOUR_TAIL.fullmatch(self._held):
-            raise Unproved("something behind the armour")
+            raise UnprovedError("something behind the armour")
 
     def _lines(self) -> Iterator[bytes]:
         """The lines of base64; what stands behind them stays held."""
         self._more(_BEGINNING)
         head = _ARMOUR_HEAD.match(self._held)
         if head is None:
-            raise Unproved("no armour, or a header that isn't its own")
+            raise UnprovedError("no armour, or a header that isn't its own")
         self._held = self._held[head.end() :]
         while True:
             there = self._more(_BEGINNING)
@@ -79,11 +79,11 @@ class _Armour:
 
 
 def _few_octets(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """What is left, which must be no more than ``most`` octets. Raises Unproved."""
+    """What is left, which must be no more than ``most`` octets. Raises UnprovedError."""
     for piece in pieces:
         most -= len(piece)
         if most < 0:
-            raise Unproved("too much behind the end")
+            raise UnprovedError("too much behind the end")
         yield piece
 
 
@@ -123,26 +123,26 @@ class _Header(NamedTuple):
 def check_packets(pieces: Iterable[bytes]) -> None:
     """One or more encrypted session keys, then exactly one packet of encrypted data up to the end
     (sections 4.2, 5.1, 5.3, 5.7, 5.13, and 5.16 of the draft that GnuPG follows). Raises
-    Unproved."""
+    UnprovedError."""
     source = _Source(iter(pieces))
     keys = 0
     while (header := source.header()).tag in {_PKESK, _SKESK}:
         if header.partial or not 0 < header.length <= _LONGEST_KEY:
-            raise Unproved("a session key without its length")
+            raise UnprovedError("a session key without its length")
         _check_session_key(header.tag, source.take(header.length))
         keys += 1
     if not keys or keys > _LONGEST_KEY or header.tag not in {_SED, _SEIPD, _AEAD}:
-        raise Unproved("packets that aren't of an encrypted message")
+        raise UnprovedError("packets that aren't of an encrypted message")
     data = Ciphertext()
     _check_data(header.tag, source, header, data)
     if source.take_some(1):
-        raise Unproved("something behind the encrypted data")
+        raise UnprovedError("something behind the encrypted data")
 
 
 def _check_session_key(tag: int, body: bytes) -> None:
     versions = {_PKESK: {2, 3, 6}, _SKESK: {4, 5, 6}}[tag]
     if body[0] not in versions or (tag == _SKESK and len(body) > 200):  # noqa: PLR2004
-        raise Unproved("a session key of no known version")
+        raise UnprovedError("a session key of no known version")
     check_random(body)
 
 
@@ -156,7 +156,7 @@ def _check_data(tag: int, source: _Source, header: _Header, data: Ciphertext) ->
     # A version, then a prefix and the code that proves it, or a nonce and a tag.
     versions = {_SED: None, _SEIPD: {1, 2}, _AEAD: {1}}[tag]
     if len(data) < 2 * _BLOCK or (versions is not None and first[0] not in versions):
-        raise Unproved("encrypted data that is too short, or of no known version")
+        raise UnprovedError("encrypted data that is too short, or of no known version")
 
 
 class _Source:
@@ -180,7 +180,7 @@ class _Source:
         while len(taken) < count:
             more = self.take_some(count - len(taken))
             if not more:
-                raise Unproved("it ends too early")
+                raise UnprovedError("it ends too early")
             taken += more
         return taken
 
@@ -188,7 +188,7 @@ class _Source:
         """Section 4.2, both formats."""
         (first,) = self.take(1)
         if not first & 0x80:
-            raise Unproved("no packet")
+            raise UnprovedError("no packet")
         if first & 0x40:
             return _Header(first & 0x3F, *self._new_length())
         kind = first & 3
@@ -208,7 +208,7 @@ class _Source:
     def body(self, header: _Header) -> Iterator[bytes]:
         _, length, partial = header
         if partial and length < _PARTIAL_OCTETS:
-            raise Unproved("a first part that is too short")
+            raise UnprovedError("a first part that is too short")
         if length == _INDETERMINATE:
             yield from iter(lambda: self.take_some(1 << 16), b"")
             return
@@ -222,6 +222,6 @@ class _Source:
         while length:
             some = self.take_some(length)
             if not some:
-                raise Unproved("it ends too early")
+                raise UnprovedError("it ends too early")
             length -= len(some)
             yield some

@@ -1,5 +1,5 @@
 """Mail whose content is one encrypted OpenPGP message: PGP/MIME (RFC 3156 section 4), and armour
-as the text of a mail. Everything else in such a mail raises Unproved."""
+as the text of a mail. Everything else in such a mail raises UnprovedError."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .labels import Label, strict_label
 from .mime import header_end
 from .openpgp import check_armour, check_packets
 from .transfer import decoded
-from .unproved import Unproved
+from .unproved import UnprovedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,9 +51,9 @@ _PLAIN_NAME = re.compile(rb"[\w.-]{0,40}")
 def check_inline(label: Label, body: Iterable[Buffer]) -> None:
     """A text that is one armour."""
     if not _CHARSET.fullmatch(label.parameters.get(b"charset", b"us-ascii")):
-        raise Unproved("a charset in which armour may be something else")
+        raise UnprovedError("a charset in which armour may be something else")
     if any(b"*" in name for name in label.parameters):
-        raise Unproved("a parameter in another form")
+        raise UnprovedError("a parameter in another form")
     check_armour(decoded(label.encoding, body))
 
 
@@ -62,9 +62,9 @@ def check_pgp_mime(label: Label, body: Iterable[Buffer]) -> None:
     boundary = label.parameters.get(b"boundary", b"")
     protocol = label.parameters.get(b"protocol", b"").lower()
     if any(b"*" in name for name in label.parameters) or not _BOUNDARY.fullmatch(boundary):
-        raise Unproved("a boundary that readers may take for another")
+        raise UnprovedError("a boundary that readers may take for another")
     if protocol != b"application/pgp-encrypted" or label.encoding not in {b"7bit", b"8bit"}:
-        raise Unproved("another protocol, or an encoding of the whole")
+        raise UnprovedError("another protocol, or an encoding of the whole")
     parts = _Parts(b"--" + boundary, iter(body))
     data = decoded(parts.encoding, parts.data())
     first = next(data, b"") or next(data, b"")
@@ -85,11 +85,11 @@ class _Parts:
             self._held += piece
         preamble, version, begin = self._two_marks()
         if not _PREAMBLE.fullmatch(preamble):
-            raise Unproved("a preamble of more than a line")
+            raise UnprovedError("a preamble of more than a line")
         self._check_version(version)
         label, end = _part(self._held[begin:])
         if label.kind != b"application/octet-stream":
-            raise Unproved("a second part of another type")
+            raise UnprovedError("a second part of another type")
         self.encoding = label.encoding
         self._held = self._held[begin + end :]
 
@@ -99,14 +99,14 @@ class _Parts:
         first = line.search(self._held)
         second = line.search(self._held, first.end() - 1) if first else None
         if not first or not second or self._held.count(self._mark, 0, second.end()) != 2:  # noqa: PLR2004
-            raise Unproved("no two parts")
+            raise UnprovedError("no two parts")
         return self._held[: first.start()], self._held[first.end() : second.start()], second.end()
 
     def _check_version(self, part: bytes) -> None:
         label, end = _part(part)
         text = b"".join(decoded(label.encoding, [part[end:]]))
         if label.kind != b"application/pgp-encrypted" or not _VERSION_1.fullmatch(text):
-            raise Unproved("a first part that doesn't say its version")
+            raise UnprovedError("a first part that doesn't say its version")
 
     def data(self) -> Iterator[bytes]:
         """Up to the last mark, behind which there is nothing. The mark may stand nowhere else, not
@@ -116,13 +116,13 @@ class _Parts:
             ready, found = len(self._held) - _END, self._held.find(self._mark)
             if ready > 0:
                 if 0 <= found < ready:
-                    raise Unproved("a mark within the second part")
+                    raise UnprovedError("a mark within the second part")
                 yield self._held[:ready]
                 self._held = self._held[ready:]
         end = re.compile(rb"\r?\n" + re.escape(self._mark) + rb"--[ \t]*(?:\r?\n\s*)?\Z")
         found_end = end.search(self._held)
         if not found_end or self._held.count(self._mark) != 1:
-            raise Unproved("no last mark, or something behind it")
+            raise UnprovedError("no last mark, or something behind it")
         yield self._held[: found_end.start()]
 
 
@@ -131,16 +131,16 @@ def _part(text: bytes) -> tuple[Label, int]:
     try:
         end, _ = header_end(text, 0, final=True, limit=_LONGEST_HEAD)
     except MessageError:
-        raise Unproved("a part with a long header") from None
+        raise UnprovedError("a part with a long header") from None
     head = text[:end]
     label = strict_label(head)
     if label is None or not _PART_FIELDS.issuperset(label.names):
-        raise Unproved("a part with other fields")
+        raise UnprovedError("a part with other fields")
     described = b"content-description" in label.names
     if described and not _DESCRIPTION.search(b"\n" + head):
-        raise Unproved("a part with a description of its own")
+        raise UnprovedError("a part with a description of its own")
     told = dict(label.parameters)
     values = [*told.values(), *label.file_names]
     if not _PART_PARAMETERS.issuperset(told) or not all(map(_PLAIN_NAME.fullmatch, values)):
-        raise Unproved("a part with other parameters")
+        raise UnprovedError("a part with other parameters")
     return label, end or 0

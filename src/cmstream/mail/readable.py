@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import zlib
 
-from .unproved import Unproved
+from .unproved import UnprovedError
 
 _WINDOW = 4 << 10
 _SHORTEST = 64  # octets that are worth an attempt to compress them
-_PRINTABLE = bytes(octet in b"\t\r\n" or 0x20 <= octet < 0x7F for octet in range(256))
+_TEXT = bytes((*b"\t\r\n", *range(ord(" "), ord("~") + 1)))
+_PRINTABLE = bytes(octet in _TEXT for octet in range(256))
 _LONGEST_RUN = 256
 
 
 def check_random(octets: bytes) -> None:
-    """Raises Unproved where random octets would hardly ever look so (less than once in a million):
-    a long run of printable ASCII, or a piece that can be compressed."""
+    """Raises UnprovedError where random octets would hardly ever look so (less than once in a
+    million): a long run of printable ASCII, or a piece that can be compressed."""
     check_no_text(octets)
     for start in range(0, len(octets), _WINDOW):
         window = octets[start : start + _WINDOW]
         if len(window) >= _SHORTEST and len(zlib.compress(window, 1)) < len(window):
-            raise Unproved("it isn't random")
+            raise UnprovedError("it isn't random")
 
 
 def check_no_text(octets: bytes) -> None:
-    """Raises Unproved for a run of printable ASCII that random octets would hardly ever have, in
-    one or more octets a character."""
+    """Raises UnprovedError for a run of printable ASCII that random octets would hardly ever have,
+    in one or more octets a character."""
     for text in (octets, octets.replace(b"\0", b"")):
         if b"\1" * _run(len(text)) in text.translate(_PRINTABLE):
-            raise Unproved("a run of text")
+            raise UnprovedError("a run of text")
 
 
 def _run(length: int) -> int:
@@ -47,7 +48,7 @@ class Ciphertext:
         return self._len
 
     def add(self, octets: bytes | bytearray | memoryview) -> None:
-        """Raises Unproved."""
+        """Raises UnprovedError."""
         self._held += octets
         self._len += len(octets)
         if len(self._held) >= 16 * _WINDOW:
@@ -55,5 +56,5 @@ class Ciphertext:
             del self._held[:-_LONGEST_RUN]
 
     def end(self) -> None:
-        """Raises Unproved."""
+        """Raises UnprovedError."""
         check_random(bytes(self._held))

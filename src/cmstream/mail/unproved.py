@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class Unproved(Exception):
+class UnprovedError(Exception):
     """What was looked at isn't encrypted, or nobody can tell that it is."""
