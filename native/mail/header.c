@@ -193,7 +193,7 @@ static size_t walk_fields(struct header *header, const uint8_t *message, size_t 
         next = line_end(message, len, reach, at, &cut);
         if (is_no_field_of_its_own(header, message, reach, at, at == mark))
             continue;
-        size_t skip = mark_len(message + at, reach - at);
+        size_t skip = at == mark ? 0 : mark_len(message + at, reach - at);
         size_t name = field_name(message + at + skip, len - at - skip, &colon);
         end_field(header, message, at);
         if (!name)

@@ -200,8 +200,9 @@ def encryptor(
     LF there is a ``size-mismatch``; the header block may have any.
 
     A message stream holds back the header block (``header-too-large`` over 4 MiB) and 8 KiB of
-    body, to see whether the message is encrypted already. If they don't prove it, the message is
-    encrypted.
+    body, of a message whose label says that it may be encrypted already 1 MiB. Only what ends
+    within that can be proved to be; a longer one is encrypted again, since nobody knows what comes
+    behind. :func:`encrypt_message`, which sees all of it, knows one of any length.
 
     AES-GCM encrypts at most 64 GiB, ChaCha20-Poly1305 256 GiB. Anything longer is a MessageError
     ``too-large``, at once if the size is known, else before a byte too many is taken.

@@ -54,7 +54,7 @@ def info(*, issuer: bytes = name(), key: bytes = noise(256)) -> bytes:
     return tlv(0x30, tlv(2, b"\0"), tlv(0x30, issuer, tlv(2, b"\1\2\3")), RSA, tlv(4, key))
 
 
-def cms(
+def cms(  # noqa: PLR0917 - each is an element of the structure
     kind: bytes = ENVELOPED,
     build=tlv,
     version: int = 0,

@@ -15,7 +15,7 @@ from ..asn1.tlv import Tlv, TlvError
 from ..engine.decoder import NativeDecoder
 from ..errors import EnvelopeError, MessageError
 from ..mail.labels import Label, strict_label
-from ..mail.mime import header_end
+from ..mail.mime import PEEK_LIMIT, header_end
 from ..mail.openpgp import BEGIN
 from ..mail.pgp_mail import check_inline, check_pgp_mime
 from ..mail.readable import Ciphertext, check_no_text, check_random
@@ -84,6 +84,8 @@ def is_encrypted_body(head: bytes, body: Iterable[Buffer]) -> bool:
     memory."""
     source = iter(body)
     first = next(source, b"")
+    while len(first) < PEEK_LIMIT and (more := next(source, None)) is not None:
+        first = bytes(first) + bytes(more)
     if not may_be_encrypted(head, first):
         return False
     label = strict_label(head)

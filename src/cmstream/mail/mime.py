@@ -16,7 +16,7 @@ HEADER_LIMIT = 4 << 20
 """The most octets of a header block, its blank line included."""
 
 PEEK_LIMIT = 8 << 10
-"""How many octets of the body a stream looks at to recognise an encrypted message."""
+"""How many octets of the body tell whether a message may be encrypted already."""
 
 VERSION = b"MIME-Version: 1.0\r\n"
 

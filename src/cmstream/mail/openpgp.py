@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 BEGIN = b"-----BEGIN PGP MESSAGE-----"
 _END = b"-----END PGP MESSAGE-----"
 _BEGINNING = 4 << 10
+# What programs write of themselves; other words there would be somebody's text.
+_PROGRAM = rb"(?:gpg|pgp|gnupg|proton|mailvelope|flowcrypt|sequoia|keychain|keybase|enigmail"
 _ARMOUR_HEAD = re.compile(
-    rb"\s*-----BEGIN PGP MESSAGE-----\r?\n"
-    rb"(?:(?:Version|Comment|Hash|Charset|MessageID): ?[ -~]{0,72}\r?\n){0,4}[ \t]{0,2}\r?\n"
+    rb"\s*-----BEGIN PGP MESSAGE-----\r?\n(?:(?:"
+    rb"Version: ?(?=[^\n]*" + _PROGRAM + rb"|\d))[ -~]{1,40}"
+    rb"|Comment: ?(?=[^\n]*" + _PROGRAM + rb"|encrypt|https?://))[ -~]{1,72}"
+    rb"|(?:Hash|Charset|MessageID): ?[!-~]{1,32})\r?\n){0,4}[ \t]{0,2}\r?\n",
+    re.IGNORECASE,
 )
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,96}={0,2}\r?\n)*")
 _CHECKSUM = re.compile(rb"=([A-Za-z0-9+/]{4})\r?\n")
