@@ -12,10 +12,10 @@ import pytest
 
 import cmstream
 from cmstream import many
+from cmstream.cms.already_encrypted import is_encrypted_body
 from cmstream.engine import batch, gate
 from cmstream.engine.buffer_pool import Pool
 from cmstream.mail import mime
-from cmstream.cms.already_encrypted import is_encrypted_body
 from cmstream.recipients.recipients import prepare
 from helpers.opening import open_cms, open_message
 from helpers.people import person

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
+from ..ciphers import BY_OID
 from ..engine.decoder import NativeDecoder
 from ..errors import EnvelopeError, MessageError
 from ..mail.labels import Label, strict_label
@@ -204,7 +205,7 @@ def _check_name(name: Name) -> None:
 
 
 def _check_content(envelope: Envelope, length: int) -> None:
-    cipher = enveloped.CIPHERS.get(envelope.cipher)
+    cipher = BY_OID.get(envelope.cipher)
     parameters = envelope.parameters
     if parameters is not None and len(parameters.whole) > _LONGEST_PARAMETERS:
         raise UnprovedError("parameters that are longer than any")

@@ -69,8 +69,9 @@ class EnvelopeReader:
             return memoryview(b"")
         self.start, beginning = found
         armour = self.start.armour
-        quoted = armour == "quoted-printable"
-        self._source = self.decoder = QuotedPrintableDecoder() if quoted else NativeDecoder(armour)
+        self._source = self.decoder = (
+            QuotedPrintableDecoder() if armour == "quoted-printable" else NativeDecoder(armour)
+        )
         self.state = State.BODY
         return beginning[self.start.offset :]
 
