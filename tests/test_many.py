@@ -12,10 +12,10 @@ import pytest
 
 import cmstream
 from cmstream import many
+from cmstream.cms.already_encrypted import is_encrypted_body
 from cmstream.engine import batch, gate
 from cmstream.engine.buffer_pool import Pool
 from cmstream.mail import mime
-from cmstream.mail.recognise import encrypted_inside
 from cmstream.recipients.recipients import prepare
 from helpers.opening import open_cms, open_message
 from helpers.people import person
@@ -159,7 +159,7 @@ def test_encrypted_messages_pass_are_refused_or_sealed_again(alice):
     assert refused.code == "already-encrypted"
     _, entity = open_message(bytes(again), alice.key)
     head, _, body = entity.partition(b"\r\n\r\n")
-    assert encrypted_inside(head + b"\r\n\r\n", body, complete=True)
+    assert is_encrypted_body(head + b"\r\n\r\n", [body])
 
 
 def test_what_c_leaves_to_python_is_sealed_too(alice):

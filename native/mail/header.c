@@ -52,10 +52,34 @@ static bool is_mbox_line(const uint8_t *line, size_t len)
     return len - quote >= 5 && !memcmp(line + quote, "From ", 5);
 }
 
-static size_t next_line(const uint8_t *message, size_t len, size_t at)
+/* The line that Outlook puts above a header block. */
+static bool is_banner(const uint8_t *line, size_t len)
 {
-    const uint8_t *end = len > at ? memchr(message + at, '\n', len - at) : NULL;
-    return end ? (size_t)(end - message) + 1 : len;
+    static const char banner[] = "Microsoft Mail Internet Headers Version 2.0";
+    size_t size = sizeof banner - 1;
+
+    if (len < size || memcmp(line, banner, size))
+        return false;
+    size += len > size && line[size] == '\r';
+    return len > size && line[size] == '\n';
+}
+
+/* The length of a byte order mark that a line begins with. */
+static size_t mark_len(const uint8_t *line, size_t len)
+{
+    return len >= 3 && !memcmp(line, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
+/* Where the line ends: behind its line feed, or in front of a carriage return that has none, which
+ * some readers take for a line end and others don't: `cut` tells. */
+static size_t line_end(const uint8_t *message, size_t len, size_t reach, size_t at, bool *cut)
+{
+    const uint8_t *feed = memchr(message + at, '\n', reach - at);
+    size_t end = feed ? (size_t)(feed - message) + 1 : reach;
+    const uint8_t *lone = memchr(message + at, '\r', end - at);
+
+    *cut = lone && (lone + 1 == message + len || lone[1] != '\n');
+    return *cut ? (size_t)(lone - message) : end;
 }
 
 /* --- fields that tell something --------------------------------------------------------------- */
@@ -69,8 +93,9 @@ static bool may_be_encrypted(const uint8_t *value, size_t len)
         return false;
     size_t rest = len - (size_t)(slash + 1 - value);
     slash++;
-    return begins(slash, rest, "pkcs7-mime") || begins(slash, rest, "x-pkcs7-mime")
-           || begins(slash, rest, "octet-stream") || begins(slash, rest, "encrypted");
+    return begins(slash, rest, "pkcs7") || begins(slash, rest, "x-pkcs7")
+           || begins(slash, rest, "cms") || begins(slash, rest, "octet-stream")
+           || begins(slash, rest, "encrypted");
 }
 
 /* Whether a Content-Transfer-Encoding may be binary: it says so, or has a comment to be skipped. */
@@ -145,24 +170,48 @@ static void measure(struct header *header, const uint8_t *message)
     header->inside_len = inside + 2;
 }
 
-bool header_cut(const uint8_t *message, size_t len, struct header *header)
+/* Whether the line at `at` goes on with what stands above it, or may stand above all fields. */
+static bool is_no_field_of_its_own(struct header *header, const uint8_t *message, size_t reach,
+                                   size_t at, bool first)
 {
-    size_t at = 0, colon = 0, reach = min_size(len, HEADER_LIMIT + 1);
+    const uint8_t *line = message + at;
 
-    header->field_count = 0;
-    header->suspect = header->special = false;
-    if (is_mbox_line(message, reach))
-        at = next_line(message, reach, 0);
-    for (size_t name; at < reach; at = next_line(message, reach, at)) {
-        if (at && is_blank(message[at]))
+    if (!first)
+        return is_blank(*line);
+    header->special |= *line == '>' || is_banner(line, reach - at);
+    return is_mbox_line(line, reach - at) || is_banner(line, reach - at);
+}
+
+/* Walks over the fields, and gives where the walk ends. */
+static size_t walk_fields(struct header *header, const uint8_t *message, size_t len, size_t reach)
+{
+    const size_t mark = mark_len(message, reach);
+    size_t at = mark, colon = 0, next;
+    bool cut = false;
+
+    for (; at < reach && !cut; at = next) {
+        next = line_end(message, len, reach, at, &cut);
+        if (is_no_field_of_its_own(header, message, reach, at, at == mark))
             continue;
-        name = field_name(message + at, len - at, &colon);
+        size_t skip = at == mark ? 0 : mark_len(message + at, reach - at);
+        size_t name = field_name(message + at + skip, len - at - skip, &colon);
         end_field(header, message, at);
         if (!name)
             break;
-        note(header, message, len, at, name, colon);
+        header->special |= skip > 0;
+        note(header, message, len, at + skip, name, colon);
     }
+    header->special |= mark > 0;
+    at = at == mark ? 0 : at; /* without a field behind it the mark is text */
     end_field(header, message, at);
+    return at;
+}
+
+bool header_cut(const uint8_t *message, size_t len, struct header *header)
+{
+    header->field_count = 0;
+    header->suspect = header->special = false;
+    size_t at = walk_fields(header, message, len, min_size(len, HEADER_LIMIT + 1));
     header->fields_end = header->end = at;
     if (at < len && message[at] == '\n')
         header->end = at + 1;

@@ -27,10 +27,12 @@ struct header {
     unsigned field_count;
     bool canonical; /* every line ends in CRLF */
     bool suspect;   /* its type may be one of an encrypted message */
-    bool special;   /* too many fields, or a transfer encoding that may be binary */
+    bool special;   /* too many fields, a transfer encoding that may be binary, a byte order mark, or
+                     * a line above the fields that doesn't stay */
 };
 
-/* Cuts the header block of a whole message. False past HEADER_LIMIT. */
+/* Cuts the header block of a whole message, at a carriage return without line feed at the latest.
+ * False past HEADER_LIMIT. */
 bool header_cut(const uint8_t *message, size_t len, struct header *header);
 
 /* Write the fields that stay outside, without a blank line, and those that go inside with one; each

@@ -31,6 +31,7 @@ from .certificates.recipient import (
     load_recipients,
     read_certificates,
 )
+from .cms.already_encrypted import is_encrypted
 from .decrypt import (
     Decryptor,
     decrypt,
@@ -61,7 +62,6 @@ from .errors import (
     SizeMismatchError,
 )
 from .inspection import Addressee, Inspection, inspect
-from .mail.recognise import is_encrypted
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
 from .recipients.identity import Identity

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .certificates.archive_keys import ArchiveKey
 from .certificates.recipient import Recipient
+from .cms.already_encrypted import may_be_encrypted
 from .engine.encoder import size_mismatch
 from .engine.held_back import HeldBack
 from .engine.stream_context import State, StreamContext
@@ -28,6 +29,9 @@ from .sealing import (
 if TYPE_CHECKING:
     from .engine.encoder import NativeEncoder
     from .engine.gate import Buffer
+
+SUSPECT_LIMIT = 1 << 20
+"""Bytes of the body of a message that may be encrypted already that a stream holds back."""
 
 To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
 """Whom to encrypt to: prepared :class:`Recipients`, one :class:`Recipient`, or several of them; a
@@ -86,11 +90,18 @@ class _PassThrough:
 
 
 def _find_body(beginning: Buffer, resume: int, *, final: bool) -> tuple[int | None, int]:
-    """Where the body begins, once enough of it is there to recognise an encrypted one."""
-    end, resume = mime.header_end(beginning, resume, final=final)
-    if end is not None and not final and len(beginning) - end < mime.PEEK_LIMIT:
+    """Where the body begins, once enough of it is there to tell whether it is encrypted already:
+    what may be is known only by all of it."""
+    end, further = mime.header_end(beginning, resume, final=final)
+    if end is None or final:
+        return end, further
+    there = len(beginning) - end
+    if there < mime.PEEK_LIMIT:
         return None, resume
-    return end, resume
+    peek = beginning[end : end + mime.PEEK_LIMIT]
+    if there <= SUSPECT_LIMIT and may_be_encrypted(bytes(beginning[:end]), peek):
+        return None, resume
+    return end, further
 
 
 class _MessageEncryptor(Encryptor):
@@ -189,8 +200,9 @@ def encryptor(
     LF there is a ``size-mismatch``; the header block may have any.
 
     A message stream holds back the header block (``header-too-large`` over 4 MiB) and 8 KiB of
-    body, to see whether the message is encrypted already. If they don't prove it, the message is
-    encrypted.
+    body, of a message whose label says that it may be encrypted already 1 MiB. Only what ends
+    within that can be proved to be; a longer one is encrypted again, since nobody knows what comes
+    behind. :func:`encrypt_message`, which sees all of it, knows one of any length.
 
     AES-GCM encrypts at most 64 GiB, ChaCha20-Poly1305 256 GiB. Anything longer is a MessageError
     ``too-large``, at once if the size is known, else before a byte too many is taken.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .ciphers import AUTHENTICATED
+from .cms.already_encrypted import is_encrypted_body, pieces
 from .cms.authenticated import AuthenticatedEncoder
 from .engine import batch
 from .engine.buffer_pool import filled
@@ -14,7 +15,6 @@ from .engine.mail_text import count_bare_line_feeds
 from .errors import CmstreamError, MessageError, octets_of
 from .mail import mime
 from .mail.header_protection import protect
-from .mail.recognise import encrypted_inside
 from .recipients.recipients import prepare
 
 if TYPE_CHECKING:
@@ -60,9 +60,12 @@ def check_form(form: str) -> None:
 
 
 def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
-    """Whether the message goes out unchanged, because it is encrypted already. Raises MessageError
+    """Whether the message goes out unchanged, because it is encrypted already. ``complete``: the
+    body is all there; of one that isn't nothing can be proved. Raises MessageError
     ``already-encrypted`` if the policy refuses such a message."""
-    if policy.already_encrypted == "encrypt" or not encrypted_inside(head, body, complete=complete):
+    if policy.already_encrypted == "encrypt" or not complete:
+        return False
+    if not is_encrypted_body(head, pieces(body)):
         return False
     if policy.already_encrypted == "refuse":
         raise MessageError(

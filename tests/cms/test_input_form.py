@@ -9,6 +9,7 @@ import pytest
 import cmstream
 from cmstream.cms.input_form import PEEK_LIMIT, find_start
 from cmstream.mail.mime import HEADER_LIMIT
+from helpers.already import quoted
 from helpers.shapes import pieces
 
 DER = b"\x30\x82\x01\x00" + bytes(256)
@@ -110,7 +111,7 @@ def test_what_is_not_in_base64_is_looked_at(name):
     assert found(head) == ("base64", b"", head)
 
 
-@pytest.mark.parametrize("name", [b"quoted-printable", b"x-uuencode", b"\xff", b"b\0"])
+@pytest.mark.parametrize("name", [b"x-uuencode", b"\xff", b"b\0"])
 def test_other_encodings_are_refused(name):
     head = TYPE + b"Content-Transfer-Encoding: " + name + b"\r\n\r\n"
     assert code(head + TEXT) == "malformed"
@@ -167,3 +168,46 @@ def test_octet_by_octet_takes_linear_time():
     assert found_in_pieces(b"X: " + b"y" * 100_000 + b"\r\n" + TYPE + b"\r\n" + TEXT, 1)[2]
     assert found_in_pieces(b"plain text " * 700, 1)[0] == "base64"
     assert time.process_time() - begin < 5
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 1000])
+@pytest.mark.parametrize("message", [TYPE + BASE64 + b"\r\n" + TEXT, BEGIN + TEXT + END, TEXT])
+def test_a_byte_order_mark_in_front_is_passed_over(message, cut):
+    armour, rest, head = found(message)
+    assert found(MARK + message) == (armour, rest, head)
+    pieces, resume = b"", 0
+    for at in range(0, len(MARK + message), cut):
+        pieces += (MARK + message)[at : at + cut]
+        start, resume = find_start(pieces, resume, final=False)
+        if start is not None:
+            break
+    else:
+        start, _ = find_start(pieces, resume, final=True)
+    assert told(MARK + message, start) == (armour, rest, head)
+
+
+@pytest.mark.parametrize("kind", [b"pkcs7", b"x-pkcs7", b"cms"])
+def test_other_names_of_the_type_are_known(kind):
+    head = TYPE.replace(b"pkcs7-mime", kind) + BASE64 + b"\r\n"
+    assert found(head + TEXT) == ("base64", TEXT, head)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 77, 100_000])
+def test_mail_in_quoted_printable_is_opened(alice, cut):
+    content = bytes(range(256)) * 40
+    sealed = cmstream.encrypt(content, alice.recipient)
+    head = TYPE + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    message = head + quoted(sealed) + b"\r\n"
+    who = cmstream.Identity(alice.key, alice.recipient)
+    assert cmstream.is_encrypted(message)
+    assert cmstream.decrypt(message, who) == content
+    assert cmstream.inspect(message).form == "mail"
+    stream = cmstream.decryptor(who)
+    pieces = [stream.update(message[at : at + cut]) for at in range(0, len(message), cut)]
+    assert b"".join(pieces) + stream.finalize() == content
+    for damaged in (message.replace(b"=", b"=X", 5), message[:-40]):
+        with pytest.raises((cmstream.EnvelopeError, cmstream.DecryptionError)):
+            cmstream.decrypt(damaged, who)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 import cmstream
 from cmstream import MessageError
 from cmstream._native import ffi, lib
+from cmstream.cms.already_encrypted import is_encrypted_body, may_be_encrypted
 from cmstream.engine import gate
 from cmstream.mail import mime
-from cmstream.mail.recognise import encrypted_inside
 
 FRAGMENTS = [
     b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"A: b\r\n", b"Subject: x\n", b"content-",
@@ -25,6 +25,7 @@ FRAGMENTS = [
     b" " * 998, b"(", b")", b";", b'"', b"/", b"pkcs7-mime", b"application/x-pkcs7-mime", b"1",
     b"Content-Type: multipart/encrypted; x=\r\n\ty\r\n", b"octet-stream", b"Content-ID: 1\r\n 2\n",
     b"-----BEGIN PGP MESSAGE-----\r\n", b"LS0tLS1CRUdJTiBQR1Ag", b"X-Content-Type: y\r\n",
+    mime.BOM, b"Microsoft Mail Internet Headers Version 2.0\r\n", b"Subject: x\r", b"\r\r",
 ]  # fmt: skip
 BLOCKS = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=3), max_size=24).map(b"".join)
 
@@ -62,7 +63,8 @@ def check(message):
     framing = mime.frame(head)
     assert header.end == end
     armoured = lib.header_armoured(ffi.from_buffer("uint8_t[]", body), len(body))
-    if encrypted_inside(head, body, complete=True):
+    if is_encrypted_body(head, [body]):
+        assert may_be_encrypted(head, body)
         assert header.suspect or armoured
     if header.special:
         return

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from cmstream.cms.already_encrypted import is_encrypted
 from cmstream.mail.mime import ENTITY_HEADER, frame, header_end
-from cmstream.mail.recognise import encrypted_inside, is_encrypted
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 
@@ -86,11 +86,3 @@ def test_mail(record: dict[str, Any]) -> None:
     message = (CORPUS / record["file"]).read_bytes()
     got = outcome(message)
     assert any(fits(got, wanted) for wanted in record["expected"]), got
-
-
-@pytest.mark.parametrize("record", records(), ids=lambda record: record["file"])
-def test_mail_that_is_not_encrypted_is_not_for_a_stream_either(record: dict[str, Any]) -> None:
-    message = (CORPUS / record["file"]).read_bytes()
-    end, _ = header_end(message, 0, final=True)
-    seen = encrypted_inside(message[:end], message[end:], complete=False)
-    assert not seen or record["expected"][0]["encrypted_already"]

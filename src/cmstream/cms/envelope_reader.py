@@ -10,6 +10,7 @@ from ..engine.stream_context import State
 from ..errors import EnvelopeError
 from . import enveloped
 from .input_form import find_start
+from .quoted_printable import QuotedPrintableDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,10 @@ class EnvelopeReader:
         if found is None:
             return memoryview(b"")
         self.start, beginning = found
-        self._source = self.decoder = NativeDecoder(self.start.armour)
+        armour = self.start.armour
+        self._source = self.decoder = (
+            QuotedPrintableDecoder() if armour == "quoted-printable" else NativeDecoder(armour)
+        )
         self.state = State.BODY
         return beginning[self.start.offset :]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..engine.decoder import envelope_error
 from ..errors import MessageError
 from ..mail import mime
-from ..mail.recognise import content_type
+from ..mail.labels import content_type
 
 if TYPE_CHECKING:
     from ..engine.decoder import Armour
@@ -21,14 +21,22 @@ _SEQUENCE, _LONG = 0x30, 0x80
 _TAG_AND_LENGTH = 2
 _ARMOUR = re.compile(rb"(?:\A|[\r\n])[ \t]*-----BEGIN ([^\r\n]*)-----[ \t]*(?:\r\n?|\n)")
 _LABELS = {b"CMS", b"PKCS7", b"PKCS #7", b"ENCRYPTED MESSAGE"}
-_TYPES = {b"application/pkcs7-mime", b"application/x-pkcs7-mime", b"application/octet-stream"}
+_TYPES = {
+    b"application/pkcs7-mime",
+    b"application/x-pkcs7-mime",
+    b"application/pkcs7",
+    b"application/x-pkcs7",
+    b"application/cms",
+    b"application/octet-stream",
+}
 
 
 class Start(NamedTuple):
-    """Where the encoding begins, in which armour, and the mail's header block before it, if any."""
+    """Where the encoding begins, in which armour, and the mail's header block before it, if any,
+    without byte order marks."""
 
     offset: int
-    armour: Armour
+    armour: Armour | Literal["quoted-printable"]
     head: bytes = b""
 
 
@@ -36,10 +44,10 @@ def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | 
     """The form of a message by its first bytes; None while more are needed, and what to hand in as
     ``resume`` then (first 0): nothing is searched twice. ``final``: nothing more will come.
 
-    CMS begins with a SEQUENCE of 128 bytes or more, which is no text. Else it is text: with a
-    header block that says application/pkcs7-mime (or x-pkcs7-mime, or octet-stream), in PEM with
-    any text before it, or bare base64. Raises EnvelopeError ``empty``, ``not-enveloped``,
-    ``malformed``, ``too-large``.
+    CMS begins with a SEQUENCE of 128 octets or more, which is no text. Else it is text, behind a
+    byte order mark or none: with a header block that says application/pkcs7-mime (or x-pkcs7-mime,
+    pkcs7, x-pkcs7, cms, octet-stream), in PEM with any text before it, or bare base64. Raises
+    EnvelopeError ``empty``, ``not-enveloped``, ``malformed``, ``too-large``.
     """
     if final and not len(beginning):
         raise envelope_error("empty", "there is nothing in it")
@@ -47,6 +55,16 @@ def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | 
         return None, 0
     if _is_binary(beginning, final=final):
         return Start(0, "binary"), 0
+    mark = len(mime.BOM)
+    if bytes(beginning[:mark]) == mime.BOM:
+        start, further = _text(memoryview(beginning)[mark:], max(resume - mark, 0), final=final)
+        return start and start._replace(offset=start.offset + mark), further + mark
+    if not final and mime.BOM.startswith(bytes(beginning[:mark])):
+        return None, 0
+    return _text(beginning, resume, final=final)
+
+
+def _text(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | None, int]:
     try:
         end, further = mime.header_end(beginning, resume, final=final)
     except MessageError as error:
@@ -54,7 +72,7 @@ def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | 
     if end is None:
         return None, further
     head = bytes(beginning[:end])
-    value, kind = content_type(head)
+    value, kind = content_type(head.replace(b"\n" + mime.BOM, b"\n"))
     if value or not kind:  # without the field it is text, of course
         return _mail_start(beginning, head, kind, final=final), resume
     return _text_start(beginning, head, final=final), resume
@@ -70,10 +88,13 @@ def _mail_start(beginning: Buffer, head: bytes, kind: bytes, *, final: bool) -> 
         raise envelope_error(
             "not-enveloped", f"its type is {kind.decode('ascii', 'replace')}, which isn't encrypted"
         )
-    encoding = mime.transfer_encoding(head)
     offset = len(head)
+    head = head.replace(b"\n" + mime.BOM, b"\n")
+    encoding = mime.transfer_encoding(head)
     if encoding == b"base64":
         return Start(offset, "base64", head)
+    if encoding == b"quoted-printable":
+        return Start(offset, "quoted-printable", head)
     if encoding not in {b"7bit", b"8bit", b"binary"}:
         name = encoding.decode("ascii", "replace")
         raise envelope_error("malformed", f"its transfer encoding is {name}, not base64")

@@ -4,6 +4,7 @@ It gives out the whole message or nothing; after almost any error the mail serve
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import stat
 import sys
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..accounts import open_store
 from ..accounts.errors import Invalid
+from ..cms.already_encrypted import is_encrypted, is_encrypted_body
 from ..encrypt import encrypt_message
 from ..errors import MessageError
 from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
-from ..mail.recognise import encrypted_inside, is_encrypted
 from ..policy import CIPHER_CHOICES
 from ..recipients.recipients import Recipients
 from ..scratch import CHUNK, Scratch
@@ -93,6 +94,7 @@ def _answer(options: argparse.Namespace) -> tuple[Iterable[bytes], int]:
         return _unchanged(message, "; ".join(reasons), options)
     if _is_encrypted(message):
         return _unchanged(message, "it is encrypted already [already-encrypted]", options)
+    _warn_if_odd(message)
     sealed = _sealed(message, *to)
     return sealed.chunks(), len(sealed)
 
@@ -148,13 +150,30 @@ def _together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
 
 
 def _is_encrypted(message: Scratch) -> bool:
-    """Whether it is encrypted already. Of one too long for memory only the beginning is read."""
+    """By all of it, in constant memory."""
     if message.held is not None:
         return is_encrypted(message.held)
     message.seek(0)
     start = message.read(HEADER_LIMIT + PEEK_LIMIT) or b""
     end, _ = header_end(start, 0, final=False)
-    return end is not None and encrypted_inside(start[:end], start[end:], complete=False)
+    if end is None:
+        return False
+    rest = iter(lambda: message.read(CHUNK) or b"", b"")
+    return is_encrypted_body(start[:end], itertools.chain([start[end:]], rest))
+
+
+def _warn_if_odd(message: Scratch) -> None:
+    """Of a header block that ends in the middle, or that isn't there: what stands behind is sealed
+    as text, and a mail program shows it as such."""
+    message.seek(0)
+    start = message.read(HEADER_LIMIT + PEEK_LIMIT) or b""
+    end, _ = header_end(start, 0, final=True)
+    if end is not None and end < len(start) and not start[:end].endswith((b"\n\n", b"\n\r\n")):
+        line = start[:end].count(b"\n") + 1
+        _tell(
+            f"warning: line {line} of the message is no header field, or has a carriage return "
+            "alone in it: all from there on is sealed as text"
+        )
 
 
 def _sealed(message: Scratch, to: Recipients, policy: Policy) -> Scratch:

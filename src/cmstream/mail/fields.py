@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
 WHITE = b" \t\r\n"
 
-_END = re.compile(rb"\n(?![ \t])")
-_NAME = re.compile(rb"([!-9;-~]{1,998})[ \t]{0,998}:")
+# A field's name has no more octets than a line may have (RFC 5322 section 2.1.1): that bounds
+# what must be looked at again when a line comes in pieces.
+NAME = rb"[!-9;-~]{1,998}"
+BLANKS = rb"[ \t]{0,998}"
+END = re.compile(rb"\n(?![ \t])")
+"""Where a field ends, its folded lines included."""
+
+_NAME = re.compile(rb"(" + NAME + rb")" + BLANKS + rb":")
 _SPECIAL = re.compile(rb'\\?["()\\]', re.DOTALL)
 
 _ATOM = rb'[^\x00-\x20\x7f"(),:;<>@\[\]\\]+'
@@ -48,7 +54,7 @@ def split(text: bytes) -> Iterator[Field]:
     """The fields of a header block, and the lines that are none (mbox's first, the blank one), in
     their order; together they are ``text``."""
     begin = 0
-    for found in _END.finditer(text):
+    for found in END.finditer(text):
         yield _field(text[begin : found.end()])
         begin = found.end()
     if begin < len(text):

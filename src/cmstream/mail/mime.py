@@ -10,12 +10,13 @@ import re
 from typing import NamedTuple
 
 from ..errors import MessageError
+from . import fields
 
 HEADER_LIMIT = 4 << 20
 """The most octets of a header block, its blank line included."""
 
 PEEK_LIMIT = 8 << 10
-"""How many octets of the body a stream looks at to recognise an encrypted message."""
+"""How many octets of the body tell whether a message may be encrypted already."""
 
 VERSION = b"MIME-Version: 1.0\r\n"
 
@@ -35,16 +36,29 @@ AUTH_ENTITY_HEADER = _entity_header(b"authEnveloped-data")
 """The header of an S/MIME entity with EnvelopedData, or with AuthEnvelopedData (RFC 8551 sections
 3.2.2, 3.3 and 3.4), blank line included."""
 
-# A field's name has no more octets than a line may have (RFC 5322 section 2.1.1): that bounds
-# what must be looked at again when a line comes in pieces.
-_NAME = rb"[!-9;-~]{1,998}[ \t]{0,998}"
-_FIRST_LINE = re.compile(_NAME + rb":|>?From ")
-_NO_FIELD = re.compile(rb"\n(?![ \t]|" + _NAME + rb":)")
-_UNDECIDED = re.compile(rb"(?:" + _NAME + rb"|\r)?\Z")
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8, which some programs write in front of a mail or of a field."""
+_BOM = b"(?:" + re.escape(BOM) + rb")?"
+_BANNER = b"Microsoft Mail Internet Headers Version 2.0\r\n"
+
+_FIELD = _BOM + fields.NAME + fields.BLANKS + rb":"
+_FIRST_LINE = re.compile(
+    _FIELD + rb"|" + _BOM + rb">?From |" + _BOM + re.escape(_BANNER[:-2]) + rb"\r?\n"
+)
+# A carriage return without line feed is a line end to some readers, and none to others.
+_NO_FIELD = re.compile(rb"\n(?![ \t]|" + _FIELD + rb")|\r(?!\n)")
+_NO_FIELD_SO_FAR = re.compile(rb"\n(?![ \t]|" + _FIELD + rb")|\r(?=[^\n])")
+_UNDECIDED = re.compile(
+    rb"(?:" + _BOM + rb"(?:" + fields.NAME + fields.BLANKS + rb")?|\xef\xbb?|\r)\Z"
+)
 _BLANK = re.compile(rb"\r?\n")
 
+# What stands above the fields and would keep a reader from seeing them.
+_ABOVE = re.compile(
+    rb"(?:>From [^\n]*(?:\n|\Z)|" + re.escape(_BANNER[:-2]) + rb"\r?\n)"
+    rb"(?:[ \t][^\n]*(?:\n|\Z))*"
+)
 _MIME_FIELD = re.compile(rb"\n(?:(content-)[!-9;-~]*|mime-version)[ \t]*:", re.IGNORECASE)
-_FIELD_END = re.compile(rb"\n(?![ \t])")
 _TRANSFER_ENCODING = re.compile(
     rb"\ncontent-transfer-encoding[ \t]*:(?:[ \t\r\n]+|\([^()]*\)){0,20}\"?([^\s;(\"]*)",
     re.IGNORECASE,
@@ -80,9 +94,11 @@ def header_end(
 
     The blank line ends the header block and belongs to it. So does the first line that is
     neither a field nor a continuation (RFC 5322 section 2.2), but that one is body, like all
-    behind it: nothing is lost, and what isn't a field is sealed. An mbox ``From `` line, also a
-    quoted one, may stand on top. A line of white space alone continues the field above it; a
-    carriage return alone is no line end.
+    behind it: nothing is lost, and what isn't a field is sealed. So is all from the first carriage
+    return on that has no line feed behind it, since readers disagree on what that is. An mbox
+    ``From `` line, also a quoted one, or the line that Outlook writes above a header block may
+    stand on top; a byte order mark (UTF-8's) may stand in front of any of these, and of a field. A
+    line of white space alone continues the field above it.
 
     Raises :class:`MessageError` (``header-too-large``) past ``limit`` octets.
     """
@@ -106,10 +122,15 @@ def _first_no_field(
 ) -> tuple[int | None, int]:
     line = 0
     if start or _FIRST_LINE.match(buffer):
-        found = _NO_FIELD.search(buffer, start)
+        found = (_NO_FIELD if final else _NO_FIELD_SO_FAR).search(buffer, start)
         if found is None:
-            return (len(buffer) if final else None), len(buffer)
+            length = len(buffer)
+            return (length if final else None), length - (bytes(buffer[-1:]) == b"\r")
+        if found[0] == b"\r":
+            return found.start(), found.start()
         line = found.end()
+    elif not final and _BANNER.startswith(bytes(buffer[: len(_BANNER)]).removeprefix(BOM)):
+        return None, 0
     if not final and _UNDECIDED.match(buffer, line):
         return None, max(line - 1, 0)
     blank = _BLANK.match(buffer, line)
@@ -121,7 +142,8 @@ def frame(head: bytes, entity: bytes = ENTITY_HEADER) -> Framing:
     inside.
 
     Outside stay all fields but ``Content-*`` and ``MIME-Version``, in their order and octet for
-    octet; only line ends become CRLF. The S/MIME entity's own fields, ``entity``, follow.
+    octet; only line ends become CRLF, and byte order marks and what stands above the fields go,
+    but for an mbox ``From `` line. The S/MIME entity's own fields, ``entity``, follow.
     Inside go the ``Content-*`` fields. No inner Content-Type is made up: an entity without one is
     US-ASCII text by RFC 2045 section 5.2, and a guess at another charset could make it unreadable.
     """
@@ -148,7 +170,12 @@ def transfer_encoding(head: bytes) -> bytes:
 
 
 def lines(head: bytes) -> bytes:
-    """The header block with CRLF line ends, also of its last line, and without its blank line."""
+    """The header block with CRLF line ends, also of its last line, and without its blank line, byte
+    order marks, and what may stand above the fields but an mbox ``From `` line."""
+    if BOM in head:
+        head = head.removeprefix(BOM).replace(b"\n" + BOM, b"\n")
+    if above := _ABOVE.match(head):
+        head = head[above.end() :]
     if head.count(b"\n") != head.count(b"\r\n"):
         head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if head.endswith(b"\n\r\n") or head == b"\r\n":
@@ -157,5 +184,5 @@ def lines(head: bytes) -> bytes:
 
 
 def _field_end(text: bytes, start: int) -> int:
-    found = _FIELD_END.search(text, start)
+    found = fields.END.search(text, start)
     return found.end() if found else len(text)

@@ -1,0 +1,235 @@
+"""Is a message encrypted already? All of it is read, and what is inside decides, not the label.
+
+Whatever can't be proved to be unreadable without a key, to its last octet and for every reader, is
+not encrypted, and gets sealed: doubt costs no more than a mail that is sealed twice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from ..asn1 import tlv
+from ..asn1.tlv import Tlv, TlvError
+from ..ciphers import BY_OID
+from ..engine.decoder import NativeDecoder
+from ..errors import EnvelopeError, MessageError
+from ..mail.labels import Label, strict_label
+from ..mail.mime import PEEK_LIMIT, header_end
+from ..mail.openpgp import BEGIN
+from ..mail.pgp_mail import check_inline, check_pgp_mime
+from ..mail.readable import Ciphertext, check_no_text, check_random
+from ..mail.transfer import decoded
+from ..mail.unproved import UnprovedError
+from . import enveloped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..engine.gate import Buffer
+    from .enveloped import Envelope, Name, RecipientInfo
+
+CHUNK = 64 << 10
+_CLAIM = re.compile(
+    rb"\ncontent-type[ \t]*:[^/]{0,200}/(?:(?:x-)?pkcs7|cms|octet-stream|encrypted)", re.IGNORECASE
+)
+# The second form is how the same line begins in base64.
+_ARMOUR_AHEAD = re.compile(rb"[ \t\r\n]*(?:" + BEGIN + rb"|LS0tLS1CRUdJTiBQR1Ag)")
+CMS_TYPES = {
+    b"application/pkcs7-mime",
+    b"application/x-pkcs7-mime",
+    b"application/pkcs7",
+    b"application/x-pkcs7",
+    b"application/cms",
+}
+
+
+def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
+    """Whether a message (RFC 5322) is encrypted already.
+
+    True for S/MIME whose content is CMS EnvelopedData or AuthEnvelopedData (RFC 5652, RFC 5083),
+    whatever its ``smime-type`` or file name says; for PGP/MIME (RFC 3156 section 4); for text that
+    is one OpenPGP message in armour (RFC 9580 section 6.2) with nothing but white space outside
+    it. All of it is read: CMS to its end, OpenPGP packet by packet, and nobody may be able to read
+    any of it without a key. So a message is not encrypted where clear text stands beside or within
+    what is, where its label is written so that readers may disagree on it (comments, doubled
+    fields or parameters), or where its content doesn't look random. What stays readable are the
+    header fields of the message and the names of the certificates' issuers.
+
+    Signed or compressed is not encrypted, nor is signed around encrypted (triple-wrapped, RFC
+    2634): whoever sees such a mail sees its signer. Never raises for any octets: what isn't proved
+    is False, which costs no more than sealing twice.
+    """
+    view = memoryview(message)
+    view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    try:
+        end, _ = header_end(view, 0, final=True)
+    except MessageError:
+        return False
+    return is_encrypted_body(bytes(view[:end]), pieces(view[end or 0 :]))
+
+
+def pieces(body: Buffer) -> Iterator[Buffer]:
+    """A body in memory, as :func:`is_encrypted_body` takes it."""
+    return (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
+
+
+def may_be_encrypted(head: bytes, body: Buffer) -> bool:
+    """Whether a message is worth a look, by its label and how its body begins."""
+    return bool(_CLAIM.search(b"\n" + head) or _ARMOUR_AHEAD.match(body))
+
+
+def is_encrypted_body(head: bytes, body: Iterable[Buffer]) -> bool:
+    """As :func:`is_encrypted`, for a header block and all of its body in pieces, in constant
+    memory."""
+    source = iter(body)
+    first = next(source, b"")
+    while len(first) < PEEK_LIMIT and (more := next(source, None)) is not None:
+        first = bytes(first) + bytes(more)
+    if not may_be_encrypted(head, first):
+        return False
+    label = strict_label(head)
+    try:
+        return label is not None and _check(label, _after(first, source))
+    except (UnprovedError, EnvelopeError, TlvError):
+        return False
+
+
+def _after(first: Buffer, rest: Iterator[Buffer]) -> Iterator[Buffer]:
+    yield first
+    yield from rest
+
+
+def _check(label: Label, body: Iterable[Buffer]) -> bool:
+    if label.kind == b"text/plain":
+        check_inline(label, body)
+    elif label.kind == b"multipart/encrypted":
+        check_pgp_mime(label, body)
+    elif label.kind in CMS_TYPES or (label.kind == b"application/octet-stream" and _is_p7m(label)):
+        if any(name.startswith(b"boundary") for name in label.parameters):
+            raise UnprovedError("a boundary where there are no parts")
+        _check_cms(decoded(label.encoding, body))
+    else:
+        return False
+    return True
+
+
+def _is_p7m(label: Label) -> bool:
+    names = map(unquote_to_bytes, label.file_names)
+    return any(name.strip().lower().endswith(b".p7m") for name in names)
+
+
+# --- CMS -------------------------------------------------------------------------------------
+
+_VERSIONS = {0, 2, 3, 4}
+_AROUND = 200  # octets of a head besides its recipients: no originator's certificates
+_LONGEST_OID = 40  # dotted
+_LONGEST_NAME, _LONGEST_TEXT, _LONGEST_ID = 600, 128, 64
+_SHORTEST_KEY = 16
+_RECIPIENT, _RECIPIENT_KEY = 2500, 400  # octets besides names, for each, and for each name
+_LONGEST_PARAMETERS = 64
+_LONGEST_TAIL = 512
+_SHORTEST_CONTENT = 8
+
+
+def _check_cms(octets: Iterable[bytes]) -> None:
+    """To its end. Raises UnprovedError, EnvelopeError, TlvError."""
+    decoder = NativeDecoder("binary")
+    content = Ciphertext()
+    envelope: Envelope | None = None
+    out = bytearray(decoder.bound(CHUNK))
+    for piece in octets:
+        at = 0
+        while at < len(piece):
+            part = memoryview(piece)[at : at + CHUNK]
+            taken, count = decoder.update_into(part, out)
+            content.add(memoryview(out)[:count])
+            at += taken
+            if decoder.waits:
+                envelope = enveloped.read_head(decoder.head)
+                _check_head(envelope, decoder.head)
+                decoder.keep_tail()
+                decoder.give_ciphertext()
+    decoder.finish_into(out)
+    if envelope is None:
+        raise UnprovedError("it has no content")
+    content.end()
+    _check_content(envelope, len(content))
+    _check_tail(envelope, decoder.tail)
+
+
+def _check_head(envelope: Envelope, head: bytes) -> None:
+    infos = envelope.infos
+    recipients = sum(len(info.whole) for info in infos)
+    if not infos or len(head) - recipients > _AROUND or envelope.version not in _VERSIONS:
+        raise UnprovedError("nobody can open it, or more stands before its content than it needs")
+    if max(len(envelope.inner_type), len(envelope.cipher)) > _LONGEST_OID:
+        raise UnprovedError("a type that no program knows")
+    before, after = head[: infos[0].start], head[infos[-1].end :]
+    check_no_text(before)
+    check_no_text(after)
+    for recipient in envelope.recipients():
+        _check_recipient(recipient)
+
+
+def _check_recipient(recipient: RecipientInfo) -> None:
+    if recipient.kind == "other":
+        raise UnprovedError("a recipient of an unknown kind")
+    rest = recipient.whole.whole
+    for name in recipient.names:
+        _check_name(name)
+        rest = rest.replace(name.issuer, b"") if name.issuer else rest
+    if len(rest) > _RECIPIENT + _RECIPIENT_KEY * len(recipient.names):
+        raise UnprovedError("a recipient that is longer than any")
+    check_no_text(rest)
+    if recipient.kind == "key-transport":
+        if len(recipient.encrypted_key) < _SHORTEST_KEY:
+            raise UnprovedError("a key that is too short to be encrypted")
+        check_random(recipient.encrypted_key)
+
+
+def _check_name(name: Name) -> None:
+    issuer, serial, identifier = (part or b"" for part in name)
+    if max(len(serial), len(identifier)) > _LONGEST_ID or len(issuer) > _LONGEST_NAME:
+        raise UnprovedError("a name that is longer than any")
+    for relative in tlv.read_only(issuer).children() if issuer else ():
+        for attribute in relative.children():
+            fields = attribute.fields()
+            kind = fields.take(tlv.OID)
+            texts = fields.rest()
+            if len(kind.content) > _SHORTEST_KEY or len(texts) != 1:
+                raise UnprovedError("a name that isn't one")
+            if len(texts[0].content) > _LONGEST_TEXT:
+                raise UnprovedError("a name with a long text")
+
+
+def _check_content(envelope: Envelope, length: int) -> None:
+    cipher = BY_OID.get(envelope.cipher)
+    parameters = envelope.parameters
+    if parameters is not None and len(parameters.whole) > _LONGEST_PARAMETERS:
+        raise UnprovedError("parameters that are longer than any")
+    if cipher is None:
+        if length < _SHORTEST_CONTENT:
+            raise UnprovedError("content that is too short")
+    elif not cipher.authenticated:
+        block = cipher.iv_len
+        if not length or length % block or not _is_iv(parameters, block):
+            raise UnprovedError("content or an IV that the cipher doesn't make")
+
+
+def _is_iv(parameters: Tlv | None, length: int) -> bool:
+    return (
+        parameters is not None
+        and parameters.tag == tlv.OCTET_STRING
+        and len(parameters.content) == length
+    )
+
+
+def _check_tail(envelope: Envelope, tail: bytes) -> None:
+    """What stands behind the content: ends, a tag, attributes."""
+    if len(tail) > _LONGEST_TAIL:
+        raise UnprovedError("long attributes")
+    check_no_text(tail)
+    if envelope.content_type == "authenticated-enveloped-data":
+        enveloped.read_tail(tail)

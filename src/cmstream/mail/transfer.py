@@ -1,0 +1,95 @@
+"""Transfer encodings (RFC 2045 section 6) taken off piece by piece, and nothing passed over: what
+one reader leaves out another may show."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import TYPE_CHECKING
+
+from .unproved import UnprovedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Buffer = bytes | bytearray | memoryview
+
+_WHITE = b" \t\r\n"
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_LONGEST_LINE = 100_000
+_SOFT_BREAK = re.compile(rb"=\r?\n")
+_TRAILING = re.compile(rb"[ \t]+(?=\r?\n|\Z)")
+_QUOTED = re.compile(rb"(?:[^=]|=[0-9A-Fa-f]{2})*", re.DOTALL)
+
+
+def decoded(encoding: bytes, pieces: Iterable[Buffer]) -> Iterator[bytes]:
+    """The octets that a transfer encoding stands for. Raises UnprovedError for what isn't written
+    as it should be, and for an unknown encoding."""
+    if encoding == b"base64":
+        return from_base64(pieces)
+    if encoding == b"quoted-printable":
+        return from_quoted_printable(pieces)
+    if encoding not in {b"7bit", b"8bit", b"binary"}:
+        raise UnprovedError("an unknown transfer encoding")
+    return (bytes(piece) for piece in pieces)
+
+
+def from_base64(pieces: Iterable[Buffer]) -> Iterator[bytes]:
+    """RFC 4648 section 4, white space anywhere, padding or none at its end alone."""
+    held = b""
+    for piece in pieces:
+        held += bytes(piece).translate(None, _WHITE)
+        if b"=" in held[:-2]:
+            raise UnprovedError("padding in the middle")
+        whole = max(len(held) - 4, 0) // 4 * 4
+        yield _octets(held[:whole])
+        held = held[whole:]
+    digits = held.rstrip(b"=")
+    if len(held) - len(digits) not in {0, -len(digits) % 4} or len(digits) % 4 == 1:
+        raise UnprovedError("base64 that doesn't end as it should")
+    last = _octets(digits + b"A" * (-len(digits) % 4))
+    yield last[: len(digits) * 3 // 4]
+
+
+def _octets(digits: bytes) -> bytes:
+    if digits.translate(None, _BASE64):
+        raise UnprovedError("base64 with something else in it")
+    return binascii.a2b_base64(digits)
+
+
+def from_quoted_printable(pieces: Iterable[Buffer]) -> Iterator[bytes]:
+    """As :class:`QuotedPrintable` decodes it."""
+    text = QuotedPrintable()
+    for piece in pieces:
+        yield text.decode(bytes(piece))
+    yield text.decode(b"", final=True)
+
+
+class QuotedPrintable:
+    """RFC 2045 section 6.7, piece by piece; white space at a line's end was added on the way and
+    goes."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    @property
+    def held(self) -> int:
+        """How many octets wait for the end of their line."""
+        return len(self._held)
+
+    def decode(self, text: bytes, *, final: bool = False) -> bytes:
+        """What is decided by now. Raises UnprovedError for an ``=`` that stands for nothing, and
+        for a line that is longer than any."""
+        text = self._held + text
+        end = len(text) if final else text.rfind(b"\n") + 1
+        self._held = text[end:]
+        if len(self._held) > _LONGEST_LINE:
+            raise UnprovedError("a line that is longer than any")
+        return _unquoted(text[:end])
+
+
+def _unquoted(lines: bytes) -> bytes:
+    text = _SOFT_BREAK.sub(b"", _TRAILING.sub(b"", lines)).removesuffix(b"=")
+    if not _QUOTED.fullmatch(text):
+        raise UnprovedError("quoted-printable with something else in it")
+    return binascii.a2b_qp(text)

@@ -1,0 +1,331 @@
+"""What counts as encrypted already: only what is, to its last octet, in a label that is one."""
+
+from __future__ import annotations
+
+import base64
+import email.message
+import itertools
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmstream import is_encrypted
+from cmstream.cms.already_encrypted import is_encrypted_body
+from cmstream.mail.mime import BOM, HEADER_LIMIT
+from helpers.already import (
+    AUTH_ENVELOPED,
+    BASE64,
+    BEGIN,
+    BINARY,
+    COMPRESSED,
+    ENVELOPED,
+    PARAMETERS,
+    PLANTED,
+    SIGNED,
+    SMIME,
+    armour,
+    ber,
+    cms,
+    info,
+    mail,
+    name,
+    noise,
+    quoted,
+    tlv,
+)
+
+FIELD = Path(__file__).resolve().parents[3] / "shared" / "field"
+SEALED = FIELD.parent / "corpus" / "sealed"
+
+
+def shared(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern)) if folder.is_dir() else []
+
+
+@pytest.mark.parametrize("size", [0, 320, 80_000])
+@pytest.mark.parametrize("build", [tlv, ber])
+@pytest.mark.parametrize("kind", [ENVELOPED, AUTH_ENVELOPED])
+def test_cms_that_is_enveloped(kind, build, size) -> None:
+    data = cms(kind, build, content=noise(size + 16))
+    assert is_encrypted(mail(BASE64, base64.encodebytes(data)))
+    assert is_encrypted(mail(BASE64, base64.b64encode(data)))
+    assert is_encrypted(mail(BINARY, data))
+    assert is_encrypted(mail(SMIME, data + b"\r\n"))
+    assert is_encrypted(BOM + mail(SMIME, data))
+    encoded = quoted(data)
+    assert is_encrypted(mail(SMIME + b"content-transfer-encoding: Quoted-Printable\r\n", encoded))
+
+
+@pytest.mark.parametrize("layout", [1, 3, 5, 64, 76, 10_000])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n", b" \r\n\r\n\t"])
+def test_base64_in_any_layout(layout, line_end) -> None:
+    text = base64.b64encode(cms())
+    lines = [text[at : at + layout] for at in range(0, len(text), layout)]
+    assert is_encrypted(mail(BASE64, line_end.join(lines) + line_end))
+
+
+TEXT = PLANTED + b" ." * 60
+KEK = tlv(
+    0xA2, tlv(2, b"\4"), tlv(0x30, tlv(4, TEXT)), tlv(0x30, tlv(6, b"\x2a")), tlv(4, noise(40))
+)
+ATTRIBUTES = tlv(0xA1, tlv(0x30, tlv(6, b"\x2a\x03"), tlv(0x31, tlv(4, b"\1\2\3"))))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        cms(SIGNED),
+        cms(COMPRESSED),
+        cms(ENVELOPED[:-1]),
+        cms(version=1),
+        cms(version=77),
+        cms(set_tag=0x30),
+        cms()[1:],
+        cms()[:20],
+        cms()[:-1],
+        cms(build=ber)[:-1],
+        cms() + b"clear text",
+        cms(build=ber) + b"clear text\0\0\0\0\0\0",
+        cms(infos=b""),
+        cms(infos=PLANTED),
+        cms(infos=tlv(0x30, PLANTED)),
+        cms(infos=tlv(4, PLANTED)),
+        cms(infos=info() + tlv(0xA4, tlv(6, b"\x2a\x03"), tlv(4, PLANTED))),
+        cms(infos=info(key=b"short")),
+        cms(infos=info(key=TEXT)),
+        cms(infos=info(key=TEXT.decode().encode("utf-16"))),
+        cms(infos=info(issuer=name(PLANTED * 4))),
+        cms(infos=info(issuer=tlv(0x30, tlv(4, PLANTED)))),
+        cms(infos=info(issuer=tlv(0x30, name()[2:] * 100))),
+        cms(infos=info() + KEK),
+        cms(content=b""),
+        cms(content=noise(15)),
+        cms(content=TEXT[:160]),
+        cms(content=PLANTED.decode().encode("utf-16") * 16),
+        cms(content=noise(160) + TEXT[:64] + noise(32)),
+        cms(content=b"\0" * 160),
+        cms(AUTH_ENVELOPED, content=TEXT),
+        cms(around=(tlv(0xA0, tlv(0xA0, tlv(0x30, noise(300)))), b"")),
+        cms(around=(b"", tlv(0xA1, tlv(0x30, tlv(6, b"\x2a\x03"), tlv(0x31, tlv(4, PLANTED)))))),
+        cms(around=(b"", tlv(0xA1, noise(600)))),
+        cms(around=(b"", tlv(4, PLANTED))),
+        b"",
+        b"clear text",
+        b"0",
+        b"0\x80",
+        b"\x30\x89" + cms()[4:],
+        b"\x30\xff" + cms()[4:],
+    ],
+)  # fmt: skip
+def test_what_is_not_enveloped_whatever_it_says(data) -> None:
+    for label in (b"", b"; smime-type=enveloped-data", b"; smime-type=authEnveloped-data"):
+        fields = BASE64.replace(b"mime\r\n", b"mime" + label + b"\r\n")
+        assert not is_encrypted(mail(fields, base64.encodebytes(data)))
+        assert not is_encrypted(mail(fields.replace(b"base64", b"binary"), data))
+
+
+def test_small_unprotected_attributes_may_follow() -> None:
+    assert is_encrypted(mail(BINARY, cms(around=(b"", ATTRIBUTES), version=2)))
+    assert is_encrypted(mail(BINARY, cms(infos=info() * 30)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        base64.encodebytes(cms()) + b"-- \r\nYour mailing list\r\n",
+        b"A note in front\r\n" + base64.encodebytes(cms()),
+        base64.encodebytes(cms()) + b"Greetings\r\n",
+        base64.encodebytes(cms(build=ber)) + b"Greetings\r\n",
+        base64.encodebytes(cms()).rstrip() + b"====",
+        base64.encodebytes(cms(content=noise(320))).rstrip().rstrip(b"=") + b"\0\r\n",
+    ],
+)
+def test_clear_text_beside_the_base64(body) -> None:
+    assert not is_encrypted(mail(BASE64, body))
+
+
+@pytest.mark.parametrize("text", [b"=ZZ", b"=", b"=4", b"= x"])
+def test_quoted_printable_that_readers_decode_in_two_ways(text) -> None:
+    encoded = quoted(cms())
+    fields = SMIME + b"Content-Transfer-Encoding: quoted-printable\r\n"
+    assert is_encrypted(mail(fields, encoded))
+    half = encoded.index(b"\n", len(encoded) // 2) - 1
+    assert not is_encrypted(mail(fields, encoded[:half] + text + encoded[half:]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        (b"Content-Type: application/x-pkcs7-mime", True),
+        (b"Content-Type: application/pkcs7", True),
+        (b"Content-Type: application/x-pkcs7", True),
+        (b"Content-Type: application/cms", True),
+        (b"Content-Type: application/pkcs7-mime;", True),
+        (b"CONTENT-TYPE:\r\n\tApplication/PKCS7-MIME;\r\n\tsmime-type=signed-data", True),
+        (b"Content-Type: application/octet-stream; name=smime.p7m", True),
+        (b'Content-Type: application/octet-stream; x="; y"; NAME = "SMIME.P7M"', False),
+        (b'Content-Type: application/octet-stream; x="; y"; NAME="SMIME.P7M"', True),
+        (b"Content-Type: application/octet-stream; name*=utf-8''s%2Ep7m", True),
+        (b"Content-Type: application/octet-stream; name*0=smime; name*1=.p7m", True),
+        (b"Content-Type: application/octet-stream; name*0*=utf-8''s%C3%BC; name*1=.p7m", True),
+        (
+            b"Content-Disposition: a;\n filename*=''s.p7m\nContent-Type: application/octet-stream",
+            True,
+        ),
+        (b"Content-Type : application/pkcs7-mime", False),
+        (b"Content-Type: (a) application/pkcs7-mime (b)", False),
+        (b"Content-Type: application/pkcs7-mime (b)", False),
+        (b"Content-Type: application/pkcs7-mime; name=(x)smime.p7m", False),
+        (b"Content-Type: application/pkcs7-mime; name=a; name=b", False),
+        (b"Content-Type: application/pkcs7-mime; boundary=b", False),
+        (b"Content-Type: application/pkcs7-mime; boundary*=''b", False),
+        (b"Content-Type: application/pkcs7-mime\rX: y", False),
+        (b"Content-Type: application/pkcs7-mime\r\n \r\n", False),
+        (b"Content-Type: application/pkcs7-mime; name=\xff", False),
+        (b"X : y\r\nContent-Type: application/pkcs7-mime", False),
+        (b"\xef\xbb\xbfContent-Type: application/pkcs7-mime", False),
+        (b"Content-Transfer-Encoding: 7bit\r\nContent-Type: application/pkcs7-mime", False),
+        (b"Content-Type: application/octet-stream", False),
+        (b"Content-Type: application/octet-stream; name=smime.p7s", False),
+        (b'Content-Type: application/octet-stream; x="; name=smime.p7m"', False),
+        (b"Content-Type: application/pdf; name=smime.p7m", False),
+        (b"Content-Type: text/plain; name=smime.p7m", False),
+        (b"Content-Type: application/pkcs7-mime\r\nContent-Type: text/plain", False),
+        (b"Content-Type: nonsense", False),
+        (b"Content-Type:", False),
+        (b"X: application/pkcs7-mime", False),
+    ],
+)
+def test_labels_that_make_it_worth_a_look(fields, wanted) -> None:
+    fields += b"\r\nContent-Transfer-Encoding: base64\r\n"
+    assert is_encrypted(mail(fields, base64.encodebytes(cms()))) is wanted
+
+
+def test_what_proves_nothing() -> None:
+    assert not is_encrypted(mail(SMIME + b"Content-Transfer-Encoding: x-own\r\n", cms()))
+    sealed = base64.encodebytes(cms())
+    # A carriage return alone ends the header block, and nothing behind it is a label.
+    assert not is_encrypted(b"Subject: x\rdear: Alice\r\n" + BASE64 + b"\r\n" + sealed)
+    assert not is_encrypted(b"Subject: x\r\r\n" + BASE64 + b"\r\n" + sealed)
+    assert not is_encrypted(BASE64[:-2] + b"\r" + sealed)
+
+
+def test_an_encrypted_attachment_beside_clear_text() -> None:
+    attachment = BASE64 + b"\r\n" + base64.encodebytes(cms())
+    body = b"--x\r\n\r\nclear text\r\n--x\r\n" + attachment + b"\r\n--x--\r\n"
+    assert not is_encrypted(mail(b"Content-Type: multipart/mixed; boundary=x\r\n", body))
+
+
+# Other people's samples
+
+
+@pytest.mark.parametrize("path", shared(FIELD / "not-encrypted", "*.eml"), ids=lambda p: p.stem)
+def test_what_can_be_read_in_the_field(path) -> None:
+    assert not is_encrypted(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *shared(FIELD / "pgp-mime-preamble", "*.eml"),
+        *shared(FIELD / "bom-before-mail", "bomenc.eml"),
+        *shared(SEALED, "openssl-*.eml"),
+        *shared(SEALED, "gpgsm*.eml"),
+        *shared(SEALED, "nss*.eml"),
+        *shared(SEALED, "bc-*.eml"),
+    ],
+    ids=lambda p: p.stem,
+)
+def test_what_other_programs_write(path) -> None:
+    assert is_encrypted(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *shared(SEALED, "bc-*.p7m"),
+        *shared(SEALED, "gpgsm-*.p7m"),
+        *shared(SEALED, "nss-*.p7m"),
+        *shared(SEALED, "openssl-*.p7m"),
+    ],
+    ids=lambda p: p.stem,
+)
+def test_cms_of_other_programs(path) -> None:
+    for kind in (b"pkcs7-mime", b"x-pkcs7-mime", b"pkcs7", b"x-pkcs7", b"cms"):
+        fields = BASE64.replace(b"pkcs7-mime", kind)
+        assert is_encrypted(mail(fields, base64.encodebytes(path.read_bytes())))
+
+
+# Any octets
+
+LABELS = [
+    b"",
+    BASE64,
+    BINARY,
+    SMIME + b"Content-Transfer-Encoding: quoted-printable\r\n",
+    b"Content-Type: multipart/encrypted" + PARAMETERS + b"\r\n",
+    b"Content-Type: application/octet-stream; name=x.p7m\r\n",
+]
+
+
+@given(st.sampled_from(LABELS), st.binary(max_size=80))
+def test_any_body_has_an_answer(label, body) -> None:
+    assert is_encrypted_body(label + b"\r\n", [body]) is False
+    assert is_encrypted_body(label + body, [body]) is False
+    assert is_encrypted_body(label + b"\r\n", []) is False
+
+
+@given(st.integers(0, 700), st.integers(0, 255), st.sampled_from([cms(), cms(build=ber)]))
+def test_a_damaged_value_has_an_answer(at, octet, data) -> None:
+    damaged = data[:at] + bytes([octet]) + data[at + 1 :]
+    assert is_encrypted(mail(BINARY, damaged)) in (True, False)
+    assert is_encrypted(mail(BINARY, data[:at])) is (at >= len(data))
+
+
+@given(st.lists(st.integers(0, 1400), max_size=6), st.sampled_from([0, 1, 2]))
+def test_however_the_pieces_are_cut(cuts, which) -> None:
+    head, body = [
+        (BASE64, base64.encodebytes(cms(build=ber))),
+        (SMIME + b"Content-Transfer-Encoding: quoted-printable\r\n", quoted(cms())),
+        (b"", armour(b"\x8c\x0d\x04\x09\x03" + noise(10) + b"\xd2\x60\x01" + noise(95))),
+    ][which]
+    places = [0, *sorted(cuts), len(body)]
+    pieces = [body[a:b] for a, b in itertools.pairwise(places)]
+    assert is_encrypted_body(head + b"\r\n", pieces)
+
+
+def test_a_header_past_the_limit_has_an_answer() -> None:
+    assert not is_encrypted(b"X: " + b"a" * HEADER_LIMIT + b"\r\n" + BASE64)
+
+
+def test_any_buffer_will_do() -> None:
+    message = mail(BASE64, base64.encodebytes(cms()))
+    strided = memoryview(b"".join(bytes([octet, 0]) for octet in message))[::2]
+    for buffer in (bytearray(message), memoryview(message), strided):
+        assert is_encrypted(buffer)
+
+
+def test_what_the_email_package_writes() -> None:
+    message = email.message.EmailMessage()
+    message["Subject"] = "sealed"
+    message.set_content(cms(), "application", "pkcs7-mime", filename="smime.p7m")
+    assert is_encrypted(bytes(message))
+
+
+HOSTILE = [b"(", b";a=", b';a="', b'\\"', b"\n ", b"\n--=_b+1", b" ", b"=", b"\n=", b"A:\n", b"\n",
+           b";", b"; ", b"=\n", b" \n", b"\r"]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_messages_take_linear_time(unit) -> None:
+    begin = time.process_time()
+    for label in LABELS:
+        fill = unit * ((1 << 20) // len(unit))
+        assert not is_encrypted(mail(label, fill))
+        assert not is_encrypted(mail(label[:-2] + fill, b"body"))
+        assert not is_encrypted(mail(label, BEGIN + fill))
+        assert not is_encrypted(mail(label, b"--=_b+1\r\n" + fill))
+    assert time.process_time() - begin < 20  # quadratic would take hours
