@@ -38,7 +38,7 @@ def test_type_checkers_see_the_same_names():
 def test_accounts_and_pages_offer_every_cipher():
     assert accounts.CIPHERS == policy.CIPHER_CHOICES
     assert sorted(words.BY_NAME) == sorted(policy.CIPHER_CHOICES)
-    assert words.CIPHERS[0].name == policy.DEFAULT.cipher
+    assert words.CIPHERS[0].value == policy.DEFAULT.cipher
     assert words._CIPHERS.keys() == words.BY_NAME.keys()
 
 
