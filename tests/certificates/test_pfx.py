@@ -250,9 +250,14 @@ def test_several_keys_have_several_certificates():
     assert subjects(data) == ["CN=Alice", "CN=Bob"]
 
 
-def test_keys_without_an_id_leave_all_end_entities():
+def test_keys_that_do_not_tell_make_nobody_a_recipient():
+    # Either of the two could be a stranger.
     data = clear(cert_bag(CA), cert_bag(ALICE), cert_bag(BOB), key_bag())
-    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+    assert refusal(data) == "wrong-password"
+    assert refusal(clear(cert_bag(ALICE), cert_bag(BOB), plain_key_bag(CAROL_KEY))) == (
+        "private-key-only"
+    )
+    assert subjects(clear(cert_bag(CA), cert_bag(ALICE), key_bag())) == ["CN=Alice"]
 
 
 def test_the_keys_tell_whose_certificates_are_encrypted():
@@ -261,9 +266,15 @@ def test_the_keys_tell_whose_certificates_are_encrypted():
     found = read_certificates(whole(certificates, two_keys), password=PASSWORD)
     assert [one.subject for one in found.recipients] == ["CN=Alice", "CN=Carol"]
     assert {one.subject for one in found.set_aside} == {"CN=Bob", "CN=Test CA"}
-    # A key that doesn't open could be anybody's.
+    # A key that doesn't open could be anybody's: nobody is taken for its sake.
     unknown = whole(certificates, contents(sealed_key_bag(ALICE_KEY), key_bag()))
-    assert subjects(unknown) == ["CN=Bob", "CN=Alice", "CN=Carol"]
+    assert subjects(unknown) == ["CN=Alice"]
+    assert refusal(whole(certificates, contents(key_bag()))) == "corrupt"
+
+
+def test_an_id_tells_whose_an_encrypted_certificate_is():
+    certificates = sealed(cert_bag(BOB, b"2"), cert_bag(ALICE, b"1"))
+    assert subjects(whole(certificates, contents(key_bag(b"1")))) == ["CN=Alice"]
 
 
 def test_bags_in_bags_are_read():

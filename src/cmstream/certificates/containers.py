@@ -218,16 +218,23 @@ def _joined(parts: list[Contents]) -> Contents:
 def _embedded(data: bytes, text: bytes, password: str | bytes | None, layers: int) -> Contents:
     """The certificates that a text without armour holds in base64. What holds none is passed over,
     unless all of it does."""
-    found: list[Contents] = []
-    failure = _without_certificates(data, text)
-    for octets in text_forms.embedded(text) if layers else ():
-        try:
-            found.append(_contents(octets, password, layers - 1))
-        except CertificateError as error:
-            failure = error if error.code != "not-a-certificate" else failure
-    if not found:
-        raise failure
-    return _joined(found)
+    values = text_forms.embedded(text) if layers else []
+    tried = [_contents_or_error(octets, password, layers - 1) for octets in values]
+    found = [one for one in tried if isinstance(one, Contents)]
+    if found:
+        return _joined(found)
+    failures = [one for one in tried if isinstance(one, CertificateError)]
+    telling = [one for one in failures if one.code != "not-a-certificate"]
+    raise telling[0] if telling else _without_certificates(data, text)
+
+
+def _contents_or_error(
+    data: bytes, password: str | bytes | None, layers: int
+) -> Contents | CertificateError:
+    try:
+        return _contents(data, password, layers)
+    except CertificateError as error:
+        return error
 
 
 def _without_certificates(data: bytes, text: bytes) -> CertificateError:

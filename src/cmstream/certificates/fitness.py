@@ -26,13 +26,16 @@ def unfit(recipients: Iterable[Recipient]) -> dict[Recipient, Problem]:
     the first. Somebody else's only certificate stays, and so does what is unfit where nothing is
     fit.
     """
-    left, aside = list(dict.fromkeys(recipients)), {}
+    left = list(dict.fromkeys(recipients))
+    aside: dict[Recipient, Problem] = {}
     for codes in _STEPS:
         problems = {one: _first(one, codes) for one in left}
         fit = [one for one, problem in problems.items() if problem is None]
-        for one, problem in problems.items():
-            if problem is not None and any(_may_be_one_person(one, other) for other in fit):
-                aside[one] = problem
+        aside |= {
+            one: problem
+            for one, problem in problems.items()
+            if problem is not None and any(_may_be_one_person(one, other) for other in fit)
+        }
         left = [one for one in left if one not in aside]
     return aside
 

@@ -147,9 +147,7 @@ def _rsa(octets: bytes, subject: str) -> rsa.RSAPublicKey:
         raise _refused(subject, "its RSA numbers are no key") from error
 
 
-def _on_curve(
-    parameters: Tlv | None, octets: bytes, subject: str
-) -> tuple[str, PublicKey, bool]:
+def _on_curve(parameters: Tlv | None, octets: bytes, subject: str) -> tuple[str, PublicKey, bool]:
     """A point on a curve, which is given by its name or by its parameters."""
     if parameters is None or parameters.tag not in {tlv.OID, tlv.SEQUENCE}:
         raise _refused(subject, "it is a point on a curve that it doesn't name")

@@ -279,13 +279,16 @@ def _read(der: bytes) -> _Parsed:
 
 def _readable(ders: Iterable[bytes]) -> tuple[list[_Parsed], dict[bytes, CertificateError]]:
     """Each certificate once, and what is wrong with those that can't be read."""
-    parsed, broken = [], {}
-    for der in dict.fromkeys(ders):
-        try:
-            parsed.append(_read(der))
-        except CertificateError as error:
-            broken[der] = error
-    return parsed, broken
+    found = {der: _read_or_error(der) for der in dict.fromkeys(ders)}
+    parsed = [one for one in found.values() if isinstance(one, _Parsed)]
+    return parsed, {der: one for der, one in found.items() if isinstance(one, CertificateError)}
+
+
+def _read_or_error(der: bytes) -> _Parsed | CertificateError:
+    try:
+        return _read(der)
+    except CertificateError as error:
+        return error
 
 
 def _lasting(fields: x509.Certificate, key: keys.PublicKey) -> list[str]:
@@ -353,10 +356,9 @@ def _unfit(one: Recipient, problem: Problem) -> SetAside:
 
 def _stranger(der: bytes) -> SetAside:
     """A certificate that came with a PKCS #12 file."""
-    try:
-        parsed = _read(der)
-    except CertificateError as error:
-        return _unread(der, error)
+    parsed = _read_or_error(der)
+    if isinstance(parsed, CertificateError):
+        return _unread(der, parsed)
     return parsed.set_aside(
         _authority(parsed, set()) or "It belongs to no private key of this file."
     )

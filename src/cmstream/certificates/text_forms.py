@@ -20,13 +20,11 @@ MAX_PARTS = 50
 MAX_HEADER = 8 << 10
 """Octets of a part's header on either side of its Content-Type."""
 
-_TWO_DASHES = "–—―"
 _TYPOGRAPHY = {
-    **dict.fromkeys(map(ord, "‐‑‒−﹣－"), "-"),
-    **dict.fromkeys(map(ord, "⸺"), "----"),
-    **dict.fromkeys(map(ord, _TWO_DASHES), "--"),
-    **dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000, 0x85], " "),
-    **dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x200E, 0x200F], ""),
+    **dict.fromkeys([0x2010, 0x2011, 0x2012, 0x2212, 0xFE63, 0xFF0D], "-"),
+    **dict.fromkeys([0x2013, 0x2014, 0x2015], "--"),  # en, em, horizontal bar
+    **dict.fromkeys([0xA0, 0x85, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "),
+    **dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF], ""),  # no width
     **dict.fromkeys([0x2028, 0x2029], "\n"),
 }
 _LOOSE_MARKER = re.compile(
