@@ -28,8 +28,8 @@ _TYPOGRAPHY = {
     **dict.fromkeys([0x2028, 0x2029], "\n"),
 }
 _LOOSE_MARKER = re.compile(
-    rb"-{1,5}[ \t]{0,4}(BEGIN|END)[ \t]{1,4}"
-    rb"((?:X509 |TRUSTED )?CERTIFICATE|PKCS7|PKCS #7 SIGNED DATA|CMS|PKCS12|PFX)[ \t]{0,4}-{1,5}"
+    rb"-{1,15}[ \t]{0,4}(BEGIN|END)[ \t]{1,4}"
+    rb"((?:X509 |TRUSTED )?CERTIFICATE|PKCS7|PKCS #7 SIGNED DATA|CMS|PKCS12|PFX)[ \t]{0,4}-{1,15}"
 )
 _QUOTED = re.compile(rb"(?m)^[> \t]*>[ \t]?")
 _ESCAPED_END = re.compile(rb"\\{1,4}[nrt]")
