@@ -56,7 +56,7 @@ READ = {
     "en dashes": DASHED.replace("-----", "\u2013" * 3).encode(),
     "one long dash": DASHED.replace("-----", "—").encode(),
     "dashes of Windows": DASHED.replace("-----", "\x97\x97-").encode("latin-1"),
-    "hyphens of another kind": DASHED.replace("-", "‐").encode(),
+    "hyphens of another kind": DASHED.replace("-", "\u2010").encode(),
     "no-break spaces": DASHED.replace(" ", "\xa0").encode(),
     "no-break spaces in lines": DASHED.replace("\n", "\xa0\n").encode(),
     "no-break spaces in Latin-1": DASHED.replace(" ", "\xa0").encode("latin-1"),
@@ -82,10 +82,13 @@ READ = {
         "\n", "\r\n"
     ).encode(),
     "LDIF with PKCS #7": (
-        f"version: 1\ndn: cn=A\nuserSMIMECertificate;binary:: {folded(base64.b64encode(P7B).decode())}"
+        "version: 1\ndn: cn=A\nuserSMIMECertificate;binary:: "
+        + folded(base64.b64encode(P7B).decode())
     ).encode(),
-    "vCard": f"BEGIN:VCARD\nVERSION:3.0\nKEY;ENCODING=B;TYPE=X509:{folded(BASE64)}\nEND:VCARD\n".encode(),
-    "XML": f"<ds:X509Data><ds:X509Certificate>\n{BASE64}\n</ds:X509Certificate></ds:X509Data>".encode(),
+    "vCard": (
+        f"BEGIN:VCARD\nVERSION:3.0\nKEY;ENCODING=B;TYPE=X509:{folded(BASE64)}\nEND:VCARD\n"
+    ).encode(),
+    "XML": f"<a:X509Data><a:X509Certificate>\n{BASE64}\n</a:X509Certificate></a:X509Data>".encode(),
     "signed mail": b"From: a@example.org\nSubject: x\n" + DETACHED,
     "signed mail with CRLF": b"\r\n".join((b"From: a@example.org\n" + DETACHED).splitlines()),
     "opaque signed mail": b"From: a@example.org\n" + OPAQUE,
