@@ -242,6 +242,18 @@ def test_an_expired_certificate_alone_is_used_and_reported(store):
     assert "left out" in seal.notes[0]
 
 
+def test_a_certificate_for_signing_is_left_out_beside_one_for_encrypting(store):
+    signs = key_usage("digital_signature")
+    signature = rsa_identity(number=1, common_name="Sign", usage=signs)[1]
+    add(store, certificate=signature.public_bytes(Encoding.PEM))
+    alone = store.seal_for(ALICE)
+    assert [one.subject for one in alone.recipients] == ["CN=Sign"]
+    store.import_certificates(ALICE, pem(), by=ADMINISTRATOR)
+    both = store.seal_for(ALICE)
+    assert [one.subject for one in both.recipients] == ["CN=Alice"]
+    assert any("left out" in note and "key encipherment" in note for note in both.notes)
+
+
 def test_a_certificate_that_cannot_be_read_any_more_blocks_no_other(store):
     add(store)
     store.import_certificates(ALICE, pem(1), by=ADMINISTRATOR)

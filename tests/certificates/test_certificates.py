@@ -381,7 +381,7 @@ NOT_CERTIFICATES = [
     ("truncated", DER[:300]),
     ("truncated", PEM[:300]),
     ("truncated", PEM[:300] + PEM),
-    ("trailing-data", DER + b"\0"),
+    ("trailing-data", DER + b"\0x"),
     ("trailing-data", DER + DER),
     ("corrupt", PEM.replace(b"\nMII", b"\nM?I")),
     ("corrupt", PEM.replace(b"\nMII", b"\nMI")),

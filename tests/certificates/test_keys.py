@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmstream.asn1 import tlv
-from cmstream.certificates import keys
+from cmstream.certificates import curves, keys
 from cmstream.certificates.recipient import load_recipients, read_certificates
 from cmstream.errors import CertificateError
 from helpers.authorities import certificate, element, identity, rsa_identity
@@ -111,3 +115,108 @@ def test_rsa_numbers_that_are_no_use_are_refused(modulus, exponent, code):
 
 def test_rsa_of_1024_bits_is_the_least():
     assert keys.load(rsa_info(2**1024 - 1), "CN=Alice")[0] == "RSA-1024"
+
+
+# --- curves ----------------------------------------------------------------------------------
+
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
+
+
+def openssl_certificate(tmp_path, *options):
+    """A self-signed certificate with a key that OpenSSL makes, in DER."""
+    key, cert = tmp_path / "key", tmp_path / "cert"
+    subprocess.run(["openssl", *options, "-out", key], check=True, capture_output=True)
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        key,
+        "-subj",
+        "/CN=Eve",
+        "-outform",
+        "DER",
+    ]
+    subprocess.run([*command, "-out", cert], check=True, capture_output=True)
+    return cert.read_bytes()
+
+
+@needs_openssl
+@pytest.mark.parametrize("form", ["uncompressed", "compressed", "hybrid"])
+@pytest.mark.parametrize("parameters", ["explicit", "named_curve"])
+@pytest.mark.parametrize(
+    ("curve", "name"),
+    [
+        ("secp224r1", "P-224"),
+        ("prime256v1", "P-256"),
+        ("secp384r1", "P-384"),
+        ("secp521r1", "P-521"),
+        ("secp256k1", "secp256k1"),
+        ("brainpoolP256r1", "brainpoolP256r1"),
+        ("brainpoolP384r1", "brainpoolP384r1"),
+        ("brainpoolP512r1", "brainpoolP512r1"),
+    ],
+)
+def test_a_curve_by_its_name_or_its_parameters(tmp_path, curve, name, parameters, form):
+    options = ["-name", curve, "-genkey", "-noout", "-param_enc", parameters, "-conv_form", form]
+    (found,) = load_recipients(openssl_certificate(tmp_path, "ecparam", *options))
+    assert found.key == name
+    text = subprocess.run(
+        ["openssl", "pkey", "-in", tmp_path / "key", "-noout", "-text"],
+        check=True, capture_output=True,
+    ).stdout.decode()  # fmt: skip
+    assert f"{found.public_key.public_numbers().x:x}" in re.sub(r"[:\s]", "", text)
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("curve", "name"),
+    [
+        ("prime192v1", "P-192"),
+        ("brainpoolP320r1", "brainpoolP320r1"),
+        ("SM2", "SM2"),
+        ("sect283k1", "K-283"),
+    ],
+)
+def test_a_curve_that_the_library_lacks_is_named(tmp_path, curve, name):
+    options = ["ecparam", "-name", curve, "-genkey", "-noout"]
+    with pytest.raises(CertificateError) as caught:
+        load_recipients(openssl_certificate(tmp_path, *options))
+    assert caught.value.code == "unsupported-key"
+    assert f"its curve ({name}) isn't supported" in str(caught.value)
+
+
+@needs_openssl
+@pytest.mark.parametrize("curve", ["prime192v1", "brainpoolP320r1", "sect283k1"])
+def test_parameters_of_no_known_curve_are_said_to_be_that(tmp_path, curve):
+    options = ["ecparam", "-name", curve, "-genkey", "-noout", "-param_enc", "explicit"]
+    with pytest.raises(CertificateError) as caught:
+        load_recipients(openssl_certificate(tmp_path, *options))
+    assert caught.value.code == "unsupported-key"
+    assert "by its parameters instead of by its name" in str(caught.value)
+
+
+@needs_openssl
+def test_other_parameters_are_not_the_curves():
+    """The base point or a coefficient exchanged: an old way to pass as somebody else."""
+    options = ["ecparam", "-name", "prime256v1", "-param_enc", "explicit", "-outform", "DER"]
+    der = subprocess.run(["openssl", *options], check=True, capture_output=True).stdout
+    oid = curves.named(tlv.read_only(der))
+    assert curves.CURVES[oid].name == "P-256"
+    for at in range(40, len(der) - 3, 9):
+        changed = der[:at] + bytes([der[at] ^ 1]) + der[at:][1:]
+        try:
+            found = curves.named(tlv.read_only(changed))
+        except tlv.TlvError:
+            continue
+        # The base point's y and the seed decide nothing.
+        assert found in {"", oid}
+
+
+def test_ml_kem_512_is_told_what_to_be_instead():
+    oid = bytes.fromhex("0609608648016503040401")
+    info = element(0x30, element(0x30, oid), element(0x03, b"\0", bytes(800)))
+    with pytest.raises(CertificateError, match="ML-KEM-768 or ML-KEM-1024") as caught:
+        keys.load(tlv.read_only(info), "CN=Alice")
+    assert caught.value.code == "unsupported-key"

@@ -10,8 +10,9 @@ import subprocess
 import warnings
 
 import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, pkcs12
 from hypothesis import given, settings
@@ -20,26 +21,39 @@ from hypothesis import strategies as st
 from cmstream.certificates import pfx_outline
 from cmstream.certificates.recipient import load_recipients, read_certificates
 from cmstream.errors import CertificateError, PrivateKeyIgnored
+from cmstream.recipients.identity import Identity
 from helpers.authorities import authority, element, identity, rsa_identity
+from helpers.pfx_files import (
+    AES256,
+    CERTIFICATE,
+    DATA,
+    ENCRYPTED,
+    HMAC_SHA256,
+    NESTED,
+    PASSWORD,
+    PBE_3DES,
+    PBES2,
+    PBKDF2,
+    PBMAC1,
+    SHA1,
+    SHROUDED,
+    X509,
+    bag,
+    cert_bag,
+    clear,
+    contents,
+    key_bag,
+    parameters,
+    plain_key_bag,
+    sealed,
+    sealed_key_bag,
+    whole,
+)
 
 ALICE_KEY, ALICE = rsa_identity()
 CAROL_KEY, CAROL = identity("SECP256R1", emails=("carol@example.org",), common_name="Carol")
 BOB_KEY, BOB = rsa_identity(emails=("bob@example.org",), common_name="Bob", number=1)
 CA = authority()[1]
-PASSWORD = "correct horse"
-
-DATA = bytes.fromhex("06092a864886f70d010701")
-ENCRYPTED = bytes.fromhex("06092a864886f70d010706")
-KEY_BAG, SHROUDED, CERTIFICATE = (bytes.fromhex(f"060b2a864886f70d010c0a010{n}") for n in (1, 2, 3))
-X509 = bytes.fromhex("060a2a864886f70d01091601")
-KEY_ID = bytes.fromhex("06092a864886f70d010915")
-NESTED = bytes.fromhex("060b2a864886f70d010c0a0106")
-PBMAC1 = bytes.fromhex("06092a864886f70d01050e")
-HMAC_SHA256 = bytes.fromhex("06082a864886f70d0209")
-PBE_3DES = bytes.fromhex("060a2a864886f70d010c0103")
-PBES2, PBKDF2 = (bytes.fromhex(f"06092a864886f70d01050{n}") for n in ("d", "c"))
-AES256 = bytes.fromhex("060960864801650304012a")
-SHA1 = bytes.fromhex("06052b0e03021a")
 
 
 def encryption(password=b"correct horse", rounds=2000, cipher="PBESv2SHA256AndAES256CBC"):
@@ -54,82 +68,6 @@ def encryption(password=b"correct horse", rounds=2000, cipher="PBESv2SHA256AndAE
 
 def make(key=ALICE_KEY, cert=ALICE, others=None, **options):
     return pkcs12.serialize_key_and_certificates(b"a", key, cert, others, encryption(**options))
-
-
-def bag(kind, value, key_id=None):
-    attribute = element(0x30, KEY_ID, element(0x31, element(0x04, key_id or b"")))
-    return element(0x30, kind, element(0xA0, value), element(0x31, attribute) if key_id else b"")
-
-
-def plain_key_bag(key, key_id=None):
-    octets = key.private_bytes(Encoding.DER, serialization.PrivateFormat.PKCS8, NoEncryption())
-    return bag(KEY_BAG, octets, key_id)
-
-
-def sealed_key_bag(key):
-    octets = key.private_bytes(
-        Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(PASSWORD.encode()),
-    )
-    return bag(SHROUDED, octets)
-
-
-def cert_bag(cert, key_id=None):
-    octets = element(0x04, cert.public_bytes(Encoding.DER))
-    return bag(CERTIFICATE, element(0x30, X509, element(0xA0, octets)), key_id)
-
-
-def key_bag(key_id=None, algorithm=None):
-    algorithm = algorithm or element(0x30, PBE_3DES, parameters(2000))
-    return bag(SHROUDED, element(0x30, algorithm, element(0x04, b"sealed")), key_id)
-
-
-def parameters(rounds):
-    octets = rounds.to_bytes(5, "big", signed=True).lstrip(b"\0")
-    return element(0x30, element(0x04, b"salt"), element(0x02, octets or b"\0"))
-
-
-def contents(*bags, indefinite=False):
-    return content_info(element(0x30, *bags), indefinite=indefinite)
-
-
-def content_info(content, kind=DATA, *, indefinite=False):
-    octets = element(0x04, content)
-    if indefinite:
-        octets = element(0x24, octets, indefinite=True)
-    wrapped = element(0xA0, octets, indefinite=indefinite)
-    return element(0x30, kind, wrapped, indefinite=indefinite)
-
-
-def sealed(*bags):
-    """Contents under PBES2 with AES-256."""
-    key = hashlib.pbkdf2_hmac("sha1", PASSWORD.encode(), b"salt", 2000, 32)
-    padder, vector = PKCS7(128).padder(), b"v" * 16
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
-    plain = padder.update(element(0x30, *bags)) + padder.finalize()
-    cipher = element(0x30, AES256, element(0x04, vector))
-    scheme = element(0x30, element(0x30, PBKDF2, parameters(2000)), cipher)
-    algorithm = element(0x30, PBES2, scheme)
-    octets = element(0x80, encryptor.update(plain))
-    info = element(0x30, element(0x02, b"\0"), element(0x30, DATA, algorithm, octets))
-    return element(0x30, ENCRYPTED, element(0xA0, info))
-
-
-def whole(*infos, kind=DATA, mac=b"", indefinite=False):
-    return element(
-        0x30,
-        element(0x02, b"\x03"),
-        content_info(element(0x30, *infos), kind, indefinite=indefinite),
-        mac,
-        indefinite=indefinite,
-    )
-
-
-def clear(*bags, kind=DATA, mac=b"", indefinite=False):
-    """A file whose contents stand in the clear."""
-    infos = contents(*bags, indefinite=indefinite)
-    return whole(infos, kind=kind, mac=mac, indefinite=indefinite)
 
 
 def subjects(data, password=PASSWORD):
@@ -250,9 +188,14 @@ def test_several_keys_have_several_certificates():
     assert subjects(data) == ["CN=Alice", "CN=Bob"]
 
 
-def test_keys_without_an_id_leave_all_end_entities():
+def test_keys_that_do_not_tell_make_nobody_a_recipient():
+    # Either of the two could be a stranger.
     data = clear(cert_bag(CA), cert_bag(ALICE), cert_bag(BOB), key_bag())
-    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+    assert refusal(data) == "wrong-password"
+    assert refusal(clear(cert_bag(ALICE), cert_bag(BOB), plain_key_bag(CAROL_KEY))) == (
+        "private-key-only"
+    )
+    assert subjects(clear(cert_bag(CA), cert_bag(ALICE), key_bag())) == ["CN=Alice"]
 
 
 def test_the_keys_tell_whose_certificates_are_encrypted():
@@ -261,9 +204,15 @@ def test_the_keys_tell_whose_certificates_are_encrypted():
     found = read_certificates(whole(certificates, two_keys), password=PASSWORD)
     assert [one.subject for one in found.recipients] == ["CN=Alice", "CN=Carol"]
     assert {one.subject for one in found.set_aside} == {"CN=Bob", "CN=Test CA"}
-    # A key that doesn't open could be anybody's.
+    # A key that doesn't open could be anybody's: nobody is taken for its sake.
     unknown = whole(certificates, contents(sealed_key_bag(ALICE_KEY), key_bag()))
-    assert subjects(unknown) == ["CN=Bob", "CN=Alice", "CN=Carol"]
+    assert subjects(unknown) == ["CN=Alice"]
+    assert refusal(whole(certificates, contents(key_bag()))) == "corrupt"
+
+
+def test_an_id_tells_whose_an_encrypted_certificate_is():
+    certificates = sealed(cert_bag(BOB, b"2"), cert_bag(ALICE, b"1"))
+    assert subjects(whole(certificates, contents(key_bag(b"1")))) == ["CN=Alice"]
 
 
 def test_bags_in_bags_are_read():
@@ -308,17 +257,94 @@ def test_damage_is_told_from_a_wrong_password_where_a_part_opens():
         assert refusal(damaged, "wrong") == "wrong-password"
 
 
-def test_a_newer_mac_is_checked():
+def with_pbmac1(key_octets, digest=HMAC_SHA256, name="sha256"):
     bags = cert_bag(ALICE), cert_bag(BOB)
-    key = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", 3, 32)
-    value = hmac.digest(key, element(0x30, contents(*bags)), "sha256")
-    digest = element(0x30, HMAC_SHA256)
-    counted = [element(0x04, b"salt"), element(0x02, b"\3"), element(0x02, b"\x20"), digest]
+    key = hashlib.pbkdf2_hmac(name, PASSWORD.encode(), b"salt", 3, key_octets or 64)
+    value = hmac.digest(key, element(0x30, contents(*bags)), name)
+    digest = element(0x30, digest)
+    length = element(0x02, bytes([key_octets])) if key_octets else b""
+    counted = [element(0x04, b"salt"), element(0x02, b"\3"), length, digest]
     derivation = element(0x30, PBKDF2, element(0x30, *counted))
     algorithm = element(0x30, PBMAC1, element(0x30, derivation, digest))
     info = element(0x30, algorithm, element(0x04, value))
-    data = clear(*bags, mac=element(0x30, info, element(0x04, b""), element(0x02, b"\1")))
+    return clear(*bags, mac=element(0x30, info, element(0x04, b""), element(0x02, b"\1")))
+
+
+@pytest.mark.parametrize("key_octets", [20, 32, 64])
+def test_a_newer_mac_is_checked(key_octets):
+    data = with_pbmac1(key_octets)
     assert subjects(data) == ["CN=Alice", "CN=Bob"]
+    assert refusal(data, "wrong") == "wrong-password"
+
+
+@pytest.mark.parametrize("key_octets", [None, 1, 19])
+def test_a_newer_mac_with_a_short_key_proves_nothing(key_octets):
+    data = with_pbmac1(key_octets)
+    assert {refusal(data, password) for password in (PASSWORD, "wrong")} == {"unsupported-cipher"}
+
+
+HMAC_SHA3_256 = bytes.fromhex("060960864801650304020e")
+
+
+def test_a_newer_mac_by_sha3():
+    data = with_pbmac1(32, HMAC_SHA3_256, "sha3_256")
+    assert subjects(data) == ["CN=Alice", "CN=Bob"]
+    assert refusal(data, "wrong") == "wrong-password"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
+@pytest.mark.parametrize("digest", ["sha3-224", "sha3-256", "sha3-384", "sha3-512"])
+def test_a_mac_by_sha3(tmp_path, digest):
+    source, target = tmp_path / "alice.pem", tmp_path / "alice.p12"
+    source.write_bytes(ALICE.public_bytes(Encoding.PEM))
+    command = ["openssl", "pkcs12", "-export", "-nokeys", "-passout", f"pass:{PASSWORD}"]
+    subprocess.run([*command, "-macalg", digest, "-in", source, "-out", target], check=True)
+    assert subjects(target.read_bytes()) == ["CN=Alice"]
+    assert refusal(target.read_bytes(), "wrong") == "wrong-password"
+
+
+# --- the two empty passwords -----------------------------------------------------------------
+
+
+def sealed_by_empty(wide, content):
+    """The algorithm and the ciphertext, by SHA-1 and three-key triple DES."""
+    key, iv = (
+        pfx_outline.derived("sha1", n, octets, wide, (b"salt", 2000))
+        for n, octets in ((1, 24), (2, 8))
+    )
+    padder = PKCS7(64).padder()
+    encryptor = Cipher(TripleDES(key), modes.CBC(iv)).encryptor()
+    ciphertext = encryptor.update(padder.update(content) + padder.finalize())
+    return element(0x30, PBE_3DES, parameters(2000)), ciphertext
+
+
+def empty_file(wide, *, key_id, others=()):
+    """A file of Alice's as Windows writes it, with a MAC."""
+    plain = ALICE_KEY.private_bytes(Encoding.DER, serialization.PrivateFormat.PKCS8, NoEncryption())
+    algorithm, ciphertext = sealed_by_empty(wide, plain)
+    key = bag(SHROUDED, element(0x30, algorithm, element(4, ciphertext)), key_id)
+    bags = element(0x30, *(cert_bag(one) for one in others), cert_bag(ALICE, key_id))
+    algorithm, ciphertext = sealed_by_empty(wide, bags)
+    info = element(
+        0x30, element(2, b"\0"), element(0x30, DATA, algorithm, element(0x80, ciphertext))
+    )
+    infos = contents(key), element(0x30, ENCRYPTED, element(0xA0, info))
+    mac_key = pfx_outline.derived("sha1", 3, 20, wide, (b"salt", 2))
+    value = hmac.digest(mac_key, element(0x30, *infos), "sha1")
+    info = element(0x30, element(0x30, SHA1, element(5)), element(4, value))
+    return whole(*infos, mac=element(0x30, info, element(4, b"salt"), element(2, b"\2")))
+
+
+@pytest.mark.parametrize("wide", [b"", b"\0\0"], ids=["no octets", "two NULs"])
+@pytest.mark.parametrize("key_id", [b"1", None])
+def test_both_empty_passwords_open_the_key(wide, key_id):
+    data = empty_file(wide, key_id=key_id, others=[BOB])
+    assert pkcs12.load_pkcs12(empty_file(wide, key_id=key_id), None).cert.certificate == ALICE
+    for password in (None, "", b""):
+        found = read_certificates(data, password=password)
+        assert [one.subject for one in found.recipients] == ["CN=Alice"]
+        assert [one.subject for one in found.set_aside] == ["CN=Bob"]
+        assert Identity.from_pkcs12(data, password).recipient.subject == "CN=Alice"
     assert refusal(data, "wrong") == "wrong-password"
 
 

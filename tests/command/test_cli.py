@@ -68,6 +68,15 @@ def test_what_is_no_mail_is_sealed_with_a_warning(tmp_path):
         assert run("encrypt", "-r", CERTIFICATE, given=given).stderr == b""
 
 
+def test_a_sealed_mail_in_binary_is_a_mail():
+    der = run("encrypt", "--binary", "-r", CERTIFICATE, given=b"Hello" * 100).stdout
+    kind = b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n"
+    for header in (b"", b"From: a@example.org\r\n", b"MIME-Version: 1.0\r\n"):
+        mail = header + kind + b"Content-Transfer-Encoding: binary\r\n\r\n" + der
+        assert b"\0" in der[:1024]
+        assert run("encrypt", "-r", CERTIFICATE, given=mail).stderr == b""
+
+
 def test_a_pipe_gives_der_as_a_file_does():
     sealed = run("encrypt", "-r", CERTIFICATE, given=MAIL.read_bytes()).stdout
     assert dearmour(sealed)[1] != 0x80

@@ -9,8 +9,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs7
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from cryptography.x509 import load_pem_x509_certificate
 
 from cmstream import load_recipients
 from cmstream.accounts import open_store
@@ -176,6 +177,39 @@ def test_a_csv_is_imported_and_told_of_to_programs(command, folder, tmp_path):
     assert taken["certificates"][0]["sha256"] == fingerprint(pem())
     assert other["error"]["code"] == "address-mismatch"
     assert missing["error"]["code"] == "no-such-file"
+    assert addresses(command("account", "list").out) == [ALICE]
+
+
+TABLES = {
+    "semicolons": "address;file\n{0};{1}\n",
+    "semicolons of Excel": "sep=;\r\naddress;file\r\n{0};{1}\r\n",
+    "tabs": "{0}\t{1}\n",
+    "the other order": "file,address\n{1},{0}\n",
+    "the other order, with more": "Name;FILE;Address\nAlice;{1};{0}\n",
+    "no heading": "{0},{1}\n",
+    "a heading in German": "Adresse;Datei\n{0};{1}\n",
+    "quotation marks": '"address";"file"\n"{0}";"{1}"\n',
+}
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_a_table_is_read_as_spreadsheets_write_it(command, folder, tmp_path, table, charset):
+    path = tmp_path / "list.csv"
+    (folder / f"{ALICE}.pem").rename(folder / "Jürgen.pem")
+    path.write_bytes(table.format(ALICE, "certificates/Jürgen.pem").encode(charset))
+    done = command("account", "import", "--add", path)
+    assert done.code == os.EX_OK, done.err
+    assert addresses(command("account", "list").out) == [ALICE]
+
+
+def test_a_folder_gives_signatures_too(command, tmp_path):
+    folder = tmp_path / "signatures"
+    folder.mkdir()
+    one = load_pem_x509_certificate(pem())
+    bundle = pkcs7.serialize_certificates([one], Encoding.DER)
+    (folder / f"{ALICE}.p7s").write_bytes(bundle)
+    assert command("account", "import", "--add", folder).code == os.EX_OK
     assert addresses(command("account", "list").out) == [ALICE]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import bindparam, literal, select, union_all
 
+from ..certificates import fitness
 from ..certificates.recipient import Recipient
 from ..errors import CmstreamError
 from ..policy import DEFAULT, Policy
@@ -132,9 +133,10 @@ class Lookups:
         The first key of :func:`~cmstream.accounts.addresses.keys` that the store has decides.
         ``appended``: the message is put into the mailbox by a mail program, not delivered.
 
-        Retired certificates aren't used, nor those that can't be encrypted to, and expired ones
-        only where all are: expiry never makes an account unprotected. The server's switches
-        override the account's settings.
+        Retired certificates aren't used, nor those that can't be encrypted to, nor those that
+        aren't meant for it where others are (:func:`~cmstream.certificates.fitness.unfit`), and
+        expired ones only where all are: expiry never makes an account unprotected. The server's
+        switches override the account's settings.
 
         No answer is older than a second: what another process changes is seen by then. Raises
         UnusableAccount where mail must be sealed and can't be, StoreUnavailable where the database
@@ -279,6 +281,7 @@ class SealingRules:
         active = [one for one in record.certificates if one.state == "active"]
         policy = self._policy(account.cipher)
         usable, notes = self._usable(active, policy)
+        usable = _fit(usable, notes)
         return _Answer(
             self._sealed(account, record.switches, policy, _current(usable, notes, at), notes),
             *_until(usable, at),
@@ -377,6 +380,16 @@ def _left(address: str, record: Record, appended: bool) -> Reason | None:
 
 def _unknown(address: str) -> Reason:
     return Reason("unknown-address", f"no account has the address {address!r}")
+
+
+def _fit(usable: Sequence[Recipient], notes: list[str]) -> list[Recipient]:
+    """Without those that aren't meant for mail, where others are; each left out is noted."""
+    unfit = fitness.unfit(usable)
+    for one, problem in unfit.items():
+        why = str(problem).rstrip(".")
+        name = f"Certificate {one.fingerprint[:16]}…"
+        notes.append(f"{name} is left out: {why}, and another one is meant for mail.")
+    return [one for one in usable if one not in unfit]
 
 
 def _current(usable: Sequence[Recipient], notes: list[str], at: float) -> list[Recipient]:

@@ -1,5 +1,5 @@
-"""What kind of file is this? DER, PEM armour (RFC 7468), PKCS #7 and PKCS #12 down to the
-certificates inside, and a clear word for what isn't a certificate."""
+"""What kind of file is this? DER, PEM armour (RFC 7468), PKCS #7, PKCS #12 and what people make of
+them, down to the certificates inside, and a clear word for what isn't a certificate."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from typing import NamedTuple
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
-from . import pfx
+from . import other_files, pfx, serialized_store, text_forms
 
 MAX_FILE = 4 << 20
 """Octets of a file. A thousand certificates in PEM are about 1.5 MB; nobody sends more."""
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _CONTEXT_0 = 0xA0
+_MAX_LAYERS = 3
+"""Of base64 in base64: a mail with an armoured file has two."""
+_WHITE = b"\t\n\v\f\r "
+_PADDING = _WHITE + b"\0\x1a"
+"""What editors, terminals and transfers leave behind a file."""
 # OpenSSL's trust settings follow the certificate.
 _TRUSTED = b"TRUSTED CERTIFICATE"
 # What is inside decides which of them it is: Windows labels PKCS #7 as a certificate.
@@ -60,12 +65,28 @@ def unpack(data: bytes, password: str | bytes | None) -> Contents:
         )
     if not data.strip():
         raise _instead("empty")
-    if is_text(data):
-        return _text(data, password)
+    return _contents(data, password, _MAX_LAYERS)
+
+
+def _contents(data: bytes, password: str | bytes | None, layers: int) -> Contents:
+    """``layers``: how many of base64 are taken off at most."""
     try:
-        return _binary(data, password)
+        if data.startswith(serialized_store.BEGINNING):
+            return _stored(data)
+        if what := other_files.named(data):
+            raise CertificateError("not-a-certificate", what)
+        if not is_text(octets := data.lstrip(_WHITE)):
+            return _binary(octets, password, _PADDING)
     except TlvError as error:
         raise broken(error) from error
+    return _text(data, password, layers)
+
+
+def _stored(data: bytes) -> Contents:
+    found = tuple(serialized_store.certificates(data))
+    if not found:
+        raise CertificateError("not-a-certificate", f"this store (.sst) is empty: {_REMEDY}")
+    return Contents(found)
 
 
 def is_text(data: bytes) -> bool:
@@ -80,12 +101,14 @@ def _instead(code: str) -> CertificateError:
 
 def broken(error: TlvError) -> CertificateError:
     """The error for a file that ends too early or isn't what it should be."""
-    return CertificateError(
-        error.code, f"the file is {error.code} ({error}): ask its owner to send it again"
-    )
+    # One that came whole would come again as it is.
+    again = "ask its owner to send it again"
+    remedy = again if error.code == "truncated" else "ask for it in another form, such as PEM"
+    return CertificateError(error.code, f"the file is {error.code} ({error}): {remedy}")
 
 
-def _binary(data: bytes, password: str | bytes | None) -> Contents:
+def _binary(data: bytes, password: str | bytes | None, padding: bytes = b"") -> Contents:
+    """``padding``: octets that may follow."""
     outer = tlv.read(data)
     kind = kind_of(outer)
     if kind == "pkcs12":
@@ -94,7 +117,7 @@ def _binary(data: bytes, password: str | bytes | None) -> Contents:
     if kind not in {"certificate", "pkcs7"}:
         raise _instead(kind)
     certificates = (outer.whole,) if kind == "certificate" else _pkcs7(outer)
-    if outer.end != len(data):
+    if data[outer.end :].strip(padding):
         raise CertificateError(
             "trailing-data",
             f"{len(data) - outer.end} octets follow the first element: several certificates in "
@@ -174,16 +197,66 @@ _MARKER = re.compile(rb"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #.]{0,63})-----")
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
-def _text(data: bytes, password: str | bytes | None) -> Contents:
-    armoured = blocks(data)
-    if not armoured:
-        raise _instead(_not_armoured(data))
-    found = [_block(label, body, password) for label, body in armoured]
-    certificates = tuple(der for one in found for der in one.certificates)
-    if not certificates:
+def _text(data: bytes, password: str | bytes | None, layers: int) -> Contents:
+    text = text_forms.plain(data)
+    if not (armoured := blocks(text)):
+        return _embedded(data, text, password, layers)
+    found = _joined([_block(label, body, password) for label, body in armoured])
+    if not found.certificates:
         raise _instead(_instead_of_armour([label for label, _ in armoured]))
-    strangers = tuple(der for one in found for der in one.strangers)
-    return Contents(certificates, strangers, any(one.private_key for one in found))
+    return found
+
+
+def _joined(parts: list[Contents]) -> Contents:
+    return Contents(
+        tuple(der for one in parts for der in one.certificates),
+        tuple(der for one in parts for der in one.strangers),
+        any(one.private_key for one in parts),
+    )
+
+
+def _embedded(data: bytes, text: bytes, password: str | bytes | None, layers: int) -> Contents:
+    """The certificates that a text without armour holds in base64. What holds none is passed over,
+    unless all of it does."""
+    values = text_forms.embedded(text) if layers else []
+    tried = [_contents_or_error(octets, password, layers - 1) for octets in values]
+    found = [one for one in tried if isinstance(one, Contents)]
+    if found:
+        return _joined(found)
+    failures = [one for one in tried if isinstance(one, CertificateError)]
+    telling = [one for one in failures if one.code != "not-a-certificate"]
+    raise telling[0] if telling else _without_certificates(data, text)
+
+
+def _contents_or_error(
+    data: bytes, password: str | bytes | None, layers: int
+) -> Contents | CertificateError:
+    try:
+        return _contents(data, password, layers)
+    except CertificateError as error:
+        return error
+
+
+def _without_certificates(data: bytes, text: bytes) -> CertificateError:
+    if text_forms.is_mail(text):
+        return CertificateError(
+            "not-a-certificate",
+            "this is a mail in which no certificate can be found: ask its sender for a signed one, "
+            f"or {_REMEDY}",
+        )
+    if text_forms.is_ldif(text):
+        return CertificateError(
+            "not-a-certificate",
+            "this is LDIF without a certificate in it: export the attribute userCertificate;binary "
+            f"or userSMIMECertificate, or {_REMEDY}",
+        )
+    if text_forms.has_odd_dashes(text):
+        return CertificateError(
+            "not-a-certificate",
+            "the lines BEGIN and END need five hyphens on either side, as in -----BEGIN "
+            f"CERTIFICATE-----: mend them, or {_REMEDY}",
+        )
+    return _instead(_not_armoured(data))
 
 
 def blocks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -226,15 +299,24 @@ def _block(label: bytes, body: bytes, password: str | bytes | None) -> Contents:
             data = tlv.read(data).whole
         return _binary(data, password)
     except TlvError as error:
+        if b"CERTIFICATE" in label and _is_whole(data):
+            return Contents((data,))  # broken inside, which is no matter where others stand beside
         # The armour was closed, so nothing was cut off in transit.
         raise CertificateError(
-            "corrupt", f"what is between BEGIN and END is corrupt ({error}): ask for it again"
+            "corrupt", f"what is between BEGIN and END is corrupt ({error}): ask for another one"
         ) from error
+
+
+def _is_whole(data: bytes) -> bool:
+    try:
+        return tlv.read(data).end == len(data)
+    except TlvError:
+        return False
 
 
 def decode(body: bytes) -> bytes:
     """The octets of an armoured block. Raises CertificateError ``corrupt``."""
-    text = b"".join(body.split())
+    text = b"".join(body.split()).replace(b"=3D", b"=")  # of quoted-printable
     if not text or not _BASE64.fullmatch(text):
         raise CertificateError(
             "corrupt", "an armoured block is empty or isn't base64: ask for the file again"

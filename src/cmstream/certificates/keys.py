@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
+from . import curves
 
 MlKemPublicKey = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 PublicKey = (
@@ -52,27 +53,27 @@ MAX_EXPONENT_BITS, _ANY_EXPONENT_BITS = 64, 3072
 _RSA = "1.2.840.113549.1.1.1"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
 _EC = "1.2.840.10045.2.1"
-_CURVES = {
-    "1.3.132.0.33": "P-224",
-    "1.2.840.10045.3.1.7": "P-256",
-    "1.3.132.0.34": "P-384",
-    "1.3.132.0.35": "P-521",
-    "1.3.132.0.10": "secp256k1",
-    "1.3.36.3.3.2.8.1.1.7": "brainpoolP256r1",
-    "1.3.36.3.3.2.8.1.1.11": "brainpoolP384r1",
-    "1.3.36.3.3.2.8.1.1.13": "brainpoolP512r1",
-    "1.3.101.110": "X25519",
-    "1.3.101.111": "X448",
-}
-_AGREEMENT_CLASSES = (ec.EllipticCurvePublicKey, x25519.X25519PublicKey, x448.X448PublicKey)
+_MONTGOMERY = {"1.3.101.110": "X25519", "1.3.101.111": "X448"}
+_HYBRID = {b"\6", b"\7"}  # X9.62's third form of a point
 _ML_KEM_NAMES = {kem.oid: name for name, kem in ML_KEMS.items()}
+_ML_KEM_512 = "2.16.840.1.101.3.4.4.1"
 _UNUSABLE_KEYS = {
-    "2.16.840.1.101.3.4.4.1": "ML-KEM-512",
+    _ML_KEM_512: "ML-KEM-512",
     "1.2.840.113549.1.1.10": "RSASSA-PSS",
     "1.2.840.10040.4.1": "DSA",
     "1.3.101.112": "Ed25519",
     "1.3.101.113": "Ed448",
+    "1.2.840.113549.1.3.1": "Diffie-Hellman",
+    "1.2.840.10046.2.1": "Diffie-Hellman",
+    "1.3.132.1.12": "id-ecDH",
+    "1.2.156.10197.1.301": "SM2",
+    "1.2.643.2.2.19": "GOST R 34.10-2001",
+    "1.2.643.7.1.1.1.1": "GOST R 34.10-2012",
+    "1.2.643.7.1.1.1.2": "GOST R 34.10-2012",
+    **{f"2.16.840.1.101.3.4.3.{17 + n}": f"ML-DSA-{s}" for n, s in enumerate((44, 65, 87))},
+    **dict.fromkeys((f"2.16.840.1.101.3.4.3.{n}" for n in range(20, 32)), "SLH-DSA"),
 }
+_USUAL = "an RSA key of 2048 bits or more, or one on P-256, P-384 or X25519"
 
 
 def load(info: Tlv, subject: str) -> tuple[str, PublicKey, bool]:
@@ -82,22 +83,25 @@ def load(info: Tlv, subject: str) -> tuple[str, PublicKey, bool]:
     Raises CertificateError ``unsupported-key``, or ``corrupt`` where there is no key at all.
     """
     try:
-        algorithm, curve, octets = _parts(info)
+        algorithm, parameters, octets = _parts(info)
         if algorithm in {_RSA, _RSAES_OAEP}:
             key = _rsa(octets, subject)
             return f"RSA-{key.key_size}", key, algorithm == _RSAES_OAEP
         if algorithm in _ML_KEM_NAMES:
             name = _ML_KEM_NAMES[algorithm]
             return name, _ml_kem(octets, name, subject), False
+        if algorithm == _EC:
+            return _on_curve(parameters, octets, subject)
     except TlvError as error:
         raise CertificateError(
-            "corrupt", f"the public key of {subject} is corrupt ({error}): ask for it again"
+            "corrupt", f"the public key of {subject} is corrupt ({error}): ask for another one"
         ) from error
-    agreed = _CURVES.get(curve if algorithm == _EC else algorithm)
-    if agreed is None:
-        kind = _UNUSABLE_KEYS.get(algorithm, f"unknown, {algorithm} {curve}".rstrip())
-        raise _refused(subject, f"its kind ({kind}) can't be used for encryption")
-    return agreed, _agreement(info, agreed, subject), False
+    if algorithm in _MONTGOMERY:
+        name = _MONTGOMERY[algorithm]
+        return name, _montgomery(info, name, subject), False
+    kind = _UNUSABLE_KEYS.get(algorithm, f"unknown, {algorithm}")
+    wanted = "ML-KEM-768 or ML-KEM-1024" if algorithm == _ML_KEM_512 else _USUAL
+    raise _refused(subject, f"its kind ({kind}) can't be used for encryption", wanted)
 
 
 def kind(key: PublicKey) -> str:
@@ -113,16 +117,16 @@ def rsa_bits(key: PublicKey) -> int:
     return key.key_size if isinstance(key, rsa.RSAPublicKey) else 0
 
 
-def _parts(info: Tlv) -> tuple[str, str, bytes]:
-    """The algorithm, its curve if it names one, and the key itself."""
+def _parts(info: Tlv) -> tuple[str, Tlv | None, bytes]:
+    """The algorithm, its first parameter, and the key itself."""
     fields = info.fields()
     algorithm = fields.take(tlv.SEQUENCE).fields()
-    oid, curve = algorithm.take(tlv.OID).oid(), algorithm.maybe(tlv.OID)
+    oid, parameters = algorithm.take(tlv.OID).oid(), algorithm.rest()
     octets = fields.take(tlv.BIT_STRING).content
     fields.done()
     if octets[:1] != b"\0":
         raise TlvError("the key isn't whole octets")
-    return oid, curve.oid() if curve else "", octets[1:]
+    return oid, parameters[0] if parameters else None, octets[1:]
 
 
 def _rsa(octets: bytes, subject: str) -> rsa.RSAPublicKey:
@@ -143,12 +147,36 @@ def _rsa(octets: bytes, subject: str) -> rsa.RSAPublicKey:
         raise _refused(subject, "its RSA numbers are no key") from error
 
 
-def _agreement(info: Tlv, name: str, subject: str) -> PublicKey:
+def _on_curve(parameters: Tlv | None, octets: bytes, subject: str) -> tuple[str, PublicKey, bool]:
+    """A point on a curve, which is given by its name or by its parameters."""
+    if parameters is None or parameters.tag not in {tlv.OID, tlv.SEQUENCE}:
+        raise _refused(subject, "it is a point on a curve that it doesn't name")
+    explicit = parameters.tag == tlv.SEQUENCE
+    oid = curves.named(parameters) if explicit else parameters.oid()
+    if explicit and not oid:
+        raise _refused(
+            subject,
+            "its curve is given by its parameters instead of by its name, which RFC 5480 forbids, "
+            "and they are those of no curve that is supported",
+        )
+    if oid not in curves.CURVES:
+        unusable = curves.UNUSABLE_CURVES.get(oid, f"unknown, {oid}")
+        raise _refused(subject, f"its curve ({unusable}) isn't supported")
+    name, curve = curves.CURVES[oid]
+    if octets[:1] in _HYBRID:  # as long as an uncompressed point, which it is but for its beginning
+        octets = b"\4" + octets[1:]
+    try:
+        return name, ec.EllipticCurvePublicKey.from_encoded_point(curve(), octets), False
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _refused(subject, f"it is no {name} key") from error
+
+
+def _montgomery(info: Tlv, name: str, subject: str) -> PublicKey:
     try:
         key = load_der_public_key(info.whole)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _refused(subject, f"it is no {name} key") from error
-    if not isinstance(key, _AGREEMENT_CLASSES):
+    if not isinstance(key, x25519.X25519PublicKey | x448.X448PublicKey):
         raise _refused(subject, f"it is no {name} key")
     return key
 
@@ -162,9 +190,8 @@ def _ml_kem(octets: bytes, name: str, subject: str) -> MlKemPublicKey:
     return key
 
 
-def _refused(subject: str, why: str) -> CertificateError:
+def _refused(subject: str, why: str, wanted: str = _USUAL) -> CertificateError:
     return CertificateError(
         "unsupported-key",
-        f"the key of {subject} can't be encrypted to: {why}; ask for a certificate with an RSA "
-        "key of 2048 bits or more, or one on P-256, P-384 or X25519",
+        f"the key of {subject} can't be encrypted to: {why}; ask for a certificate with {wanted}",
     )

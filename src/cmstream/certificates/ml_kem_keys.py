@@ -6,14 +6,14 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
-from . import pfx_outline
+from . import pbe
 from .keys import ML_KEMS
+from .pfx_outline import Password
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.mlkem import (
@@ -23,22 +23,16 @@ if TYPE_CHECKING:
 
 _PRIVATE = {kem.oid: kem.private for kem in ML_KEMS.values()}
 _SEED = 0x80
-_PBES2 = "1.2.840.113549.1.5.13"
-_AES_CBC = {
-    "2.16.840.1.101.3.4.1.2": 16,
-    "2.16.840.1.101.3.4.1.22": 24,
-    "2.16.840.1.101.3.4.1.42": 32,
-}
 
 
 def load(der: bytes, password: bytes | None) -> MLKEM768PrivateKey | MLKEM1024PrivateKey:
-    """The key of PKCS #8 in DER, encrypted by PBES2 with AES (RFC 8018) if there is a password.
+    """The key of PKCS #8 in DER, encrypted (RFC 8018) if there is a password.
 
     Raises ValueError if it is another kind of key, damaged, or doesn't open, and CertificateError
     ``unsupported-key`` where the seed is missing."""
     try:
         return _private(der if password is None else _decrypted(der, password))
-    except TlvError as error:
+    except (TlvError, UnsupportedAlgorithm) as error:
         raise ValueError(str(error)) from None
 
 
@@ -75,20 +69,7 @@ def _halves(form: Tlv) -> tuple[bytes, bytes]:
 
 def _decrypted(der: bytes, password: bytes) -> bytes:
     outer = tlv.read_only(der).fields()
-    algorithm = outer.take(tlv.SEQUENCE).fields()
-    ciphertext = outer.take(tlv.OCTET_STRING).content
-    if algorithm.take(tlv.OID).oid() != _PBES2:
-        raise ValueError("it isn't encrypted by PBES2")
-    parameters = algorithm.take(tlv.SEQUENCE).fields()
-    derivation = parameters.take(tlv.SEQUENCE)
-    salt, iterations, digest, _ = pfx_outline.read_pbkdf2(derivation, pfx_outline.Outline(b""))
-    scheme = parameters.take(tlv.SEQUENCE).fields()
-    octets = _AES_CBC.get(scheme.take(tlv.OID).oid())
-    if octets is None:
-        raise ValueError("it isn't encrypted by AES")
-    key = hashlib.pbkdf2_hmac(digest, password, salt, iterations, octets)
-    iv = scheme.take(tlv.OCTET_STRING).content
-    decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
-    unpadder = PKCS7(algorithms.AES.block_size).unpadder()
-    padded = decryptor.update(ciphertext) + decryptor.finalize()
-    return unpadder.update(padded) + unpadder.finalize()
+    algorithm = outer.take(tlv.SEQUENCE)
+    return pbe.decrypt(
+        algorithm, outer.take(tlv.OCTET_STRING).content, Password(password, password)
+    )

@@ -1,30 +1,20 @@
 """PKCS #12 files (RFC 7292): the certificates that belong to a person, or a key with its own.
 
-The library decrypts, but it isn't let loose on a stranger's file: it gets one encrypted part at
-a time, after the outline was found harmless and the MAC was checked.
+The library isn't let loose on a stranger's file: it decrypts one part at a time, after the outline
+was found harmless and the MAC was checked.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hmac
-import threading
-import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    pkcs12,
-)
-from cryptography.utils import CryptographyDeprecationWarning
 
 from ..asn1 import tlv
+from ..asn1.tlv import TlvError
 from ..errors import CertificateError
-from . import pfx_outline, private_keys
+from . import pbe, pfx_by_library, pfx_outline, private_keys, x509
 from .pfx_outline import (
     RARE_CIPHERS,
     RARE_KEY_CIPHERS,
@@ -39,14 +29,6 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-# The few object identifiers that are written here.
-_DATA = bytes.fromhex("06092a864886f70d010701")
-_KEY_BAG = bytes.fromhex("060b2a864886f70d010c0a0101")
-_SHA256 = bytes.fromhex("0609608648016503040201")
-_CONTEXT_0 = 0xA0
-
-_one_at_a_time = threading.Lock()
-
 
 class PfxContents(NamedTuple):
     """Certificates in DER: the person's, and others beside them; whether a key was there."""
@@ -58,20 +40,49 @@ class PfxContents(NamedTuple):
 
 def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
     """The certificates of one PFX, as ``openssl pkcs12 -clcerts -nokeys`` chooses them: those of
-    its keys; all where there is no key, or one that doesn't tell which is its own.
+    its keys; all where there is no key. Where no key tells which is its own, the only one that is
+    no authority's.
 
     A key that is itself inside an encrypted part, where no known program puts one, isn't looked
     for. Raises TlvError for a broken file, CertificateError ``wrong-password``,
-    ``password-needed``, ``corrupt`` and ``unsupported-cipher``.
+    ``password-needed``, ``corrupt`` and ``unsupported-cipher``, ``private-key-only`` where the keys
+    belong to none of several certificates.
     """
-    outline, passwords, certificates = _unlocked(data, password)
-    own = _owned(outline.keys, certificates, passwords) if len(certificates) > 1 else set()
-    everyone = dict.fromkeys(bag.octets for bag in certificates)
+    unlocked = _unlocked(data, password)
+    everyone = dict.fromkeys(bag.octets for bag in unlocked.certificates)
+    own = set(everyone)
+    if unlocked.outline.keys and len(everyone) > 1:
+        own = _owned(unlocked.outline.keys, unlocked.certificates, unlocked.passwords)
+        own = own or _only_person(everyone)
+        if not own:
+            raise _nobody(unlocked, given=password is not None)
     return PfxContents(
-        tuple(der for der in everyone if der in own or not own),
-        tuple(der for der in everyone if own and der not in own),
-        bool(outline.keys),
+        tuple(der for der in everyone if der in own),
+        tuple(der for der in everyone if der not in own),
+        bool(unlocked.outline.keys),
     )
+
+
+def _only_person(certificates: Iterable[bytes]) -> set[bytes]:
+    """The one certificate that isn't an authority's; nothing if there are several."""
+    people = {der for der in certificates if not _is_authority(der)}
+    return people if len(people) == 1 else set()
+
+
+def _is_authority(der: bytes) -> bool:
+    try:
+        return x509.parse(der).is_ca
+    except TlvError:
+        return False
+
+
+def _nobody(unlocked: _Unlocked, *, given: bool) -> CertificateError:
+    """None of several certificates is known to be a key's own."""
+    if not any(
+        _public_bits(key, one) for key in unlocked.outline.keys for one in unlocked.passwords
+    ):
+        return _unopened(unlocked.outline, given=given)
+    return _no_certificate()
 
 
 def open_key(data: bytes, password: str | bytes | None) -> tuple[PrivateKeyTypes, bytes]:
@@ -95,10 +106,14 @@ def open_key(data: bytes, password: str | bytes | None) -> tuple[PrivateKeyTypes
             return private, next((one for one in own if one.key_id == bag.key_id), own[0]).octets
     if outline.keys and not opened:
         raise _unopened(outline, given=password is not None)
-    raise CertificateError(
-        "private-key-only" if opened else "not-a-certificate",
-        f"the PKCS #12 file holds {'no certificate of its' if opened else 'no'} private key: "
-        "export the certificate together with its private key",
+    raise _no_certificate("private-key-only" if opened else "not-a-certificate")
+
+
+def _no_certificate(code: str = "private-key-only") -> CertificateError:
+    return CertificateError(
+        code,
+        f"the PKCS #12 file holds {'no certificate of its' if code == 'private-key-only' else 'no'}"
+        " private key: export the certificate together with its private key",
     )
 
 
@@ -115,8 +130,7 @@ def _unlocked(data: bytes, password: str | bytes | None) -> _Unlocked:
     passwords = _candidates(password)
     certificates = outline.certificates
     if outline.mac or outline.encrypted:
-        found = _unlock(outline, passwords, given=password is not None)
-        certificates = certificates + [Bag(der) for der in found]
+        certificates = certificates + _unlock(outline, passwords, given=password is not None)
     return _Unlocked(outline, passwords, certificates)
 
 
@@ -146,14 +160,14 @@ def password_octets(password: str | bytes) -> bytes:
     return bytes(password)
 
 
-def _unlock(outline: Outline, passwords: list[Password], *, given: bool) -> list[bytes]:
+def _unlock(outline: Outline, passwords: list[Password], *, given: bool) -> list[Bag]:
     """The certificates of the encrypted parts."""
     mac, octets = outline.mac, outline.authenticated
     fitting = [one for one in passwords if mac is None or mac.fits(octets, one)]
     for password in fitting:
         found = [_decrypt(part, password) for part in outline.encrypted]
         if None not in found:
-            return [der for part in found for der in part or ()]
+            return [one for part in found for one in part or ()]
     if (mac and fitting) or any(_opens_a_part(outline, one) for one in passwords):
         raise _damaged(outline)
     raise _locked(given=given)
@@ -197,48 +211,19 @@ def _unopened(outline: Outline, *, given: bool) -> CertificateError:
     return _rare(outline.keys, RARE_KEY_CIPHERS) or _damaged(outline)
 
 
-def _decrypt(part: Encrypted, password: Password) -> list[bytes] | None:
+def _decrypt(part: Encrypted, password: Password) -> list[Bag] | None:
     """The certificates of one encrypted part; None if it doesn't open."""
-    data = _alone(part, password)
     try:
-        # It warns of odd serial numbers, which are welcome here. The lock is there because
-        # warning filters belong to the process.
-        with _one_at_a_time, warnings.catch_warnings():
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-            found = pkcs12.load_pkcs12(data, password.text)
-    except (ValueError, UnsupportedAlgorithm):
+        return pfx_outline.certificates_of(pbe.decrypt(part.algorithm, part.ciphertext, password))
+    except UnsupportedAlgorithm:
+        found = pfx_by_library.certificates(part, password)
+        return None if found is None else [Bag(der) for der in found]
+    except (ValueError, TlvError):
         return None
-    return [one.certificate.public_bytes(Encoding.DER) for one in found.additional_certs]
-
-
-def _alone(part: Encrypted, password: Password) -> bytes:
-    """A PFX of this part alone, behind a new key of nobody's.
-
-    The library decrypts the first key that it meets and passes over the others. One hidden in
-    the part could ask for any number of iterations, or be a number that takes hours to check.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    nobody = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    bag = tlv.build(tlv.SEQUENCE, _KEY_BAG, tlv.build(_CONTEXT_0, nobody))
-    contents = tlv.build(tlv.SEQUENCE, _data(tlv.build(tlv.SEQUENCE, bag)), part.info)
-    # The MAC tells the library which of the two empty passwords is meant.
-    salt, digest = bytes(8), "sha256"
-    key_octets = pfx_outline.mac_key(digest, password.wide, salt, 1)
-    value = tlv.build(tlv.OCTET_STRING, hmac.digest(key_octets, contents, digest))
-    info = tlv.build(tlv.SEQUENCE, tlv.build(tlv.SEQUENCE, _SHA256), value)
-    mac = tlv.build(tlv.SEQUENCE, info, tlv.build(tlv.OCTET_STRING, salt))
-    return tlv.build(tlv.SEQUENCE, tlv.build(tlv.INTEGER, b"\3"), _data(contents), mac)
-
-
-def _data(octets: bytes) -> bytes:
-    """A ContentInfo of type data (RFC 5652 section 4)."""
-    wrapped = tlv.build(_CONTEXT_0, tlv.build(tlv.OCTET_STRING, octets))
-    return tlv.build(tlv.SEQUENCE, _DATA, wrapped)
 
 
 def _owned(keys: list[Bag], certificates: list[Bag], passwords: list[Password]) -> set[bytes]:
-    """The certificates that belong to the keys, by localKeyID or by the public key; nothing if
-    a key doesn't tell which it is."""
+    """The certificates that belong to the keys, by localKeyID or by the public key."""
     owned: set[bytes] = set()
     certified = {bag.octets: private_keys.certified_bits(bag.octets) for bag in certificates}
     for key in keys:
@@ -246,18 +231,26 @@ def _owned(keys: list[Bag], certificates: list[Bag], passwords: list[Password]) 
             owned |= {bag.octets for bag in certificates if bag.key_id == key.key_id}
             continue
         bits = next(filter(None, (_public_bits(key, one) for one in passwords)), None)
-        if bits is None:
-            return set()
-        owned |= {der for der, their_bits in certified.items() if their_bits == bits}
+        owned |= {der for der, their_bits in certified.items() if bits and their_bits == bits}
     return owned
 
 
 def _open(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:
     """The private key; None if no password opens it. Raises UnsupportedAlgorithm."""
-    for secret in [one.text for one in passwords] if key.cipher else [None]:
-        with contextlib.suppress(ValueError):
-            return private_keys.load(key.octets, secret)
+    for password in passwords if key.cipher else [None]:
+        with contextlib.suppress(ValueError, TlvError):
+            return _decrypted(key, password) if password else private_keys.load(key.octets, None)
     return None
+
+
+def _decrypted(key: Bag, password: Password) -> PrivateKeyTypes:
+    fields = tlv.read_only(key.octets).fields()
+    algorithm, sealed = fields.take(tlv.SEQUENCE), fields.take(tlv.OCTET_STRING)
+    try:
+        octets = pbe.decrypt(algorithm, sealed.content, password)
+    except UnsupportedAlgorithm:
+        return private_keys.load(key.octets, password.text)
+    return private_keys.load(octets, None)
 
 
 def _opened_key(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:

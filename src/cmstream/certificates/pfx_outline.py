@@ -10,11 +10,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_ITERATIONS = 5_000_000
 """Rounds of key derivation in a whole file. Programs write 2 000 to 1 000 000; these take
@@ -24,10 +28,12 @@ MAX_ENCRYPTED_PARTS = 100
 MAX_KEY_OCTETS, MAX_KEYS_OCTETS = 10_000, 50_000
 """Octets of one private key and of a file's; RSA of 16384 bits has 9 300. What is inside can be
 a key of another kind, the work for which grows with the cube of its length: these take seconds."""
-MAX_DERIVED_KEY = 64
-"""Octets of a key that PBKDF2 derives: the longest digest (RFC 9579 section 5)."""
+MIN_MAC_KEY, MAX_DERIVED_KEY = 20, 64
+"""Octets of a key that PBKDF2 derives: of PBMAC1 at least so many, since a shorter one is soon
+guessed without the password (RFC 9579 section 9); the longest digest."""
 
 _CONTEXT_0 = 0xA0
+_CIPHERTEXTS = (0x80, 0xA0)
 _DATA = "1.2.840.113549.1.7.1"
 _ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
 _KEY_BAG = "1.2.840.113549.1.12.10.1.1"
@@ -53,13 +59,18 @@ RARE_CIPHERS = {
 RARE_KEY_CIPHERS = {**RARE_CIPHERS, "1.2.840.113549.1.12.1.4": "two-key triple DES"}
 """The library lacks some of these for a key that stands alone."""
 _CIPHERS = _TRIPLE_DES | _AES_CBC | RARE_CIPHERS.keys()
+_SHA3 = ("sha3_224", "sha3_256", "sha3_384", "sha3_512")
 _SHA2 = ("sha224", "sha256", "sha384", "sha512", "sha512_224", "sha512_256")
-_HMACS = {f"1.2.840.113549.2.{n}": name for n, name in enumerate(("sha1", *_SHA2), 7)}
+_HMACS = {
+    **{f"1.2.840.113549.2.{n}": name for n, name in enumerate(("sha1", *_SHA2), 7)},
+    **{f"2.16.840.1.101.3.4.2.{n}": name for n, name in enumerate(_SHA3, 13)},
+}
 _DIGESTS = {
     "1.3.14.3.2.26": "sha1",
     **{
         f"2.16.840.1.101.3.4.2.{n}": name for n, name in zip((4, 1, 2, 3, 5, 6), _SHA2, strict=True)
     },
+    **{f"2.16.840.1.101.3.4.2.{n}": name for n, name in enumerate(_SHA3, 7)},
 }
 
 
@@ -88,14 +99,18 @@ class Mac(NamedTuple):
                 self.prf, password.text, self.salt, self.iterations, self.key_octets
             )
         else:
-            key = mac_key(self.digest, password.wide, self.salt, self.iterations)
+            size = hashlib.new(self.digest).digest_size
+            key = derived(self.digest, 3, size, password.wide, (self.salt, self.iterations))
         return hmac.compare_digest(hmac.digest(key, octets, self.digest), self.value)
 
 
 class Encrypted(NamedTuple):
-    """Contents under a password: the whole ContentInfo, and the cipher's dotted OID."""
+    """Contents under a password: the whole ContentInfo, how it is encrypted, the ciphertext, and
+    the cipher's dotted OID."""
 
     info: bytes
+    algorithm: Tlv
+    ciphertext: bytes
     cipher: str
 
 
@@ -130,14 +145,30 @@ def unsupported(what: str) -> CertificateError:
     )
 
 
-def mac_key(digest: str, password: bytes, salt: bytes, iterations: int) -> bytes:
-    """RFC 7292 appendix B.2 for as many octets as the digest has: one block, so that the step
-    between blocks falls away."""
+def derived(
+    digest: str, purpose: int, octets: int, password: bytes, slowed: tuple[bytes, int]
+) -> bytes:
+    """So many octets by the key derivation of RFC 7292 appendix B.2; ``purpose``: 1 for a cipher's
+    key, 2 for its IV, 3 for a MAC's key; ``slowed`` by a salt and iterations."""
+    salt, iterations = slowed
     block = hashlib.new(digest).block_size
-    key = b"\3" * block + _fill(salt, block) + _fill(password, block)
-    for _ in range(iterations):
-        key = hashlib.new(digest, key).digest()
-    return key
+    # A constructor of its own takes half the time.
+    hash_of = getattr(hashlib, digest, partial(hashlib.new, digest))
+    state, found = _fill(salt, block) + _fill(password, block), b""
+    while len(found) < octets:
+        key = bytes([purpose]) * block + state
+        for _ in range(iterations):
+            key = hash_of(key).digest()
+        found += key
+        added = int.from_bytes(_fill(key, block)[:block], "big") + 1
+        state = b"".join(_sum(state[i : i + block], added) for i in range(0, len(state), block))
+    return found[:octets]
+
+
+def _sum(block: bytes, added: int) -> bytes:
+    """Both as one number, modulo what has room."""
+    total = int.from_bytes(block, "big") + added
+    return (total % (1 << 8 * len(block))).to_bytes(len(block), "big")
 
 
 def _fill(octets: bytes, block: int) -> bytes:
@@ -188,6 +219,8 @@ def _read_mac(mac: Tlv, outline: Outline) -> Mac:
         parameters = algorithm.take(tlv.SEQUENCE).fields()
         derivation = read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
         scheme = parameters.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
+        if derivation[3] < MIN_MAC_KEY:
+            raise unsupported(f"a MAC whose key has fewer than {MIN_MAC_KEY} octets, or any number")
         return Mac(_known(_HMACS, scheme, "a MAC"), value, *derivation)
     count = fields.maybe(tlv.INTEGER)
     iterations = _count(count.integer() if count else 1, outline)
@@ -213,19 +246,17 @@ def _read_contents(info: Tlv, outline: Outline) -> None:
         fields.take(tlv.INTEGER)
         encrypted = fields.take(tlv.SEQUENCE).fields()
         encrypted.take(tlv.OID)
-        cipher = read_cipher(encrypted.take(tlv.SEQUENCE), outline)
-        outline.encrypted.append(Encrypted(info.whole, cipher))
+        algorithm = encrypted.take(tlv.SEQUENCE)
+        cipher = read_cipher(algorithm, outline)
+        sealed = encrypted.maybe(*_CIPHERTEXTS)
+        ciphertext = sealed.octets() if sealed else b""
+        outline.encrypted.append(Encrypted(info.whole, algorithm, ciphertext, cipher))
     else:
         raise unsupported(f"contents of type {kind}")
 
 
-def _read_bags(bags: Tlv, outline: Outline, depth: int = 0) -> None:
-    if depth > tlv.MAX_DEPTH:
-        raise TlvError(f"bags nested more than {tlv.MAX_DEPTH} deep")
-    for bag in bags.children():
-        fields = bag.fields()
-        kind, value = fields.take(tlv.OID).oid(), fields.take(_CONTEXT_0).fields()
-        key_id = _local_key_id(fields.maybe(tlv.SET))
+def _read_bags(bags: Tlv, outline: Outline) -> None:
+    for kind, value, key_id in _each_bag(bags):
         if kind in {_KEY_BAG, _SHROUDED_KEY_BAG}:
             key = value.take(tlv.SEQUENCE)
             shrouded = kind == _SHROUDED_KEY_BAG
@@ -234,8 +265,31 @@ def _read_bags(bags: Tlv, outline: Outline, depth: int = 0) -> None:
             outline.keys.append(Bag(key.whole, key_id, cipher))
         elif kind == _CERTIFICATE_BAG:
             outline.certificates += [Bag(der, key_id) for der in _certificate(value)]
-        elif kind == _NESTED_BAGS:
-            _read_bags(value.take(tlv.SEQUENCE), outline, depth + 1)
+
+
+def certificates_of(contents: bytes) -> list[Bag]:
+    """The certificates alone of SafeContents (RFC 7292 section 4.2) that were encrypted. Raises
+    TlvError."""
+    return [
+        Bag(der, key_id)
+        for kind, value, key_id in _each_bag(tlv.read_only(contents))
+        if kind == _CERTIFICATE_BAG
+        for der in _certificate(value)
+    ]
+
+
+def _each_bag(bags: Tlv, depth: int = 0) -> Iterator[tuple[str, tlv.Fields, bytes | None]]:
+    """Type, value and localKeyID of each, those in other bags too."""
+    if depth > tlv.MAX_DEPTH:
+        raise TlvError(f"bags nested more than {tlv.MAX_DEPTH} deep")
+    for bag in bags.children():
+        fields = bag.fields()
+        kind, value = fields.take(tlv.OID).oid(), fields.take(_CONTEXT_0).fields()
+        key_id = _local_key_id(fields.maybe(tlv.SET))
+        if kind == _NESTED_BAGS:
+            yield from _each_bag(value.take(tlv.SEQUENCE), depth + 1)
+        else:
+            yield kind, value, key_id
 
 
 def _certificate(value: tlv.Fields) -> list[bytes]:
@@ -272,14 +326,16 @@ def read_cipher(algorithm: Tlv, outline: Outline) -> str:
     elif cipher in _CIPHERS:
         parameters = fields.take(tlv.SEQUENCE).fields()
         parameters.take(tlv.OCTET_STRING)
-        _count(parameters.take(tlv.INTEGER).integer(), outline)
+        # Of SHA-1, a key of 24 octets takes two turns and the IV one.
+        _count(parameters.take(tlv.INTEGER).integer(), outline, turns=3)
     if cipher not in _CIPHERS:
         raise unsupported(f"encryption by {cipher}")
     return cipher
 
 
 def read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]:
-    """PBKDF2-params (RFC 8018 appendix A.2): salt, iterations, the HMAC's digest, octets."""
+    """PBKDF2-params (RFC 8018 appendix A.2): salt, iterations, the HMAC's digest, and octets
+    of the key, 0 where it doesn't say."""
     fields = algorithm.fields()
     oid = fields.take(tlv.OID).oid()
     if oid != _PBKDF2:
@@ -288,18 +344,18 @@ def read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]
     salt = parameters.take(tlv.OCTET_STRING).content
     iterations = _count(parameters.take(tlv.INTEGER).integer(), outline)
     length = parameters.maybe(tlv.INTEGER)
-    octets = length.integer() if length else MAX_DERIVED_KEY
-    if not 0 < octets <= MAX_DERIVED_KEY:
+    octets = length.integer() if length else 0
+    if length and not 0 < octets <= MAX_DERIVED_KEY:
         raise unsupported("a derived key of absurd length")
     prf = parameters.maybe(tlv.SEQUENCE)
     digest = _known(_HMACS, prf.fields().take(tlv.OID).oid(), "key derivation") if prf else "sha1"
     return salt, iterations, digest, octets
 
 
-def _count(iterations: int, outline: Outline) -> int:
+def _count(iterations: int, outline: Outline, turns: int = 1) -> int:
     if iterations < 1:
         raise TlvError("an iteration count below 1")
-    outline.iterations += iterations
+    outline.iterations += turns * iterations
     if outline.iterations > MAX_ITERATIONS:
         raise unsupported(f"more than {MAX_ITERATIONS} iterations of key derivation")
     return iterations

@@ -14,12 +14,13 @@ from ..errors import CertificateError, PrivateKeyIgnored, octets_of
 from . import (
     archive_keys,
     containers,
+    fitness,
     keys,
     x509,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ..engine.gate import Buffer
     from .archive_keys import Kek, Password
@@ -203,9 +204,14 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     them), PKCS #7 certs-only in DER, BER or PEM (RFC 5652), PKCS #12 (RFC 7292).
 
     ``password`` opens PKCS #12 and is of no matter else; None tries none and the empty one.
+    Text is taken as people send it, too: PEM in UTF-16 or with other dashes, base64 alone, LDIF,
+    a signed mail. White space behind a binary file does no harm.
+
     Recipients come in the order of the file, each once. Set aside, if another certificate
     stays: that of a certification authority (one without e-mail address, or that issued another
-    of the file), one whose key can't encrypt, and one in a PKCS #12 file that isn't its key's.
+    of the file), one that can't be read or whose key can't encrypt, one in a PKCS #12 file that
+    isn't its key's, and one that isn't meant for encrypting mail where the same person's other one
+    is (:func:`~cmstream.certificates.fitness.unfit`).
 
     Raises CertificateError: ``empty``, ``not-a-certificate``, ``private-key-only``,
     ``public-key-only``, ``csr``, ``crl``, ``openpgp-key``, ``truncated``, ``trailing-data``,
@@ -213,11 +219,16 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     ``unsupported-cipher``.
     """
     contents = containers.unpack(bytes(octets_of(data, "data")), password)
-    parsed = [_read(der) for der in dict.fromkeys(contents.certificates)]
-    kept, aside = _without_authorities(parsed)
-    recipients, unusable = _usable(kept)
+    parsed, broken = _readable(contents.certificates)
+    kept, aside = _without_authorities(parsed, broken)
+    usable, unusable = _usable(kept)
+    unfit = fitness.unfit(usable)
+    recipients = tuple(one for one in usable if one not in unfit)
+    unread = [_unread(der, error) for der, error in broken.items()]
+    others = [_unfit(one, problem) for one, problem in unfit.items()]
     strangers = [_stranger(der) for der in dict.fromkeys(contents.strangers)]
-    return CertificateFile(tuple(recipients), (*aside, *unusable, *strangers), contents.private_key)
+    set_aside = (*aside, *unread, *unusable, *others, *strangers)
+    return CertificateFile(recipients, set_aside, contents.private_key)
 
 
 @dataclass(frozen=True)
@@ -261,9 +272,23 @@ def _read(der: bytes) -> _Parsed:
     try:
         return _Parsed(der, x509.parse(der))
     except TlvError as error:
-        raise CertificateError(
-            error.code, f"the certificate is {error.code} ({error}): ask its owner to send it again"
-        ) from error
+        remedy = "its owner to send it again" if error.code == "truncated" else "for another one"
+        text = f"the certificate is {error.code} ({error}): ask {remedy}"
+        raise CertificateError(error.code, text) from error
+
+
+def _readable(ders: Iterable[bytes]) -> tuple[list[_Parsed], dict[bytes, CertificateError]]:
+    """Each certificate once, and what is wrong with those that can't be read."""
+    found = {der: _read_or_error(der) for der in dict.fromkeys(ders)}
+    parsed = [one for one in found.values() if isinstance(one, _Parsed)]
+    return parsed, {der: one for der, one in found.items() if isinstance(one, CertificateError)}
+
+
+def _read_or_error(der: bytes) -> _Parsed | CertificateError:
+    try:
+        return _read(der)
+    except CertificateError as error:
+        return error
 
 
 def _lasting(fields: x509.Certificate, key: keys.PublicKey) -> list[str]:
@@ -284,19 +309,28 @@ def _lasting(fields: x509.Certificate, key: keys.PublicKey) -> list[str]:
 
 
 def _without_authorities(
-    parsed: Sequence[_Parsed],
+    parsed: Sequence[_Parsed], broken: Mapping[bytes, CertificateError]
 ) -> tuple[list[_Parsed], list[SetAside]]:
     """Take away the authorities, so that mail isn't sealed to them too; if nobody would be left,
-    all stay."""
-    # Who issued something to somebody else: an own renewed certificate doesn't count.
-    names = [(one.fields.issuer.whole, one.fields.subject.whole) for one in parsed]
-    issuers = {issuer for issuer, subject in names if issuer != subject}
+    all stay. Raises CertificateError where the person's own may be the broken one."""
+    issuers = _issuers(parsed, broken)
     reasons = [_authority(one, issuers) for one in parsed]
+    if all(reasons) and broken:
+        raise next(iter(broken.values()))
     if all(reasons):
         return list(parsed), []
     kept = [one for one, reason in zip(parsed, reasons, strict=True) if not reason]
     aside = [one.set_aside(reason) for one, reason in zip(parsed, reasons, strict=True) if reason]
     return kept, aside
+
+
+def _issuers(parsed: Sequence[_Parsed], broken: Iterable[bytes]) -> set[bytes]:
+    """The names of those who issued something to somebody else: an own renewed certificate doesn't
+    count. In a broken one an issuer's name stands once, and in a self-signed one twice."""
+    names = [(one.fields.issuer.whole, one.fields.subject.whole) for one in parsed]
+    authorities = {one.fields.subject.whole for one in parsed if one.fields.is_ca}
+    of_broken = {name for name in authorities if any(der.count(name) == 1 for der in broken)}
+    return of_broken | {issuer for issuer, subject in names if issuer != subject}
 
 
 def _authority(one: _Parsed, issuers: set[bytes]) -> str:
@@ -311,12 +345,20 @@ def _authority(one: _Parsed, issuers: set[bytes]) -> str:
     return ""
 
 
+def _unread(der: bytes, error: CertificateError) -> SetAside:
+    return SetAside("", hashlib.sha256(der).hexdigest(), der, f"It can't be read: {error}.")
+
+
+def _unfit(one: Recipient, problem: Problem) -> SetAside:
+    reason = f"{str(problem).rstrip('.')}, and another one of this file is meant for mail."
+    return SetAside(one.subject, one.fingerprint, one.der, reason)
+
+
 def _stranger(der: bytes) -> SetAside:
-    """A certificate that came with a PKCS #12 file; a broken one mustn't spoil the person's."""
-    try:
-        parsed = _read(der)
-    except CertificateError as error:
-        return SetAside("", hashlib.sha256(der).hexdigest(), der, f"It can't be read: {error}.")
+    """A certificate that came with a PKCS #12 file."""
+    parsed = _read_or_error(der)
+    if isinstance(parsed, CertificateError):
+        return _unread(der, parsed)
     return parsed.set_aside(
         _authority(parsed, set()) or "It belongs to no private key of this file."
     )
@@ -327,9 +369,8 @@ def _usable(parsed: Sequence[_Parsed]) -> tuple[list[Recipient], list[SetAside]]
     results = [(one, _attempt(one)) for one in parsed]
     recipients = [found for _, found in results if isinstance(found, Recipient)]
     failures = [(one, error) for one, error in results if isinstance(error, CertificateError)]
-    for _, error in failures:
-        if not recipients or error.code != "unsupported-key":
-            raise error
+    if not recipients:
+        raise failures[0][1]
     return recipients, [one.set_aside(f"{error}.") for one, error in failures]
 
 

@@ -2,7 +2,8 @@
 
 The library's own certificate class refuses, or fails later on, much that people really have:
 names that aren't DER, Latin-1 strings, odd serial numbers, keys marked for RSAES-OAEP. Here one
-tolerant reader serves them all, and only the public key goes to the library.
+tolerant reader serves them all, and only the public key goes to the library. An extension that
+can't be read costs what it would have said, not the certificate.
 """
 
 from __future__ import annotations
@@ -80,9 +81,9 @@ class Certificate:
     """What a TBSCertificate says (RFC 5280 section 4.1).
 
     ``key_usage``: the numbers of the bits set (section 4.2.1.3), ``purposes``: the extended key
-    usages in dotted form; both None without the extension, as is ``key_identifier``.
-    ``capabilities``: the S/MIME capabilities (RFC 4262) that :class:`~cmstream.Policy` has a name
-    for, in their order; None without the extension, or with a broken one.
+    usages in dotted form; both None without the extension, and empty with a broken one.
+    ``key_identifier``: None in both cases. ``capabilities``: the S/MIME capabilities (RFC 4262)
+    that :class:`~cmstream.Policy` has a name for, in their order; None in both cases.
     ``subject_text`` and ``issuer_text`` are RFC 4514; ``emails`` has the addresses of the
     subjectAltName, then those of the subject, each once.
     """
@@ -169,7 +170,10 @@ def _extensions(wrapper: Tlv | None) -> dict[str, bytes]:
 def _key_usage(value: bytes | None) -> frozenset[int] | None:
     if value is None:
         return None
-    content = tlv.read_only(value, tlv.BIT_STRING).content
+    try:
+        content = tlv.read_only(value, tlv.BIT_STRING).content
+    except TlvError:
+        return frozenset()  # nobody can tell what it allows
     bits = "".join(f"{octet:08b}" for octet in content[1:])
     return frozenset(number for number, bit in enumerate(bits) if bit == "1")
 
@@ -177,15 +181,25 @@ def _key_usage(value: bytes | None) -> frozenset[int] | None:
 def _purposes(value: bytes | None) -> frozenset[str] | None:
     if value is None:
         return None
-    return frozenset(purpose.oid() for purpose in tlv.read_only(value).children())
+    try:
+        return frozenset(purpose.oid() for purpose in tlv.read_only(value).children())
+    except TlvError:
+        return frozenset()
 
 
 def _key_identifier(value: bytes | None) -> bytes | None:
-    return None if value is None else tlv.read_only(value, tlv.OCTET_STRING).content
+    """A malformed one is none: sealing names a recipient by issuer and serial number then."""
+    try:
+        return None if value is None else tlv.read_only(value, tlv.OCTET_STRING).content or None
+    except TlvError:
+        return None
 
 
 def _is_ca(value: bytes | None) -> bool:
-    flag = tlv.read_only(value).fields().maybe(_BOOLEAN) if value is not None else None
+    try:
+        flag = tlv.read_only(value).fields().maybe(_BOOLEAN) if value is not None else None
+    except TlvError:
+        return False
     return flag is not None and any(flag.content)
 
 
@@ -312,12 +326,19 @@ def _text(value: Tlv) -> str:
 
 
 def _emails(alternatives: bytes | None, subject: Tlv) -> tuple[str, ...]:
-    names = tlv.read_only(alternatives).children() if alternatives is not None else ()
-    found = [*map(_alternative_email, names), *_subject_emails(subject)]
+    found = [*map(_alternative_email, _alternative_names(alternatives)), *_subject_emails(subject)]
     unique: dict[str, str] = {}
     for address in filter(_ADDRESS.fullmatch, found):
         unique.setdefault(address.casefold(), address)
     return tuple(unique.values())
+
+
+def _alternative_names(value: bytes | None) -> tuple[Tlv, ...]:
+    """Each GeneralName (RFC 5280 section 4.2.1.6); none where they can't be told apart."""
+    try:
+        return tlv.read_only(value).children() if value is not None else ()
+    except TlvError:
+        return ()
 
 
 def _subject_emails(subject: Tlv) -> list[str]:
@@ -330,11 +351,21 @@ def _subject_emails(subject: Tlv) -> list[str]:
 
 
 def _alternative_email(name: Tlv) -> str:
-    """The address in a GeneralName, or "" if it holds none."""
+    """The address in a GeneralName, or "" if it holds none that can be read."""
     if name.tag == _RFC822_NAME:
         return name.content.decode("ascii", "replace")
-    if name.tag == _CONTEXT_0:
-        fields = name.fields()
-        if fields.take(tlv.OID).oid() == _SMTP_UTF8_MAILBOX:
-            return _text(fields.take(_CONTEXT_0).fields().take(_UTF8_STRING))
-    return ""
+    if name.tag != _CONTEXT_0:
+        return ""
+    try:
+        return _smtp_utf8_mailbox(name)
+    except TlvError:
+        return ""
+
+
+def _smtp_utf8_mailbox(name: Tlv) -> str:
+    """An otherName's address. Some authorities write another kind of string than UTF8String."""
+    fields = name.fields()
+    if fields.take(tlv.OID).oid() != _SMTP_UTF8_MAILBOX:
+        return ""
+    value = fields.take(_CONTEXT_0).fields().maybe(*_CHARSETS)
+    return _text(value) if value else ""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..accounts import imports
+from ..accounts import import_table, imports
 from ..accounts.account import Account
 from ..accounts.addresses import canonical
 from ..accounts.errors import NotFound, StoreUnavailable
@@ -39,8 +38,10 @@ if TYPE_CHECKING:
     from ..accounts.account import ImportReport
     from ..accounts.store import Store
 
-ENDINGS = {".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p12", ".pfx"}
+ENDINGS = {".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p7s", ".p12", ".pfx", ".sst"}
 """The endings of certificate files. Other files in a folder are left alone."""
+
+_COLUMNS = ("address", "file")
 
 
 class Job(NamedTuple):
@@ -174,19 +175,25 @@ def _folder(path: Path) -> Iterator[Job]:
 
 
 def _table(path: Path) -> Iterator[Job]:
-    """The rows, address and file; files stand beside the CSV file. A heading is skipped."""
+    """Rows of address and file, which stands beside the CSV; a heading may say which is which."""
     try:
-        text = read(str(path)).decode("utf-8-sig")
-        rows = list(csv.reader(io.StringIO(text), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Failure(os.EX_DATAERR, f"{path}: not a CSV file in UTF-8: {error}") from None
-    for number, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or (number == 1 and "@" not in "".join(cells)):
-            continue
-        if len(cells) != 2 or not all(cells):  # noqa: PLR2004
-            raise Failure(os.EX_DATAERR, f"{path}: row {number}: give address,file")
-        yield Job(cells[0], str(path.parent / cells[1]))
+        found = list(import_table.rows(read(str(path))))
+    except csv.Error as error:
+        raise Failure(os.EX_DATAERR, f"{path}: not a CSV file: {error}") from None
+    columns = import_table.heading(found[0]) if found else []
+    for row in found[bool(columns) :]:
+        address, file = _address_and_file(row.cells, columns)
+        if not address or not file:
+            raise Failure(os.EX_DATAERR, f"{path}: line {row.line}: give address,file")
+        yield Job(address, str(path.parent / file))
+
+
+def _address_and_file(cells: list[str], columns: list[str]) -> tuple[str, str]:
+    """Where a row has both; columns of other names are of no matter."""
+    if set(_COLUMNS) <= set(columns):
+        named = dict(zip(columns, cells, strict=False))
+        return named.get("address", ""), named.get("file", "")
+    return (cells[0], cells[1]) if len(cells) == len(_COLUMNS) else ("", "")
 
 
 def _only_address(data: bytes, secret: str | bytes | None) -> str:

@@ -137,7 +137,10 @@ def report_remarks(report: ImportReport) -> list[str]:
         for problem in one.problems
     ]
     remarks += [str(finding) for finding in report.findings]
-    remarks += [f"set aside {aside.subject}: {aside.reason}" for aside in report.set_aside]
+    remarks += [
+        f"set aside {aside.subject or aside.fingerprint[:16] + '…'}: {aside.reason}"
+        for aside in report.set_aside
+    ]
     remarks += [f"retired {fingerprint}" for fingerprint in report.retired]
     if report.private_key_ignored:
         remarks.append("the private key in it was ignored; only the certificate is needed")

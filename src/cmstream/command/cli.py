@@ -351,12 +351,18 @@ def _beginning(source: BinaryIO) -> bytes:
 _MAIL_FIELD = re.compile(
     rb"\n(?:from|date|to|cc|received|subject|message-id|return-path)[ \t]*:", re.IGNORECASE
 )
+_SEALED = re.compile(
+    rb"\ncontent-type:\s*(?:application/(?:x-)?(?:pkcs7(?:-mime)?|cms)|multipart/encrypted)\b",
+    re.IGNORECASE,
+)
 
 
 def _warn_if_no_mail(name: str, beginning: bytes) -> None:
     """It is only a warning: a gateway mustn't lose a mail, however odd it is."""
     start = beginning[:CHUNK]
     end, _ = mime.header_end(start, 0, final=True)
+    if _SEALED.search(b"\n" + start[:end]):
+        return  # its content may be binary, and it passes as it is
     if b"\0" in start[: mime.PEEK_LIMIT]:
         what = "has a NUL near its beginning"
     elif not _MAIL_FIELD.search(b"\n" + start[:end]):

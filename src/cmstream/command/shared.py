@@ -223,7 +223,8 @@ def report(name: str, file: CertificateFile) -> None:
     if file.private_key_ignored:
         warn(f"{name}: the private key in it was ignored; only the certificate is needed")
     for aside in file.set_aside:
-        warn(f"{name}: set aside {aside.subject}: {aside.reason}")
+        which = aside.subject or f"{aside.fingerprint[:16]}…"  # one that can't be read has no name
+        warn(f"{name}: set aside {which}: {aside.reason}")
 
 
 def warn(text: str) -> None:

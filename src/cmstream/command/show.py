@@ -23,7 +23,7 @@ def as_text(files: Sequence[tuple[str, CertificateFile]]) -> str:
 def _file_text(file: CertificateFile) -> str:
     blocks = [_lines(recipient) for recipient in file.recipients]
     blocks += [
-        f"set aside:    {aside.subject}\n  reason:     {aside.reason}\n"
+        f"set aside:    {aside.subject or '(unreadable)'}\n  reason:     {aside.reason}\n"
         f"  SHA-256:    {aside.fingerprint}"
         for aside in file.set_aside
     ]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
-import io
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CmstreamError
+from .. import import_table
 from ..addresses import canonical
 from ..errors import (
     Conflict,
@@ -151,20 +151,17 @@ def _collect(make: Any, items: list[Item], results: list[Result], source: str, *
 
 
 def _rows(table: Upload, results: list[Result]) -> Iterator[tuple[str, dict[str, str]]]:
-    """A table's lines by their columns' names; Excel separates by semicolons in many countries."""
-    text = table.data.decode("utf-8-sig", "replace")
-    head = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    """A table's lines by their columns' names."""
     try:
-        names = [str(name).strip().lower() for name in reader.fieldnames or ()]
+        found = import_table.rows(table.data)
+        names = [name.lower() for name in next(found, import_table.Row(0, [])).cells]
         if "address" not in names or not {"file", "certificate"} & set(names):
             text = "The table needs the columns address, and file or certificate."
             results.append(Result("", table.name, "can't be used", "bad", [text]))
             return
-        reader.fieldnames = names
-        for row in reader:
-            clean = {k: v.strip() for k, v in row.items() if k and isinstance(v, str)}
-            yield f"{table.name}, line {reader.line_num}", clean
+        for row in found:
+            named = zip(names, row.cells, strict=False)
+            yield f"{table.name}, line {row.line}", {name: cell for name, cell in named if name}
     except csv.Error as error:
         text = f"The table can't be read ({error})."
         results.append(Result("", table.name, "can't be used", "bad", [text]))
