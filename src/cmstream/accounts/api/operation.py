@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from ..addresses import canonical
 from ..errors import AccountsError, NotFound
 from ..http import auth, inputs
+from ..http.application import ApplicationRequest
 from ..http.resources import Resource
 from .schemas import SCHEMAS, Schema
 
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
     from ..account import Role
     from ..http.auth import Caller
-    from ..people.people import People, Session
-    from ..store import Store
+    from ..people.people import Session
 
     Handler = Callable[["Call"], Awaitable[Response]]
 
@@ -38,12 +38,11 @@ T = TypeVar("T")
 
 
 @dataclass
-class Call:
+class Call(ApplicationRequest):
     """A request that was checked. ``caller``: None where nobody needs to be known. ``query``: the
     parameters of the query, each with its default if it isn't there. ``body``: the members of the
     JSON object; empty if the operation takes none."""
 
-    request: Request
     caller: Caller | None
     query: dict[str, Any]
     body: dict[str, Any]
@@ -64,18 +63,6 @@ class Call:
     def path(self) -> dict[str, Any]:
         """The parameters of the path."""
         return self.request.path_params
-
-    @property
-    def store(self) -> Store:
-        """The store of accounts."""
-        found: Store = self.request.app.state.store
-        return found
-
-    @property
-    def people(self) -> People:
-        """The people who may sign in."""
-        found: People = self.request.app.state.people
-        return found
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function of the store in a thread."""

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from ..errors import AccessDenied, Invalid, NotFound
 from ..http import auth, forms
+from ..http.application import ApplicationRequest
 from . import words
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from ..http.auth import Caller
     from ..http.forms import Form
     from ..http.problems import Problem
-    from ..http.settings import Settings
-    from ..people.people import People, Session
-    from ..store import Store
+    from ..people.people import Session
 
 Who = Literal["anyone", "owner", "administrator"]
 
@@ -64,30 +63,11 @@ _SENTENCES = {
 
 
 @dataclass
-class Visit:
+class Visit(ApplicationRequest):
     """A request for a page, with all that its handler needs. Handlers run in a thread."""
 
-    request: Request
     who: Caller | None
     form: Form
-
-    @property
-    def store(self) -> Store:
-        """The store of accounts."""
-        found: Store = self.request.app.state.store
-        return found
-
-    @property
-    def people(self) -> People:
-        """The people who may sign in."""
-        found: People = self.request.app.state.people
-        return found
-
-    @property
-    def settings(self) -> Settings:
-        """The server's settings."""
-        found: Settings = self.request.app.state.settings
-        return found
 
     @property
     def me(self) -> Caller:
