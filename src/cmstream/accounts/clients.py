@@ -16,6 +16,8 @@ RSA = frozenset({"RSA", "pkcs1v15"})
 NIST, BRAINPOOL = frozenset({"P"}), frozenset({"brainpool"})
 MODERN = frozenset({"X", "secp", "ML-KEM"})
 ECDH = NIST | BRAINPOOL | MODERN - {"ML-KEM"}
+KEYS = frozenset({"RSA", "ML-KEM", "KEK", "password"}) | ECDH
+"""The kinds of recipients that a message can have."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,18 @@ class Client:
     """A mail program: what it is called, which version was looked at and how (``source``).
 
     ``opens`` and ``fails`` hold names of ciphers and key transports, as
-    :class:`~cmstream.Policy` has them, and the first letters of keys (``"RSA"``, ``"P"`` for NIST's
-    curves, ``"brainpool"``, ``"X"`` for X25519 and X448, ...); what is in neither isn't known.
-    ``depends``: where it opens something under a condition, that condition.
+    :class:`~cmstream.Policy` has them, and kinds of keys: the first letters of what
+    ``Recipient.key`` says (``"RSA"``, ``"P"`` for NIST's curves, ``"brainpool"``, ``"X"`` for
+    X25519 and X448, ...). ``depends``: where it opens something under a condition, that condition.
+
+    A message often has other recipients beside the one that the program has the key of.
+    ``opens_beside``: kinds of recipients that are of no matter then; ``fails_beside``: those for
+    which it refuses the whole message. ``"KEK"`` and ``"password"`` are such kinds too.
+
+    ``ski``: whether it finds its recipient by the subjectKeyIdentifier (RFC 5652 section 6.2.1).
+    ``header_protection``: whether it shows the sealed Subject (RFC 9788) and not the outer one.
+
+    What is in neither set, and what is None, isn't known.
     """
 
     id: str
@@ -35,6 +46,10 @@ class Client:
     opens: frozenset[str] = frozenset()
     fails: frozenset[str] = frozenset()
     depends: Mapping[str, str] = field(default_factory=dict)
+    opens_beside: frozenset[str] = frozenset()
+    fails_beside: frozenset[str] = frozenset()
+    ski: bool | None = None
+    header_protection: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +69,39 @@ def _on(names: Iterable[str], condition: str) -> dict[str, str]:
     return dict.fromkeys(names, condition)
 
 
-_NSS_OAEP = _on(OAEP, "only with NSS from April 2024 or later")
-_NSS_ECDH = _on(NIST, "only with a recent NSS; NSS 3.87 fails")
+def _by_gpgsm(short: str, name: str, version: str) -> Client:
+    """A program that leaves S/MIME to GnuPG."""
+    return Client(
+        short,
+        name,
+        f"{version}, with gpgsm 2.2.40",
+        "tried, and GnuPG's NEWS; mail that is sealed twice opens",
+        opens=CBC | RSA,
+        fails=CHACHA | OAEP | MODERN,
+        depends=_on(GCM, "only with GnuPG 2.3.2 or later")
+        | _on(NIST | BRAINPOOL, "only with GnuPG 2.3 or later"),
+        opens_beside=frozenset({"ML-KEM"}),
+        ski=False,
+        header_protection=False,
+    )
+
+
+def _by_openssl(short: str, name: str, version: str, more: str = "") -> Client:
+    """A program whose smime.rc calls ``openssl cms``."""
+    return Client(
+        short,
+        name,
+        f"{version}, with OpenSSL 3.0",
+        f"tried with Debian's smime.rc, which calls openssl cms{more}; the pager shows the sealed"
+        " Subject",
+        opens=CBC | RSA | OAEP | NIST | BRAINPOOL,
+        fails=GCM | CHACHA | {"X"},
+        depends=_on({"ML-KEM"}, "only with a recent OpenSSL; 3.0 fails"),
+        opens_beside=KEYS,
+        ski=True,
+        header_protection=True,
+    )
+
 
 CLIENTS: dict[str, Client] = {
     one.id: one
@@ -89,48 +135,57 @@ CLIENTS: dict[str, Client] = {
         Client(
             "thunderbird",
             "Thunderbird",
-            "NSS 3.87 tried, source of May 2026 read",
-            "run and source of NSS",
-            opens=CBC | RSA,
+            "153.8 ESR, with NSS 3.125.1",
+            "tried, also with 34 MB; mail with AES-GCM or ChaCha20 has a blank body and no error, "
+            "mail that is sealed twice stays shut, an X25519 certificate can't be imported",
+            opens=CBC | RSA | NIST | {"oaep-sha256", "oaep-sha384"},
             fails=GCM | CHACHA | MODERN,
-            depends=_NSS_OAEP | _NSS_ECDH,
+            opens_beside=NIST | {"RSA", "X", "KEK"},
+            fails_beside=frozenset({"ML-KEM", "password"}),
+            ski=True,
+            header_protection=False,
         ),
         Client(
             "evolution",
             "Evolution",
-            "NSS 3.87 tried, source of May 2026 read",
-            "evolution-data-server hands S/MIME to NSS",
-            opens=CBC | RSA,
-            fails=GCM | CHACHA | MODERN,
-            depends=_NSS_OAEP | _NSS_ECDH,
-        ),
-        Client(
-            "gpgsm",
-            "KMail and others with GnuPG (gpgsm)",
-            "2.2.40 tried, 2.5 read",
-            "run, and GnuPG's NEWS",
-            opens=CBC | RSA,
-            fails=CHACHA | OAEP | MODERN,
-            depends=_on(GCM, "only with GnuPG 2.3.2 or later")
-            | _on(NIST | BRAINPOOL, "only with GnuPG 2.3 or later"),
-        ),
-        Client(
-            "mutt",
-            "Mutt with its smime.rc",
-            "OpenSSL 3.0 and 4.0 tried",
-            "Mutt's file calls openssl cms, which was run",
-            opens=CBC | RSA | OAEP | NIST | BRAINPOOL,
-            fails=CHACHA | {"X"},
-            depends=_on(GCM, "by its OpenSSL, but perhaps not shown by Mutt itself")
-            | _on({"ML-KEM"}, "only with a recent OpenSSL; 3.0 fails"),
-        ),
-        Client(
-            "neomutt",
-            "NeoMutt with its smime.rc",
-            "OpenSSL 3.0 tried",
-            "NeoMutt's file calls openssl smime, which was run",
+            "3.46, with NSS 3.87",
+            "tried, also with 34 MB; mail that is sealed twice opens",
             opens=CBC | RSA,
             fails=GCM | CHACHA | OAEP | ECDH | {"ML-KEM"},
+            opens_beside=frozenset({"RSA"}),
+            fails_beside=KEYS - {"RSA"},
+            ski=True,
+            header_protection=False,
+        ),
+        _by_gpgsm("gpgsm", "KMail and others with GnuPG (gpgsm)", "KMail 22.12"),
+        _by_gpgsm("claws-mail", "Claws Mail", "4.1"),
+        _by_openssl("mutt", "Mutt with its smime.rc", "2.2.12"),
+        _by_openssl(
+            "neomutt",
+            "NeoMutt with Debian's smime.rc",
+            "20220429",
+            " (that of NeoMutt's own source calls openssl smime: PKCS #1 v1.5 alone)",
+        ),
+        Client(
+            "pkijs",
+            "Webmail with PKI.js",
+            "4.0.0",
+            "tried: the Web Cryptography API has no PKCS #1 v1.5, and curves need a ukm, which "
+            "cmstream writes none of",
+            opens=CBC | OAEP | {"RSA"},
+            fails=GCM | NIST | {"pkcs1v15", "X", "ML-KEM"},
+            ski=True,
+        ),
+        Client(
+            "node-forge",
+            "Webmail with node-forge",
+            "1.4.3",
+            "tried: PKCS #1 v1.5 with a CBC cipher alone",
+            opens=CBC | RSA,
+            fails=GCM | CHACHA | OAEP | ECDH | {"ML-KEM"},
+            opens_beside=frozenset({"RSA"}),
+            fails_beside=KEYS - {"RSA"},
+            ski=False,
         ),
         Client(
             "thunderbird-android",
@@ -166,18 +221,48 @@ def judge(
     """What speaks against a choice for somebody who reads mail with these programs.
 
     ``clients``: names of :data:`CLIENTS`; one that isn't there gets a warning. ``cipher`` and
-    ``key_transport`` as :class:`~cmstream.Policy` has them; ``keys`` as ``Recipient.key`` has them,
-    such as ``"RSA-2048"``, of all certificates: a message is for all of them, and one that the
-    program can use is enough. Nothing is said of what is known to work.
+    ``key_transport`` as :class:`~cmstream.Policy` has them; ``keys``: those of all the recipients
+    that one message has, as ``Recipient.key`` has them, such as ``"RSA-2048"``; an RSA key if none
+    is given. The program must be able to use one of them, and mustn't refuse the message for one of
+    the others. Nothing is said of what is known to work.
     """
+    kinds = _kinds(keys) or {"RSA": "RSA"}
     return tuple(
         finding
         for name in dict.fromkeys(clients)
-        for finding in _findings(name, cipher, key_transport, tuple(dict.fromkeys(keys)))
+        for finding in _findings(name, cipher, key_transport, kinds)
     )
 
 
-def _findings(name: str, cipher: str, transport: str, keys: tuple[str, ...]) -> Iterator[Finding]:
+def warn_of_others(clients: Iterable[str], keys: Iterable[str]) -> tuple[Finding, ...]:
+    """A warning for each program that isn't among ``clients``, could use one of the keys, and is
+    known to refuse the whole message for another of them. People read with more than they name."""
+    named, kinds = set(clients), _kinds(keys)
+    found = []
+    for one in CLIENTS.values():
+        own = [key for kind, key in kinds.items() if kind in one.opens]
+        shut = [key for kind, key in kinds.items() if kind in one.fails_beside]
+        if one.id not in named and own and shut:
+            remedy = "keep one kind of keys if the mail is read with it"
+            found.append(Finding("warn", one.id, f"{_refuses(one, shut, own)}: {remedy}."))
+    return tuple(found)
+
+
+def _kinds(keys: Iterable[str]) -> dict[str, str]:
+    """The kinds of these keys, each with one of them."""
+    return {_kind(key): key for key in sorted(keys, reverse=True)}
+
+
+def _kind(key: str) -> str:
+    return next((kind for kind in _PREFIXES if key.startswith(kind)), "P")
+
+
+_PREFIXES = ("RSA", "brainpool", "secp", "ML-KEM", "X", "KEK", "password")
+
+
+def _findings(
+    name: str, cipher: str, transport: str, kinds: Mapping[str, str]
+) -> Iterator[Finding]:
     client = CLIENTS.get(name)
     if client is None:
         yield Finding("warn", name, f"Nothing is known of what {name} can open: try it first.")
@@ -189,7 +274,7 @@ def _findings(name: str, cipher: str, transport: str, keys: tuple[str, ...]) -> 
         yield Finding("warn", name, text)
     else:
         yield from _of_cipher(client, cipher)
-        yield from _of_keys(client, transport, keys)
+        yield from _of_recipients(client, transport, kinds)
 
 
 def _of_cipher(client: Client, cipher: str) -> Iterator[Finding]:
@@ -205,20 +290,48 @@ def _of_cipher(client: Client, cipher: str) -> Iterator[Finding]:
         yield finding
 
 
-def _of_keys(client: Client, transport: str, keys: tuple[str, ...]) -> Iterator[Finding]:
-    """Nothing, if there is a key that the program is known to use."""
-    found = []
-    for key in keys or ("RSA",):
-        kind = next(
-            (k for k in ("RSA", "brainpool", "secp", "ML-KEM", "X") if key.startswith(k)), "P"
+def _of_recipients(client: Client, transport: str, kinds: Mapping[str, str]) -> Iterator[Finding]:
+    """Of the key that the program opens the message with, as far as is known, and of the recipients
+    beside it."""
+    found = {kind: _of_own(client, transport, kind, key) for kind, key in kinds.items()}
+    known = [kind for kind, finding in found.items() if finding is None]
+    possible = [kind for kind, finding in found.items() if finding and finding.level == "warn"]
+    own = known or possible or list(kinds)
+    yield from (finding for kind in own if (finding := found[kind]))
+    yield from _of_others(client, {kind: kinds[kind] for kind in own}, kinds)
+
+
+def _of_own(client: Client, transport: str, kind: str, key: str) -> Finding | None:
+    if kind != "RSA":
+        remedy = "use a certificate with an RSA key"
+        return _of_one(client, kind, f"mail for a key of the kind {key}", remedy)
+    other = "read the mail with another program, or seal it with RSA-OAEP"
+    remedy = "choose PKCS #1 v1.5" if "pkcs1v15" in client.opens else other
+    return _of_one(client, transport, _title(transport), remedy)
+
+
+def _of_others(
+    client: Client, own: Mapping[str, str], kinds: Mapping[str, str]
+) -> Iterator[Finding]:
+    others = {kind: key for kind, key in kinds.items() if kind not in own}
+    shut = [key for kind, key in others.items() if kind in client.fails_beside]
+    if shut:
+        text = _refuses(client, shut, own.values())
+        yield Finding("refuse", client.id, f"{text}: keep one kind of keys.")
+    known = client.opens_beside | client.fails_beside
+    if unknown := [key for kind, key in others.items() if kind not in known]:
+        text = (
+            f"It isn't known whether {client.name} opens mail for {' and '.join(unknown)} beside "
+            f"{' and '.join(own.values())}: keep one kind of keys, or try it first."
         )
-        if kind == "RSA":
-            found.append(_of_one(client, transport, _title(transport), "choose PKCS #1 v1.5"))
-        else:
-            remedy = "import a certificate with an RSA key too"
-            found.append(_of_one(client, kind, f"mail for a key of the kind {key}", remedy))
-    if all(found):
-        yield from (finding for finding in found if finding)
+        yield Finding("warn", client.id, text)
+
+
+def _refuses(client: Client, shut: Iterable[str], own: Iterable[str]) -> str:
+    return (
+        f"{client.name} refuses the whole message if it is for {' or '.join(shut)} beside "
+        f"{' or '.join(own)}"
+    )
 
 
 def _of_one(client: Client, feature: str, what: str, remedy: str) -> Finding | None:
