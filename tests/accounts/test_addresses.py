@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cmstream.accounts import addresses
-from cmstream.accounts.addresses import canonical, canonical_domain, keys
+from cmstream.accounts.addresses import canonical, canonical_domain, delimiters_of, keys
 from cmstream.accounts.errors import Invalid
 
 SAME = [
@@ -261,3 +261,54 @@ def test_a_very_long_one_is_refused_at_once():
     with pytest.raises(Invalid):
         canonical('"' + "\\" * (1 << 20) + "@x")
     assert canonical("a" * (addresses.LONGEST - 2) + "@x").startswith("aaa")
+    with pytest.raises(Invalid):
+        canonical_domain("a" + "\u0316\u0301" * (1 << 20))  # sorted by the square of their number
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "漢" * 980,
+        "ä" * 495,  # 990 bytes, and the domain
+        "\U0001d160" * 200,  # 800 bytes, and 2400 in canonical form
+        "a" * 987,
+    ],
+)
+def test_the_bound_counts_the_bytes_of_the_canonical_form(local):
+    for ask in (canonical, keys):
+        with pytest.raises(Invalid, match="longer than 998 bytes") as caught:
+            ask(f"{local}@example.org")
+        assert caught.value.code == "invalid-address"
+
+
+def test_the_detail_begins_at_the_first_of_the_delimiters():
+    def base(address, delimiters):
+        found = keys(address, delimiters)
+        return found[2].value if len(found) > 3 else None
+
+    assert base("bob-lists@example.org", "-") == "bob@example.org"
+    assert base("bob-lists+x@example.org", "+-") == "bob@example.org"
+    assert base("bob+lists-x@example.org", "-+") == "bob@example.org"
+    assert base("bob-lists+x@example.org", "+") == "bob-lists@example.org"
+    assert base("bob_x=y@example.org", "=_-") == "bob@example.org"
+    assert base("Bob=user.example@example.org", "=") == "bob@example.org"
+    assert base("-bob-x@example.org", "-") is None
+    assert base("bob+x@example.org", "-") is None
+    assert base("bob+x@example.org", "") is None
+    assert base('"bob smith-x"@example.org', "-") == '"bob smith"@example.org'
+
+
+def test_what_may_begin_a_detail():
+    assert delimiters_of("") == ""
+    assert delimiters_of("+-+_=") == "+-_="
+    for wrong in ("a", "+1", "@", '"', " ", "\\", "ä", "\0", "+" * 21, "(", ","):
+        with pytest.raises(Invalid) as caught:
+            delimiters_of(wrong)
+        assert caught.value.code == "invalid-setting"
+
+
+@pytest.mark.parametrize("delimiter", addresses.MAY_DELIMIT)
+def test_each_delimiter_may_stand_in_an_address_without_quotes(delimiter):
+    exact, _, base, *_ = keys(f"bob{delimiter}x@example.org", delimiter)
+    assert exact.value == f"bob{delimiter}x@example.org"
+    assert base.value == "bob@example.org"

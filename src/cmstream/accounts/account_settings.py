@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..policy import CIPHER_CHOICES
 from . import values
-from .addresses import canonical, canonical_domain
+from .addresses import LONGEST, canonical, canonical_domain
 from .clients import CLIENTS
 from .setting import Choice, Flag, Names, Option, Setting
 
@@ -111,6 +111,7 @@ class AccountSettings:
     aliases: tuple[str, ...] = _setting(
         Names(
             canonical=canonical,
+            longest=LONGEST,
             own_table=True,
             administrators=True,
             help="Further addresses; for administrators to change.",
@@ -120,6 +121,7 @@ class AccountSettings:
     domains: tuple[str, ...] = _setting(
         Names(
             canonical=canonical_domain,
+            longest=LONGEST,
             own_table=True,
             administrators=True,
             help="Domains whose other addresses are meant too; for administrators.",

@@ -16,7 +16,13 @@ import idna
 from .errors import Invalid
 
 LONGEST = 998
-"""The most characters of an address: those of a line (RFC 5322 section 2.1.1)."""
+"""The most bytes of an address in UTF-8: those of a line (RFC 6532 section 3.4). Local parts of
+more than 64 bytes (RFC 5321 section 4.5.3.1.1) are in use, such as those of lists and bounces; what
+is longer than this, PostgreSQL can't index (2704 bytes)."""
+DELIMITERS = "+"
+"""What the detail of an address begins with, unless the server says otherwise."""
+MAY_DELIMIT = "-+_=.#!$%&'*/?^`{|}~"
+"""What it may begin with."""
 
 _DOMAIN_BYTES, _LABEL_BYTES = 253, 63  # RFC 1035 section 2.3.4, without the root's byte
 
@@ -41,7 +47,7 @@ class Key(NamedTuple):
     value: str
 
 
-def keys(address: str) -> tuple[Key, ...]:
+def keys(address: str, delimiters: str = DELIMITERS) -> tuple[Key, ...]:
     """The keys that an address is looked up by, in the order in which they count.
 
     First the address itself (*exact*: an account's, then an *alias*); then the address without
@@ -49,18 +55,36 @@ def keys(address: str) -> tuple[Key, ...]:
     at last the *domain*, for accounts that take what nobody else in it takes. The first one that
     is in the store decides, whatever it decides.
 
-    The detail begins at the first ``+``; an address with nothing before it has none. Subdomains
-    are domains of their own. Addresses are compared as :func:`canonical` writes them. Raises
-    Invalid, code ``invalid-address``.
+    The detail begins at the first of ``delimiters`` (:func:`delimiters_of`); an address with
+    nothing before it has none. Subdomains are domains of their own. Addresses are compared as
+    :func:`canonical` writes them. Raises Invalid, code ``invalid-address``.
     """
     local, domain = _parts(address)
     exact = _written(local, domain)
     found = [Key("account", exact), Key("alias", exact)]
-    base, plus, _ = local.partition("+")
-    if plus and base:
+    base = next((local[:at] for at, one in enumerate(local) if one in delimiters), "")
+    if base:
         without = _written(base, domain)
         found += [Key("account", without), Key("alias", without)]
     return (*found, Key("domain", domain))
+
+
+def delimiters_of(text: str) -> str:
+    """The characters of which any one begins an address's detail, each once, as Postfix has them
+    in ``recipient_delimiter``; none if no address has a detail.
+
+    Raises Invalid, code ``invalid-setting``, for what an unquoted local part can't hold (RFC 5322
+    section 3.2.3), and for letters and digits, by which every address would have a detail.
+    """
+    if len(text) > len(MAY_DELIMIT):
+        raise Invalid("invalid-setting", f"give {len(MAY_DELIMIT)} delimiters at most, each once")
+    found = "".join(dict.fromkeys(text))
+    if wrong := [one for one in found if one not in MAY_DELIMIT]:
+        raise Invalid(
+            "invalid-setting",
+            f"{wrong[0]!r} can't begin the detail of an address: choose among {MAY_DELIMIT}",
+        )
+    return found
 
 
 def canonical(address: str) -> str:
@@ -91,6 +115,8 @@ def canonical_domain(domain: str) -> str:
     RFC 5952 has it. Raises Invalid, code ``invalid-domain``.
     """
     text = domain.strip()
+    if len(text) > LONGEST:  # to compose characters takes time by the square of their number
+        raise _no_domain(domain, f"it is longer than {_DOMAIN_BYTES} bytes")
     if text.startswith("["):
         return _literal(text)
     try:
@@ -108,18 +134,21 @@ def canonical_domain(domain: str) -> str:
 
 def _parts(address: str) -> tuple[str, str]:
     """Local part, unquoted and folded, and domain, both canonical."""
-    if len(address) > LONGEST:
-        raise _no_address(address, f"it is longer than {LONGEST} characters")
+    if len(address) > LONGEST:  # before anything else takes time
+        raise _too_long(address)
     path = _path(address)
     local, at, domain = path.rpartition("@")
     if not at:
         raise _no_address(address, "it has no @ and no domain")
     try:
-        return _folded(_unquoted(address, local)), canonical_domain(_unspaced(domain))
+        parts = _folded(_unquoted(address, local)), canonical_domain(_unspaced(domain))
     except Invalid as error:
         if error.code == "invalid-domain":
             raise _no_address(address, str(error)) from None
         raise
+    if len(_written(*parts).encode()) > LONGEST:
+        raise _too_long(address)
+    return parts
 
 
 def _path(address: str) -> str:
@@ -224,6 +253,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeEncodeError):
         return "it is no A-label"
     return str(error)[:_SHOWN] or "it is no domain"
+
+
+def _too_long(address: str) -> Invalid:
+    return _no_address(address, f"it is longer than {LONGEST} bytes")
 
 
 def _no_address(address: str, why: str) -> Invalid:

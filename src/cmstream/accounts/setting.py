@@ -167,9 +167,10 @@ class Flag(Setting):
 @dataclass(frozen=True, kw_only=True)
 class Names(Setting):
     """A list of names, each once. ``canonical``: the one form of a name. ``ordered``: whether they
-    stay in the order in which they were given."""
+    stay in the order in which they were given. ``longest``: the most characters of a name."""
 
     canonical: Callable[[str], str]
+    longest: int = values.MAX_TEXT
     ordered: bool = False
     many: bool = True
     default: Any = ()
@@ -193,7 +194,7 @@ class Names(Setting):
         return tuple(json.loads(stored))
 
     def schema(self) -> Schema:
-        items = {"type": "string", "maxLength": values.MAX_TEXT}
+        items = {"type": "string", "maxLength": self.longest}
         return {
             "type": "array",
             "items": items,

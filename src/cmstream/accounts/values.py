@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_TEXT = 500
-"""Characters of a description, a name, a search at most."""
+"""Characters of a description, a name, a search at most. PostgreSQL can index that many, of four
+bytes each."""
 MAX_NAMES = 1000
 """Aliases, domains or mail programs of an account at most."""
 
@@ -19,10 +20,10 @@ _SHA256_DIGITS = 64
 _MOST = 2**31 - 1
 
 
-def text(value: str, code: str, what: str) -> str:
-    """A line of text that every database takes."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT or shown(value) != value:
-        raise Invalid(code, f"{what} is a line of at most {MAX_TEXT} printable characters")
+def text(value: str, code: str, what: str, most: int = MAX_TEXT) -> str:
+    """A line of text that every database takes, of ``most`` characters."""
+    if not isinstance(value, str) or len(value) > most or shown(value) != value:
+        raise Invalid(code, f"{what} is a line of at most {most} printable characters")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..addresses import LONGEST
 from ..http.inputs import LARGEST, PASSWORD_BASE64_HEADER, PASSWORD_HEADER
 from ..http.views import ROOT
 from .schemas import ADDRESS, LINE, Schema, flag, number, text
@@ -38,7 +39,7 @@ LIST: dict[str, Schema] = {
         "Days in which the last certificate expires.", minimum=0, maximum=36500
     ),
     "unprotected": flag("Only those whose mail isn't sealed."),
-    "after": _line("The page before ended with it."),
+    "after": {**_line("The page before ended with it."), "maxLength": LONGEST},
     "limit": _LIMIT,
 }
 AUDIT: dict[str, Schema] = {

@@ -11,7 +11,6 @@ import anyio
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
-from ..values import MAX_TEXT
 from .problems import Refusal, too_large
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ def parameter(request: Request, name: str, schema: Mapping[str, Any]) -> Any:
         return _flag(name, value)
     if schema["type"] == "integer":
         return schema.get("default") if value is None else _number(name, value, schema)
-    return _line(name, value or "")
+    return _line(name, value or "", schema["maxLength"])
 
 
 def _flag(name: str, value: str | None) -> bool:
@@ -220,9 +219,9 @@ def _number(name: str, value: str, schema: Mapping[str, Any]) -> int:
     return int(value)
 
 
-def _line(name: str, value: str) -> str:
-    if len(value) > MAX_TEXT or not value.isprintable():
-        raise _invalid(name, f"a line of at most {MAX_TEXT} printable characters")
+def _line(name: str, value: str, most: int) -> str:
+    if len(value) > most or not value.isprintable():
+        raise _invalid(name, f"a line of at most {most} printable characters")
     return value
 
 
