@@ -255,7 +255,7 @@ def test_a_bundle_that_was_changed_is_judged_again(alice, store):
 def test_a_mail_program_that_cannot_open_the_cipher_refuses_it(alice, store):
     data = {
         "cipher": "aes256-gcm",
-        "clients": ["thunderbird", "mutt"],
+        "clients": ["thunderbird", "gpgsm"],
         "when_unusable": "error",
         "password": PASSWORD,
     }
@@ -263,9 +263,9 @@ def test_a_mail_program_that_cannot_open_the_cipher_refuses_it(alice, store):
     assert answer.status_code == 422
     assert "Thunderbird can&#39;t open AES-256-GCM" in answer.text
     assert store.account(ALICE).cipher == "aes256-cbc"
-    data["clients"] = ["mutt"]
+    data["clients"] = ["gpgsm"]
     assert send(alice, "/account/settings", "/account/settings", data).status_code == 303
-    assert "perhaps not shown by Mutt" in alice.get("/account").text
+    assert "only with GnuPG 2.3.2 or later" in alice.get("/account").text
 
 
 def test_a_key_that_a_mail_program_cannot_use_is_said_before_it_is_saved(alice, store):

@@ -347,6 +347,7 @@ def test_switches_have_defaults_and_change(store):
         "encryption": "as-accounts-say",
         "encrypt_on_append": "",
         "when_unusable": "",
+        "recipient_delimiter": "+",
     }
     store.set_switch("encryption", "off", by=ADMINISTRATOR)
     store.set_switch("encryption", "as-accounts-say", by=ADMINISTRATOR)

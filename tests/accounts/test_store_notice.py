@@ -7,12 +7,10 @@ import sys
 from email import message_from_bytes, policy
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmstream.accounts import Actor, Conflict, create_store
 from cmstream.accounts.people.people import People
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
-from helpers.authorities import identity
 
 ALICE = "alice@example.org"
 
@@ -147,42 +145,3 @@ def test_a_mail_command_that_fails_is_logged_and_loses_nothing(
     assert line.levelno == logging.ERROR
     assert ALICE in line.getMessage()
     assert words in line.getMessage()
-
-
-# --- choices that a mail program can't open --------------------------------------------------
-
-
-def refuses():
-    return pytest.raises(Conflict, check=lambda error: error.code == "unreadable-choice")
-
-
-def test_a_cipher_that_a_mail_program_cant_open_is_refused(store):
-    store.add_account(ALICE, by=ADMINISTRATOR, clients=["thunderbird"])
-    with refuses() as caught:
-        store.change_account(ALICE, by=OWNER, cipher="aes256-gcm")
-    assert "Thunderbird" in str(caught.value)
-    assert store.account(ALICE).cipher is None
-    store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
-    store.change_account(ALICE, by=OWNER, cipher="aes256-gcm", clients=[])
-    with refuses():
-        store.change_account(ALICE, by=OWNER, clients=["thunderbird"])
-    with refuses():
-        store.add_account(
-            "bob@example.org", by=ADMINISTRATOR, cipher="aes256-gcm", clients=["thunderbird"]
-        )
-    assert len(store.accounts()) == 1
-
-
-def test_a_key_that_a_mail_program_cant_use_is_refused_when_encryption_is_switched_on(store):
-    store.add_account(ALICE, by=ADMINISTRATOR, clients=["apple-mail"])
-    key = identity("x25519")[1].public_bytes(Encoding.PEM)
-    store.import_certificates(ALICE, key, by=OWNER)
-    with refuses():
-        store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
-    store.import_certificates(ALICE, pem(), by=OWNER)
-    store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
-
-
-def test_a_mail_program_that_nobody_knows_refuses_nothing(store):
-    store.add_account(ALICE, by=ADMINISTRATOR, clients=["pine"], cipher="chacha20-poly1305")
-    assert store.account(ALICE).clients == ("pine",)

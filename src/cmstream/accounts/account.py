@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..certificates.recipient import Recipient
 from .account_settings import SETTINGS, AccountSettings
+from .addresses import DELIMITERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,11 @@ State = Literal["active", "retired"]
 SWITCHES: dict[str, tuple[str, ...]] = {
     "encryption": ("as-accounts-say", "off"),
     **{name: ("", *SETTINGS[name].words) for name in ("encrypt_on_append", "when_unusable")},
+    "recipient_delimiter": (DELIMITERS,),
 }
-"""The server-wide switches and their values, the default first; an empty one overrides nothing."""
+"""The server-wide switches and their values, the default first; an empty one overrides nothing.
+``recipient_delimiter`` also takes other characters, and none
+(:func:`~cmstream.accounts.addresses.delimiters_of`)."""
 
 
 class Actor(NamedTuple):

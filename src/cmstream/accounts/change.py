@@ -18,9 +18,10 @@ from . import (
 from .addresses import canonical
 from .clients import judge
 from .errors import Conflict
+from .sealed_to import readable, sealed_to
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         Examined,
         StoredCertificate,
     )
+    from .clients import Finding
 
 _accounts, _certificates = tables.accounts.c, tables.certificates.c
 
@@ -93,10 +95,8 @@ class Change(NamedTuple):
         cipher, clients = (new.get(one, getattr(account, one)) for one in ("cipher", "clients"))
         if cipher is None:
             return
-        held = imports.readable(queries.certificates(self.connection, account))
-        findings = judge(clients, cipher=cipher, keys={one.key for one in held})
-        if refusals := [str(finding) for finding in findings if finding.level == "refuse"]:
-            raise Conflict("unreadable-choice", " ".join(refusals))
+        held = queries.certificates(self.connection, account)
+        _refuse(judge(clients, cipher=cipher, keys=_keys(held)))
 
     def remove(self, account: Account) -> None:
         """The account with all that hangs on it."""
@@ -151,6 +151,18 @@ class Change(NamedTuple):
             if count > most:
                 message = f"an account has at most {most} certificates {which} some before"
                 raise Conflict("too-many-certificates", message)
+
+    def require_readable(self, account: Account, before: Sequence[StoredCertificate]) -> None:
+        """Refuses, after some certificates were put in use, a set of them by which a mail program
+        of the account can't open its mail any more. ``before``: the account's certificates before.
+        What was so already is no reason."""
+        if account.cipher is None:
+            return
+        held = queries.certificates(self.connection, account)
+        old, new = (
+            judge(account.clients, cipher=account.cipher, keys=_keys(one)) for one in (before, held)
+        )
+        _refuse(finding for finding in new if finding not in old)
 
     def forget(self, account: Account, fingerprint: str) -> None:
         """Delete a certificate."""
@@ -210,6 +222,15 @@ def _aliases(account: Account, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Its own address isn't an alias of it."""
     wanted = settings.get("aliases", account.aliases)
     return tuple(name for name in wanted if name != account.address)
+
+
+def _keys(held: Sequence[StoredCertificate]) -> list[str]:
+    return [one.key for one in sealed_to(readable(held))]
+
+
+def _refuse(findings: Iterable[Finding]) -> None:
+    if refusals := [str(finding) for finding in findings if finding.level == "refuse"]:
+        raise Conflict("unreadable-choice", " ".join(refusals))
 
 
 def _which(account: Account, fingerprint: str) -> tuple[Any, ...]:

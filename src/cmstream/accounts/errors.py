@@ -34,7 +34,7 @@ class NotFound(AccountsError):
 class Conflict(AccountsError):
     """The store holds something that excludes what was asked. Codes: ``address-taken``,
     ``domain-taken``, ``name-taken``, ``last-certificate``, ``last-administrator``,
-    ``already-acknowledged``, ``too-many-certificates``."""
+    ``already-acknowledged``, ``too-many-certificates``, ``unreadable-choice``."""
 
 
 class Invalid(AccountsError, ValueError):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..certificates.recipient import Problem, SetAside, read_certificates
-from ..errors import CertificateError, RecipientError
+from ..errors import RecipientError
 from ..policy import Policy
 from ..recipients.recipients import Recipients, prepare
 from .account import Examined, ImportReport
 from .addresses import canonical
-from .clients import judge
+from .clients import judge, warn_of_others
 from .errors import ImportRefused, Invalid
+from .sealed_to import readable, sealed_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ..certificates.recipient import CertificateFile, Recipient
     from .account import Account, StoredCertificate
@@ -76,10 +76,17 @@ _ANY_KEY = bytes(32)
 _SILENT = Policy(cipher="auto", warn=frozenset())
 
 
-def report(upload: Upload, account: Account, held: Sequence[StoredCertificate]) -> ImportReport:
+def report(
+    upload: Upload,
+    account: Account,
+    held: Sequence[StoredCertificate],
+    *,
+    retire_others: bool = False,
+) -> ImportReport:
     """What an upload means for an account that holds these certificates already."""
     states = {one.fingerprint: one.state for one in held}
-    keys = {one.key for one in (*upload.recipients, *readable(held))}
+    others = () if retire_others else readable(held)
+    keys = [one.key for one in sealed_to((*upload.recipients, *others))]
     return ImportReport(
         account=account.address,
         certificates=tuple(
@@ -88,16 +95,11 @@ def report(upload: Upload, account: Account, held: Sequence[StoredCertificate]) 
         ),
         set_aside=upload.set_aside,
         private_key_ignored=upload.private_key_ignored,
-        findings=judge(account.clients, cipher=account.cipher or "aes256-cbc", keys=keys),
+        findings=(
+            *judge(account.clients, cipher=account.cipher or "aes256-cbc", keys=keys),
+            *warn_of_others(account.clients, keys),
+        ),
     )
-
-
-def readable(held: Sequence[StoredCertificate]) -> Iterator[Recipient]:
-    """The active ones; one that this program can't read, an older or newer one could."""
-    for one in held:
-        if one.state == "active":
-            with suppress(CertificateError):
-                yield one.recipient
 
 
 def _mismatch(found: Recipient, account: Account) -> Sequence[Problem]:

@@ -19,7 +19,7 @@ from ..errors import CmstreamError
 from ..policy import DEFAULT, Policy
 from ..recipients.recipients import Recipients
 from . import queries, tables
-from .addresses import keys
+from .addresses import canonical, keys
 from .errors import StoreUnavailable, UnusableAccount
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class Lookups:
     def seal_for(self, address: str, *, appended: bool = False) -> Seal:
         """How mail for an address is sealed, or why it is left.
 
-        The first key of :func:`~cmstream.accounts.addresses.keys` that the store has decides.
+        The first key of :func:`~cmstream.accounts.addresses.keys` that the store has decides; the
+        switch ``recipient_delimiter`` says what a detail begins with.
         ``appended``: the message is put into the mailbox by a mail program, not delivered.
 
         Retired certificates aren't used, nor those that can't be encrypted to, nor those that
@@ -156,11 +157,11 @@ class Lookups:
             self._generation = None
 
     def _look(self, address: str, appended: bool) -> _Answer:
-        asked, arrived = keys(address), time.monotonic()
+        exact, arrived = canonical(address), time.monotonic()
         with self._lock, self._failing(arrived):
             generation = self._checked()
             answer = None if generation is None else generation.answer(address, appended)
-            return self._load(address, asked, appended) if answer is None else answer
+            return self._load(address, exact, appended) if answer is None else answer
 
     @contextmanager
     def _failing(self, arrived: float) -> Iterator[None]:
@@ -190,11 +191,11 @@ class Lookups:
         generation.checked = begun
         return generation
 
-    def _load(self, address: str, asked: Sequence[Key], appended: bool) -> _Answer:
+    def _load(self, address: str, exact: str, appended: bool) -> _Answer:
         begun = _Instant.now()
         with self._database.read() as connection:
             counter = connection.execute(_COUNTER).scalar_one()
-            record = _record(connection, asked)
+            record = _record(connection, exact)
         answer = self._rules.answer(address, record, appended=appended, at=begun.wall)
         _in_time(begun)
         if self._generation is None or self._generation.counter != counter:
@@ -241,9 +242,9 @@ _OWNERS = union_all(
 )
 
 
-def _record(connection: Connection, asked: Sequence[Key]) -> Record:
+def _record(connection: Connection, exact: str) -> Record:
     switches = queries.switches(connection)
-    address = _owner(connection, asked)
+    address = _owner(connection, keys(exact, switches["recipient_delimiter"]))
     if address is None:
         return Record(switches)
     account = queries.account(connection, address)

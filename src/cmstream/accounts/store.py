@@ -9,14 +9,14 @@ from . import (
     audit,
     imports,
     queries,
+    switches,
     values,
 )
-from .account import SWITCHES
 from .account_settings import DEFAULTS, SETTINGS, checked
-from .addresses import canonical
+from .addresses import LONGEST, canonical
 from .change import Change
 from .database import create_database, open_database
-from .errors import AccessDenied, Conflict, Invalid
+from .errors import AccessDenied, Conflict
 from .lookup import Lookups
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Store:
                 search=values.text(search, "invalid-setting", "what is searched for"),
                 expiring_before=expiring_before and values.moment(expiring_before),
                 unprotected=unprotected,
-                after=values.text(after, "invalid-setting", "an address"),
+                after=values.text(after, "invalid-setting", "an address", LONGEST),
                 limit=None if limit is None else values.within(limit),
             )
 
@@ -147,10 +147,10 @@ class Store:
         """Change some settings, by the names that :class:`Account` has for them; ``cipher=None``
         switches encryption off, and a list replaces the one before.
 
-        Raises Conflict ``address-taken``, ``domain-taken``, and ``unreadable-choice`` for a cipher
-        that a mail program of the account is known not to open; Invalid ``invalid-setting``,
-        ``invalid-address``, ``invalid-domain``; AccessDenied ``forbidden`` if an owner changes
-        aliases or domains, since that is a claim to other people's mail.
+        Raises Conflict ``address-taken``, ``domain-taken``, and ``unreadable-choice`` for what a
+        mail program of the account is known not to open with its certificates; Invalid
+        ``invalid-setting``, ``invalid-address``, ``invalid-domain``; AccessDenied ``forbidden`` if
+        an owner changes aliases or domains, since that is a claim to other people's mail.
         """
         wanted = checked(settings)
         if any(SETTINGS[name].administrators for name in wanted):
@@ -198,10 +198,16 @@ class Store:
             return self._examine(connection, address, upload)
 
     def _examine(
-        self, connection: Connection, address: str, upload: imports.Upload
+        self,
+        connection: Connection,
+        address: str,
+        upload: imports.Upload,
+        *,
+        retire_others: bool = False,
     ) -> ImportReport:
         account = queries.account(connection, canonical(address))
-        return imports.report(upload, account, queries.certificates(connection, account))
+        held = queries.certificates(connection, account)
+        return imports.report(upload, account, held, retire_others=retire_others)
 
     def import_certificates(
         self,
@@ -222,20 +228,24 @@ class Store:
         ``password`` are forgotten.
 
         Raises as :meth:`preview` does, and ImportRefused ``address-mismatch``; Conflict
-        ``too-many-certificates`` if the account would have more than 20 in use, or 200 in all.
+        ``too-many-certificates`` if the account would have more than 20 in use, or 200 in all,
+        ``unreadable-choice`` if encryption is on and a mail program that the account names is known
+        not to open a message for all that would be in use.
         """
         upload = imports.read(data, password)
         words = values.text(description, "invalid-setting", "a description")
         with self._change(by) as change:
-            found = self._examine(change.connection, address, upload)
+            found = self._examine(change.connection, address, upload, retire_others=retire_others)
             imports.require_confirmation(found, confirmed=confirm_mismatch)
             account = change.account(found.account)
+            before = queries.certificates(change.connection, account)
             for one in found.certificates:
                 change.store_certificate(account, one, words)
             taken = {one.recipient.fingerprint for one in found.certificates}
             others = change.retire_all_but(account, taken) if retire_others else ()
             if any(one.known != "active" for one in found.certificates):
                 change.require_few(account.address)
+            change.require_readable(account, before)
         return imports.saved(found, retired=others)
 
     def describe_certificate(
@@ -266,7 +276,7 @@ class Store:
         self, address: str, fingerprint: str, *, by: Actor
     ) -> StoredCertificate:
         """Use a retired certificate again. Raises NotFound ``no-such-certificate``, Conflict
-        ``too-many-certificates``."""
+        ``too-many-certificates``, ``unreadable-choice`` as :meth:`import_certificates` does."""
         return self._set_state(address, fingerprint, "active", by)
 
     def _set_state(
@@ -274,6 +284,7 @@ class Store:
     ) -> StoredCertificate:
         with self._change(by) as change:
             account, held = change.held(address, fingerprint)
+            before = queries.certificates(change.connection, account)
             if held.state != state:
                 if state == "retired":
                     _not_the_last(account, held)
@@ -282,6 +293,7 @@ class Store:
                 change.record(action, account, fingerprint=held.fingerprint)
                 if state == "active":
                     change.require_few(account.address)
+                    change.require_readable(account, before)
             return queries.certificate(change.connection, account, held.fingerprint)
 
     def delete_certificate(self, address: str, fingerprint: str, *, by: Actor) -> None:
@@ -303,14 +315,12 @@ class Store:
         """Set a switch. Raises Invalid ``invalid-setting`` for a name or value that isn't in
         :data:`~cmstream.accounts.SWITCHES`, AccessDenied if an owner does it."""
         _administrator(by)
-        if value not in SWITCHES.get(name, ()):
-            known = "; ".join(f"{one}: {', '.join(map(repr, SWITCHES[one]))}" for one in SWITCHES)
-            raise Invalid("invalid-setting", f"there is no switch {name}={value!r} ({known})")
+        new = switches.checked(name, value)
         with self._change(by) as change:
             old = queries.switches(change.connection)[name]
-            if old != value:
-                change.switch(name, value)
-                change.record("set-switch", switch=name, old=old, new=value)
+            if old != new:
+                change.switch(name, new)
+                change.record("set-switch", switch=name, old=old, new=new)
 
     def audit(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import account_settings
 from ..account import SWITCHES
+from ..addresses import LONGEST, MAY_DELIMIT
 from ..people.tokens import SCOPES
 from ..values import MAX_TEXT
 
@@ -58,7 +59,7 @@ def object_of(properties: dict[str, Schema], *optional: str, **more: Any) -> Sch
 
 
 FINGERPRINT = text("SHA-256 of the certificate, hexadecimal.", pattern="^[0-9a-f]{64}$")
-ADDRESS = text("An e-mail address.", pattern="^[^@\\s]+@[^@\\s/]+$", maxLength=254)
+ADDRESS = text("An e-mail address.", pattern="^[^@\\s]+@[^@\\s/]+$", maxLength=LONGEST)
 LINE = text("A line of text.", maxLength=MAX_TEXT)
 ROLE = text("What somebody may do.", enum=["owner", "administrator"])
 
@@ -95,6 +96,13 @@ _FINDING = object_of(
         "detail": text("What it can't open, as a sentence."),
     }
 )
+_SWITCHES = {name: text(enum=list(values)) for name, values in SWITCHES.items()} | {
+    "recipient_delimiter": text(
+        "Each character of it begins the detail of an address; empty: addresses have none.",
+        pattern=f"^[{MAY_DELIMIT}]*$",
+        maxLength=len(MAY_DELIMIT),
+    )
+}
 _EXPIRED = {"code": "expired", "detail": "The certificate expired on 2026-01-31."}
 _ACCOUNT_EXAMPLE = {
     "address": "alice@example.org",
@@ -246,11 +254,11 @@ SCHEMAS: dict[str, Schema] = {
         },
     ),
     "Switches": object_of(
-        {name: text(enum=list(values)) for name, values in SWITCHES.items()},
+        _SWITCHES,
         example={name: values[0] for name, values in SWITCHES.items()},
     ),
     "SwitchChange": object_of(
-        {name: text(enum=list(values)) for name, values in SWITCHES.items()},
+        _SWITCHES,
         *SWITCHES,
         example={"encryption": "off"},
     ),
@@ -308,6 +316,18 @@ SCHEMAS: dict[str, Schema] = {
                         "opens": array_of(text(), "Ciphers, key transports and kinds of keys."),
                         "fails": array_of(text(), "The same, for what it doesn't open."),
                         "depends": {"type": "object", "description": "What it opens if …"},
+                        "opens_beside": array_of(
+                            text(), "Kinds of recipients that do no harm beside its own."
+                        ),
+                        "fails_beside": array_of(
+                            text(), "Kinds beside its own for which it refuses the whole message."
+                        ),
+                        "ski": nullable(
+                            flag("It finds its recipient by a key identifier; null: unknown.")
+                        ),
+                        "header_protection": nullable(
+                            flag("It shows the sealed Subject (RFC 9788); null: unknown.")
+                        ),
                     }
                 )
             )

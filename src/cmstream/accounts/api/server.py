@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
-from ..account import SWITCHES
+from .. import switches
 from ..clients import CLIENTS
 from ..http import views
-from ..http.problems import Refusal
 from ..http.views import ROOT
 from .operation import Call, Operations
 from .parameters import AUDIT
@@ -54,10 +53,8 @@ async def show_switches(call: Call) -> Response:
 )
 async def change_switches(call: Call) -> Response:
     """Set some switches: all that were given, or none if one of the values can't be."""
-    if wrong := sorted(name for name, value in call.body.items() if value not in SWITCHES[name]):
-        known = ", ".join(map(repr, SWITCHES[wrong[0]]))
-        raise Refusal(422, "invalid-setting", f"{wrong[0]} is one of {known}.")
-    for name, value in call.body.items():
+    wanted = {name: switches.checked(name, value) for name, value in sorted(call.body.items())}
+    for name, value in wanted.items():
         await call.run(call.store.set_switch, name, value, by=call.who.actor)
     return JSONResponse(await call.run(call.store.switches))
 

@@ -121,6 +121,10 @@ def client(found: Client) -> dict[str, Any]:
         "opens": sorted(found.opens),
         "fails": sorted(found.fails),
         "depends": dict(found.depends),
+        "opens_beside": sorted(found.opens_beside),
+        "fails_beside": sorted(found.fails_beside),
+        "ski": found.ski,
+        "header_protection": found.header_protection,
     }
 
 

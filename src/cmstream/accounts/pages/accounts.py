@@ -16,6 +16,7 @@ from ..audit import MAIL_TIMEOUT
 from ..clients import judge
 from ..errors import AccountsError, Conflict, StoreUnavailable
 from ..http import inputs, sample
+from ..sealed_to import sealed_to
 from . import words
 from .certificates import Question, ask_first, shown
 
@@ -60,8 +61,15 @@ def overview(visit: Visit) -> Response:
         certificates=[shown(one) for one in certificates],
         owners=owners,
         switches=switches,
+        with_detail=_with_detail(account.address, switches["recipient_delimiter"]),
         remarks=remarks(account, [one.recipient for one in map(shown, certificates) if one.usable]),
     )
+
+
+def _with_detail(address: str, delimiters: str) -> str:
+    """An example of an address with a detail, "" where addresses have none."""
+    local, _, domain = address.rpartition("@")
+    return f"{local}{delimiters[0]}news@{domain}" if delimiters and local[0] != '"' else ""
 
 
 class Line(NamedTuple):
@@ -80,7 +88,7 @@ def _summary(one: Setting, account: Account, switches: dict[str, str]) -> Line:
 
 def remarks(account: Account, recipients: Sequence[Recipient | None]) -> list[str]:
     """What the mail programs that the account is read with will have trouble with."""
-    keys = [one.key for one in recipients if one]
+    keys = [one.key for one in sealed_to(one for one in recipients if one)]
     cipher = account.cipher or "aes256-cbc"
     return [str(one) for one in judge(account.clients, cipher=cipher, keys=keys)]
 

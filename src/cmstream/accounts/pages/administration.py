@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from ..errors import AccountsError, StoreUnavailable
+from ..errors import AccountsError, Invalid, StoreUnavailable
+from ..switches import checked
 from . import words
 from .accounts import LOG_PAGE, before
 from .certificates import Question, ask_first
@@ -239,15 +240,23 @@ def switches_set(visit: Visit) -> Response:
     form = visit.form
     if not visit.confirm():
         return _switches(visit)
-    try:
-        for one in words.SWITCHES:
-            visit.store.set_switch(one["name"], form.text(one["name"]), by=visit.by)
-    except StoreUnavailable:
-        raise
-    except AccountsError as error:
-        form.errors["encryption"] = words.sentence(error)
+    names = (one["name"] for one in words.SWITCHES if one["choices"] or one["name"] in form.values)
+    wanted = {name: form.text(name) for name in names}
+    form.errors |= {name: wrong for name, text in wanted.items() if (wrong := _wrong(name, text))}
+    if form.errors:
         return _switches(visit)
+    for name, value in wanted.items():
+        visit.store.set_switch(name, value, by=visit.by)
     return visit.go("/switches", done="switches")
+
+
+def _wrong(name: str, value: str) -> str:
+    """Why a switch can't have this value, or ""."""
+    try:
+        checked(name, value)
+    except Invalid as error:
+        return words.sentence(error)
+    return ""
 
 
 def log(visit: Visit) -> Response:

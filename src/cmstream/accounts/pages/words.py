@@ -109,7 +109,16 @@ SWITCHES: tuple[dict[str, Any], ...] = (
             ("clear", "Deliver it unencrypted", "Whoever runs the server can then read it."),
         ),
     },
+    {
+        "name": "recipient_delimiter",
+        "label": "Addresses with a detail",
+        "choices": (),
+        "text": "Recipient delimiter",
+        "hint": "Mail for bob-lists is bob's if - is one. Write each character that your mail "
+        "server takes, as +-; none if it takes none.",
+    },
 )
+"""The switches in the form: each has choices, or else a text."""
 
 _CHANGES = {
     "add-account": "added the account",
@@ -158,7 +167,8 @@ def change(entry: AuditEntry) -> str:
     if entry.action == "change-account" and isinstance(new, dict):
         return f"{text}: {_settings(new)}"
     if entry.action == "set-switch":
-        return f"{text}: {detail.get('switch')} is {new or 'as accounts say'}"
+        nothing = "none" if detail.get("switch") == "recipient_delimiter" else "as accounts say"
+        return f"{text}: {detail.get('switch')} is {new or nothing}"
     who = next((detail[name] for name in _NAMED if detail.get(name)), None)
     return f"{text}: {who}" if who else text
 
