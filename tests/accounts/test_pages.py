@@ -7,9 +7,11 @@ import tempfile
 import time
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmstream.accounts import StoreUnavailable, open_store
+from cmstream.accounts.account import SWITCHES
 from cmstream.accounts.http import forms
 from cmstream.accounts.pages import (
     bulk,
@@ -20,7 +22,7 @@ from cmstream.accounts.pages import (
 from cmstream.accounts.people.people import People
 from helpers.accounts.served import ALICE, BOB, PASSWORDS, copy, peopled, serving
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem, session
-from helpers.authorities import certificate, other_key
+from helpers.authorities import certificate, key_usage, other_key, rsa_identity
 
 PASSWORD = PASSWORDS[ALICE]
 
@@ -416,3 +418,41 @@ def bulk_upload(name, data):
     from cmstream.accounts.http.forms import Upload
 
     return Upload("files", name, data)
+
+
+def test_a_certificate_that_isnt_meant_for_mail_is_shown_as_not_used(alice, store):
+    store.import_certificates(ALICE, pem(), by=OWNER)
+    signing = rsa_identity(number=1, usage=key_usage("digital_signature"))[1]
+    store.import_certificates(ALICE, signing.public_bytes(Encoding.PEM), by=OWNER)
+    page = alice.get("/account").text
+    assert page.count(">in use<") == page.count(">not used<") == 1
+    assert "and another one is meant for mail." in page
+    fingerprint = signing.fingerprint(hashes.SHA256()).hex()
+    assert "and another one is meant for mail." in alice.get(
+        f"/account/certificate?fingerprint={fingerprint}"
+    ).text  # fmt: skip
+
+
+def test_the_switches_page_sets_the_delimiters(database, store):
+    store.add_account("bob-x@example.net", by=ADMINISTRATOR)
+    with serving(database) as world:
+        root = world.client()
+        sign_in(root, "root", PASSWORDS["root"])
+        assert 'id="recipient_delimiter"' in root.get("/switches").text
+        data = {name: values[0] for name, values in SWITCHES.items()}
+        data["password"] = PASSWORDS["root"]
+        wrong = send(root, "/switches", "/switches", data | {"recipient_delimiter": "a"})
+        assert wrong.status_code == 422
+        assert "can&#39;t begin the detail" in wrong.text
+        assert store.switches()["recipient_delimiter"] == "+"
+        answer = send(root, "/switches", "/switches", data | {"recipient_delimiter": "-+"})
+        assert answer.status_code == 303
+        assert store.switches()["recipient_delimiter"] == "-+"
+        assert "alice-news@example.org" in root.get(f"/account?address={ALICE}").text
+        del data["recipient_delimiter"]  # a form that an earlier version made
+        assert send(root, "/switches", "/switches", data).status_code == 303
+        assert store.switches()["recipient_delimiter"] == "-+"
+        send(root, "/switches", "/switches", data | {"recipient_delimiter": ""})
+        assert store.switches()["recipient_delimiter"] == ""
+        assert "with a detail" not in root.get(f"/account?address={ALICE}").text
+        assert "recipient_delimiter is none" in root.get("/log").text

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmstream.accounts import Conflict, tables
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
-from helpers.authorities import NOW, identity
+from helpers.authorities import NOW, identity, key_usage
 
 ALICE = "alice@example.org"
 
@@ -141,3 +141,21 @@ def test_a_new_certificate_isnt_refused_for_what_was_so_before(alice):
     assert len(active(alice)) == 2
     with refuses():
         alice.import_certificates(ALICE, key("mlkem768"), by=OWNER)
+
+
+def test_a_key_that_isnt_meant_for_mail_shuts_nothing_beside_one_that_is(alice):
+    """As a card has it: nothing is sealed to the certificate for signing."""
+    alice.change_account(ALICE, by=OWNER, clients=["evolution"])
+    signing = key("SECP256R1", usage=key_usage("digital_signature"))
+    report = alice.import_certificates(ALICE, signing, by=OWNER)
+    (examined,) = report.certificates
+    assert [one.code for one in examined.problems] == ["no-key-agreement", "set-aside"]
+    assert report.findings == ()
+    seal = alice.seal_for(ALICE)
+    assert [one.key for one in seal.recipients] == ["RSA-2048"]
+    (note,) = seal.notes
+    assert f"{examined.recipient.fingerprint[:16]}… is left out: " in note
+    with refuses():  # but without the other one, all is for it
+        alice.import_certificates(ALICE, signing, by=OWNER, retire_others=True)
+    with refuses():
+        alice.import_certificates(ALICE, key("SECP256R1", number=1), by=OWNER)

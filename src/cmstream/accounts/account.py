@@ -106,7 +106,8 @@ class AuditEntry:
 @dataclass(frozen=True)
 class Examined:
     """One certificate of an upload. ``problems``: what is wrong with it, ``address-mismatch``
-    among it; ``known``: the account's state of it if it has the certificate already."""
+    and ``set-aside`` among it; ``known``: the account's state of it if it has the certificate
+    already."""
 
     recipient: Recipient
     problems: tuple[Problem, ...]

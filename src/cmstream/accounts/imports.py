@@ -13,7 +13,7 @@ from .account import Examined, ImportReport
 from .addresses import canonical
 from .clients import judge, warn_of_others
 from .errors import ImportRefused, Invalid
-from .sealed_to import readable, sealed_to
+from .sealed_to import readable, sealed_to, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,12 +85,20 @@ def report(
 ) -> ImportReport:
     """What an upload means for an account that holds these certificates already."""
     states = {one.fingerprint: one.state for one in held}
-    others = () if retire_others else readable(held)
-    keys = [one.key for one in sealed_to((*upload.recipients, *others))]
+    together = [*upload.recipients, *(() if retire_others else readable(held))]
+    keys, aside = [one.key for one in sealed_to(together)], unfit(together)
     return ImportReport(
         account=account.address,
         certificates=tuple(
-            Examined(one, (*one.problems(), *_mismatch(one, account)), states.get(one.fingerprint))
+            Examined(
+                one,
+                (
+                    *one.problems(),
+                    *_mismatch(one, account),
+                    *([aside[one]] if one in aside else ()),
+                ),
+                states.get(one.fingerprint),
+            )
             for one in upload.recipients
         ),
         set_aside=upload.set_aside,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import bindparam, literal, select, union_all
 
-from ..certificates import fitness
 from ..certificates.recipient import Recipient
 from ..errors import CmstreamError
 from ..policy import DEFAULT, Policy
@@ -21,6 +20,7 @@ from ..recipients.recipients import Recipients
 from . import queries, tables
 from .addresses import canonical, keys
 from .errors import StoreUnavailable, UnusableAccount
+from .sealed_to import current, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -385,25 +385,24 @@ def _unknown(address: str) -> Reason:
 
 def _fit(usable: Sequence[Recipient], notes: list[str]) -> list[Recipient]:
     """Without those that aren't meant for mail, where others are; each left out is noted."""
-    unfit = fitness.unfit(usable)
-    for one, problem in unfit.items():
-        why = str(problem).rstrip(".")
-        name = f"Certificate {one.fingerprint[:16]}…"
-        notes.append(f"{name} is left out: {why}, and another one is meant for mail.")
-    return [one for one in usable if one not in unfit]
+    aside = unfit(usable)
+    notes += [
+        f"Certificate {one.fingerprint[:16]}… is left out: {why}" for one, why in aside.items()
+    ]
+    return [one for one in usable if one not in aside]
 
 
 def _current(usable: Sequence[Recipient], notes: list[str], at: float) -> list[Recipient]:
     """Those that haven't expired, or all if all have; what is wrong with each is noted."""
     moment = datetime.fromtimestamp(at, timezone.utc)
-    fresh = [one for one in usable if one.not_after >= moment]
+    chosen = current(usable, moment)
     for one in usable:
         name = f"Certificate {one.fingerprint[:16]}…"
-        if fresh and one not in fresh:
+        if one not in chosen:
             notes.append(f"{name} is left out: it expired on {one.not_after:%Y-%m-%d}.")
         else:
             notes += [f"{name} is used: {problem}" for problem in one.problems(moment)]
-    return fresh or list(usable)
+    return chosen
 
 
 def _until(usable: Sequence[Recipient], at: float) -> tuple[float, float]:

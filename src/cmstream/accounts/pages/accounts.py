@@ -18,14 +18,15 @@ from ..errors import AccountsError, Conflict, StoreUnavailable
 from ..http import inputs, sample
 from ..sealed_to import sealed_to
 from . import words
-from .certificates import Question, ask_first, shown
+from .certificates import Question, all_shown, ask_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...certificates.recipient import Recipient
-    from ..account import Account, StoredCertificate
+    from ..account import Account
     from ..setting import Setting
+    from .certificates import Shown
     from .visit import Visit
 
 _IN_FORM = [one for one in SETTINGS.values() if one.options]
@@ -47,7 +48,7 @@ class State(NamedTuple):
 def overview(visit: Visit) -> Response:
     """What is protected and how."""
     account = visit.account
-    certificates = visit.store.certificates(account.address)
+    certificates = all_shown(visit.store.certificates(account.address))
     log = visit.store.audit(account.address, unacknowledged=True)
     switches = visit.store.switches()
     owners = visit.people.owners(account.address) if visit.administrator else []
@@ -58,11 +59,11 @@ def overview(visit: Visit) -> Response:
         foreign=log,
         state=state(account, certificates, switches),
         settings=[_summary(one, account, switches) for one in _IN_FORM],
-        certificates=[shown(one) for one in certificates],
+        certificates=certificates,
         owners=owners,
         switches=switches,
         with_detail=_with_detail(account.address, switches["recipient_delimiter"]),
-        remarks=remarks(account, [one.recipient for one in map(shown, certificates) if one.usable]),
+        remarks=remarks(account, [one.recipient for one in certificates if one.usable]),
     )
 
 
@@ -93,16 +94,14 @@ def remarks(account: Account, recipients: Sequence[Recipient | None]) -> list[st
     return [str(one) for one in judge(account.clients, cipher=cipher, keys=keys)]
 
 
-def state(
-    account: Account, certificates: list[StoredCertificate], switches: dict[str, str]
-) -> State:
+def state(account: Account, certificates: list[Shown], switches: dict[str, str]) -> State:
     """How the account stands, by the same rules that seal its mail."""
     if switches["encryption"] == "off":
         return State("bad", "off", "Not encrypted", "Encryption is off for the whole server.")
     if account.cipher is None:
         text = "New mail is stored as it comes. Whoever runs the server can read it."
         return State("warn", "off", "Not encrypted", text)
-    usable = [one for one in map(shown, certificates) if one.usable]
+    usable = [one for one in certificates if one.usable]
     if not usable:
         return _unusable(switches["when_unusable"] or account.when_unusable)
     cipher = words.cipher(account.cipher)

@@ -15,9 +15,11 @@ from ..errors import (
     NotFound,
     StoreUnavailable,
 )
+from ..sealed_to import unfit
 from . import words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from ...certificates.recipient import Problem, Recipient
@@ -40,11 +42,12 @@ class Shown(NamedTuple):
     added_by: str
     mismatch_confirmed: bool
     description: str
+    set_aside: bool = False
 
     @property
     def usable(self) -> bool:
         """Whether mail is sealed for it."""
-        return self.state == "active" and self.recipient is not None
+        return self.state == "active" and self.recipient is not None and not self.set_aside
 
 
 def shown(held: StoredCertificate) -> Shown:
@@ -60,6 +63,23 @@ def shown(held: StoredCertificate) -> Shown:
         held.fingerprint, name, held.state, text, tone, recipient, problems, expired,
         held.added_at, held.added_by, held.mismatch_confirmed, held.description,
     )  # fmt: skip
+
+
+def all_shown(held: Iterable[StoredCertificate]) -> list[Shown]:
+    """The same of all of an account's: some aren't used beside others."""
+    found = [shown(one) for one in held]
+    aside = unfit(one.recipient for one in found if one.usable and one.recipient)
+    return [
+        one._replace(
+            set_aside=True,
+            state_in_words="not used",
+            tone="warn",
+            problems=(*one.problems, aside[one.recipient]),
+        )
+        if one.usable and one.recipient in aside
+        else one
+        for one in found
+    ]
 
 
 def _state(state: str, *, readable: bool, expired: bool) -> tuple[str, str]:
@@ -90,7 +110,9 @@ def ask_first(visit: Visit, question: Question) -> Response:
 
 def certificate(visit: Visit) -> Response:
     """Its facts and its forms."""
-    one = shown(_held(visit))
+    fingerprint = _held(visit).fingerprint
+    together = all_shown(visit.store.certificates(visit.account.address))
+    one = next(one for one in together if one.fingerprint == fingerprint)
     visit.form.values.setdefault("description", one.description)
     return visit.show("certificate.html", account=visit.account, one=one, confirm=visit.unconfirmed)
 
