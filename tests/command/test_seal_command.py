@@ -21,7 +21,7 @@ import cmstream
 from cmstream.accounts import open_store
 from cmstream.scratch import Scratch
 from helpers.accounts.support import ADMINISTRATOR, pem
-from helpers.authorities import NOW, rsa_identity
+from helpers.authorities import NOW, identity, rsa_identity
 from helpers.command import run
 from helpers.opening import open_message
 
@@ -145,6 +145,21 @@ def test_several_get_one_message_that_each_can_open(database):
         me = cmstream.Identity(key(number), cmstream.load_recipients(
             certificate.public_bytes(Encoding.DER))[0])  # fmt: skip
         assert PLAIN in cmstream.decrypt_message(done.stdout, me)
+
+
+def test_other_keys_that_shut_the_message_for_a_mail_program_are_warned_of(database):
+    with open_store(database) as store:
+        data = identity("mlkem768", emails=(OFF,))[1].public_bytes(Encoding.PEM)
+        store.import_certificates(OFF, data, by=ADMINISTRATOR)
+    change(database, OFF, cipher="aes256-cbc")
+    change(database, ALICE, clients=["thunderbird", "mutt"])
+    done = seal("--for", ALICE, "--for", BOB, database=database)
+    assert done.stderr == b""
+    done = seal("--for", ALICE, "--for", OFF, database=database)
+    assert len(cmstream.inspect(io.BytesIO(done.stdout)).addressees) == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"cmstream: warning: {ALICE}: Thunderbird refuses the whole message")
+    assert line.endswith("call cmstream seal once for each recipient.")
 
 
 @pytest.mark.parametrize("other", [NOBODY, OFF])

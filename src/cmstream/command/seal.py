@@ -12,7 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..accounts import open_store
+from ..accounts.clients import judge
 from ..accounts.errors import Invalid
+from ..certificates.recipient import Recipient
 from ..cms.already_encrypted import is_encrypted, is_encrypted_body
 from ..encrypt import encrypt_message
 from ..errors import MessageError
@@ -95,6 +97,7 @@ def _answer(options: argparse.Namespace) -> tuple[Iterable[bytes], int]:
     if _is_encrypted(message):
         return _unchanged(message, "it is encrypted already [already-encrypted]", options)
     _warn_if_odd(message)
+    _warn_of_mixed_keys(seals, *to)
     sealed = _sealed(message, *to)
     return sealed.chunks(), len(sealed)
 
@@ -144,6 +147,24 @@ def _together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
     to = Recipients([one for recipients, _ in sealing for one in recipients])
     to.check(policy)
     return to, policy
+
+
+def _warn_of_mixed_keys(seals: Sequence[Seal], to: Recipients, policy: Policy) -> None:
+    """Of accounts whose mail programs would open a message for them alone, and not this one."""
+    keys = _keys(to)
+    for seal in seals:
+        if seal.account is None or seal.recipients is None or seal.policy is None:
+            continue
+        clients = seal.account.clients
+        alone = judge(clients, cipher=seal.policy.cipher, keys=_keys(seal.recipients))
+        for finding in judge(clients, cipher=policy.cipher, keys=keys):
+            if finding.level == "refuse" and finding not in alone:
+                once = "call cmstream seal once for each recipient"
+                _tell(f"warning: {seal.account.address}: {finding} Or {once}.")
+
+
+def _keys(to: Recipients) -> list[str]:
+    return [one.key for one in to if isinstance(one, Recipient)]
 
 
 # --- the message -----------------------------------------------------------------------------
