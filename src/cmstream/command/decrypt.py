@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..certificates.archive_keys import Password
 from ..certificates.containers import MAX_FILE
+from ..certificates.key_files import is_pkcs12
 from ..certificates.recipient import read_certificates
 from ..cms.input_form import find_start
 from ..errors import CertificateError, EnvelopeError
 from ..inspection import inspect
-from ..recipients.identity import Identity, is_pkcs12
+from ..recipients.identity import Identity
 from ..streams import CHUNK, decrypt_iter
 from . import show
 from .output import output
