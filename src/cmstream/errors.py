@@ -75,10 +75,12 @@ class DecryptionError(CmstreamError):
     Code: ``decryption-failed``."""
 
 
-class KeyUnavailableError(CmstreamError):
+class KeyUnavailableError(CmstreamError, OSError):
     """A private key that can't be used now: its token was taken away, its session ended, or its
     service doesn't answer. Nothing is wrong with the message: try again. Code:
     ``key-unavailable``.
+
+    It is an OSError too, as what a device or a connection raises.
 
     An object in front of such a key raises it (see :class:`~cmstream.DecryptingKey`); ``message``
     says what is missing, as the first half of a sentence.

@@ -396,13 +396,11 @@ def _checked(private: PrivateKeyTypes, recipients: Sequence[Recipient]) -> Ident
 
 
 def _certificates_beside_keys(data: bytes, password: str | bytes | None) -> Sequence[bytes]:
-    """The certificates of a file that may hold keys alone."""
+    """The certificates of a file that may hold keys alone, or none that can be read."""
     try:
         found = containers.unpack(data, password)
-    except CertificateError as error:
-        if error.code == "private-key-only":
-            return ()
-        raise
+    except CertificateError:
+        return ()
     return (*found.certificates, *found.strangers)
 
 
