@@ -238,7 +238,7 @@ def test_a_certificate_in_the_place_of_a_message(tmp_path):
     for command in (("decrypt", *ME), ("inspect",)):
         for file in (CERTIFICATE, der):
             told = run(*command, file, code=65).stderr.decode()
-            assert told.startswith(f"cmstream: {file}: this is a certificate, no sealed message: ")
+            assert told.startswith(f"cmstream: {file}: this is a certificate, not a sealed message: ")
             assert told.endswith("`cmstream cert show` shows it [not-enveloped]\n")
 
 
@@ -249,9 +249,9 @@ def test_the_file_at_fault_is_named(locked, tmp_path):
         (("-k", public, "-c", KEY), f"{public}: key and certificate are swapped"),
         (("-k", public, "-c", public), f"{public}: there is no private key in this file"),
         (("-k", KEY, "-c", KEY), f"{KEY}: this is a private key without a certificate"),
-        (("-k", KEY, "-c", MAIL), f"{MAIL}: this isn't a certificate"),
+        (("-k", KEY, "-c", MAIL), f"{MAIL}: this is"),
         (("-k", KEY, "-c", public), f"{KEY}: the private key fits none"),
-        (("-k", pfx, "-c", public), f"{pfx}: this is PKCS #12: give it by --pfx"),
+        (("-k", pfx, "-c", public), f"{pfx}: this is PKCS #12: give it with --pfx"),
         (("--pfx", public), f"{public}: this isn't a PKCS #12 file: give PEM with -k and -c"),
         (("-k", key, "-c", public), f"{key}: the private key needs its password: give --pass"),
     ):

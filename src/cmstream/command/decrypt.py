@@ -31,7 +31,7 @@ from .shared import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..recipients.identity import Identity
     from ..streams import Source
@@ -124,7 +124,7 @@ def _decrypt(options: argparse.Namespace) -> None:
             out.write(piece)
 
 
-def _remedy(options: argparse.Namespace, me: list[Identity | Password]) -> str:
+def _remedy(options: argparse.Namespace, me: Sequence[Identity | Password]) -> str:
     """What to do about a message that is for somebody else."""
     if any(isinstance(one, Password) for one in me):
         return "{error}: give -k and -c, or --pfx"

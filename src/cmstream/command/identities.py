@@ -11,6 +11,7 @@ from .shared import Failure, add_password, archive_password, read, unlocked
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from ..certificates.archive_keys import Password
 
@@ -27,7 +28,7 @@ def add_keys(parser: Any) -> None:
     add_password(parser, "the PFX or the key, or without these of the archive")
 
 
-def identities(options: argparse.Namespace) -> list[Identity | Password]:
+def identities(options: argparse.Namespace) -> Sequence[Identity | Password]:
     """At least one. Raises Failure."""
     if options.certificate and not options.key:
         raise Failure(os.EX_USAGE, "--certificate needs the private key: give it by --key")

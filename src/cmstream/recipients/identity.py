@@ -213,8 +213,9 @@ def pair(
     Raises as :meth:`Identity.from_pem`."""
     with _argument("key"):
         octets = key_files.octets_of_file(key, "private key's file")
-        privates, errors = key_files.read_keys(octets, password)
     contents = [_contents(bytes(memoryview(one)), password, octets) for one in certificates]
+    with _argument("key"):
+        privates, errors = key_files.read_keys(octets, password)
     owned = _by_key(der for one in contents for der in (*one.certificates, *one.strangers))
     found = _each_once(pfx.OwnedKey(one, tuple(owned.get(_bits(one), ()))) for one in privates)
     if identities := _certified(found, _argument):
