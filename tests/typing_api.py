@@ -91,7 +91,7 @@ def opening(sealed: bytearray, me: list[cmstream.Identity]) -> Iterator[bytes]:
 
 def inspection(sealed: io.BytesIO, known: list[cmstream.Recipient]) -> Iterator[str]:
     found: cmstream.Inspection = cmstream.inspect(sealed, certificates=known)
-    size: int = found.content_octets
+    size: int | None = found.content_octets
     yield f"{found.form} {found.content_type} {found.cipher} {found.encoding} {size}"
     one: cmstream.Addressee
     for one in found.addressees:
