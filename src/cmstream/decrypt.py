@@ -179,9 +179,9 @@ def decryptor(
     EnvelopedData: whoever can change a message can turn AuthEnvelopedData into it (RFC 9709 section
     1).
 
-    Reads AES-GCM (RFC 5084), ChaCha20-Poly1305 (RFC 8103), AES-CBC and DES-EDE3-CBC; RSA, key
-    agreement on elliptic curves, ML-KEM, key-encryption keys and passwords. Raises ValueError
-    without identities.
+    Reads AES-GCM and AES-CCM (RFC 5084; the latter up to 256 MiB), ChaCha20-Poly1305 (RFC 8103),
+    AES-CBC and DES-EDE3-CBC; RSA, key agreement on elliptic curves, ML-KEM, key-encryption keys and
+    passwords. Raises ValueError without identities.
     """
     return Decryptor(identities, message=message, unverified=unverified, spool_limit=spool_limit)
 
