@@ -82,7 +82,7 @@ class KeyUnavailableError(CmstreamError, OSError):
 
     It is an OSError too, as what a device or a connection raises.
 
-    An object in front of such a key raises it (see :class:`~cmstream.DecryptingKey`); ``message``
+    An object in front of such a key raises it (see :class:`~cmstream.DecryptingKey`); the message
     says what is missing, as the first half of a sentence.
     """
 

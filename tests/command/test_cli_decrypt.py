@@ -238,7 +238,8 @@ def test_a_certificate_in_the_place_of_a_message(tmp_path):
     for command in (("decrypt", *ME), ("inspect",)):
         for file in (CERTIFICATE, der):
             told = run(*command, file, code=65).stderr.decode()
-            assert told.startswith(f"cmstream: {file}: this is a certificate, not a sealed message: ")
+            what = "this is a certificate, not a sealed message: "
+            assert told.startswith(f"cmstream: {file}: {what}")
             assert told.endswith("`cmstream cert show` shows it [not-enveloped]\n")
 
 
