@@ -64,7 +64,7 @@ def archives(data: bytes, someone: cmstream.Recipient, me: cmstream.Identity) ->
 def identities(pfx: bytes, key: bytes, pem: bytes) -> list[cmstream.Identity]:
     one: cmstream.Identity = cmstream.Identity.from_pkcs12(pfx, "secret")
     other = cmstream.Identity.from_pem(key, pem, password=b"secret")
-    recipient: cmstream.Recipient = one.recipient
+    recipient: cmstream.Recipient | None = one.recipient
     names: tuple[bytes, ...] = one.key_identifiers
     assert names
     return [one, cmstream.Identity(other.key, recipient), cmstream.Identity(other.key, pem)]

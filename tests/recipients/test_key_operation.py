@@ -12,7 +12,7 @@ from helpers.authorities import identity, rsa_identity
 TEXT = b"third flower pot"
 
 
-class EncryptedDataInvalid(RuntimeError):
+class EncryptedDataInvalid(RuntimeError):  # noqa: N818 - its own name
     """As the library of a token has it."""
 
 
