@@ -73,12 +73,62 @@ def test_a_binary_body(alice, me):
     assert opened(sealed, me) == OUTSIDE + VERSION + ENTITY
 
 
-def test_the_entity_is_not_touched(alice, me):
-    for entity in (b"", b"\n", b"no header at all", b"A: 1\n\nbare line feeds\n\0\xff\r"):
-        sealed = (
-            HEAD + cmstream.encrypt(entity, alice.recipient, form="smime").partition(b"\r\n\r\n")[2]
-        )
-        assert opened(sealed, me) == OUTSIDE + VERSION + entity
+def sealed_entity(entity, alice):
+    text = cmstream.encrypt(entity, alice.recipient, form="der")
+    return HEAD.replace(b"base64", b"binary") + text
+
+
+ENTITIES = [
+    b"\n",
+    b"\r\n",
+    b"\r\nA: 1\r\n",
+    b"A: 1\n\nbare line feeds\n\0\xff\r",
+    b"A: 1\r\n b\r\n\r\n",
+    b"A: 1\r\n\n",
+]
+
+
+@pytest.mark.parametrize("entity", ENTITIES)
+def test_the_entity_is_not_touched(alice, me, entity):
+    assert opened(sealed_entity(entity, alice), me) == OUTSIDE + VERSION + entity
+
+
+WITHOUT_AN_EMPTY_LINE = {
+    b"x": (b"", b"\r\n"),
+    b"no header at all": (b"", b"\r\n"),
+    b"Hello world\nsecond line: yes\n\nthird\n": (b"", b"\r\n"),
+    b" begins with a space: 1\r\n\r\nx": (b"", b"\r\n"),
+    b"A: 1": (b"A: 1", b"\r\n\r\n"),
+    b"A: 1\r\n": (b"A: 1\r\n", b"\r\n"),
+    b"Content-Type: text/plain\r\nhello there\r\n": (b"Content-Type: text/plain\r\n", b"\r\n"),
+    b"Content-Type: text/plain;\n format=flowed\nhello\n\nB: 1\n": (
+        b"Content-Type: text/plain;\n format=flowed\n",
+        b"\r\n",
+    ),
+    b'Content-Type: text/plain; hp="cipher"\r\nSubject: s': (None, b"\r\n\r\n"),
+    b'Content-Type: text/plain; hp="cipher"\r\nSubject: s\r\nhello': (None, b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("entity", WITHOUT_AN_EMPTY_LINE)
+def test_what_is_body_never_stands_in_the_header(alice, me, entity):
+    head, missing = WITHOUT_AN_EMPTY_LINE[entity]
+    message = opened(sealed_entity(entity, alice), me)
+    if head is not None:
+        assert message == OUTSIDE + VERSION + head + missing + entity[len(head) :]
+    else:
+        assert missing in message[message.index(b"Subject: s") :]
+    seen = email.message_from_bytes(message)
+    assert not seen.defects
+    assert seen["Received"] == "by x"
+    text = entity[len(head or b"") :] if head is not None else entity.partition(b"s\r\n")[2]
+    assert seen.get_payload().encode() == text
+
+
+def test_an_inner_header_longer_than_any_is_given_as_it_is(alice, me, monkeypatch):
+    monkeypatch.setattr("cmstream.mail.header_restorer.INNER_LIMIT", 1000)
+    for entity in (b"A: 1\r\n" * 200 + b"\r\nx", b"A: 1\r\n" * 200 + b"x"):
+        assert opened(sealed_entity(entity, alice), me) == OUTSIDE + VERSION + entity
 
 
 def test_old_mail_is_framed_alike(alice, me):

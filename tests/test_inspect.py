@@ -80,7 +80,7 @@ def test_the_hash_of_oaep(alice):
     broken = handmade.element(0x30, handmade.element(0xA0, empty))
     for parameters, expected in ((b"", "-sha1"), (empty, "-sha1"), (broken, "")):
         how = handmade.algorithm("1.2.840.113549.1.1.7", parameters)
-        sealed = handmade.envelope([handmade.ktri(alice, how=how)], bytes(16))
+        sealed = envelope([ktri(alice, how=how)], bytes(16))
         assert cmstream.inspect(sealed).addressees[0].algorithm == f"rsa-oaep{expected}"
 
 
@@ -178,7 +178,7 @@ def test_authenticated_ciphers_have_names(alice, me, cipher, name):
     assert (found.cipher, found.content_octets) == (name, 99)
     error, text = cmstream.DecryptionError, "doesn't decrypt"
     if "ccm" in name:
-        error, text = cmstream.EnvelopeError, "aes256-ccm, which isn't supported"
+        error, text = cmstream.EnvelopeError, "the parameters of aes256-ccm: they are missing"
     with pytest.raises(error, match=text):
         cmstream.decrypt(sealed, me)
 
@@ -231,6 +231,38 @@ def test_it_is_told_to_programs(alice):
 
 def test_a_serial_number_of_any_length_is_told(alice):
     name = element(0x30, element(0x30), element(2, b"\x7f" * 3000))
-    sealed = handmade.envelope([handmade.ktri(alice, name=name)], bytes(16))
+    sealed = envelope([ktri(alice, name=name)], bytes(16))
     document = json.loads(inspection_json(cmstream.inspect(sealed)))
     assert document["recipients"][0]["serial"] == "0x" + "7f" * 3000
+
+
+# encryptedContent is OPTIONAL (RFC 5652 section 6.1)
+
+
+@pytest.mark.parametrize("indefinite", [False, True])
+@pytest.mark.parametrize("behind", [b"", element(0xA1, handmade.attribute("1.2.3", b"\5\0"))])
+def test_content_that_is_not_in_the_message(alice, me, indefinite, behind):
+    sealed = envelope([ktri(alice)], (), behind=behind, indefinite=indefinite)
+    for cut in (1, 7, len(sealed)):
+        found = cmstream.inspect(pieces(sealed, cut))
+        assert found.content_octets is None
+        assert found.cipher == "aes256-cbc"
+        assert len(found.addressees) == 1
+        assert "not in the message" in inspection_text(found)
+        assert json.loads(inspection_json(found))["content_octets"] is None
+    for piece in (1, len(sealed)):
+        with pytest.raises(cmstream.EnvelopeError, match="no encrypted content") as caught:
+            b"".join(cmstream.decrypt_iter(pieces(sealed, piece), me))
+        assert caught.value.code == "malformed"
+    with pytest.raises(cmstream.EnvelopeError):
+        cmstream.inspect(sealed[:-1])
+    assert cmstream.inspect(envelope([ktri(alice)], b"")).content_octets == 0
+
+
+def test_authenticated_content_that_is_not_in_the_message(alice):
+    sealed = envelope(
+        [ktri(alice)], (), kind=handmade.AUTHENTICATED, cipher=handmade.gcm(),
+        behind=element(4, bytes(16)),
+    )  # fmt: skip
+    assert cmstream.inspect(sealed).content_octets is None
+    assert not cmstream.is_encrypted(sealed)

@@ -64,7 +64,7 @@ def archives(data: bytes, someone: cmstream.Recipient, me: cmstream.Identity) ->
 def identities(pfx: bytes, key: bytes, pem: bytes) -> list[cmstream.Identity]:
     one: cmstream.Identity = cmstream.Identity.from_pkcs12(pfx, "secret")
     other = cmstream.Identity.from_pem(key, pem, password=b"secret")
-    recipient: cmstream.Recipient = one.recipient
+    recipient: cmstream.Recipient | None = one.recipient
     names: tuple[bytes, ...] = one.key_identifiers
     assert names
     return [one, cmstream.Identity(other.key, recipient), cmstream.Identity(other.key, pem)]
@@ -91,7 +91,7 @@ def opening(sealed: bytearray, me: list[cmstream.Identity]) -> Iterator[bytes]:
 
 def inspection(sealed: io.BytesIO, known: list[cmstream.Recipient]) -> Iterator[str]:
     found: cmstream.Inspection = cmstream.inspect(sealed, certificates=known)
-    size: int = found.content_octets
+    size: int | None = found.content_octets
     yield f"{found.form} {found.content_type} {found.cipher} {found.encoding} {size}"
     one: cmstream.Addressee
     for one in found.addressees:

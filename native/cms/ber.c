@@ -89,11 +89,16 @@ static int admit(struct ber *ber)
 }
 
 /* The end of the innermost element around. Of those that come in order, none may end before the
- * content has come. */
+ * content has come, but for the one that may be without. */
 static int leave(struct ber *ber)
 {
     const bool is_free = ber->free_depth && ber->depth >= ber->free_depth;
 
+    if (!is_free && ber->place == CIPHER) { /* the end of EncryptedContentInfo */
+        ber->place = CONTENT;
+        ber->content_depth = ber->depth;
+        ber->absent = true;
+    }
     if (!is_free && ber->place < CONTENT)
         return BER_MALFORMED;
     if (ber->depth == ber->free_depth)
@@ -215,9 +220,12 @@ int ber_walk(struct ber *ber, const uint8_t **in, const uint8_t *in_end, size_t 
                 return BER_RUN;
             continue;
         }
+        const unsigned before = ber->place;
         int error = ber->state == STATE_TAG ? leave_ended(ber) : 0;
         if (error)
             return error;
+        if (before != CONTENT && ber->place == CONTENT)
+            return BER_CONTENT;
         if (ber->state == STATE_TAG && !ber->depth && ber->place > START)
             return BER_END;
         if (comes_behind(ber))
@@ -227,7 +235,6 @@ int ber_walk(struct ber *ber, const uint8_t **in, const uint8_t *in_end, size_t 
             return BER_MALFORMED;
         if (*in == in_end)
             return BER_MORE;
-        const unsigned before = ber->place;
         error = read_octet(ber, *(*in)++);
         if (error)
             return error;

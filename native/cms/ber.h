@@ -20,7 +20,8 @@ enum ber_error {
 /* What the walk comes to next. */
 enum ber_event {
     BER_MORE,    /* the end of the input */
-    BER_CONTENT, /* the beginning of the encrypted content: all before it has been passed */
+    BER_CONTENT, /* the beginning of the encrypted content, or where it would be: all before it has
+                    been passed */
     BER_RUN,     /* octets of the encrypted content */
     BER_BEHIND,  /* the end of what holds that: all from here to BER_END follows it */
     BER_END,     /* the end of the ContentInfo: what follows isn't its own */
@@ -40,6 +41,7 @@ struct ber {
     uint8_t tag;
     uint8_t state;
     bool behind;     /* BER_BEHIND has been told */
+    bool absent;     /* there is no encrypted content: it is OPTIONAL */
     bool indefinite; /* an element had no length: not DER */
 };
 

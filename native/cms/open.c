@@ -47,6 +47,11 @@ bool open_is_ber(const struct open *open)
     return open->ber.indefinite;
 }
 
+bool open_has_content(const struct open *open)
+{
+    return !open->ber.absent;
+}
+
 uint64_t open_content_len(const struct open *open)
 {
     return open->content_len;

@@ -51,6 +51,7 @@ size_t open_tail_len(const struct open *open);
 
 unsigned open_stage(const struct open *open);
 bool open_is_ber(const struct open *open); /* indefinite lengths, as far as was seen */
+bool open_has_content(const struct open *open); /* false where it is left out; known from OPEN_WAIT */
 uint64_t open_content_len(const struct open *open); /* octets of encrypted content so far */
 
 /* The content-encryption key of 16, 24 or 32 octets and the IV, for AES-CBC with PKCS #7 padding;

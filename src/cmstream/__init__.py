@@ -54,6 +54,7 @@ from .errors import (
     ConcurrentUseError,
     DecryptionError,
     EnvelopeError,
+    KeyUnavailableError,
     MessageError,
     NoRecipientError,
     PrivateKeyIgnored,
@@ -64,7 +65,8 @@ from .errors import (
 from .inspection import Addressee, Inspection, inspect
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
 from .policy import DEFAULT, Policy
-from .recipients.identity import Identity
+from .recipients.identity import Identity, load_identities
+from .recipients.key_operation import DecapsulatingKey, DecryptingKey, ExchangingKey
 from .recipients.recipients import Recipients
 from .sealing import Form
 from .streams import (
@@ -103,19 +105,23 @@ __all__ = [
     "CertificateFile",
     "CmstreamError",
     "ConcurrentUseError",
+    "DecapsulatingKey",
     "DecryptReader",
     "DecryptWriter",
+    "DecryptingKey",
     "DecryptionError",
     "Decryptor",
     "EncryptReader",
     "EncryptWriter",
     "Encryptor",
     "EnvelopeError",
+    "ExchangingKey",
     "Form",
     "Gatherer",
     "Identity",
     "Inspection",
     "Kek",
+    "KeyUnavailableError",
     "MessageError",
     "NoRecipientError",
     "Password",
@@ -144,6 +150,7 @@ __all__ = [
     "inspect",
     "is_encrypted",
     "kernels",
+    "load_identities",
     "load_recipients",
     "read_certificates",
 ]

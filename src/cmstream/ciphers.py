@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Mode = Literal["cbc", "gcm", "chacha20-poly1305"]
+Mode = Literal["cbc", "gcm", "ccm", "chacha20-poly1305"]
 
 
 class ContentCipher(NamedTuple):
@@ -35,7 +35,7 @@ class ContentCipher(NamedTuple):
 
 _AES = "2.16.840.1.101.3.4.1"
 
-# AES: RFC 3565 (CBC), RFC 5084 (GCM). Triple DES: RFC 3370. ChaCha20-Poly1305: RFC 8103.
+# AES: RFC 3565 (CBC), RFC 5084 (GCM, CCM). Triple DES: RFC 3370. ChaCha20-Poly1305: RFC 8103.
 #
 # Authenticated ciphers are stronger than the others. Nobody has come near a key of 128 bits, but
 # mail in CBC mode has been changed on its way so that the reader's own program gave it away
@@ -58,6 +58,9 @@ CIPHERS = (
         strength=40,
         reach=10,
     ),
+    ContentCipher("aes256-ccm", "AES-256-CCM", f"{_AES}.47", "ccm", 32, 0),
+    ContentCipher("aes192-ccm", "AES-192-CCM", f"{_AES}.27", "ccm", 24, 0),
+    ContentCipher("aes128-ccm", "AES-128-CCM", f"{_AES}.7", "ccm", 16, 0),
     ContentCipher("des-ede3-cbc", "Triple DES", "1.2.840.113549.3.7", "cbc", 24, 8),
 )
 

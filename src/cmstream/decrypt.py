@@ -179,9 +179,9 @@ def decryptor(
     EnvelopedData: whoever can change a message can turn AuthEnvelopedData into it (RFC 9709 section
     1).
 
-    Reads AES-GCM (RFC 5084), ChaCha20-Poly1305 (RFC 8103), AES-CBC and DES-EDE3-CBC; RSA, key
-    agreement on elliptic curves, ML-KEM, key-encryption keys and passwords. Raises ValueError
-    without identities.
+    Reads AES-GCM and AES-CCM (RFC 5084; the latter up to 256 MiB), ChaCha20-Poly1305 (RFC 8103),
+    AES-CBC and DES-EDE3-CBC; RSA, key agreement on elliptic curves, ML-KEM, key-encryption keys and
+    passwords. Raises ValueError without identities.
     """
     return Decryptor(identities, message=message, unverified=unverified, spool_limit=spool_limit)
 
@@ -191,11 +191,21 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     tag of AuthEnvelopedData, only the padding of EnvelopedData.
 
     Raises EnvelopeError for a message that nobody can read; NoRecipientError, which says whom it is
-    for; DecryptionError, which only says that it doesn't decrypt.
+    for; DecryptionError, which only says that it doesn't decrypt; KeyUnavailableError for a key
+    that can't be asked now.
 
     With RSA and CBC a wrong key goes unnoticed once in 256 attempts and gives random bytes: CBC has
     no integrity check. A wrong password, or a wrong key of another kind, is always an error before
     any content comes out.
+
+    An identity without a certificate is named by no message, except by its key identifier. If no
+    other identity is named, it is tried on each RecipientInfo of its kind, at most 100; more are
+    EnvelopeError ``too-many-recipients``. All are tried, and there is one error for all failures.
+    With RSA and PKCS #1 v1.5 two things are left. A wrong RecipientInfo gives random bytes of a
+    random length, once in some 250 of the right one: if it stands before the right one, the message
+    doesn't decrypt. And whoever can send many messages, and sees which of them open, learns a
+    little of how somebody else's encrypted key decrypts, from what he puts behind it. So give the
+    certificate where you have it, above all to a program that opens mail by itself.
 
     Nothing tells an attacker why a message doesn't decrypt (RFC 3218): where RSA gives no key, a
     random one goes on, every step is done whatever the step before gave, and C checks the padding
@@ -210,7 +220,8 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
 def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
     """Decrypts an S/MIME message and gives a whole message: the outer fields without ``Content-*``
     and ``MIME-Version``, then ``MIME-Version: 1.0`` unless the inner entity has one, then the inner
-    entity as it was encrypted. Line ends of the outer fields become CRLF.
+    entity as it was encrypted. Line ends of the outer fields become CRLF. An inner header block
+    that doesn't end in an empty line gets one, or readers would take text for fields.
 
     If the inner entity protects header fields (RFC 9788: ``hp=`` in its Content-Type; also the
     older ``protected-headers="v1"``), the message has those. Of the outer fields it keeps the ones

@@ -51,6 +51,8 @@ class _ContentOpener:
 
     def open(self, decoder: NativeDecoder, envelope: Envelope, head: bytes) -> ContentSource:
         """What gives the content."""
+        if not decoder.has_content:
+            raise envelope_error("malformed", "it has no encrypted content: fetch that, too")
         key = self._key_of(envelope)
         self.state = State.BODY
         self.withheld = key.parameters.cipher.authenticated and not self._give

@@ -75,6 +75,21 @@ class DecryptionError(CmstreamError):
     Code: ``decryption-failed``."""
 
 
+class KeyUnavailableError(CmstreamError, OSError):
+    """A private key that can't be used now: its token was taken away, its session ended, or its
+    service doesn't answer. Nothing is wrong with the message: try again. Code:
+    ``key-unavailable``.
+
+    It is an OSError too, as what a device or a connection raises.
+
+    An object in front of such a key raises it (see :class:`~cmstream.DecryptingKey`); the message
+    says what is missing, as the first half of a sentence.
+    """
+
+    def __init__(self, message: str = "the private key can't be used now") -> None:
+        super().__init__("key-unavailable", f"{message}: try again when it is there")
+
+
 class NoRecipientError(CmstreamError):
     """A message that isn't for any of the identities. Code: ``no-recipient``. ``recipients``: whom
     it is for, in words, one for each RecipientInfo."""

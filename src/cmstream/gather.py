@@ -63,7 +63,8 @@ class Gatherer:
     tasks in their ``await``, threads in ``submit``.
 
     The end of the block, :meth:`close` and :meth:`aclose` wait until all calls made before are
-    answered. Raises ValueError for ``workers`` or ``queue`` below 1, or ``wait`` below 0.
+    answered. A process that was forked needs a Gatherer of its own: there the calls raise
+    RuntimeError. Raises ValueError for ``workers`` or ``queue`` below 1, or ``wait`` below 0.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Gatherer:
         if workers < 1 or queue < 1 or wait < 0:
             raise ValueError(f"workers={workers}, queue={queue}: 1 or more; wait={wait}: 0 or more")
         self._limit, self._wait = queue, wait
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for workers: there is some, or an end
         self._room = threading.Condition(self._lock)  # for threads in submit: it was let in
@@ -113,6 +115,7 @@ class Gatherer:
         room. What is submitted is a job as in :func:`encrypt_many`, and makes a message unless
         ``form`` says otherwise. Not for an event loop's own thread, which it would block. Raises
         RuntimeError once closed."""
+        self._check_process()
         call = _Call((data, to, policy), form)
         call.future = future = Future[memoryview]()
         with self._lock:
@@ -122,6 +125,7 @@ class Gatherer:
         return future
 
     async def _call(self, data: Buffer, to: To, policy: Policy, form: Form) -> memoryview:
+        self._check_process()
         call = _Call((data, to, policy), form)
         call.loop = loop = asyncio.get_running_loop()
         call.future = loop.create_future()
@@ -132,6 +136,14 @@ class Gatherer:
                 loop.call_soon(self._wake, loop)
         answer: memoryview = await call.future
         return answer
+
+    def _check_process(self) -> None:
+        """Before any lock is taken: one of the parent's threads may have held it when it forked."""
+        if self._process != os.getpid():
+            raise RuntimeError(
+                "this Gatherer was made before the process forked, and its workers stayed in the "
+                "parent: make one in each process"
+            )
 
     def _enter(self, call: _Call) -> None:
         if self._closed:
@@ -204,6 +216,8 @@ class Gatherer:
     def close(self) -> None:
         """Takes no more calls, and waits until those made before are answered. Use :meth:`aclose`
         in the thread of an event loop whose tasks wait for answers."""
+        if self._process != os.getpid():  # forked: the workers, and those who wait, aren't here
+            return
         with self._lock:
             self._closed = True
             self._work.notify_all()

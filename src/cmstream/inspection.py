@@ -48,7 +48,8 @@ class Inspection(NamedTuple):
     ``authenticated-enveloped-data``. ``encoding``: ``BER`` if a length is indefinite, else ``DER``.
     ``version``: the CMSVersion. ``inner_type``: the content's type, and ``cipher``: each a name or
     a dotted object identifier. ``content_octets``: the length of the encrypted content in bytes,
-    its padding included. ``addressees``: the recipients."""
+    its padding included, or None where it isn't in the message (RFC 5652 section 6.1).
+    ``addressees``: the recipients."""
 
     form: str
     content_type: str
@@ -56,7 +57,7 @@ class Inspection(NamedTuple):
     version: int
     inner_type: str
     cipher: str
-    content_octets: int
+    content_octets: int | None
     addressees: tuple[Addressee, ...]
 
 
@@ -106,7 +107,7 @@ def _inspection(reader: EnvelopeReader, certificates: tuple[Recipient, ...]) -> 
         version=envelope.version,
         inner_type=type_name(envelope.inner_type),
         cipher=cipher_name(envelope.cipher),
-        content_octets=decoder.content_len,
+        content_octets=decoder.content_len if decoder.has_content else None,
         addressees=tuple(
             _addressee(info, name, certificates)
             for info in envelope.recipients()

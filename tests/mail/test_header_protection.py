@@ -349,3 +349,34 @@ def test_what_is_encrypted_already_passes(alice):
     policy = cmstream.DEFAULT.clone(header_protection="shy")
     sealed = cmstream.encrypt_message(SAMPLE + b"\r\nx", alice.recipient, policy=policy)
     assert cmstream.encrypt_message(sealed, alice.recipient, policy=policy) == sealed
+
+
+TYPES = [
+    b"text/plain; charset=utf-8;",
+    b"text/plain; charset=utf-8; ",
+    b"text/plain; charset=utf-8 ; \t",
+    b"text/plain; charset=utf-8;;",
+    b"text/plain;;; ; ",
+    b"text/plain; charset=utf-8;\r\n ",
+    b"text/plain;\r\n charset=utf-8;\r\n\t;\r\n ",
+    b"text/plain; charset=utf-8 (a;b);",
+    b'text/plain; x="never ends',
+    b'text/plain;; x="never ends;',
+    b"text/plain (never ends",
+    b"text/plain ;(never ends",
+    b";",
+    b"",
+]
+
+
+@pytest.mark.parametrize("value", TYPES)
+@pytest.mark.parametrize("policy", ["baseline", "shy"])
+def test_a_content_type_comes_back_octet_for_octet(alice, me, policy, value):
+    field = b"Content-Type: " + value + b"\r\n"
+    head = b"From: a@example.com\r\nSubject: one two three\r\nMIME-Version: 1.0\r\n"
+    protecting = cmstream.Policy(header_protection=policy)
+    message = head + field + b"\r\nbody\r\n"
+    opened = cmstream.decrypt_message(
+        cmstream.encrypt_message(message, alice.recipient, policy=protecting), me
+    )
+    assert opened.endswith(b"Subject: one two three\r\n" + field + b"\r\nbody\r\n")

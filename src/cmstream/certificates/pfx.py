@@ -82,34 +82,60 @@ def _nobody(unlocked: _Unlocked, *, given: bool) -> CertificateError:
         _public_bits(key, one) for key in unlocked.outline.keys for one in unlocked.passwords
     ):
         return _unopened(unlocked.outline, given=given)
-    return _no_certificate()
+    return no_certificate()
 
 
-def open_key(data: bytes, password: str | bytes | None) -> tuple[PrivateKeyTypes, bytes]:
-    """The first private key of one PFX that has a certificate, and that certificate in DER: of
-    several with its public key the one with its localKeyID, if that can be seen, or the first.
+class OwnedKey(NamedTuple):
+    """A private key and the certificates, in DER, that have its public key; none if there are
+    none."""
 
-    Raises as :func:`open_pfx`, and CertificateError ``unsupported-key``, ``not-a-certificate``
-    where there is no key, and ``private-key-only`` where none has a certificate.
+    private: PrivateKeyTypes
+    certificates: tuple[bytes, ...]
+
+
+def open_keys(data: bytes, password: str | bytes | None) -> list[OwnedKey]:
+    """All private keys of one PFX that open; at least one. Of a key's certificates the one with its
+    localKeyID comes first, if that can be seen.
+
+    Raises as :func:`open_pfx`, and CertificateError ``unsupported-key``, and ``not-a-certificate``
+    where there is no key.
     """
-    outline, passwords, certificates = _unlocked(data, password)
-    certified = [(private_keys.certified_bits(one.octets), one) for one in certificates]
-    opened = False
-    for bag in outline.keys:
-        private = _opened_key(bag, passwords)
-        if private is None:
-            continue
-        opened = True
-        bits = private_keys.public_bits(private.public_key())
-        own = [one for theirs, one in certified if theirs == bits]
-        if own:
-            return private, next((one for one in own if one.key_id == bag.key_id), own[0]).octets
-    if outline.keys and not opened:
-        raise _unopened(outline, given=password is not None)
-    raise _no_certificate("private-key-only" if opened else "not-a-certificate")
+    unlocked = _unlocked(data, password)
+    outline = unlocked.outline
+    results = [_opened_or_error(bag, unlocked.passwords) for bag in outline.keys]
+    certified = [(private_keys.certified_bits(one.octets), one) for one in unlocked.certificates]
+    found = [
+        OwnedKey(private, _own(bag, private, certified))
+        for bag, private in zip(outline.keys, results, strict=True)
+        if private is not None and not isinstance(private, CertificateError)
+    ]
+    if not outline.keys:
+        raise no_certificate("not-a-certificate")
+    if not found:
+        errors = [one for one in results if isinstance(one, CertificateError)]
+        raise errors[0] if errors else _unopened(outline, given=password is not None)
+    return found
 
 
-def _no_certificate(code: str = "private-key-only") -> CertificateError:
+def _own(
+    bag: Bag, private: PrivateKeyTypes, certified: list[tuple[bytes, Bag]]
+) -> tuple[bytes, ...]:
+    bits = private_keys.public_bits(private.public_key())
+    own = [one for theirs, one in certified if theirs == bits]
+    return tuple(one.octets for one in sorted(own, key=lambda one: one.key_id != bag.key_id))
+
+
+def _opened_or_error(
+    bag: Bag, passwords: list[Password]
+) -> PrivateKeyTypes | CertificateError | None:
+    try:
+        return _opened_key(bag, passwords)
+    except CertificateError as error:
+        return error
+
+
+def no_certificate(code: str = "private-key-only") -> CertificateError:
+    """The error for a file without a key's certificate, or without any key."""
     return CertificateError(
         code,
         f"the PKCS #12 file holds {'no certificate of its' if code == 'private-key-only' else 'no'}"

@@ -1,7 +1,9 @@
-"""The authenticated ciphers as streams: AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439).
+"""The authenticated ciphers as streams: AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439),
+and AES-CCM (RFC 3610), which is only read.
 
 The first is `cryptography`'s own; of the second it has no stream, so it is put together here from
-its ChaCha20 and its Poly1305.
+its ChaCha20 and its Poly1305. CCM's tag begins with the length of the content, so `cryptography`
+verifies it in one piece.
 """
 
 from __future__ import annotations
@@ -10,18 +12,27 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
-from cryptography.hazmat.primitives.ciphers.modes import GCM
+from cryptography.hazmat.primitives.ciphers.modes import CTR, GCM
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from ..errors import EnvelopeError, MessageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Buffer = bytes | bytearray | memoryview
 
 TAG_LEN = 16
 TAG_LEAST = 12
 """Bytes of a tag, and the fewest that AES-GCM may have in CMS (RFC 5084 section 3.2)."""
+
+CCM_TAGS = range(4, 17, 2)
+CCM_NONCES = range(7, 14)
+"""Bytes of a tag and of a nonce for AES-CCM (RFC 5084 section 3.1)."""
+CCM_MEMORY = 256 << 20
+"""The most bytes of ciphertext that are kept until they can be verified in one piece."""
 
 NONCE_LEN = 12
 """Bytes of a nonce as this program makes it; for AES-GCM others may have other lengths."""
@@ -89,7 +100,8 @@ class Decryption:
     """
 
     def __init__(self, cipher: str, key: bytes, nonce: bytes, aad: bytes = b"") -> None:
-        kind = _ChaCha20Decryption if _is_chacha20(cipher) else _GcmDecryption
+        self._tags = CCM_TAGS if cipher.endswith("-ccm") else range(TAG_LEAST, TAG_LEN + 1)
+        kind = _decryption(cipher)
         self._stream: _Decryption = kind(key, nonce, aad)
         self._limit = limit(cipher)
         self._taken = 0
@@ -109,8 +121,8 @@ class Decryption:
     def check(self, tag: bytes) -> None:
         """Raises :class:`cryptography.exceptions.InvalidTag` unless ``tag`` is the right one of all
         this, compared in constant time; AES-GCM takes shortened ones of :data:`TAG_LEAST` bytes
-        or more."""
-        if not TAG_LEAST <= len(tag) <= TAG_LEN:
+        or more, AES-CCM of :data:`CCM_TAGS`."""
+        if len(tag) not in self._tags:
             raise InvalidTag
         self._stream.check(tag)
 
@@ -144,6 +156,40 @@ class _GcmDecryption:
 
     def check(self, tag: bytes) -> None:
         self._context.finalize_with_tag(tag)
+
+
+class _CcmDecryption:
+    """RFC 3610: the content by counter mode at once, and all of it once more to verify the tag."""
+
+    def __init__(self, key: bytes, nonce: bytes, aad: bytes) -> None:
+        counter = 15 - len(nonce)
+        first = bytes([counter - 1]) + nonce + (1).to_bytes(counter, "big")
+        self._context = Cipher(AES(key), CTR(first)).decryptor()
+        self._known = key, nonce, aad
+        self._ciphertext = bytearray()
+
+    def update_into(self, data: Buffer, buffer: Buffer) -> int:
+        if len(self._ciphertext) + len(data) > CCM_MEMORY:
+            raise EnvelopeError(
+                "too-large",
+                f"AES-CCM can only be verified in one piece, and more than {CCM_MEMORY} bytes of "
+                "ciphertext aren't kept for that: have it sealed with AES-GCM",
+            )
+        self._ciphertext += data
+        return self._context.update_into(data, buffer)
+
+    def check(self, tag: bytes) -> None:
+        key, nonce, aad = self._known
+        try:
+            AESCCM(key, len(tag)).decrypt(nonce, bytes(self._ciphertext) + tag, aad or None)
+        except ValueError:  # more content than this nonce allows
+            raise InvalidTag from None
+
+
+def _decryption(cipher: str) -> Callable[[bytes, bytes, bytes], _Decryption]:
+    if cipher.endswith("-ccm"):
+        return _CcmDecryption
+    return _ChaCha20Decryption if _is_chacha20(cipher) else _GcmDecryption
 
 
 class _ChaCha20:

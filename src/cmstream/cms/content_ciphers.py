@@ -81,8 +81,10 @@ def read_parameters(envelope: Envelope) -> CipherParameters:
 
 def _parameters(cipher: ContentCipher, found: Tlv | None) -> tuple[bytes, int]:
     """An IV (RFC 3565 section 2.3, RFC 3370 section 5.1), a nonce (RFC 8103 section 3), or
-    GCMParameters (RFC 5084 section 3.2); and bytes of the tag."""
-    if not cipher.iv_len:
+    GCMParameters or CCMParameters (RFC 5084 sections 3.2 and 3.1); and bytes of the tag."""
+    if cipher.mode == "ccm":
+        return _nonce_and_tag(found, aead.CCM_NONCES, aead.CCM_TAGS)
+    if cipher.mode == "gcm":
         return _gcm(found)
     if not found or found.tag != tlv.OCTET_STRING or len(found.content) != cipher.iv_len:
         raise TlvError(f"they are no IV of {cipher.iv_len} bytes")
@@ -90,6 +92,15 @@ def _parameters(cipher: ContentCipher, found: Tlv | None) -> tuple[bytes, int]:
 
 
 def _gcm(found: Tlv | None) -> tuple[bytes, int]:
+    tags = range(aead.TAG_LEAST, aead.TAG_LEN + 1)
+    nonce, tag_len = _nonce_and_tag(found, range(1, 1 << 16), tags)
+    if len(nonce) not in _GCM_NONCE:
+        raise envelope_error("unsupported-cipher", f"its nonce has {len(nonce)} bytes")
+    return nonce, tag_len
+
+
+def _nonce_and_tag(found: Tlv | None, nonces: range, tags: range) -> tuple[bytes, int]:
+    """``nonces`` and ``tags``: the lengths that are allowed."""
     if not found or found.tag != tlv.SEQUENCE:
         raise TlvError("they are missing")
     fields = found.fields()
@@ -97,10 +108,8 @@ def _gcm(found: Tlv | None) -> tuple[bytes, int]:
     given = fields.maybe(tlv.INTEGER)
     fields.done()
     tag_len = given.integer() if given else aead.TAG_LEAST
-    if not nonce or not aead.TAG_LEAST <= tag_len <= aead.TAG_LEN:
+    if len(nonce) not in nonces or tag_len not in tags:
         raise TlvError("there is no nonce, or a tag of a length that isn't allowed")
-    if len(nonce) not in _GCM_NONCE:
-        raise envelope_error("unsupported-cipher", f"its nonce has {len(nonce)} bytes")
     return nonce, tag_len
 
 
@@ -158,8 +167,8 @@ class TripleDes:
 
 
 class Authenticated:
-    """AES-GCM and ChaCha20-Poly1305 (RFC 5083). The tag stands behind the ciphertext, and so do the
-    attributes that it proves together with the content."""
+    """AES-GCM, AES-CCM and ChaCha20-Poly1305 (RFC 5083). The tag stands behind the ciphertext, and
+    so do the attributes that it proves together with the content."""
 
     def __init__(self, decoder: NativeDecoder, key: ContentKey, *, give: bool) -> None:
         decoder.give_ciphertext()

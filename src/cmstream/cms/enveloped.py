@@ -48,9 +48,6 @@ _USUAL = {
 }
 
 NOT_YET = {
-    "2.16.840.1.101.3.4.1.7": "aes128-ccm",
-    "2.16.840.1.101.3.4.1.27": "aes192-ccm",
-    "2.16.840.1.101.3.4.1.47": "aes256-ccm",
     "1.2.840.113549.3.2": "rc2-cbc",
 }
 """Ciphers that have a name here, though they can't be decrypted."""

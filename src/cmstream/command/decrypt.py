@@ -15,38 +15,40 @@ from ..certificates.recipient import read_certificates
 from ..cms.input_form import find_start
 from ..errors import CertificateError, EnvelopeError
 from ..inspection import inspect
-from ..recipients.identity import Identity, is_pkcs12
 from ..streams import CHUNK, decrypt_iter
 from . import show
+from .identities import add_keys, identities
 from .output import output
 from .progress import with_progress
 from .shared import (
-    Failure,
     about,
     add_password,
-    archive_password,
     certificates,
     open_input,
-    read,
     say,
     subcommand,
-    unlocked,
 )
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from ..recipients.identity import Identity
     from ..streams import Source
 
 _DECRYPT_EXAMPLES = """\
 examples:
   cmstream decrypt -k alice.key.pem -c alice.pem sealed.eml > message.eml
   cmstream decrypt --pfx alice.pfx --password-file pw -o scan.tiff --content scan.p7m
+  cmstream decrypt --pfx new.pfx --pfx old.pfx sealed.eml > message.eml
+  cmstream decrypt -k alice.key.pem sealed.eml > message.eml
   cmstream decrypt --password-file pw -o mail.tar mail.p7m
 
 The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail, or with --content its
 content; every other input gives its content.
+
+All keys of all files count. The message names its recipients, so the key is found by its
+certificate; a key without one is tried on each recipient that may be it, at most 100.
 
 An output file appears only when it is complete. When writing to a pipe, discard the output unless
 the exit code is 0.
@@ -70,18 +72,15 @@ examples:
 def add_commands(commands: Any) -> None:
     """Adds both to the command."""
     text = "open a sealed mail or file"
-    usage = "decrypt (--pfx PFX | -k KEY -c CERT | --password-file FILE) [options] [FILE]"
+    usage = "decrypt (--pfx PFX | -k KEY [-c CERT] | --password-file FILE) [options] [FILE]"
     parser = subcommand(commands, usage, text, _DECRYPT_EXAMPLES, _decrypt)
+    add_keys(parser)
     add = parser.add_argument
-    add("-k", "--key", metavar="KEY", help="private key, PEM or DER")
-    add("-c", "--certificate", metavar="CERT", help="its certificate")
-    add("--pfx", metavar="PFX", help="key and certificate in one PKCS #12 file")
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     add("--content", action="store_true", help="give only the content, of a mail too")
     add("--unverified", action="store_true",
         help="give out authenticated content at once; only the end shows whether it is "
         "right")  # fmt: skip
-    add_password(parser, "the PFX or the key, or without these of the archive")
     add(
         "input",
         nargs="?",
@@ -105,8 +104,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _decrypt(options: argparse.Namespace) -> None:
-    me = _identity(options)
-    remedies = {"no-recipient": _OTHERWISE} if isinstance(me, Password) else None
+    me = identities(options)
+    remedies = {"no-recipient": _remedy(options, me)}
     with (
         about(options.input, remedies),
         _no_certificate(options.input),
@@ -125,7 +124,11 @@ def _decrypt(options: argparse.Namespace) -> None:
             out.write(piece)
 
 
-_OTHERWISE = "{error}: give -k and -c, or --pfx"
+def _remedy(options: argparse.Namespace, me: Sequence[Identity | Password]) -> str:
+    """What to do about a message that is for somebody else."""
+    if any(isinstance(one, Password) for one in me):
+        return "{error}: give -k and -c, or --pfx"
+    return "{error}: without -c the key is tried on each" if options.certificate else ""
 
 
 @contextmanager
@@ -160,31 +163,6 @@ def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
         held += chunk
         start, resume = find_start(held, resume, final=not chunk)
     return bytes(held), bool(start.head)
-
-
-def _identity(options: argparse.Namespace) -> Identity | Password:
-    given = bool(options.pfx), bool(options.key), bool(options.certificate)
-    if not any(given) and (archive := archive_password(options)):
-        return archive
-    if given not in {(True, False, False), (False, True, True)}:
-        text = "--pfx, or --key with --certificate, or only the password of an archive"
-        raise Failure(os.EX_USAGE, f"give {text}")
-    if options.pfx:
-        data = read(options.pfx)
-        if not is_pkcs12(data) and b"-----BEGIN " in data:
-            what = "this isn't PKCS #12: give PEM with -k and -c [not-a-certificate]"
-            raise Failure(os.EX_DATAERR, f"{options.pfx}: {what}")
-        return unlocked(options.pfx, options, lambda secret: Identity.from_pkcs12(data, secret))
-    key, certificate = read(options.key), read(options.certificate)
-    if is_pkcs12(key):
-        what = "this is PKCS #12: give it with --pfx, without -k and -c [not-a-certificate]"
-        raise Failure(os.EX_DATAERR, f"{options.key}: {what}")
-    return unlocked(
-        options.key,
-        options,
-        lambda secret: Identity.from_pem(key, certificate, secret),
-        {"key": options.key, "certificate": options.certificate},
-    )
 
 
 # --- inspect ---------------------------------------------------------------------------------

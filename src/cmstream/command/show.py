@@ -93,10 +93,16 @@ def inspection_text(found: Inspection) -> str:
         ("form", found.form),
         ("type", f"{found.content_type}, version {found.version}, {found.encoding}"),
         ("cipher", found.cipher),
-        ("content", f"{found.content_octets} bytes encrypted, of type {found.inner_type}"),
+        ("content", f"{_content(found)}, of type {found.inner_type}"),
         ("recipients", str(len(found.addressees))),
     ]
     return "\n\n".join([_block(rows), *map(_addressee_lines, found.addressees)])
+
+
+def _content(found: Inspection) -> str:
+    if found.content_octets is None:
+        return "not in the message"
+    return f"{found.content_octets} bytes encrypted"
 
 
 def _block(rows: list[tuple[str, str]]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import io
 import mmap
+import os
 import sys
 import sysconfig
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -126,6 +128,20 @@ def _mapping(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    """In a forked process: a thread that isn't there may have held a lock, or a slab. The memory is
+    private, so that neither process writes into the other's answers."""
+    for pool in _pools:
+        pool.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 class Pool:
     """Slabs for all threads, each used again when nobody holds its answers.
 
@@ -136,6 +152,11 @@ class Pool:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.begin_anew()
+        _pools.add(self)
+
+    def begin_anew(self) -> None:
+        """Knows no slab, and no thread that holds its lock."""
         self._lock = threading.Lock()
         self._slabs: dict[int, deque[Slab]] = {}
         self._kept = 0
@@ -156,7 +177,7 @@ class Pool:
     def give_back(self, slab: Slab) -> None:
         """Takes the slab back. Beyond the limit an older one is dropped."""
         with self._lock:
-            self._slabs[len(slab)].append(slab)
+            self._slabs.setdefault(len(slab), deque()).append(slab)
             self._kept += len(slab)
             while self._kept > self._limit:
                 slabs = max(self._slabs.values(), key=lambda slabs: sum(map(len, slabs)))

@@ -100,6 +100,11 @@ class NativeDecoder:
         return bool(lib.open_is_ber(self._open))
 
     @property
+    def has_content(self) -> bool:
+        """Whether there is encrypted content: it may be kept elsewhere (RFC 5652 section 6.1)."""
+        return bool(lib.open_has_content(self._open))
+
+    @property
     def content_len(self) -> int:
         """Bytes of encrypted content so far."""
         return int(lib.open_content_len(self._open))

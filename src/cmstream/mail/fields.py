@@ -116,30 +116,41 @@ def parameter(field: Field, name: str) -> bytes:
 
 
 def without_parameter(field: Field, name: str) -> Field:
-    """The field without any parameter of this name; else not an octet is changed."""
+    """The field without any parameter of this name; else not an octet is changed. Of a field by
+    :func:`with_parameter` it makes the one before, octet for octet."""
     value = field.value
+    _, sound = masked(value)
     head = field.raw[: len(field.raw) - len(value)]
     parts, done = [head], 0
     for begin, _, end in _occurrences(field, name):
         parts.append(value[done:begin])
-        done = end
+        closed = value.startswith(_CLOSED, end) and end + len(_CLOSED) == sound < len(value)
+        done = end + len(_CLOSED) if closed else end
     return field._replace(raw=b"".join([*parts, value[done:]]))
 
 
 def with_parameter(field: Field, parameter: bytes) -> Field:
-    """The field with a parameter more at its end, on a line of its own; in front of what isn't
-    sound, if the field's end isn't."""
+    """The field with a parameter more at its end, on a line of its own: in front of semicolons that
+    begin nothing, and of what isn't sound, if the field's end isn't."""
     value = field.value
     mask, sound = masked(value)
-    at = len(value.rstrip(WHITE))
-    if sound < len(value):
-        last = mask.rfind(b";", 0, sound)
-        at = sound if last < 0 else last
-    begun = mask[:at].endswith(b";")
+    more = b";\r\n " + parameter
+    if sound == len(value):
+        at = len(value.rstrip(WHITE))
+        behind = value[len(value.rstrip(WHITE + b";")) :]
+        if b";" in behind:
+            at = len(value) - len(behind) + behind.index(b";")
+    else:
+        at = mask.rfind(b";", 0, sound)
+        if at < 0:
+            at, more = sound, more + _CLOSED
     at += len(field.raw) - len(value)
-    more = (b"" if begun else b";") + b"\r\n " + parameter
-    more += b";" if sound < len(value) and field.raw[at : at + 1] != b";" else b""
     return field._replace(raw=field.raw[:at] + more + field.raw[at:])
+
+
+_CLOSED = b" ;"
+"""What ends a parameter in front of what isn't sound. Nowhere else are there both octets behind
+one that was added, so that they can go with it."""
 
 
 # Addresses and dates

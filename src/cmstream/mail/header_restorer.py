@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine.held_back import HeldBack
 from ..engine.mail_text import outer_fields
@@ -29,11 +29,34 @@ def _outside(head: bytes) -> bytes:
     return mime.frame(head).outside[: -len(mime.ENTITY_HEADER)] if found is None else found
 
 
-def _inner_header_end(beginning: Buffer, resume: int, *, final: bool) -> tuple[int | None, int]:
+class _InnerHeader(NamedTuple):
+    """Where an inner header block ends, and what must stand behind it, so that no reader takes the
+    body for fields: nothing, where it ends in an empty line."""
+
+    end: int
+    missing: bytes = b""
+
+
+def _inner_header(
+    beginning: Buffer, resume: int, *, final: bool
+) -> tuple[_InnerHeader | None, int]:
     try:
-        return mime.header_end(beginning, resume, final=final, limit=INNER_LIMIT)
+        end, resume = mime.header_end(beginning, resume, final=final, limit=INNER_LIMIT)
     except MessageError:
-        return 0, 0  # a header block of that length is given as it is
+        return _InnerHeader(0), 0  # a header block of that length is given as it is
+    if end is None:
+        return None, resume
+    return _InnerHeader(end, _missing(bytes(memoryview(beginning)[max(end - 3, 0) : end]))), resume
+
+
+def _missing(ending: bytes) -> bytes:
+    """``ending``: the last three bytes of a header block, if it has so many."""
+    if ending in {b"\n", b"\r\n"} or ending.endswith((b"\n\n", b"\n\r\n")):
+        return b""
+    return b"\r\n" if ending.endswith(b"\n") or not ending else b"\r\n\r\n"
+
+
+_MOST_MISSING = len(b"\r\n\r\n")
 
 
 class HeaderRestorer:
@@ -49,12 +72,13 @@ class HeaderRestorer:
         # The content is written this far behind its place, so that what mostly belongs in front of
         # it fits there.
         self._room = len(self._outside) + len(mime.VERSION)
-        self._beginning = HeldBack(_inner_header_end)
+        self._beginning = HeldBack(_inner_header)
 
     @property
     def extra(self) -> int:
         """The most bytes that are still to come out besides those of the content to come."""
-        return self._room + len(self._beginning)
+        waiting = _MOST_MISSING if self._state is State.HEAD else 0
+        return self._room + len(self._beginning) + waiting
 
     def update_into(self, data: memoryview, buffer: Buffer, start: int) -> tuple[int, int]:
         """As ContentSource says."""
@@ -75,8 +99,8 @@ class HeaderRestorer:
         found = self._beginning.take(view[self._room : self._room + count], final=final)
         if found is None:
             return 0
-        end, beginning = found
-        top = self._top(bytes(beginning[:end]))
+        (end, missing), beginning = found
+        top = self._top(bytes(beginning[:end])) + missing
         if len(top) == self._room + end and len(beginning) == count:  # nearly always
             view[: len(top)] = top
             written = self._room + count

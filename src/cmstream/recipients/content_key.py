@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..certificates.archive_keys import Kek, Password
 from ..engine.decoder import decryption_error, envelope_error
 from ..errors import NoRecipientError
-from . import (
-    kek_password,
-    kem,
-    key_agreement,
-    key_transport,
-)
+from . import kek_password, key_transport, unnamed
+from .unwrapping import UNWRAP, tells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..certificates.archive_keys import ArchiveKey
     from ..cms.enveloped import Envelope, RecipientInfo
@@ -25,42 +21,35 @@ if TYPE_CHECKING:
 _NAMED_AT_MOST = 20
 """Recipients that an error's sentence names; ``recipients`` has all."""
 
-_UNWRAP: dict[str, Callable[[Any, RecipientInfo, int, int], bytes | None]] = {
-    "kek": kek_password.unwrap_kek,
-    "kem": kem.unwrap,
-    "key-agreement": key_agreement.unwrap,
-    "key-transport": key_transport.unwrap,
-}
-"""For each kind of RecipientInfo what gives the content-encryption key for the identity that is
-named at a place in it, or None if it doesn't unwrap."""
-
 
 def content_key(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
 ) -> bytes:
     """The content-encryption key of ``key_len`` bytes, for the first of the identities that the
     message is for, by the first RecipientInfo that names it. That is one operation with a private
-    key, even if several RecipientInfos fit: a second one would show that the first had failed. No
-    RecipientInfo names a password. So passwords are tried, on all that the message has for them,
-    if none of the identities is named.
+    key, even if several RecipientInfos fit: a second one would show that the first had failed.
+
+    No RecipientInfo names a password, or a key without a certificate. They are tried if none of the
+    identities is named: always on all that the message has for them, and the first key of the right
+    length counts.
 
     Where RSA gives no key, or one of another length, a random key goes on (RFC 3218 section 2.3.2):
     the content then fails as with any wrong key. All other kinds show a wrong key, from which
     nothing can be learned (RFC 3394); it is a DecryptionError at once, before any content comes
     out. Raises NoRecipientError; EnvelopeError ``unsupported-cipher`` for an unknown algorithm,
-    ``malformed``.
+    ``malformed``, ``too-many-recipients``; KeyUnavailableError.
     """
     ours = _ours(envelope, identities)
     random = os.urandom(key_len)
     if ours is None:
-        key = _by_password(envelope, identities, key_len)
+        key, telling = _by_trying(envelope, identities, key_len)
     else:
         identity, info, place = ours
-        key = _UNWRAP[info.kind](identity, info, place, key_len)
-        if info.kind == "key-transport" and (key is None or len(key) != key_len):
-            key = random
+        key, telling = UNWRAP[info.kind](identity, info, place, key_len), tells(info)
     if key is None or len(key) != key_len:
-        raise decryption_error()
+        if telling:
+            raise decryption_error()
+        return random
     return key
 
 
@@ -76,7 +65,7 @@ def _ours(
     found: dict[int, tuple[RecipientInfo, int]] = {}
     for info in envelope.recipients():
         for index, identity in enumerate(identities):
-            if index not in found and info.kind == identity.kind in _UNWRAP:
+            if index not in found and info.kind == identity.kind in UNWRAP:
                 place = identity.place(info)
                 if place is not None:
                     found[index] = info, place
@@ -88,18 +77,23 @@ def _ours(
     return identities[index], *found[index]
 
 
-def _by_password(
+def _by_trying(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
-) -> bytes | None:
-    """The same by a password. Raises NoRecipientError if none was given, or the message has
-    none."""
+) -> tuple[bytes | None, bool]:
+    """The key by what nothing names, and whether a wrong one may show. Raises NoRecipientError if
+    there is nothing to try."""
+    tried = unnamed.candidates(envelope, identities)
     passwords = [one for one in identities if isinstance(one, Password)]
     every = envelope.recipients() if passwords else ()
     infos = [info for info in every if info.kind == Password.kind]
-    if not infos:
+    if not infos and not tried:
         raise _no_recipient(envelope, identities)
-    found = [kek_password.unwrap_password(one, infos, key_len) for one in passwords]
-    return next((key for key in found if key is not None), None)
+    found = unnamed.unwrapped(tried, key_len)
+    by_password = (
+        [kek_password.unwrap_password(one, infos, key_len) for one in passwords] if infos else []
+    )
+    found += [key for key in by_password if key is not None]
+    return next(iter(found), None), all(tells(one.info) for one in tried)
 
 
 def _no_recipient(envelope: Envelope, identities: Iterable[Identity | ArchiveKey]) -> Exception:
@@ -133,4 +127,6 @@ def _called(identity: Identity | ArchiveKey) -> str:
     if isinstance(identity, Kek):
         return f"key-encryption key {identity.key_id.hex()}"
     recipient = identity.recipient
+    if recipient is None:
+        return f"a key without a certificate ({identity.key_name})"
     return f"{recipient.subject or '(empty)'} ({recipient.fingerprint[:16]}…)"

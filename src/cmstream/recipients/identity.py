@@ -1,106 +1,112 @@
-"""Identities, which decrypt messages: each a certificate with its private key."""
+"""Identities, which decrypt messages: each a private key with its certificates."""
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, get_args
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..asn1 import tlv
 from ..asn1.tlv import TlvError
-from ..certificates import (
-    archive_keys,
-    containers,
-    keys,
-    pfx,
-    pfx_outline,
-    private_keys,
-    x509,
-)
-from ..certificates.pfx_outline import MAX_KEYS_OCTETS, RARE_KEY_CIPHERS
+from ..certificates import archive_keys, containers, key_files, keys, pfx, private_keys, x509
 from ..certificates.recipient import Recipient
 from ..errors import CertificateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from ..certificates.archive_keys import Kek, Password
-    from ..cms.enveloped import RecipientInfo
+    from ..cms.enveloped import Name, RecipientInfo
     from ..engine.gate import Buffer
 
-_PKCS12_LABELS = {b"PKCS12", b"PFX"}
-_KEY_LABELS = {
-    b"PRIVATE KEY",
-    b"ENCRYPTED PRIVATE KEY",
-    b"RSA PRIVATE KEY",
-    b"EC PRIVATE KEY",
-}
+    Owned = dict[bytes, list[bytes]]
+    """Certificates in DER by their subjectPublicKey; those of b"" are broken."""
+
 _VERSION_0 = bytes.fromhex("020100")
 _RSA_ENCRYPTION = bytes.fromhex("300d06092a864886f70d0101010500")
 _METHODS = {"key-transport": "decrypt", "key-agreement": "exchange", "kem": "decapsulate"}
 _PUBLIC_KEYS = get_args(PublicKeyTypes)
-_OLD_ENCRYPTION = b"Proc-Type:"  # RFC 1421 section 4.6.1.1, as OpenSSL wrote it before PKCS #8
 
 
 class Identity:
-    """A certificate with its private key: it decrypts what was encrypted to the certificate.
+    """A private key with its certificates: it decrypts what was encrypted to one of them.
 
     ``key`` is a private key of the library *cryptography*, or a stand-in in front of a token or a
-    key service: for an RSA certificate it needs ``decrypt(ciphertext, padding)``, for ML-KEM
-    ``decapsulate(ciphertext)``, for another one ``exchange``, as the library's key of that kind has
-    it. No other method is called while messages are decrypted; if it has ``public_key()``, that is
-    compared with the certificate here, once. ``certificate`` is a Recipient, or one certificate in
-    DER or PEM.
+    key service, as :class:`DecryptingKey`, :class:`ExchangingKey` and :class:`DecapsulatingKey`
+    say. No other method is called while messages are decrypted; if it has ``public_key()``, that is
+    compared with the certificates here, once. ``certificate`` and ``others`` are Recipients, or
+    each one certificate in DER or PEM: a renewed certificate often has the key of the one before.
 
-    ``recipient`` is the certificate, ``key`` the private key, ``kind`` the kind of RecipientInfo
-    that it opens (RFC 5652 section 6.2): ``key-transport``, ``key-agreement`` or ``kem``.
-    ``key_identifiers`` are those by which a message may name it (RFC 5652 section 6.2.1): the
-    content of the subjectKeyIdentifier extension, or without one the SHA-1 that RFC 5280 section
-    4.2.1.2 (1) derives from the public key. ``usual_info`` is what a KeyTransRecipientInfo with
-    PKCS #1 v1.5 begins with where it names the certificate by issuer and serial number. Identities
-    compare by identity; ``repr`` shows subject and fingerprint alone.
+    Without a certificate the key needs ``public_key()`` of the library's kind. Such an identity is
+    tried on each RecipientInfo of its kind, as :func:`decrypt` tells.
 
-    Raises CertificateError: those of :func:`load_recipients` for the certificate,
-    ``trailing-data`` for several, ``private-key-only`` if it isn't the key's; and TypeError if
-    the key can't do what the certificate needs.
+    ``certificates`` are all of them, and ``recipient`` is the first, or None. ``key`` is the
+    private key, ``public_key`` its public half, ``key_name`` what it is called (``"RSA-2048"``),
+    ``kind`` the kind of RecipientInfo that it opens (RFC 5652 section 6.2): ``key-transport``,
+    ``key-agreement`` or ``kem``. ``key_identifiers`` are those by which a message may name it
+    (section 6.2.1): the content of each certificate's subjectKeyIdentifier extension, and where one
+    has none, or there is no certificate, the SHA-1 that RFC 5280 section 4.2.1.2 (1) derives from
+    the public key. ``usual_infos`` are what a KeyTransRecipientInfo with PKCS #1 v1.5 begins with
+    where it names one of the certificates by issuer and serial number. Identities compare by
+    identity; ``repr`` shows subject and fingerprint alone.
+
+    Raises CertificateError: those of :func:`load_recipients` for a certificate,
+    ``trailing-data`` for several in one argument, ``private-key-only`` if one isn't the key's,
+    ``unsupported-key`` for a key without a certificate that can't decrypt; and TypeError if the key
+    can't do what is needed.
     """
 
-    __slots__ = ("key", "key_identifiers", "kind", "recipient", "usual_info")
+    __slots__ = (
+        "certificates",
+        "key",
+        "key_identifiers",
+        "key_name",
+        "kind",
+        "public_key",
+        "usual_infos",
+    )
 
-    recipient: Recipient
+    certificates: tuple[Recipient, ...]
     key: Any
-    kind: str
     key_identifiers: tuple[bytes, ...]
-    usual_info: bytes
+    key_name: str
+    kind: str
+    public_key: keys.PublicKey
+    usual_infos: tuple[bytes, ...]
 
-    def __init__(self, key: Any, certificate: Recipient | Buffer) -> None:
-        recipient = certificate if isinstance(certificate, Recipient) else _only(certificate)
-        if not _may_belong(key, recipient):
-            raise _stranger(f"the certificate of {recipient.subject} isn't the private key's")
-        kind = keys.kind(recipient.public_key)
-        needed = _METHODS[kind]
-        if not callable(getattr(key, needed, None)):
-            raise TypeError(
-                f"the private key for a certificate with {recipient.key} needs a method {needed}; "
-                "for the bytes of a key there is Identity.from_pem"
-            )
+    def __init__(
+        self, key: Any, certificate: Recipient | Buffer | None = None, *others: Recipient | Buffer
+    ) -> None:
+        given = () if certificate is None else (certificate, *others)
+        self.certificates = tuple(
+            one if isinstance(one, Recipient) else _only(one) for one in given
+        )
+        for recipient in self.certificates:
+            if not _may_belong(key, recipient) or not _same_key(recipient, self.certificates[0]):
+                raise _stranger(f"the certificate of {recipient.subject} isn't the private key's")
         self.key = key
-        self.recipient = recipient
-        self.kind = kind
-        self.key_identifiers = (recipient.key_identifier or _derived_identifier(recipient),)
-        name = tlv.build(tlv.SEQUENCE, recipient.issuer_der, recipient.serial_der)
-        self.usual_info = _VERSION_0 + name + _RSA_ENCRYPTION
+        self.key_name, self.public_key = _public_half(key, self.certificates)
+        self.kind = keys.kind(self.public_key)
+        _check_able(key, self.kind, self.key_name)
+        self.key_identifiers = tuple(dict.fromkeys(_identifiers(self.certificates, key)))
+        self.usual_infos = tuple(map(_usual_info, self.certificates))
+
+    @property
+    def recipient(self) -> Recipient | None:
+        """The first certificate, or None if there is none."""
+        return self.certificates[0] if self.certificates else None
 
     @classmethod
     def from_pkcs12(cls, data: Buffer, password: str | bytes | None = None) -> Identity:
         """The identity in a PKCS #12 file (RFC 7292), binary or armoured, old ciphers included:
-        the first of its keys that has a certificate, which belongs to the key if it has its
-        public key. Of several such the one with the key's localKeyID is taken.
+        the first of its keys that can decrypt and has a certificate, with all certificates that
+        have its public key, the one with its localKeyID first. :func:`load_identities` gives all.
 
         ``password``: as text it is tried in UTF-8; None tries none and the empty one.
 
@@ -109,23 +115,23 @@ class Identity:
         ``password-needed``, ``truncated``, ``corrupt``, ``unsupported-cipher``,
         ``unsupported-key``.
         """
-        octets = _octets(data, "PKCS #12 file")
-        try:
-            private, der = pfx.open_key(_pfx(octets), password)
-        except TlvError as error:
-            raise containers.broken(error) from error
-        return cls._checked(private, Recipient.from_der(der))
+        octets = key_files.octets_of_file(data, "PKCS #12 file")
+        found = _certified(_each_once(_of_pkcs12(octets, password)), lambda _: nullcontext())
+        if not found:
+            raise pfx.no_certificate()
+        return found[0]
 
     @classmethod
     def from_pem(
         cls, key: Buffer, certificate: Buffer, password: str | bytes | None = None
     ) -> Identity:
-        """The identity of a private key and that certificate of a file which has its public key.
+        """The identity of a private key and those certificates of a file that have its public key.
 
         ``key``: PKCS #8 (RFC 5958), plain or encrypted, PKCS #1 (RFC 8017) or SEC 1 (RFC 5915),
         in DER or PEM; text and other blocks around it are passed over, and of several keys the
-        first that fits a certificate counts. ``certificate``: whatever :func:`load_recipients`
-        reads; both may be the same file. ``password`` opens what is encrypted.
+        first that can decrypt and fits a certificate counts. ``certificate``: whatever
+        :func:`load_recipients` reads; both may be the same file. ``password`` opens what is
+        encrypted. :func:`load_identities` gives all of a file.
 
         Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key,
         ``private-key-only`` if none fits a certificate, ``wrong-password``, ``password-needed``,
@@ -133,23 +139,7 @@ class Identity:
         certificate those of :func:`load_recipients`. The text begins with ``key:`` or
         ``certificate:`` where that one is at fault.
         """
-        with _argument("key"):
-            octets = _octets(key, "private key's file")
-        privates = _each_key(octets, password)
-        contents = _certificates(bytes(memoryview(certificate)), password, octets)
-        certificates = [*contents.certificates, *contents.strangers]
-        bits = {private_keys.certified_bits(der): der for der in reversed(certificates)}
-        for private in privates:
-            der = bits.get(private_keys.public_bits(private.public_key()))
-            if der is not None:
-                with _argument("certificate"):
-                    recipient = Recipient.from_der(der)
-                with _argument("key"):
-                    return cls._checked(private, recipient)
-        if b"" in bits:
-            with _argument("certificate"):
-                Recipient.from_der(bits[b""])  # says what is broken
-        raise _stranger("the private key fits none of the certificates")
+        return pair(key, [certificate], password)[0]
 
     @staticmethod
     def from_password(password: str | bytes) -> Password:
@@ -170,26 +160,73 @@ class Identity:
         length, or an empty name."""
         return archive_keys.kek(key, key_id)
 
-    @classmethod
-    def _checked(cls, private: PrivateKeyTypes, recipient: Recipient) -> Identity:
-        """An identity from a file, whose key may be damaged."""
-        found = cls(private, recipient)
-        try:
-            private_keys.check(private)
-        except ValueError as error:
-            raise _unreadable("corrupt", str(error)) from None
-        return found
-
     def place(self, info: RecipientInfo) -> int | None:
         """Which of a RecipientInfo's names is this one's, counted from 0; None if none is. Bytes
         alone are compared."""
-        for index, name in enumerate(info.names):
-            if name.is_of(self.recipient, self.key_identifiers):
-                return index
-        return None
+        return next((index for index, name in enumerate(info.names) if self._is_named(name)), None)
+
+    def _is_named(self, name: Name) -> bool:
+        if name.key_identifier is not None:
+            return name.key_identifier in self.key_identifiers
+        return any(name.is_of(one, ()) for one in self.certificates)
 
     def __repr__(self) -> str:
+        if self.recipient is None:
+            return f"<Identity without a certificate, {self.key_name}>"
         return f"<Identity {self.recipient.subject[:60]!r} {self.recipient.fingerprint}>"
+
+
+def load_identities(data: Buffer, *, password: str | bytes | None = None) -> list[Identity]:
+    """All identities of a PKCS #12 or PEM file, or a key in DER: one for each private key, in their
+    order, with all certificates of the file that have its public key. A key without a certificate
+    has none, and its ``recipient`` is None. The counterpart of :func:`load_recipients`.
+
+    Forms and ``password`` as for :meth:`Identity.from_pkcs12` and :meth:`Identity.from_pem`. A key
+    that doesn't open with the password, is damaged, or can only sign is passed over where another
+    one can be used; so is a certificate that can't be read.
+
+    Raises CertificateError: ``empty``, ``not-a-certificate`` if there is no key,
+    ``wrong-password``, ``password-needed`` (also if only one of several keys needs it),
+    ``truncated``, ``corrupt``, ``unsupported-cipher``, ``unsupported-key``.
+    """
+    octets = key_files.octets_of_file(data, "file")
+    errors: list[CertificateError] = []
+    if key_files.is_pkcs12(octets):
+        found = _of_pkcs12(octets, password)
+    else:
+        privates, errors = key_files.read_keys(octets, password)
+        if needed := [one for one in errors if one.code == "password-needed"]:
+            raise needed[0]
+        owned = _by_key(_certificates_beside_keys(octets, password))
+        found = [pfx.OwnedKey(one, tuple(owned.get(_bits(one), ()))) for one in privates]
+    results = [_identity_or_error(one) for one in _each_once(found)]
+    identities = [one for one in results if isinstance(one, Identity)]
+    if not identities:
+        raise next(one for one in [*results, *errors] if isinstance(one, CertificateError))
+    return identities
+
+
+def pair(
+    key: Buffer, certificates: Sequence[Buffer], password: str | bytes | None = None
+) -> list[Identity]:
+    """The identities of those keys of one file that have a certificate in others; at least one.
+    Raises as :meth:`Identity.from_pem`."""
+    with _argument("key"):
+        octets = key_files.octets_of_file(key, "private key's file")
+    contents = [_contents(bytes(memoryview(one)), password, octets) for one in certificates]
+    with _argument("key"):
+        privates, errors = key_files.read_keys(octets, password)
+    owned = _by_key(der for one in contents for der in (*one.certificates, *one.strangers))
+    found = _each_once(pfx.OwnedKey(one, tuple(owned.get(_bits(one), ()))) for one in privates)
+    if identities := _certified(found, _argument):
+        return identities
+    with _argument("key"):
+        for error in errors:
+            raise error
+    for der in owned.get(b"", ()):
+        with _argument("certificate"):
+            Recipient.from_der(der)  # says what is broken
+    raise _stranger("the private key fits none of the certificates")
 
 
 def _only(data: Buffer) -> Recipient:
@@ -205,20 +242,74 @@ def _only(data: Buffer) -> Recipient:
 
 def _may_belong(key: Any, recipient: Recipient) -> bool:
     """Whether the key's public half is the certificate's, or can't be known."""
+    public = _asked(key)
+    try:
+        return public is None or _public_bits(public) == _public_bits(recipient.public_key)
+    except NotImplementedError:  # a stand-in that derives from the library's abstract class
+        return True
+
+
+def _same_key(one: Recipient, other: Recipient) -> bool:
+    return one is other or _public_bits(one.public_key) == _public_bits(other.public_key)
+
+
+_public_bits = private_keys.public_bits
+
+
+def _bits(private: PrivateKeyTypes) -> bytes:
+    return _public_bits(private.public_key())
+
+
+def _asked(key: Any) -> Any:
+    """The key's public half, if it has one of the library's kind."""
     ask = getattr(key, "public_key", None)
     try:
         public = ask() if callable(ask) else None
-        if not isinstance(public, _PUBLIC_KEYS):
-            return True
-        bits = private_keys.public_bits(public)
-    except NotImplementedError:  # a stand-in that derives from the library's abstract class
-        return True
-    return bits == private_keys.public_bits(recipient.public_key)
+    except NotImplementedError:
+        return None
+    return public if isinstance(public, _PUBLIC_KEYS) else None
 
 
-def _derived_identifier(recipient: Recipient) -> bytes:
-    bits = private_keys.key_bits(x509.parse(recipient.der).public_key)
+def _public_half(key: Any, certificates: Sequence[Recipient]) -> tuple[str, keys.PublicKey]:
+    """The name and the key. Raises TypeError, CertificateError ``unsupported-key``."""
+    if certificates:
+        return certificates[0].key, certificates[0].public_key
+    public = _asked(key)
+    if public is None:
+        raise TypeError("the private key has no public_key(): give its certificate")
+    info = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        name, found, _ = keys.load(tlv.read_only(info), "the private key")
+    except CertificateError:
+        why = "keys of this kind or length decrypt nothing"
+        raise key_files.unreadable("unsupported-key", why) from None
+    return name, found
+
+
+def _check_able(key: Any, kind: str, name: str) -> None:
+    needed = _METHODS[kind]
+    if not callable(getattr(key, needed, None)):
+        raise TypeError(
+            f"the private key for a certificate with {name} needs a method {needed}; "
+            "for the bytes of a key there is Identity.from_pem"
+        )
+
+
+def _identifiers(certificates: Sequence[Recipient], key: Any) -> Iterator[bytes]:
+    for recipient in certificates:
+        info = x509.parse(recipient.der).public_key
+        yield recipient.key_identifier or _derived_identifier(private_keys.key_bits(info))
+    if not certificates:
+        yield _derived_identifier(_bits(key))
+
+
+def _derived_identifier(bits: bytes) -> bytes:
     return hashlib.sha1(bits[1:], usedforsecurity=False).digest()
+
+
+def _usual_info(recipient: Recipient) -> bytes:
+    name = tlv.build(tlv.SEQUENCE, recipient.issuer_der, recipient.serial_der)
+    return _VERSION_0 + name + _RSA_ENCRYPTION
 
 
 def _stranger(what: str) -> CertificateError:
@@ -239,12 +330,82 @@ def _argument(name: str) -> Iterator[None]:
         raise CertificateError(error.code, f"{name}: {error}") from error.__cause__
 
 
-def _each_key(data: bytes, password: str | bytes | None) -> Iterator[PrivateKeyTypes]:
-    with _argument("key"):
-        yield from _private_keys(data, password)
+def _of_pkcs12(octets: bytes, password: str | bytes | None) -> list[pfx.OwnedKey]:
+    try:
+        return pfx.open_keys(key_files.read_pfx(octets), password)
+    except TlvError as error:
+        raise containers.broken(error) from error
 
 
-def _certificates(data: bytes, password: str | bytes | None, key: bytes) -> containers.Contents:
+def _by_key(certificates: Iterable[bytes]) -> Owned:
+    owned: Owned = {}
+    for der in dict.fromkeys(certificates):
+        owned.setdefault(private_keys.certified_bits(der), []).append(der)
+    return owned
+
+
+def _each_once(found: Iterable[pfx.OwnedKey]) -> list[pfx.OwnedKey]:
+    """Some files hold a key twice, with one of its certificates each."""
+    merged: dict[bytes, pfx.OwnedKey] = {}
+    for one in found:
+        before = merged.setdefault(_bits(one.private), one)
+        every = tuple(dict.fromkeys([*before.certificates, *one.certificates]))
+        merged[_bits(one.private)] = before._replace(certificates=every)
+    return list(merged.values())
+
+
+def _certified(
+    found: Iterable[pfx.OwnedKey], named: Callable[[str], AbstractContextManager[None]]
+) -> list[Identity]:
+    """The identities of those keys that have certificates, with those that can be read. Raises what
+    is wrong with the first one if there is no such identity; none if no key has a certificate."""
+    some = [one for one in found if one.certificates]
+    results = [_identity_or_error(one) for one in some]
+    identities = [one for one in results if isinstance(one, Identity) and one.certificates]
+    if some and not identities:
+        with named("certificate"):
+            Recipient.from_der(some[0].certificates[0])
+        with named("key"):
+            raise next(one for one in results if isinstance(one, CertificateError))
+    return identities
+
+
+def _identity_or_error(one: pfx.OwnedKey) -> Identity | CertificateError:
+    """The identity with those certificates that can be read, or what is wrong with the key."""
+    recipients = [found for der in one.certificates if (found := _recipient(der)) is not None]
+    try:
+        return _checked(one.private, recipients)
+    except CertificateError as error:
+        return error
+
+
+def _recipient(der: bytes) -> Recipient | None:
+    try:
+        return Recipient.from_der(der)
+    except CertificateError:
+        return None
+
+
+def _checked(private: PrivateKeyTypes, recipients: Sequence[Recipient]) -> Identity:
+    """An identity from a file, whose key may be damaged."""
+    found = Identity(private, *recipients)
+    try:
+        private_keys.check(private)
+    except ValueError as error:
+        raise key_files.unreadable("corrupt", str(error)) from None
+    return found
+
+
+def _certificates_beside_keys(data: bytes, password: str | bytes | None) -> Sequence[bytes]:
+    """The certificates of a file that may hold keys alone, or none that can be read."""
+    try:
+        found = containers.unpack(data, password)
+    except CertificateError:
+        return ()
+    return (*found.certificates, *found.strangers)
+
+
+def _contents(data: bytes, password: str | bytes | None, key: bytes) -> containers.Contents:
     try:
         with _argument("certificate"):
             return containers.unpack(data, password)
@@ -261,115 +422,3 @@ def _has_no_key(data: bytes) -> bool:
         return not containers.unpack(data, None).private_key
     except CertificateError:
         return False
-
-
-def is_pkcs12(data: bytes) -> bool:
-    """Whether a file is PKCS #12, as far as its beginning tells."""
-    try:
-        return bool(_pfx(data))
-    except (TlvError, CertificateError):
-        return False
-
-
-def _octets(data: Buffer, what: str) -> bytes:
-    octets = bytes(memoryview(data))
-    if not octets.strip():
-        raise CertificateError("empty", f"the {what} is empty: export it again")
-    if len(octets) > containers.MAX_FILE:
-        raise _none_there(f"the {what} has more than {containers.MAX_FILE} bytes")
-    return octets
-
-
-def _none_there(what: str) -> CertificateError:
-    return CertificateError(
-        "not-a-certificate",
-        f"{what}: give a private key in PKCS #12, or in PKCS #8, PKCS #1 or SEC 1",
-    )
-
-
-def _pfx(data: bytes) -> bytes:
-    """The one PFX of a file. Raises TlvError, CertificateError ``not-a-certificate``."""
-    if containers.is_text(data):
-        found = [body for label, body in containers.blocks(data) if label in _PKCS12_LABELS]
-        data = containers.decode(found[0]) if found else b""
-    outer = tlv.read(data) if data else None
-    if outer is None or containers.kind_of(outer) != "pkcs12":
-        raise CertificateError(
-            "not-a-certificate",
-            "this isn't a PKCS #12 file: a key and a certificate in files of their own go by "
-            "Identity.from_pem",
-        )
-    return outer.whole  # some programs pad these files
-
-
-def _private_keys(data: bytes, password: str | bytes | None) -> Iterator[PrivateKeyTypes]:
-    """All private keys of a file, each when it is asked for; at least one."""
-    blocks = containers.blocks(data) if containers.is_text(data) else [(b"", data)]
-    found = [one for one in blocks if not one[0] or one[0].endswith(b"PRIVATE KEY")]
-    if not found:
-        raise _none_there("there is no private key in this file")
-    if len(found) > 1 and sum(len(body) for _, body in found) > 2 * MAX_KEYS_OCTETS:  # in base64
-        raise _unreadable("corrupt", f"there are more than {MAX_KEYS_OCTETS} bytes of keys")
-    outline = pfx_outline.Outline(b"")  # counts iterations
-    for label, body in found:
-        yield _private_key(label, body, password, outline)
-
-
-def _private_key(
-    label: bytes, body: bytes, password: str | bytes | None, outline: pfx_outline.Outline
-) -> PrivateKeyTypes:
-    if label and label not in _KEY_LABELS:
-        raise _unreadable("unsupported-key", f"{label.decode()} isn't a form of S/MIME keys")
-    if body.lstrip().startswith(_OLD_ENCRYPTION):
-        pem = b"-----BEGIN %b-----%b-----END %b-----\n" % (label, body, label)
-        return _opened(private_keys.load_armoured, pem, password, _OLD_ENCRYPTION.decode())
-    try:
-        outer = tlv.read(containers.decode(body) if label else body)
-        kind = containers.kind_of(outer)
-        if kind == "pkcs12":
-            text = "this is a PKCS #12 file, which Identity.from_pkcs12 opens"
-            raise CertificateError("not-a-certificate", text)
-        if kind != "private-key-only":
-            raise _none_there("this isn't a private key")
-        first = outer.children()[0]
-        cipher = pfx_outline.read_cipher(first, outline) if first.tag == tlv.SEQUENCE else ""
-    except TlvError as error:
-        raise _unreadable("corrupt" if label else error.code, str(error)) from error
-    return _opened(private_keys.load, outer.whole, password, cipher)
-
-
-def _opened(
-    load: Callable[[bytes, bytes | None], PrivateKeyTypes],
-    octets: bytes,
-    password: str | bytes | None,
-    cipher: str,
-) -> PrivateKeyTypes:
-    """A private key; ``cipher`` is "" for one in the clear."""
-    if cipher and password is None:
-        raise CertificateError("password-needed", "the private key needs its password")
-    try:
-        return load(octets, pfx.password_octets(password or b"") if cipher else None)
-    except UnsupportedAlgorithm:
-        code = "unsupported-cipher" if cipher else "unsupported-key"
-        raise _unreadable(code, f"its {code.partition('-')[2]} isn't supported") from None
-    except ValueError:
-        raise _unopened(cipher) from None
-
-
-def _unopened(cipher: str) -> CertificateError:
-    if not cipher:
-        return _unreadable("corrupt", "it isn't what its form promises")
-    if cipher in RARE_KEY_CIPHERS:
-        what = f"{RARE_KEY_CIPHERS[cipher]}, unless the password is wrong"
-        return pfx_outline.unsupported(what)
-    return CertificateError(
-        "wrong-password",
-        "the password is wrong or the private key is damaged, which it can't tell apart: try the "
-        "password again, then export the key again",
-    )
-
-
-def _unreadable(code: str, why: str) -> CertificateError:
-    return CertificateError(
-        code, f"the private key can't be read ({why}): export it again, as PKCS #8 or PKCS #12"
-    )

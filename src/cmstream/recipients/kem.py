@@ -20,6 +20,7 @@ from ..certificates.keys import ML_KEMS, MlKemPublicKey
 from ..ciphers import KEY_LEN
 from ..cms.enveloped import ORI_KEM, read_algorithm, read_name
 from ..engine.decoder import envelope_error
+from .key_operation import result_of
 from .recipient_info import (
     algorithm,
     implicit,
@@ -130,20 +131,17 @@ class _Encapsulated(NamedTuple):
 
 def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) -> bytes | None:
     """The content-encryption key, or None if it doesn't unwrap. Raises EnvelopeError
-    ``malformed``, ``unsupported-cipher``."""
+    ``malformed``, ``unsupported-cipher``, KeyUnavailableError."""
     del place, key_len  # one recipient; whatever comes out
-    if info.algorithm != ML_KEMS[identity.recipient.key].oid:
+    if info.algorithm != ML_KEMS[identity.key_name].oid:
         raise _unsupported(f"its key is encapsulated by {info.algorithm}, which isn't this key's")
     try:
         found = _encapsulated(info)
     except TlvError as error:
         raise envelope_error("malformed", f"a RecipientInfo is broken: {error}") from None
-    try:
-        # A ciphertext for another key gives a secret as well, which fits nothing.
-        secret = bytes(identity.key.decapsulate(found.ciphertext))
-    except ValueError:
-        return None
-    return key_wrap.unwrap(found.kek(secret), found.encrypted_key)
+    # A ciphertext for another key gives a secret as well, which fits nothing.
+    secret = result_of("its key encapsulation", identity.key.decapsulate, found.ciphertext)
+    return None if secret is None else key_wrap.unwrap(found.kek(secret), found.encrypted_key)
 
 
 def _encapsulated(info: RecipientInfo) -> _Encapsulated:

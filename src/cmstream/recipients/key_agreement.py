@@ -3,11 +3,9 @@ one that an ephemeral key and the recipient's agree on, by elliptic curves (RFC 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -22,7 +20,9 @@ from ..certificates import key_wrap
 from ..ciphers import BY_OID, KEY_LEN
 from ..cms.enveloped import ALGORITHMS
 from ..engine.decoder import envelope_error
+from ..errors import EnvelopeError
 from . import legacy_key_wrap
+from .key_operation import result_of
 from .recipient_info import (
     algorithm,
     by_identifier,
@@ -244,17 +244,18 @@ class _Agreement(NamedTuple):
 
 class _Wrap(NamedTuple):
     """A key wrap: bytes of its key, the way back, the AlgorithmIdentifiers that senders derive
-    the key with, the likeliest first, and whether it tells a wrong key."""
+    the key with, the likeliest first, and whether padding alone tells a wrong key."""
 
     kek_len: int
     unwrap: Callable[[bytes, bytes], bytes | None]
     derived_with: Iterable[bytes]
-    tells: bool = True
+    padded: bool = False
 
 
 def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) -> bytes | None:
     """The content-encryption key, or None. Raises EnvelopeError ``malformed``,
-    ``unsupported-cipher``."""
+    ``unsupported-cipher``, KeyUnavailableError."""
+    del key_len  # whatever comes out
     scheme = ALGORITHMS.get(info.algorithm, "")
     if not scheme.startswith("ecdh-"):
         raise envelope_error("unsupported-cipher", f"its key agreement is {info.algorithm}")
@@ -272,23 +273,29 @@ def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) ->
     for derived_with in wrap.derived_with:
         kek = _derive(scheme, secret, derived_with, wrap.kek_len, found.ukm)
         key = wrap.unwrap(kek, found.wrapped)
-        # Whoever learns of wrong padding can decrypt the key: as with RSA, a random one goes on.
-        if not wrap.tells and (key is None or len(key) != key_len):
-            return os.urandom(key_len)
         if key is not None:
             return key
     return None
 
 
+def is_padded(info: RecipientInfo) -> bool:
+    """Whether a content cipher with padding stands in the place of the key wrap, as Apple's
+    programs have it: then nothing but the padding says whether the key is right."""
+    if info.kind != "key-agreement" or info.parameters is None:
+        return False
+    try:
+        return _read_wrap(info.parameters).padded
+    except (TlvError, EnvelopeError):
+        return False
+
+
 def _agreed(identity: Identity, point: bytes) -> bytes | None:
     """The shared secret; None for what is no point of the identity's curve."""
     try:
-        public = _on_curve(identity.recipient.public_key, point)
-        return _exchange(identity.key, public)
+        public = _on_curve(identity.public_key, point)
     except ValueError:
         return None
-    except UnsupportedAlgorithm as error:
-        raise envelope_error("unsupported-cipher", f"its key agreement: {error}") from None
+    return result_of("its key agreement", _exchange, identity.key, public)
 
 
 def _on_curve(of: Any, point: bytes) -> Any:
@@ -342,7 +349,7 @@ def _read_wrap(wrap: Tlv) -> _Wrap:
             cipher.key_len,
             lambda kek, key: legacy_key_wrap.unwrap_cbc(kek, iv, key),
             [with_null],
-            tells=False,
+            padded=True,
         )
     # Some derive with a NULL that they don't write, and the other way round.
     derived_with = dict.fromkeys([wrap.whole, bare, with_null])

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pyasn1.codec.der import encoder
@@ -20,6 +19,7 @@ from ..engine import gate
 from ..engine.decoder import envelope_error
 from ..engine.prepared_recipients import KeySlot, RsaKey
 from ..errors import EnvelopeError
+from .key_operation import result_of
 from .recipient_info import (
     algorithm,
     by_identifier,
@@ -189,8 +189,10 @@ def _engine_key(key: rsa.RSAPublicKey) -> RsaKey:
 def usual(identity: Any, info: Tlv) -> RecipientInfo | None:
     """The RecipientInfo, if it is what most programs write for this identity. Only the encrypted
     key differs then from message to message, and comparing the rest is faster than reading it."""
-    known = identity.usual_info
-    if info.tag != tlv.SEQUENCE or not info.data.startswith(known, info.body):
+    known = next(
+        (one for one in identity.usual_infos if info.data.startswith(one, info.body)), None
+    )
+    if info.tag != tlv.SEQUENCE or known is None:
         return None
     try:
         key = tlv.read(info.data, info.body + len(known), info.stop)
@@ -203,15 +205,9 @@ def usual(identity: Any, info: Tlv) -> RecipientInfo | None:
 
 def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) -> bytes | None:
     """What the key decrypts to, or None. Raises EnvelopeError ``malformed``,
-    ``unsupported-cipher``."""
+    ``unsupported-cipher``, KeyUnavailableError."""
     del place, key_len  # one recipient; whatever comes out
-    how = _padding(info)
-    try:
-        return bytes(identity.key.decrypt(info.encrypted_key, how))
-    except ValueError:  # wrong padding, on releases that tell
-        return None
-    except UnsupportedAlgorithm as error:
-        raise envelope_error("unsupported-cipher", f"its key transport: {error}") from None
+    return result_of("its key transport", identity.key.decrypt, info.encrypted_key, _padding(info))
 
 
 def _padding(info: RecipientInfo) -> padding.AsymmetricPadding:
