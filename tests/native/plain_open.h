@@ -235,6 +235,7 @@ static bool strings(struct plain *plain, const struct around *around)
     return !plain->outcome->error;
 }
 
+/* Up to the end of what is around. The content is OPTIONAL (RFC 5652 section 6.1). */
 static bool encrypted_content(struct plain *plain, const struct around *around)
 {
     struct element element;
@@ -242,13 +243,18 @@ static bool encrypted_content(struct plain *plain, const struct around *around)
 
     if (!next_element(plain, around, &element))
         return false;
-    if (element.tag != 0x80 && element.tag != 0xa0)
+    if (element.tag && element.tag != 0x80 && element.tag != 0xa0)
         return fails(plain, OPEN_MALFORMED);
     plain->part = CONTENT_ITSELF;
     append(&plain->outcome->head, plain->in, plain->at);
-    if (element.tag == 0x80)
-        return take(plain, element.len);
-    return enter(plain, around, &element, &inside) && strings(plain, &inside);
+    if (!element.tag)
+        return true;
+    if (element.tag == 0x80 && !take(plain, element.len))
+        return false;
+    if (element.tag == 0xa0
+        && (!enter(plain, around, &element, &inside) || !strings(plain, &inside)))
+        return false;
+    return must(plain, around, 0, NULL);
 }
 
 static bool encrypted(struct plain *plain, const struct around *around)
@@ -257,7 +263,7 @@ static bool encrypted(struct plain *plain, const struct around *around)
 
     const bool good = must(plain, around, 0x30, &inside) && must(plain, &inside, 0x06, NULL)
                       && must(plain, &inside, 0x30, &cipher) && anything(plain, &cipher)
-                      && encrypted_content(plain, &inside) && must(plain, &inside, 0, NULL);
+                      && encrypted_content(plain, &inside);
     plain->part = good ? TAIL : plain->part;
     plain->tail_start = plain->at;
     return good;
