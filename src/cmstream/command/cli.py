@@ -262,7 +262,8 @@ def _add_policy(add: Any) -> None:
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
         help="how the message names its recipients; default: %(default)s")  # fmt: skip
     add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted),
-        help="what to do with a mail that is encrypted already, up to 1 MiB; default: pass")  # fmt: skip
+        help="what to do with a mail that is encrypted already, up to 1 MiB; "
+        "default: pass")  # fmt: skip
     problems = sorted(policy.PROBLEMS - {"address-mismatch"})  # this knows nobody's address
     add("--refuse", action="append", default=[], choices=problems, metavar="CODE",
         help="make this problem of a certificate an error, not a warning; may be given several "
@@ -283,8 +284,8 @@ def _add_cert(commands: Any) -> None:
     text = "write the certificates of a PFX or another file, without private keys"
     usage = "export -o OUT [options] PFX"
     export = subcommand(actions, usage, text, _CERT_EXAMPLES, _export)
-    export.add_argument("-o", "--output", required=True, metavar="OUT")
-    export.add_argument("--form", choices=["pem", "der"], default="pem")
+    export.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write")
+    export.add_argument("--form", choices=["pem", "der"], default="pem", help="default: pem")
     add_password(export)
     export.add_argument("file", metavar="PFX", help="- is standard input")
 
