@@ -365,8 +365,8 @@ def _warn_if_no_mail(name: str, beginning: bytes) -> None:
     """It is only a warning: a gateway mustn't lose a mail, however odd it is."""
     start = beginning[:CHUNK]
     end, _ = mime.header_end(start, 0, final=True)
-    if _SEALED.search(b"\n" + start[:end]):
-        return  # its content may be binary, and it passes as it is
+    if not start or _SEALED.search(b"\n" + start[:end]):
+        return  # nothing is an error; sealed content may be binary, and passes as it is
     if b"\0" in start[: mime.PEEK_LIMIT]:
         what = "has a NUL near its beginning"
     elif not _MAIL_FIELD.search(b"\n" + start[:end]):
