@@ -71,7 +71,7 @@ EXPECTED = {
             for kind in ("der", "pfx")
             for end in ("", ".plain", ".LF", ".CRLF", ".NUL")
         }
-        | {"c.p7b": ONE, "c.der.x": ("trailing-data", "1 octets")},
+        | {"c.p7b": ONE, "c.der.x": ("trailing-data", "1 bytes")},
     ),
     "broken-bystander": (
         "x",

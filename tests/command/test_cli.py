@@ -60,12 +60,19 @@ def test_what_is_no_mail_is_sealed_with_a_warning(tmp_path):
     assert f"warning: {notes}: has no From, Date or To: is it a mail?".encode() in done.stderr
     assert b"--binary" in done.stderr
     assert open_message(done.stdout, KEY)[1].endswith(b"more\r\n")
-    for given in (b"", b"just text\nFrom: me\n", MAIL.read_bytes() + b"\0"):
+    for given in (b"just text\nFrom: me\n", MAIL.read_bytes() + b"\0"):
         done = run("encrypt", "-r", CERTIFICATE, given=given)
         assert done.stderr.startswith(b"cmstream: warning: standard input: has "), given
         assert run("encrypt", "--binary", "-r", CERTIFICATE, given=given).stderr == b""
     for given in (b"cc: a@example.org\n\n", b"From x\nX: y\nSUBJECT : z\n\n"):
         assert run("encrypt", "-r", CERTIFICATE, given=given).stderr == b""
+
+
+def test_an_empty_mail_is_one_error_without_a_warning():
+    done = run("encrypt", "-r", CERTIFICATE, given=b"", code=os.EX_DATAERR)
+    assert done.stdout == b""
+    assert done.stderr.endswith(b"there is nothing to seal [malformed-message]\n")
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_a_sealed_mail_in_binary_is_a_mail():

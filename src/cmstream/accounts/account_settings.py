@@ -60,7 +60,7 @@ class AccountSettings:
             default=False,
             yes="encrypted too",
             no="stay as they are",
-            help="Whether what a mail program stores itself is sealed too.",
+            help="Whether mail that a mail program saves itself (drafts, sent mail) is sealed too.",
             label="Own uploads",
             legend="What you put into the mailbox yourself",
             options=(
@@ -92,7 +92,7 @@ class AccountSettings:
                     "clear",
                     "Deliver it unencrypted",
                     "No mail is late, but whoever runs the server can read it.",
-                    "mail is delivered in the clear",
+                    "mail is delivered unencrypted",
                 ),
             ),
         )
@@ -101,7 +101,7 @@ class AccountSettings:
         Names(
             canonical=_client,
             ordered=True,
-            help="The mail programs that the mailbox is read with.",
+            help="The mail programs that the owner reads mail with.",
             label="Read with",
             legend="Mail programs you read it with",
             hint="Then this page can say if one of them can't read your choice.",
@@ -124,7 +124,8 @@ class AccountSettings:
             longest=LONGEST,
             own_table=True,
             administrators=True,
-            help="Domains whose other addresses are meant too; for administrators.",
+            help="Domains whose mail is this account's where no other account has the address; "
+            "for administrators to change.",
             label="Domains",
         )
     )

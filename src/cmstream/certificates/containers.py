@@ -39,7 +39,8 @@ _LABELS = {
 _INSTEAD = {
     "empty": "the file is empty",
     "not-a-certificate": "this isn't a certificate, nor a file that holds one",
-    "private-key-only": "this is a private key without a certificate: never send it to anybody",
+    "private-key-only": "this is a private key without a certificate, which its owner should never "
+    "send to anybody",
     "public-key-only": "this is a bare public key without a certificate",
     "csr": "this is a certificate request, not yet a certificate",
     "crl": "this is a list of revoked certificates, not a certificate",
@@ -61,7 +62,7 @@ def unpack(data: bytes, password: str | bytes | None) -> Contents:
     """The certificates of a file of any kind; at least one. Raises CertificateError."""
     if len(data) > MAX_FILE:
         raise CertificateError(
-            "not-a-certificate", f"the file has more than {MAX_FILE} octets: {_REMEDY}"
+            "not-a-certificate", f"the file has more than {MAX_FILE} bytes: {_REMEDY}"
         )
     if not data.strip():
         raise _instead("empty")
@@ -120,7 +121,7 @@ def _binary(data: bytes, password: str | bytes | None, padding: bytes = b"") -> 
     if data[outer.end :].strip(padding):
         raise CertificateError(
             "trailing-data",
-            f"{len(data) - outer.end} octets follow the first element: several certificates in "
+            f"{len(data) - outer.end} bytes follow the first element: several certificates in "
             "one file must be PEM or PKCS #7",
         )
     return Contents(certificates)

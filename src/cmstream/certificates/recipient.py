@@ -61,7 +61,7 @@ class Problem:
 class Recipient:
     """Somebody to encrypt to: a certificate (RFC 5280), read and checked once.
 
-    Immutable; two are equal if their fingerprints are. ``der``: the octets as they stood in the
+    Immutable; two are equal if their fingerprints are. ``der``: the bytes as they stood in the
     file. ``fingerprint``: their SHA-256 in lower-case hex. ``emails``: those of the
     subjectAltName, then the subject's, each once. ``subject``, ``issuer``: RFC 4514 text.
     ``not_before``, ``not_after``: aware, in UTC. ``key``: such as ``"RSA-2048"``, ``"P-256"``,
@@ -113,7 +113,7 @@ class Recipient:
 
     @staticmethod
     def from_kek(key: Buffer, key_id: Buffer) -> Kek:
-        """Whoever has a key-encryption key (RFC 5652 section 6.2.3) of 16, 24 or 32 octets, which
+        """Whoever has a key-encryption key (RFC 5652 section 6.2.3) of 16, 24 or 32 bytes, which
         messages call ``key_id``, for archives: it goes wherever a Recipient goes. Raises
         ValueError for another length, or an empty name."""
         return archive_keys.kek(key, key_id)
@@ -203,12 +203,12 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     """Read a file of certificates: DER (exactly one), PEM (RFC 7468; one or more, text around
     them), PKCS #7 certs-only in DER, BER or PEM (RFC 5652), PKCS #12 (RFC 7292).
 
-    ``password`` opens PKCS #12 and is of no matter else; None tries none and the empty one.
-    Text is taken as people send it, too: PEM in UTF-16 or with other dashes, base64 alone, LDIF,
-    a signed mail. White space behind a binary file does no harm.
+    ``password`` opens PKCS #12 and changes nothing else; None tries none and the empty one.
+    Also read are Windows's ``.sst`` and text as people send it: PEM with other dashes, base64
+    alone, LDIF, vCard, XML, a signed mail. White space behind a binary file does no harm.
 
-    Recipients come in the order of the file, each once. Set aside, if another certificate
-    stays: that of a certification authority (one without e-mail address, or that issued another
+    Recipients come in the order of the file, each once. Set aside, while another certificate can
+    be used: that of a certification authority (one without e-mail address, or that issued another
     of the file), one that can't be read or whose key can't encrypt, one in a PKCS #12 file that
     isn't its key's, and one that isn't meant for encrypting mail where the same person's other one
     is (:func:`~cmstream.certificates.fitness.unfit`).

@@ -1,7 +1,7 @@
 """Is a message encrypted already? All of it is read, and what is inside decides, not the label.
 
-Whatever can't be proved to be unreadable without a key, to its last octet and for every reader, is
-not encrypted, and gets sealed: doubt costs no more than a mail that is sealed twice.
+Whatever can't be proved to be unreadable without a key, to its last byte and for every reader, is
+not encrypted, and gets sealed: in doubt a mail is sealed twice, which does little harm.
 """
 
 from __future__ import annotations
@@ -51,15 +51,16 @@ def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
     True for S/MIME whose content is CMS EnvelopedData or AuthEnvelopedData (RFC 5652, RFC 5083),
     whatever its ``smime-type`` or file name says; for PGP/MIME (RFC 3156 section 4); for text that
     is one OpenPGP message in armour (RFC 9580 section 6.2) with nothing but white space outside
-    it. All of it is read: CMS to its end, OpenPGP packet by packet, and nobody may be able to read
-    any of it without a key. So a message is not encrypted where clear text stands beside or within
-    what is, where its label is written so that readers may disagree on it (comments, doubled
-    fields or parameters), or where its content doesn't look random. What stays readable are the
-    header fields of the message and the names of the certificates' issuers.
+    it. All of it is read: CMS to its end, OpenPGP packet by packet. Nobody may be able to read any
+    of it without a key. So a message is not encrypted where clear text stands beside or within the
+    encrypted content, where readers may disagree on its label (comments, doubled fields or
+    parameters), or where its content doesn't look random. What may be readable are the message's
+    header fields, the names of the certificates' issuers, one line before the first part of
+    PGP/MIME, and the header lines of an armour.
 
     Signed or compressed is not encrypted, nor is signed around encrypted (triple-wrapped, RFC
-    2634): whoever sees such a mail sees its signer. Never raises for any octets: what isn't proved
-    is False, which costs no more than sealing twice.
+    2634): whoever sees such a mail sees its signer. Never raises, whatever the bytes: what isn't
+    proved is False, and the mail is then sealed twice at worst.
     """
     view = memoryview(message)
     view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())

@@ -120,7 +120,7 @@ def _add_settings(parser: Any) -> None:
     for name, one in SETTINGS.items():
         option, text = f"--{name.replace('_', '-')}", one.help[:1].lower() + one.help[1:-1]
         if one.many:
-            text += "; separated by commas, in place of those before"
+            text += "; separated by commas, replaces the earlier list"
             parser.add_argument(option, metavar="LIST", help=text)
         else:
             means = [f"{o.value}: {o.short}" for o in one.options if o.short]
@@ -162,7 +162,8 @@ def _add_import(actions: Any) -> Any:
         metavar="ADDRESS",
         help="address of the account; to import many, a folder or a CSV file",
     )
-    add("file", metavar="FILE", nargs="?", help="DER, PEM, PKCS #7 or PFX; - is standard input")
+    add("file", metavar="FILE", nargs="?", help="DER, PEM, PKCS #7, PFX, or another file that "
+        "cmstream cert show reads; - is standard input")  # fmt: skip
     add("--add", action="store_true", help="add the accounts that don't exist")
     add("--cipher", choices=CIPHERS, help="also seal their mail from now on, with this cipher")
     add("--description", default="", metavar="TEXT", help="a note on the certificates, for people")

@@ -90,9 +90,11 @@ examples:
 A mail's header fields stay readable unless --header-protection hides them. An input that isn't a
 mail needs --binary: without it, its first lines may pass for header fields.
 
-A mail that is encrypted already passes unchanged (--already-encrypted). A certificate with a
-problem is used with a warning (--refuse). An output file appears only when it is complete; a new
-one has mode 0600. When writing to a pipe, discard the output unless the exit code is 0.
+A mail that is encrypted already passes unchanged (--already-encrypted); one of over 1 MiB is
+encrypted again. A certificate with a problem is used with a warning (--refuse).
+
+An output file appears only when it is complete; a new one has mode 0600. When writing to a pipe,
+discard the output unless the exit code is 0.
 
 Exit codes: 64 wrong usage, 65 a bad certificate or message, 66 no such input, 73 the output can't
 be created, 75 try again.
@@ -230,7 +232,8 @@ def _add_encrypt(commands: Any) -> None:
     parser = subcommand(commands, usage, text, _ENCRYPT_EXAMPLES, _encrypt)
     add = parser.add_argument
     add("-r", "--recipient", action="append", default=[], metavar="CERT",
-        help="certificate file: DER, PEM, PKCS #7 or PFX; may be given several times")  # fmt: skip
+        help="certificate file: DER, PEM, PKCS #7, PFX, or another one that cmstream cert show "
+        "reads; may be given several times")  # fmt: skip
     add_archive_passwords(parser)
     add("-o", "--output", default="-", metavar="OUT", help="default: standard output")
     _add_policy(add)
@@ -259,7 +262,8 @@ def _add_policy(add: Any) -> None:
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
         help="how the message names its recipients; default: %(default)s")  # fmt: skip
     add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted),
-        help="what to do with a mail that is encrypted already; default: pass")  # fmt: skip
+        help="what to do with a mail that is encrypted already, up to 1 MiB; "
+        "default: pass")  # fmt: skip
     problems = sorted(policy.PROBLEMS - {"address-mismatch"})  # this knows nobody's address
     add("--refuse", action="append", default=[], choices=problems, metavar="CODE",
         help="make this problem of a certificate an error, not a warning; may be given several "
@@ -280,8 +284,8 @@ def _add_cert(commands: Any) -> None:
     text = "write the certificates of a PFX or another file, without private keys"
     usage = "export -o OUT [options] PFX"
     export = subcommand(actions, usage, text, _CERT_EXAMPLES, _export)
-    export.add_argument("-o", "--output", required=True, metavar="OUT")
-    export.add_argument("--form", choices=["pem", "der"], default="pem")
+    export.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write")
+    export.add_argument("--form", choices=["pem", "der"], default="pem", help="default: pem")
     add_password(export)
     export.add_argument("file", metavar="PFX", help="- is standard input")
 
@@ -361,8 +365,8 @@ def _warn_if_no_mail(name: str, beginning: bytes) -> None:
     """It is only a warning: a gateway mustn't lose a mail, however odd it is."""
     start = beginning[:CHUNK]
     end, _ = mime.header_end(start, 0, final=True)
-    if _SEALED.search(b"\n" + start[:end]):
-        return  # its content may be binary, and it passes as it is
+    if not start or _SEALED.search(b"\n" + start[:end]):
+        return  # nothing is an error; sealed content may be binary, and passes as it is
     if b"\0" in start[: mime.PEEK_LIMIT]:
         what = "has a NUL near its beginning"
     elif not _MAIL_FIELD.search(b"\n" + start[:end]):
