@@ -121,7 +121,8 @@ def _crc24(crc: int, octets: bytes) -> int:
 
 _PKESK, _SKESK, _SED, _SEIPD, _AEAD = 1, 3, 9, 18, 20
 _LONGEST_KEY = 4 << 10  # octets of an encrypted session key: ML-KEM-1024 has 1568
-_SHORTEST_KEY = 64  # of a public key's: an X25519 has 78 and more
+_SHORTEST_KEY = 64  # of a public key's: one for X25519 has 68 and more
+_MOST_KEYS = 2 << 20  # octets of all of them
 _MOST_PASSWORDS, _LONGEST_PASSWORD_KEY = 8, 200
 _CIPHERS = {1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13}  # section 9.3; 0 is no cipher at all
 _BLOCK = 18  # octets of the prefix that a cipher of 16 octets writes
@@ -141,9 +142,11 @@ def check_packets(pieces: Iterable[bytes]) -> None:
     UnprovedError."""
     source = _Source(iter(pieces))
     keys: list[tuple[int, bytes]] = []
+    room = _MOST_KEYS
     while (header := source.header()).tag in {_PKESK, _SKESK}:
-        if header.partial or not 0 < header.length <= _LONGEST_KEY or len(keys) == _LONGEST_KEY:
+        if header.partial or not 0 < header.length <= min(_LONGEST_KEY, room):
             raise UnprovedError("a session key without its length, or too many")
+        room -= header.length
         keys.append((header.tag, source.take(header.length)))
     if not keys or header.tag not in {_SED, _SEIPD, _AEAD}:
         raise UnprovedError("packets that aren't of an encrypted message")

@@ -74,6 +74,8 @@ def check_no_text(octets: bytes) -> None:
     more octets a character."""
     for text in (octets, octets.replace(b"\0", b"")):
         _check_runs(text, *_SCRIPTS)
+    for half in (octets[::2], octets[1::2]):
+        _check_runs(half, _IDEOGRAPHS)
 
 
 def check_digits(digits: bytes) -> None:
