@@ -128,6 +128,7 @@ _VERSIONS = {0, 2, 3, 4}
 _MOST_BEFORE, _MOST_AFTER = 48, 128
 _LONGEST_OID = 40  # dotted
 _LONGEST_NAME, _LONGEST_TEXT, _LONGEST_ID = 600, 128, 64
+_SHORT_SERIAL = 10  # octets of an INTEGER that counts, and isn't random
 _ATTRIBUTES = 0xA1
 _SHORTEST_KEY = 16
 _RECIPIENT, _RECIPIENT_KEY = 2500, 400  # octets besides names, for each, and for each name
@@ -191,6 +192,7 @@ def _check_recipient(recipient: RecipientInfo, values: Textless) -> None:
         rest -= len(name.issuer)
     if rest > _RECIPIENT + _RECIPIENT_KEY * len(recipient.names):
         raise UnprovedError("a recipient that is longer than any")
+    known |= {name.serial for name in recipient.names if 0 < len(name.serial) <= _SHORT_SERIAL}
     if recipient.kind == "kek":  # people choose its name
         known |= {name.key_identifier or b"" for name in recipient.names}
     if recipient.kind == "key-transport":

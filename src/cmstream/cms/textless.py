@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     from ..asn1.tlv import Tlv
 
-_BOOLEAN, _NULL, _ENUMERATED, _UTC_TIME, _GENERALIZED_TIME = 1, 5, 10, 0x17, 0x18
-_LONGEST = {_BOOLEAN: 1, _ENUMERATED: 1, _NULL: 0}
+_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _TIME = re.compile(rb"\d{10,14}(?:\.\d{1,6})?(?:Z|[+-]\d{4})")
-_CONTEXT, _CLASS = 0x80, 0xC0
 _LONGEST_SHORT = 64  # octets of a value that isn't looked at alone
 
 
@@ -56,12 +54,5 @@ def _values(element: Tlv, names: Collection[bytes], depth: int = 0) -> Iterator[
             raise UnprovedError("values that are nested too deep")
         for child in element.children():
             yield from _values(child, names, depth + 1)
-    elif tag in {tlv.INTEGER, tlv.BIT_STRING, tlv.OCTET_STRING, tlv.OID} or (
-        tag & _CLASS == _CONTEXT
-    ):
+    elif tag not in {_UTC_TIME, _GENERALIZED_TIME} or not _TIME.fullmatch(content):
         yield content
-    elif tag in {_UTC_TIME, _GENERALIZED_TIME}:
-        if not _TIME.fullmatch(content):
-            raise UnprovedError("a time that is none")
-    elif len(content) > _LONGEST.get(tag, -1):
-        raise UnprovedError("a value of a type that is for text")

@@ -41,14 +41,15 @@ _PART_FIELDS = {
 _LONGEST_HEAD = 600
 _DESCRIPTION = re.compile(
     rb"\ncontent-description:[ \t]*"
-    rb"(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file| )*\r?\n(?![ \t])",
+    rb"(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file| )*"
+    rb"\r?\n(?![ \t])",
     re.IGNORECASE,
 )
 _DISPOSITIONS = {b"inline", b"attachment"}
 _PART_PARAMETERS = {b"name", b"filename", b"charset"}
 # Of such words programs make the names of the files; others would be somebody's text.
 _PLAIN_NAME = re.compile(
-    rb"(?=.{0,40}\Z)(?:\d{1,8}|[_.-]|(?:open)?pgp|gpg|mime|smime|enc|encrypted|msg|message|e?mail"
+    rb"(?=.{0,40}\Z)(?:[\d_.-]|(?:open)?pgp|gpg|mime|smime|enc|encrypted|msg|message|e?mail"
     rb"|noname|unnamed|untitled|versions?|identification|att|attachment|data|file|part|asc|txt|dat"
     rb"|bin|exch|html?|eml|utf|us|ascii|iso|windows)*",
     re.IGNORECASE,
