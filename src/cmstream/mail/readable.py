@@ -10,6 +10,7 @@ from .unproved import UnprovedError
 
 _WINDOW = 4 << 10
 _SHORTEST = 64  # octets that are worth an attempt to compress them
+_LINES = 512  # digits of base64 that are looked at together
 _LONGEST_RUN = 256
 _RARE = 30  # random octets fail a test less than once in 2**30
 
@@ -81,8 +82,8 @@ def check_no_text(octets: bytes) -> None:
 def check_digits(digits: bytes) -> None:
     """Raises UnprovedError for base64 in which small letters make words."""
     _check_runs(digits, _DIGITS)
-    for start in range(0, len(digits), 2 * _SHORTEST):
-        _check_share(digits[start : start + 2 * _SHORTEST], _DIGITS)
+    for start in range(0, len(digits), _LINES):
+        _check_share(digits[start : start + _LINES], _DIGITS)
 
 
 def _check_runs(octets: bytes, *scripts: _Script) -> None:
