@@ -55,9 +55,10 @@ def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
     it. All of it is read: CMS to its end, OpenPGP packet by packet, and nobody may be able to read
     any of it without a key. So a message is not encrypted where clear text stands beside or within
     what is, where its label is written so that readers may disagree on it (comments, doubled
-    fields or parameters), where its base64 is in lines of no one length, or where its content, a key
-    or another value doesn't look random. What stays readable are the header fields of the message,
-    the names of the certificates' issuers, and a name that somebody gave to a key of his own.
+    fields or parameters), where its base64 is in lines of no one length, or where its content, a
+    key or another value doesn't look random. What stays readable are the header fields of the
+    message, the names of the certificates' issuers, and a name that somebody gave to a key of his
+    own.
 
     Signed or compressed is not encrypted, nor is signed around encrypted (triple-wrapped, RFC
     2634): whoever sees such a mail sees its signer. Never raises for any octets: what isn't proved
