@@ -127,6 +127,74 @@ def test_what_is_not_enveloped_whatever_it_says(data) -> None:
         assert not is_encrypted(mail(fields.replace(b"base64", b"binary"), data))
 
 
+# A text that nobody would find by long runs of ASCII.
+def in_pieces(text: bytes, size: int) -> list[bytes]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+CYRILLIC = "Алиса, код от сейфа четыре семь один один. Приходи в порт в полдень."
+CHINESE = "爱丽丝保险箱的密码是四七一一请带上所有的钱中午到港口来不要告诉任何人鲍勃会在那里等你"
+HIDDEN = [
+    *(b"\x80".join(in_pieces(text * 2, size)) for text in (PLANTED, PLANTED.upper())
+      for size in (8, 12, 16)),
+    b"".join(bytes([octet, 1]) for octet in PLANTED),
+    *(CYRILLIC.encode(charset) for charset in ("utf-8", "koi8-r", "cp1251", "utf-16-le")),
+    *(CHINESE.encode(charset) for charset in ("utf-8", "gb18030", "utf-16-le", "utf-16-be")),
+    "Grüße aus Köln, Änne fährt über Nürnberg, trägt Müllsäcke für Jörg".encode("latin-1"),
+]  # fmt: skip
+
+
+def string(text: bytes) -> bytes:
+    return tlv(0x0C, text)
+
+
+def attributes(values: list[bytes]) -> bytes:
+    return tlv(0xA1, *(tlv(0x30, tlv(6, b"\x2a\x03"), tlv(0x31, value)) for value in values))
+
+
+def password(parameters: bytes, key: bytes) -> bytes:
+    return tlv(0xA3, tlv(2, b"\0"), tlv(0x30, tlv(6, b"\x2a\x03"), parameters), tlv(4, key))
+
+
+@pytest.mark.parametrize("text", HIDDEN)
+def test_text_that_is_no_long_run_of_ascii(text) -> None:
+    assert not is_encrypted(mail(BINARY, cms(content=(text + noise(320))[:320])))
+    assert not is_encrypted(mail(BINARY, cms(AUTH_ENVELOPED, content=noise(99) + text)))
+    assert not is_encrypted(mail(BINARY, cms(infos=info(key=text))))
+    assert not is_encrypted(mail(BINARY, cms(infos=info() + password(b"", text))))
+    assert not is_encrypted(mail(BINARY, cms(infos=info() + password(tlv(4, text), noise(40)))))
+    assert not is_encrypted(mail(BINARY, cms(around=(b"", attributes([string(text)])))))
+    assert not is_encrypted(mail(BINARY, cms(around=(b"", tlv(4, text)))))
+    assert not is_encrypted(mail(BINARY, cms(around=(tlv(0xA0, tlv(0xA0, string(text))), b""))))
+
+
+@pytest.mark.parametrize("tag", [2, 4, 6, 0x0C, 0x13, 0x16, 0x17, 0x80, 0x9E])
+@pytest.mark.parametrize("size", [3, 8, 16])
+def test_text_in_many_values(tag, size) -> None:
+    values = [tlv(tag, piece) for piece in in_pieces(PLANTED.upper(), size)]
+    assert not is_encrypted(mail(BINARY, cms(around=(b"", attributes(values)))))
+    infos = info() + password(tlv(0x30, *values), noise(40))
+    assert not is_encrypted(mail(BINARY, cms(infos=infos)))
+    infos = b"".join(password(value, noise(40)) for value in values)
+    assert not is_encrypted(mail(BINARY, cms(infos=infos)))
+
+
+def test_serial_numbers_may_count() -> None:
+    infos = [info(serial=b"D%c" % low) for low in range(0x41, 0x7A)]
+    assert is_encrypted(mail(BINARY, cms(infos=b"".join(infos))))
+    infos = [info(serial=piece) for piece in in_pieces(PLANTED, 12)]
+    assert not is_encrypted(mail(BINARY, cms(infos=b"".join(infos))))
+
+
+def test_nothing_but_attributes_follows() -> None:
+    assert not is_encrypted(mail(BINARY, cms(around=(b"", tlv(4, noise(16))))))
+    assert not is_encrypted(mail(BINARY, cms(AUTH_ENVELOPED, around=(b"", tlv(4, noise(16))))))
+    assert not is_encrypted(
+        mail(BINARY, cms(around=(b"", tlv(0xA1, tlv(0x17, b"2611290200 and no later Z")))))
+    )
+    assert is_encrypted(mail(BINARY, cms(around=(b"", attributes([tlv(0x17, b"261129020000Z")])))))
+
+
 def test_small_unprotected_attributes_may_follow() -> None:
     assert is_encrypted(mail(BINARY, cms(around=(b"", ATTRIBUTES), version=2)))
     assert is_encrypted(mail(BINARY, cms(infos=info() * 30)))
@@ -145,6 +213,40 @@ def test_small_unprotected_attributes_may_follow() -> None:
 )
 def test_clear_text_beside_the_base64(body) -> None:
     assert not is_encrypted(mail(BASE64, body))
+
+
+WORDS = b"Dear Alice the code of the safe is four seven one one bring it to the harbour tonight ok"
+
+
+def spelled(fill: bytes, words: bytes = WORDS) -> tuple[bytes, bytes]:
+    """Base64 of CMS up to digits that are these words, and behind them."""
+    digits = words.replace(b" ", b"")
+    digits += b"A" * (-len(digits) % 4)
+    for shift in range(3):
+        content = noise(16 + shift) + base64.b64decode(digits) + noise(320)
+        before, found, after = base64.b64encode(cms(content=content[:320])).partition(digits)
+        if found:
+            return before, fill.join([words, after])
+    raise AssertionError
+
+
+def test_base64_whose_digits_are_words() -> None:
+    before, after = spelled(b"\r\n")
+    for line_end in (b"\r\n", b" "):
+        text = before + line_end + after.replace(b" ", line_end)
+        assert not is_encrypted(mail(BASE64, text))
+    # One line of base64, without anything between the words.
+    assert not is_encrypted(mail(BASE64, before + after.replace(b" ", b"").replace(b"\r\n", b"")))
+
+
+@pytest.mark.parametrize("at", [1, 9, 100, 240])
+@pytest.mark.parametrize("space", [b" ", b"\r\n", b"\t", b"\n\n"])
+def test_base64_in_lines_of_no_length(at, space) -> None:
+    text = base64.b64encode(cms())
+    assert not is_encrypted(mail(BASE64, text[:at] + space + text[at:]))
+    lines = base64.encodebytes(cms())
+    assert is_encrypted(mail(BASE64, lines))
+    assert not is_encrypted(mail(BASE64, lines[:at] + space + lines[at:]))
 
 
 @pytest.mark.parametrize("text", [b"=ZZ", b"=", b"=4", b"= x"])

@@ -50,8 +50,8 @@ def name(text: bytes = b"Example CA") -> bytes:
     return tlv(0x30, tlv(0x31, tlv(0x30, tlv(6, b"\x55\x04\x03"), tlv(0x0C, text))))
 
 
-def info(*, issuer: bytes = name(), key: bytes = noise(256)) -> bytes:
-    return tlv(0x30, tlv(2, b"\0"), tlv(0x30, issuer, tlv(2, b"\1\2\3")), RSA, tlv(4, key))
+def info(*, issuer: bytes = name(), serial: bytes = b"\1\2\3", key: bytes = noise(256)) -> bytes:
+    return tlv(0x30, tlv(2, b"\0"), tlv(0x30, issuer, tlv(2, serial)), RSA, tlv(4, key))
 
 
 def cms(  # noqa: PLR0917 - each is an element of the structure

@@ -125,6 +125,26 @@ def test_inline_armour(fields, body) -> None:
     assert is_encrypted(mail(encoded, body.replace(b"=", b"=3D")))
 
 
+def test_passwords_and_keys_are_no_text() -> None:
+    pieces = [PLANTED[at : at + 15] for at in range(0, len(PLANTED), 15)]
+    skesks = b"".join(b"\xc3%c\4\x09\3%b" % (len(one) + 3, one) for one in pieces)
+    short = b"".join(b"\xc1%c\3%b\1%b" % (len(one) + 10, noise(8), one) for one in pieces)
+    mixed = b"".join(b"\xc1\x50\3%b\1%b" % (noise(70 - len(one), i), one)
+                     for i, one in enumerate(pieces * 4))  # fmt: skip
+    for keys in (skesks, short, mixed, SKESK.replace(b"\4\x09", b"\4\0"), b"\xc3\1\4"):
+        assert not walks(keys + SEIPD)
+        assert not walks(PKESK + keys + SEIPD)
+    assert not walks(b"".join(SKESK[:5] + noise(10, seed) for seed in range(9)) + SEIPD)
+
+
+def test_armour_whose_lines_are_words() -> None:
+    lines = ARMOUR.split(b"\r\n")
+    joined = [*lines[:2], lines[2] + lines[3][:-4], lines[3][-4:], *lines[4:]]
+    assert not is_encrypted(mail(b"", b"\r\n".join(joined)))
+    words = [*lines[:2], lines[2][:5], lines[2][5:12], lines[2][12:], *lines[3:]]
+    assert not is_encrypted(mail(b"", b"\r\n".join(words)))
+
+
 LINE = ARMOUR.split(b"\r\n")[5]
 
 
@@ -145,6 +165,9 @@ LINE = ARMOUR.split(b"\r\n")[5]
         armour(MESSAGE, head=b"MessageID: Dear Alice\r\n\r\n"),
         armour(MESSAGE, head=b"Comment: PGP" + PLANTED * 2 + b"\r\n\r\n"),
         armour(MESSAGE, head=b"Comment: PGP\r\n" * 5 + b"\r\n"),
+        armour(MESSAGE, head=b"Comment: PGP\r\nVersion: X 1\r\nComment: PGP\r\n\r\n"),
+        armour(MESSAGE, head=b"MessageID: meet_me\r\nMessageID: at_noon\r\n\r\n"),
+        armour(MESSAGE, head=b"Version: 4 7 1 1 is the code, Alice\r\n\r\n"),
         armour(MESSAGE, checksum=b"=abCd\r\n"),
         armour(MESSAGE, checksum=b"=ab d\r\n"),
         armour(MESSAGE, checksum=b"=abCd\r\n=abCd\r\n"),
@@ -180,6 +203,23 @@ def test_armour_is_looked_for_in_plain_text_alone() -> None:
 
 
 # PGP/MIME
+
+
+@pytest.mark.parametrize(
+    "name", [b"msg.asc", b"encrypted_message.pgp", b"ATT00001.dat", b"PGPexch.htm.pgp", b"noname"]
+)
+def test_names_that_programs_give(name) -> None:
+    assert is_encrypted(pgp_mime(head=SECOND.replace(b"encrypted.asc", name) + b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"Version: BCPG v1.58", b"Version: Encryption Desktop 10.3.2 (Build 15238)",
+     b"Version: GnuPG v2.0.22 (MingW32)", b"Comment: Processed by Mailvelope",
+     b"Version: Mailvelope v4.4.1\r\nComment: https://www.mailvelope.com", b"Charset: utf-8"],
+)  # fmt: skip
+def test_lines_that_programs_write_into_armour(line) -> None:
+    assert is_encrypted(mail(b"", armour(MESSAGE, head=line + b"\r\n\r\n")))
 
 
 def test_pgp_mime() -> None:
@@ -233,6 +273,20 @@ def test_a_line_before_the_first_part_belongs_to_none(words) -> None:
         pgp_mime(first=b"Content-Type: text/plain\r\n\r\nVersion: 1\r\n"),
         pgp_mime(first=b"X-Text: " + PLANTED + b"\r\n" + FIRST + b"\r\nVersion: 1\r\n"),
         pgp_mime(first=b"Content-Description: Dear Alice\r\n" + FIRST + b"\r\nVersion: 1\r\n"),
+        pgp_mime(
+            first=b"Content-Description: Dear Alice\r\nContent-Description: PGP\r\n"
+            + FIRST
+            + b"\r\nVersion: 1\r\n"
+        ),
+        pgp_mime(
+            first=b"Content-Description: PGP\r\n Dear Alice\r\n" + FIRST + b"\r\nVersion: 1\r\n"
+        ),
+        pgp_mime(first=b"From " + PLANTED + b"\r\n" + FIRST + b"\r\nVersion: 1\r\n"),
+        pgp_mime(head=SECOND + b"Content-Disposition: " + PLANTED + b"\r\n\r\n"),
+        pgp_mime(head=SECOND + b'Content-Disposition: inline; x="' + PLANTED + b'"\r\n\r\n'),
+        pgp_mime(head=SECOND + b"Content-Disposition: inline; filename*0=Dear\r\n\r\n"),
+        pgp_mime(head=SECOND.replace(b"encrypted.asc", b"the-code-is-4711.asc") + b"\r\n"),
+        pgp_mime(head=SECOND.replace(b"encrypted.asc", b"1" * 39 + b"x") + b"\r\n"),
         pgp_mime(first=b""),
         pgp_mime(head=b"Content-Type: text/plain\r\n\r\n"),
         pgp_mime(head=SECOND + b"Content-Transfer-Encoding: x-own\r\n\r\n"),

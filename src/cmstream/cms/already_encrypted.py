@@ -23,6 +23,7 @@ from ..mail.readable import Ciphertext, check_no_text, check_random
 from ..mail.transfer import decoded
 from ..mail.unproved import UnprovedError
 from . import enveloped
+from .textless import Textless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,7 +55,8 @@ def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
     it. All of it is read: CMS to its end, OpenPGP packet by packet. Nobody may be able to read any
     of it without a key. So a message is not encrypted where clear text stands beside or within the
     encrypted content, where readers may disagree on its label (comments, doubled fields or
-    parameters), or where its content doesn't look random. What may be readable are the message's
+    parameters), where its base64 is in uneven lines, or where its content, a key or another value
+    doesn't look random. What may be readable are the message's
     header fields, the names of the certificates' issuers, one line before the first part of
     PGP/MIME, and the header lines of an armour.
 
@@ -124,13 +126,16 @@ def _is_p7m(label: Label) -> bool:
 # --- CMS -------------------------------------------------------------------------------------
 
 _VERSIONS = {0, 2, 3, 4}
-_AROUND = 200  # octets of a head besides its recipients: no originator's certificates
+# Octets of a head besides its recipients: no originator's certificates.
+_MOST_BEFORE, _MOST_AFTER = 48, 128
 _LONGEST_OID = 40  # dotted
 _LONGEST_NAME, _LONGEST_TEXT, _LONGEST_ID = 600, 128, 64
+_SHORT_SERIAL = 10  # octets of an INTEGER that counts, and isn't random
+_ATTRIBUTES = 0xA1
 _SHORTEST_KEY = 16
 _RECIPIENT, _RECIPIENT_KEY = 2500, 400  # octets besides names, for each, and for each name
 _LONGEST_PARAMETERS = 64
-_LONGEST_TAIL = 512
+_LONGEST_TAIL, _LONGEST_TAG = 512, 16
 _SHORTEST_CONTENT = 8
 
 
@@ -162,32 +167,41 @@ def _check_cms(octets: Iterable[bytes]) -> None:
 
 def _check_head(envelope: Envelope, head: bytes) -> None:
     infos = envelope.infos
-    recipients = sum(len(info.whole) for info in infos)
-    if not infos or len(head) - recipients > _AROUND or envelope.version not in _VERSIONS:
-        raise UnprovedError("nobody can open it, or more stands before its content than it needs")
+    if not infos or envelope.version not in _VERSIONS:
+        raise UnprovedError("nobody can open it, or by a version that isn't one")
+    before, after = head[: infos[0].start], head[infos[-1].end :]
+    if len(before) > _MOST_BEFORE or len(after) > _MOST_AFTER:
+        raise UnprovedError("more stands before its content than it needs")
     if max(len(envelope.inner_type), len(envelope.cipher)) > _LONGEST_OID:
         raise UnprovedError("a type that no program knows")
-    before, after = head[: infos[0].start], head[infos[-1].end :]
     check_no_text(before)
     check_no_text(after)
+    values = Textless()
     for recipient in envelope.recipients():
-        _check_recipient(recipient)
+        _check_recipient(recipient, values)
+    if envelope.parameters is not None:
+        values.add(envelope.parameters)
+    values.end()
 
 
-def _check_recipient(recipient: RecipientInfo) -> None:
+def _check_recipient(recipient: RecipientInfo, values: Textless) -> None:
     if recipient.kind == "other":
         raise UnprovedError("a recipient of an unknown kind")
-    rest = recipient.whole.whole
+    known = {name.issuer for name in recipient.names if name.issuer}
+    rest = len(recipient.whole.whole)
     for name in recipient.names:
         _check_name(name)
-        rest = rest.replace(name.issuer, b"") if name.issuer else rest
-    if len(rest) > _RECIPIENT + _RECIPIENT_KEY * len(recipient.names):
+        rest -= len(name.issuer)
+    if rest > _RECIPIENT + _RECIPIENT_KEY * len(recipient.names):
         raise UnprovedError("a recipient that is longer than any")
-    check_no_text(rest)
+    known |= {name.serial for name in recipient.names if 0 < len(name.serial) <= _SHORT_SERIAL}
+    if recipient.kind == "kek":  # people choose its name
+        known |= {name.key_identifier or b"" for name in recipient.names}
     if recipient.kind == "key-transport":
         if len(recipient.encrypted_key) < _SHORTEST_KEY:
             raise UnprovedError("a key that is too short to be encrypted")
         check_random(recipient.encrypted_key)
+    values.add(recipient.whole, known)
 
 
 def _check_name(name: Name) -> None:
@@ -228,9 +242,21 @@ def _is_iv(parameters: Tlv | None, length: int) -> bool:
 
 
 def _check_tail(envelope: Envelope, tail: bytes) -> None:
-    """What stands behind the content: ends, a tag, attributes."""
+    """What stands behind the content: attributes, a tag, ends."""
+    authenticated = envelope.content_type == "authenticated-enveloped-data"
     if len(tail) > _LONGEST_TAIL:
         raise UnprovedError("long attributes")
     check_no_text(tail)
-    if envelope.content_type == "authenticated-enveloped-data":
+    tags, values, at = [], Textless(), 0
+    while at < len(tail) and tail[at]:
+        element = tlv.read(tail, at)
+        tags.append(element.tag)
+        if element.tag == tlv.OCTET_STRING and len(element.content) > _LONGEST_TAG:
+            raise UnprovedError("a tag that is longer than any")
+        values.add(element)
+        at = element.end
+    values.end()
+    if any(tail[at:]) or (not authenticated and not {_ATTRIBUTES}.issuperset(tags)):
+        raise UnprovedError("something else behind its content")
+    if authenticated:
         enveloped.read_tail(tail)

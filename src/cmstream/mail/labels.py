@@ -63,11 +63,13 @@ def _values(head: bytes) -> Iterator[bytes]:
 
 class Label(NamedTuple):
     """What a body is: its media type in lower case, the parameters of its Content-Type by their
-    names in lower case, its transfer encoding, its file names, and the names of all fields."""
+    names in lower case, its transfer encoding, its disposition with its parameters, its file names,
+    and the names of all fields, empty for a line that is none."""
 
     kind: bytes
     parameters: dict[bytes, bytes]
     encoding: bytes
+    disposition: tuple[bytes, dict[bytes, bytes]]
     file_names: tuple[bytes, ...]
     names: tuple[bytes, ...]
 
@@ -96,7 +98,7 @@ def _label(told: dict[bytes, bytes], names: tuple[bytes, ...]) -> Label | None:
     if encoding[0] not in _ENCODINGS or not re.fullmatch(_TOKEN + b"/" + _TOKEN, kind[0]):
         return None
     file_names = (*_named(kind[1], b"name"), *_named(disposition[1], b"filename"))
-    return Label(kind[0], kind[1], encoding[0], file_names, names)
+    return Label(kind[0], kind[1], encoding[0], disposition, file_names, names)
 
 
 def _parsed(value: bytes) -> tuple[bytes, dict[bytes, bytes]] | None:

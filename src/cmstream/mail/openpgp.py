@@ -5,25 +5,29 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from .readable import Ciphertext, check_random
+from .readable import Ciphertext, check_little_text, check_random
 from .transfer import from_base64
 from .unproved import UnprovedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 BEGIN = b"-----BEGIN PGP MESSAGE-----"
 _END = b"-----END PGP MESSAGE-----"
 _BEGINNING = 4 << 10
 # What programs write of themselves; other words there would be somebody's text.
-_PROGRAM = rb"(?:gpg|pgp|gnupg|proton|mailvelope|flowcrypt|sequoia|keychain|keybase|enigmail"
+_PROGRAM = (
+    rb"(?=[^\n]*(?:gpg|pgp|gnupg|proton|mailvelope|flowcrypt|sequoia|keychain|keybase|enigmail))"
+)
+_PROGRAM_VERSION = rb"\w{1,16}(?: \w{1,16})? v?\d[\d.]{0,15}(?: \(build [\d.]{1,10}\))?"
 _ARMOUR_HEAD = re.compile(
     rb"\s*-----BEGIN PGP MESSAGE-----\r?\n(?:(?:"
-    rb"Version: ?(?=[^\n]*" + _PROGRAM + rb"|\d))[ -~]{1,40}"
-    rb"|Comment: ?(?=[^\n]*" + _PROGRAM + rb"|encrypt|https?://))[ -~]{1,72}"
+    rb"Version: ?(?:" + _PROGRAM + rb"[ -~]{1,40}|" + _PROGRAM_VERSION + rb")"
+    rb"|Comment: ?(?:" + _PROGRAM + rb"|(?=[^\n]*(?:encrypt|https?://)))[ -~]{1,72}"
     rb"|(?:Hash|Charset|MessageID): ?[!-~]{1,32})\r?\n){0,4}[ \t]{0,2}\r?\n",
     re.IGNORECASE,
 )
+_ARMOUR_FIELD = re.compile(rb"\n(\w+):")
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{1,96}={0,2}\r?\n)*")
 _CHECKSUM = re.compile(rb"=([A-Za-z0-9+/]{4})\r?\n")
 _ARMOUR_TAIL = re.compile(_END + rb"\s*")
@@ -59,6 +63,9 @@ class _Armour:
         head = _ARMOUR_HEAD.match(self._held)
         if head is None:
             raise UnprovedError("no armour, or a header that isn't its own")
+        names = _ARMOUR_FIELD.findall(head[0].lower())
+        if len(set(names)) < len(names):
+            raise UnprovedError("an armour with a header line twice")
         self._held = self._held[head.end() :]
         while True:
             there = self._more(_BEGINNING)
@@ -114,6 +121,10 @@ def _crc24(crc: int, octets: bytes) -> int:
 
 _PKESK, _SKESK, _SED, _SEIPD, _AEAD = 1, 3, 9, 18, 20
 _LONGEST_KEY = 4 << 10  # octets of an encrypted session key: ML-KEM-1024 has 1568
+_SHORTEST_KEY = 64  # of a public key's: one for X25519 has 68 and more
+_MOST_KEYS = 2 << 20  # octets of all of them
+_MOST_PASSWORDS, _LONGEST_PASSWORD_KEY = 8, 200
+_CIPHERS = {1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13}  # section 9.3; 0 is no cipher at all
 _BLOCK = 18  # octets of the prefix that a cipher of 16 octets writes
 _INDETERMINATE = -1
 _PARTIAL_OCTETS = 512
@@ -130,25 +141,40 @@ def check_packets(pieces: Iterable[bytes]) -> None:
     (sections 4.2, 5.1, 5.3, 5.7, 5.13, and 5.16 of the draft that GnuPG follows). Raises
     UnprovedError."""
     source = _Source(iter(pieces))
-    keys = 0
+    keys: list[tuple[int, bytes]] = []
+    room = _MOST_KEYS
     while (header := source.header()).tag in {_PKESK, _SKESK}:
-        if header.partial or not 0 < header.length <= _LONGEST_KEY:
-            raise UnprovedError("a session key without its length")
-        _check_session_key(header.tag, source.take(header.length))
-        keys += 1
-    if not keys or keys > _LONGEST_KEY or header.tag not in {_SED, _SEIPD, _AEAD}:
+        if header.partial or not 0 < header.length <= min(_LONGEST_KEY, room):
+            raise UnprovedError("a session key without its length, or too many")
+        room -= header.length
+        keys.append((header.tag, source.take(header.length)))
+    if not keys or header.tag not in {_SED, _SEIPD, _AEAD}:
         raise UnprovedError("packets that aren't of an encrypted message")
+    _check_session_keys(dict.fromkeys(keys))
     data = Ciphertext()
     _check_data(header.tag, source, header, data)
     if source.take_some(1):
         raise UnprovedError("something behind the encrypted data")
 
 
-def _check_session_key(tag: int, body: bytes) -> None:
-    versions = {_PKESK: {2, 3, 6}, _SKESK: {4, 5, 6}}[tag]
-    if body[0] not in versions or (tag == _SKESK and len(body) > 200):  # noqa: PLR2004
-        raise UnprovedError("a session key of no known version")
-    check_random(body)
+def _check_session_keys(keys: Collection[tuple[int, bytes]]) -> None:
+    """Each of them, and all together: what stands in pieces."""
+    if sum(tag == _SKESK for tag, _ in keys) > _MOST_PASSWORDS:
+        raise UnprovedError("more passwords than anybody has")
+    for tag, body in keys:
+        if tag == _SKESK:
+            _check_password_key(body)
+        elif body[0] not in {2, 3, 6} or len(body) < _SHORTEST_KEY:
+            raise UnprovedError("a session key of no known version, or too short to be one")
+        check_random(body)
+    check_little_text(b"".join(body for _, body in keys))
+
+
+def _check_password_key(body: bytes) -> None:
+    """SKESK: a version, then the cipher, which from version 6 on has a length before it."""
+    cipher = {4: body[1:2], 5: body[1:2], 6: body[2:3]}.get(body[0], b"")
+    if len(body) > _LONGEST_PASSWORD_KEY or not cipher or cipher[0] not in _CIPHERS:
+        raise UnprovedError("a session key of no known version, or without a cipher")
 
 
 def _check_data(tag: int, source: _Source, header: _Header, data: Ciphertext) -> None:

@@ -41,11 +41,19 @@ _PART_FIELDS = {
 _LONGEST_HEAD = 600
 _DESCRIPTION = re.compile(
     rb"\ncontent-description:[ \t]*"
-    rb"(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file| )*\r?\n",
+    rb"(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file| )*"
+    rb"\r?\n(?![ \t])",
     re.IGNORECASE,
 )
+_DISPOSITIONS = {b"inline", b"attachment"}
 _PART_PARAMETERS = {b"name", b"filename", b"charset"}
-_PLAIN_NAME = re.compile(rb"[\w.-]{0,40}")
+# Of such words programs make the names of the files; others would be somebody's text.
+_PLAIN_NAME = re.compile(
+    rb"(?=.{0,40}\Z)(?:[\d_.-]|(?:open)?pgp|gpg|mime|smime|enc|encrypted|msg|message|e?mail"
+    rb"|noname|unnamed|untitled|versions?|identification|att|attachment|data|file|part|asc|txt|dat"
+    rb"|bin|exch|html?|eml|utf|us|ascii|iso|windows)*",
+    re.IGNORECASE,
+)
 
 
 def check_inline(label: Label, body: Iterable[Buffer]) -> None:
@@ -136,11 +144,15 @@ def _part(text: bytes) -> tuple[Label, int]:
     label = strict_label(head)
     if label is None or not _PART_FIELDS.issuperset(label.names):
         raise UnprovedError("a part with other fields")
+    if len(set(label.names)) < len(label.names):
+        raise UnprovedError("a part with a field twice, or a line that is none")
     described = b"content-description" in label.names
     if described and not _DESCRIPTION.search(b"\n" + head):
         raise UnprovedError("a part with a description of its own")
-    told = dict(label.parameters)
-    values = [*told.values(), *label.file_names]
-    if not _PART_PARAMETERS.issuperset(told) or not all(map(_PLAIN_NAME.fullmatch, values)):
+    disposition, placed = label.disposition
+    told = [*label.parameters.items(), *placed.items()]
+    if disposition not in _DISPOSITIONS or not all(
+        name in _PART_PARAMETERS and _PLAIN_NAME.fullmatch(value) for name, value in told
+    ):
         raise UnprovedError("a part with other parameters")
     return label, end or 0

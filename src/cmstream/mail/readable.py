@@ -3,38 +3,107 @@
 from __future__ import annotations
 
 import zlib
+from math import ceil, log2
+from typing import NamedTuple
 
 from .unproved import UnprovedError
 
 _WINDOW = 4 << 10
 _SHORTEST = 64  # octets that are worth an attempt to compress them
-_TEXT = bytes((*b"\t\r\n", *range(ord(" "), ord("~") + 1)))
-_PRINTABLE = bytes(octet in _TEXT for octet in range(256))
+_LINES = 512  # digits of base64 that are looked at together
 _LONGEST_RUN = 256
+_RARE = 30  # random octets fail a test less than once in 2**30
+
+
+class _Script(NamedTuple):
+    """Signs that a text is made of, as a table for ``bytes.translate``; and how many bits tell that
+    another sign out of all is one of them."""
+
+    signs: bytes
+    others: int
+    table: bytes
+    bits: float
+
+    def longest_run(self, length: int) -> int:
+        """So many in a row random octets of this length don't have."""
+        return ceil((_RARE + length.bit_length()) / self.bits)
+
+
+def _script(signs: bytes, others: int = 256) -> _Script:
+    table = bytes(octet in signs for octet in range(256))
+    return _Script(signs, others, table, log2(others / len(set(signs))))
+
+
+_UPPER, _LOWER = bytes(range(ord("A"), ord("Z") + 1)), bytes(range(ord("a"), ord("z") + 1))
+_STOPS = b"\t\r\n ,."
+_HIGH = bytes(range(0x80, 0x100))
+_SCRIPTS = (
+    _script(_LOWER + b" "),
+    _script(_UPPER + _LOWER + _STOPS),
+    _script(bytes(range(ord(" "), ord("~") + 1)) + b"\t\r\n"),
+    _script(_HIGH + _STOPS),  # most others, in UTF-8 or a charset of their own
+)
+_IDEOGRAPHS = _script(bytes(range(0x4E, 0xA0)))  # the upper halves of such in UTF-16
+_DIGITS = _script(_LOWER, 64)  # of base64; names in CMS give many capitals
 
 
 def check_random(octets: bytes) -> None:
     """Raises UnprovedError where random octets would hardly ever look so (less than once in a
-    million): a long run of printable ASCII, or a piece that can be compressed."""
-    check_no_text(octets)
+    million): a long run of text, more text than there is by chance, or a piece that can be
+    compressed."""
+    check_little_text(octets)
     for start in range(0, len(octets), _WINDOW):
         window = octets[start : start + _WINDOW]
         if len(window) >= _SHORTEST and len(zlib.compress(window, 1)) < len(window):
             raise UnprovedError("it isn't random")
 
 
+def check_little_text(octets: bytes) -> None:
+    """Raises UnprovedError for text that random octets would hardly ever have, in one piece or in
+    many: for octets of which some may come again."""
+    check_no_text(octets)
+    for start in range(0, len(octets), _WINDOW):
+        window = octets[start : start + _WINDOW]
+        _check_share(window, *_SCRIPTS)
+        if len(octets) <= _WINDOW:
+            for half in (window[::2], window[1::2]):
+                _check_share(half, _IDEOGRAPHS, *_SCRIPTS)
+
+
 def check_no_text(octets: bytes) -> None:
-    """Raises UnprovedError for a run of printable ASCII that random octets would hardly ever have,
-    in one or more octets a character."""
+    """Raises UnprovedError for a run of text that random octets would hardly ever have, in one or
+    more octets a character."""
     for text in (octets, octets.replace(b"\0", b"")):
-        if b"\1" * _run(len(text)) in text.translate(_PRINTABLE):
+        _check_runs(text, *_SCRIPTS)
+    for half in (octets[::2], octets[1::2]):
+        _check_runs(half, _IDEOGRAPHS)
+
+
+def check_digits(digits: bytes) -> None:
+    """Raises UnprovedError for base64 in which small letters make words."""
+    _check_runs(digits, _DIGITS)
+    for start in range(0, len(digits), _LINES):
+        _check_share(digits[start : start + _LINES], _DIGITS)
+
+
+def _check_runs(octets: bytes, *scripts: _Script) -> None:
+    for script in scripts:
+        if b"\1" * script.longest_run(len(octets)) in octets.translate(script.table):
             raise UnprovedError("a run of text")
 
 
-def _run(length: int) -> int:
-    """So many printable octets in a row random ones of this length don't have: 98 of 256 are
-    printable, so each more makes it 2.6 times less likely."""
-    return 16 + length.bit_length()
+def _check_share(octets: bytes, *scripts: _Script) -> None:
+    """By Chernoff's bound: more signs of one script than random octets would ever have."""
+    length = len(octets)
+    for script in scripts:
+        chance = 2**-script.bits
+        signs = length - len(octets.translate(None, script.signs))
+        if signs > length * chance:
+            share = signs / length
+            rare = share * log2(share / chance)
+            rare += (1 - share) * log2((1 - share) / (1 - chance)) if share < 1 else 0
+            if length * rare > _RARE:
+                raise UnprovedError("text in pieces")
 
 
 class Ciphertext:

@@ -7,6 +7,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING
 
+from .readable import check_digits
 from .unproved import UnprovedError
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ def decoded(encoding: bytes, pieces: Iterable[Buffer]) -> Iterator[bytes]:
 
 
 def from_base64(pieces: Iterable[Buffer]) -> Iterator[bytes]:
-    """RFC 4648 section 4, white space anywhere, padding or none at its end alone."""
-    held = b""
+    """RFC 4648 section 4 in lines of one length, padding or none at its end alone. The digits too
+    must not make words: whoever passes over the encoding sees them."""
+    held, lines = b"", _Lines()
     for piece in pieces:
+        lines.add(bytes(piece))
         held += bytes(piece).translate(None, _WHITE)
         if b"=" in held[:-2]:
             raise UnprovedError("padding in the middle")
@@ -51,9 +54,36 @@ def from_base64(pieces: Iterable[Buffer]) -> Iterator[bytes]:
     yield last[: len(digits) * 3 // 4]
 
 
+class _Lines:
+    """White space in base64 means nothing, unless it makes words: all that it parts must be equally
+    long, the last one no longer."""
+
+    def __init__(self) -> None:
+        self._width = self._open = 0
+        self._over = False
+
+    def add(self, text: bytes) -> None:
+        """Raises UnprovedError."""
+        lengths = [self._open, *map(len, text.split())]
+        if text[:1].strip() and len(lengths) > 1:
+            lengths[:2] = [sum(lengths[:2])]
+        self._open = lengths.pop() if text[-1:].strip() or not text else 0
+        for length in filter(None, lengths):
+            self._end(length)
+        if self._open and (self._over or 0 < self._width < self._open):
+            raise UnprovedError("base64 in lines that make words")
+
+    def _end(self, length: int) -> None:
+        self._width = self._width or length
+        if self._over or length > self._width:
+            raise UnprovedError("base64 in lines that make words")
+        self._over = length < self._width
+
+
 def _octets(digits: bytes) -> bytes:
     if digits.translate(None, _BASE64):
         raise UnprovedError("base64 with something else in it")
+    check_digits(digits)
     return binascii.a2b_base64(digits)
 
 
