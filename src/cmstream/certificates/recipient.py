@@ -204,8 +204,8 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     them), PKCS #7 certs-only in DER, BER or PEM (RFC 5652), PKCS #12 (RFC 7292).
 
     ``password`` opens PKCS #12 and is of no matter else; None tries none and the empty one.
-    Text is taken as people send it, too: PEM in UTF-16 or with other dashes, base64 alone, LDIF,
-    a signed mail. White space behind a binary file does no harm.
+    Text is taken as people send it, too: PEM with other dashes, base64 alone, LDIF, a signed
+    mail. White space behind a binary file does no harm.
 
     Recipients come in the order of the file, each once. Set aside, if another certificate
     stays: that of a certification authority (one without e-mail address, or that issued another
