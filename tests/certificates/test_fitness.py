@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     pkcs7,
     pkcs12,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cmstream import CmstreamError, Policy, Recipients, encrypt_message, inspect
 from cmstream.certificates import fitness
@@ -110,6 +111,18 @@ def test_what_must_not_encrypt_is_worse_than_what_names_nobody():
 def test_somebody_elses_only_certificate_stays():
     found = load_recipients(as_pem([ENCRYPTION, RSA_SIGNATURE, BOB_SIGNATURE]))
     assert subjects(found) == ["CN=Carla Enc", "CN=Bob"]
+
+
+@pytest.mark.parametrize("subject", [None, "Example Ltd"])
+def test_a_name_that_is_nobodys_own_makes_no_two_people_one(subject):
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, subject)] if subject else []
+    nameless = x509.Name([x509.RelativeDistinguishedName([one]) for one in attributes])
+    alice, bob = (
+        certificate(rsa_key(2048, n), emails=(mail,), subject=nameless, usage=usage)
+        for n, (mail, usage) in enumerate([("a@example.org", ENCRYPTS), ("b@example.org", SIGNS)])
+    )
+    found = load_recipients(as_pem([alice, bob]))
+    assert [one.emails for one in found] == [("a@example.org",), ("b@example.org",)]
 
 
 def test_two_keys_of_one_pfx():

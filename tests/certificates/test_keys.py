@@ -204,14 +204,24 @@ def test_other_parameters_are_not_the_curves():
     der = subprocess.run(["openssl", *options], check=True, capture_output=True).stdout
     oid = curves.named(tlv.read_only(der))
     assert curves.CURVES[oid].name == "P-256"
-    for at in range(40, len(der) - 3, 9):
+    version, _, curve, *_ = tlv.read_only(der).children()
+    seed = curve.children()[2].whole
+    of_no_matter = {der.index(one) + n for one in (version.whole, seed) for n in range(len(one))}
+    for at in range(len(der)):
         changed = der[:at] + bytes([der[at] ^ 1]) + der[at:][1:]
         try:
             found = curves.named(tlv.read_only(changed))
         except tlv.TlvError:
             continue
-        # The base point's y and the seed decide nothing.
-        assert found in {"", oid}
+        assert not found or at in of_no_matter
+
+
+def test_the_cofactor_may_be_left_out_and_is_no_other():
+    options = ["ecparam", "-name", "prime256v1", "-param_enc", "explicit", "-outform", "DER"]
+    der = subprocess.run(["openssl", *options], check=True, capture_output=True).stdout
+    *parts, _ = (child.whole for child in tlv.read_only(der).children())
+    for cofactor, known in ((b"", True), (b"\2\1\1", True), (b"\2\1\2", False), (b"\2\1\0", False)):
+        assert bool(curves.named(tlv.read_only(element(0x30, *parts, cofactor)))) is known
 
 
 def test_ml_kem_512_is_told_what_to_be_instead():

@@ -215,6 +215,29 @@ def test_an_id_tells_whose_an_encrypted_certificate_is():
     assert subjects(whole(certificates, contents(key_bag(b"1")))) == ["CN=Alice"]
 
 
+def test_a_key_that_opens_is_believed_rather_than_an_id():
+    # Some programs give everything in a file the same one.
+    for ids in ((b"1", b"1", b"1"), (b"2", b"1", b"1")):
+        bags = [cert_bag(one, key_id) for one, key_id in zip((ALICE, BOB, CA), ids, strict=True)]
+        assert subjects(clear(*bags, plain_key_bag(ALICE_KEY, b"1"))) == ["CN=Alice"]
+
+
+def test_an_id_of_several_keys_certificates_tells_nothing():
+    bags = [cert_bag(one, b"1") for one in (ALICE, BOB)]
+    assert refusal(clear(*bags, key_bag(b"1"))) == "wrong-password"
+    renewed = rsa_identity(common_name="Alice 2")[1]
+    bags = [cert_bag(BOB), *(cert_bag(one, b"1") for one in (ALICE, renewed))]
+    assert subjects(clear(*bags, key_bag(b"1"))) == ["CN=Alice", "CN=Alice 2"]
+
+
+@pytest.mark.parametrize("others", [[BOB], [CA], [BOB, CA]])
+def test_a_key_that_opens_makes_no_stranger_a_recipient(others):
+    data = clear(*map(cert_bag, others), plain_key_bag(ALICE_KEY))
+    assert refusal(data) == "private-key-only"
+    # One that doesn't open may be that of the only person.
+    assert len(subjects(clear(*map(cert_bag, others), key_bag()))) == 1
+
+
 def test_bags_in_bags_are_read():
     nested = cert_bag(ALICE)
     for _ in range(5):

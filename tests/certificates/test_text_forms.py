@@ -50,6 +50,16 @@ def attached(kind, octets, extra=""):
     ).encode()
 
 
+def passed_on():
+    """A signed mail that carries another one's, signed by somebody else."""
+    bob_key, bob = rsa_identity(emails=("bob@example.org",), common_name="Bob", number=1)
+    builder, options = pkcs7.PKCS7SignatureBuilder(), [pkcs7.PKCS7Options.DetachedSignature]
+    theirs = builder.set_data(b"Hello\r\n").add_signer(bob, bob_key, hashes.SHA256())
+    carried = b"Content-Type: message/rfc822\n\n" + theirs.sign(Encoding.SMIME, options)
+    ours = builder.set_data(carried).add_signer(ALICE, KEY, hashes.SHA256())
+    return b"From: a@example.org\n" + ours.sign(Encoding.SMIME, options)
+
+
 DASHED = PEM.decode()
 READ = {
     "em dashes": DASHED.replace("-----", "——-").encode(),
@@ -92,6 +102,11 @@ READ = {
     "signed mail": b"From: a@example.org\nSubject: x\n" + DETACHED,
     "signed mail with CRLF": b"\r\n".join((b"From: a@example.org\n" + DETACHED).splitlines()),
     "opaque signed mail": b"From: a@example.org\n" + OPAQUE,
+    "signed mail that passes another on": passed_on(),
+    "folded fields": (
+        b"From: a@example.org\n" + DETACHED.replace(b"Encoding: base64", b"Encoding:\n base64")
+    ),
+    "six hyphens": PEM.replace(b"-----", b"------"),
     "attached": attached("application/pkix-cert; name=a.cer", DER),
     "attached PEM": attached('application/octet-stream;\n name="a.pem"', PEM),
     "attached PKCS #7": attached("application/x-pkcs7-certificates", P7B),
@@ -123,6 +138,8 @@ NAMED = {
     "BKS": (b"\0\0\0\2\0\0\0\x14" + bytes(20), "Bouncy Castle"),
     "UTF-16": (PEM.decode().encode("utf-16"), "UTF-16"),
     "UTF-16, the other order": (b"\xfe\xff" + PEM.decode().encode("utf-16-be"), "UTF-16"),
+    "UTF-16 with words before": (("x\n" + PEM.decode()).encode("utf-16-be"), "UTF-16"),
+    "base64 in UTF-16": (BASE64.encode("utf-16-le"), "UTF-16"),
     "UTF-16 without a mark": (PEM.decode().encode("utf-16-le"), "UTF-16"),
     "a zip": (b"PK\3\4\x14\0", "unpack"),
     "a PDF": (b"%PDF-1.7\n", "PDF"),
@@ -169,10 +186,19 @@ def test_base64_that_was_cut_off_is_truncated():
 
 
 LINE = b"Content-Type: application/pkix-cert\n"
+SAME = LINE + b"Content-Transfer-Encoding: base64\n"
+
+
+def shared(octets):
+    return SAME * 50 + b"\n" + base64.b64encode(octets)
+
+
 HOSTILE = {
     "hyphens": b"-" * (4 << 20),
     "backslashes": b"\\" * (4 << 20),
     "quotation": b">" * (4 << 20),
+    "many fields of one header": shared(bytes(3 << 20)),
+    "many fields in many layers": shared(shared(shared(bytes(2000)))),
     "parts without an end": LINE * ((4 << 20) // len(LINE)),
     "attributes": b"userCertificate:: A\n" * 200_000,
     "elements": b"<X509Certificate>" * 240_000,

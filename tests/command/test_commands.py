@@ -188,6 +188,9 @@ TABLES = {
     "the other order, with more": "Name;FILE;Address\nAlice;{1};{0}\n",
     "no heading": "{0},{1}\n",
     "a heading in German": "Adresse;Datei\n{0};{1}\n",
+    "a semicolon in a cell": "address,file,note\n{0},{1},x;y\n",
+    "a semicolon in the heading": 'address,"file",x;y\n{0},{1},z\n',
+    "an empty line before": "\n{0};{1}\n",
     "quotation marks": '"address";"file"\n"{0}";"{1}"\n',
 }
 
@@ -220,6 +223,15 @@ def test_a_csv_that_cannot_be_read_changes_nothing(command, tmp_path, text):
     done = command("account", "import", "--add", table)
     assert (done.code, done.out) == (os.EX_DATAERR, "")
     assert command("account", "list").out == ""
+
+
+@pytest.mark.parametrize("text", ["", "\n", "address,file\n"])
+def test_a_csv_that_lists_nothing_says_so(command, tmp_path, text):
+    table = tmp_path / "list.csv"
+    table.write_text(text)
+    done = command("account", "import", "--add", table)
+    assert (done.code, done.out) == (os.EX_NOINPUT, "")
+    assert "lists no files" in done.err
 
 
 def test_a_dry_run_changes_nothing(good, command, folder):

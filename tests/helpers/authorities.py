@@ -111,7 +111,7 @@ def certificate(
     extra: tuple[x509.ExtensionType, ...] = (),
 ) -> x509.Certificate:
     """A certificate for ``key``; ``ca=None`` leaves the basic constraints out."""
-    subject = subject or name(common_name)
+    subject = name(common_name) if subject is None else subject
     signer, issuer = (key, subject) if self_signed else _issuer()
     builder = (
         x509.CertificateBuilder()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
+# The others may stand in a cell further on.
+_FIRST_DELIMITER = re.compile(r'[\r\n]*(?:[^",;\t\r\n]|"[^"]*")*([,;\t])')
+
 
 class Row(NamedTuple):
     """A row that isn't empty: the number of its last line, from 1, and its cells, without the
@@ -29,8 +32,8 @@ def rows(data: bytes) -> Iterator[Row]:
     Raises csv.Error when it comes to what is no row."""
     text = _decoded(data)
     separator = _SEPARATOR_LINE.match(text)
-    head = text.partition("\n")[0]
-    delimiter = separator[1] if separator else next((one for one in ";\t" if one in head), ",")
+    found = separator or _FIRST_DELIMITER.match(text)
+    delimiter = found[1] if found else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for number, row in enumerate(reader):
         cells = [cell.strip() for cell in row]

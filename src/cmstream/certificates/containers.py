@@ -276,7 +276,8 @@ def blocks(data: bytes) -> list[tuple[bytes, bytes]]:
                 "corrupt", f"BEGIN {label} has the END of another label: ask for the file again"
             )
         else:
-            found.append((begin[2], data[begin.end() : marker.start()]))
+            # Some write more than five hyphens.
+            found.append((begin[2], data[begin.end() : marker.start()].strip(b"-")))
             begin = None
     if begin is not None:
         raise _unclosed(begin)
@@ -320,7 +321,9 @@ def decode(body: bytes) -> bytes:
     text = b"".join(body.split()).replace(b"=3D", b"=")  # of quoted-printable
     if not text or not _BASE64.fullmatch(text):
         raise CertificateError(
-            "corrupt", "an armoured block is empty or isn't base64: ask for the file again"
+            "corrupt",
+            "an armoured block is empty or isn't base64: ask for the file itself, not for a "
+            "copy of its text",
         )
     return base64.b64decode(text)
 

@@ -4,12 +4,15 @@ means that writes the curve's parameters out."""
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..asn1 import tlv
-from ..asn1.tlv import Tlv, TlvError
+
+if TYPE_CHECKING:
+    from ..asn1.tlv import Tlv
 
 
 class Curve(NamedTuple):
@@ -47,18 +50,17 @@ UNUSABLE_CURVES = {
 """Curves that keys have now and then, and that the library hasn't."""
 
 _PRIME_FIELD = "1.2.840.10045.1.1"
-_POINT_FORMS = {bytes([form]) for form in (2, 3, 4, 6, 7)}  # SEC 1 section 2.3.3
-# SHA-256 of the prime, the two coefficients, the base point's x and the order in lower-case hex,
-# with commas between them. The base point's y is one of two, which makes no other curve.
+# SHA-256 of the prime, the two coefficients and the order in lower-case hex, with commas between
+# them. The library knows the base point.
 _BY_PARAMETERS = {
-    "bd3143373e613fb722fcf019e820528db20b01002f02e3b073d7914956aa7dcf": "P-224",
-    "952f3dd4ea24d8e102baa2ac7e86ed6f7dbd2786af8c9908e0fff6bfadcd18d8": "P-256",
-    "062961b971873d097a024a1cda6fa735b8d596acf8d8fdad585016f77127c419": "P-384",
-    "250feaeab73e55e9a4fac67569cc3ca539910e42a448d73e245db939163ac2dc": "P-521",
-    "f0383d668a7fbcb9edbf8457f57a77f3106d35a58d7b12d4a4bce2e7fa894b71": "secp256k1",
-    "e3bdaccbd29b015042dab147c1fc905121a322cf208830bf048612ca77c3975e": "brainpoolP256r1",
-    "3b22fe580717abcc40ea0f2e3a4b5bf86418628e507b410aaebac25a49317570": "brainpoolP384r1",
-    "9e80e132bfe22fc2398a77940277e531c264290b4376808a84b3aac77251d939": "brainpoolP512r1",
+    "d6583d3c9fe192df88cd0af2d77469e462e35b876cca9c9375b09311273d5fc4": "P-224",
+    "caecebb68c880263da6b67d52d763b714de589d8c768bfdf135e170d4dddedcc": "P-256",
+    "bb9c67d28bbf292cf058272ee8e32b4f4df6c3f6a56a585a5103edfc8e6e9c20": "P-384",
+    "ee2bbfc45dd22ca361d4ad19356296f284efaddc009efd033ba1497b3cf438d5": "P-521",
+    "a92d2ac4b642a026804e051866e0249e2106ab327f4ff5a5fb6b6efda2807d6f": "secp256k1",
+    "94e5ffa61dcb7509fb79f5d70cdd06c2b8f1ac3f6601260d45635791e8695615": "brainpoolP256r1",
+    "d902b02995117541cf8dff600f48d60eaad92809bd23681588ab65223ac80b67": "brainpoolP384r1",
+    "33a2139dd247392ecf44530abce9141fb109f6350f819ddd0f3519c92abc1fb9": "brainpoolP512r1",
 }
 _OIDS = {curve.name: oid for oid, curve in CURVES.items()}
 
@@ -77,11 +79,24 @@ def named(parameters: Tlv) -> str:
     coefficients = [_number(curve.take(tlv.OCTET_STRING).content) for _ in range(2)]
     base = fields.take(tlv.OCTET_STRING).content
     order = fields.take(tlv.INTEGER).integer()
-    if base[:1] not in _POINT_FORMS:
-        raise TlvError("a base point that isn't one")
-    x = _number(base[1 : 1 + (prime.bit_length() + 7) // 8])
-    text = ",".join(f"{number:x}" for number in (prime, *coefficients, x, order))
-    return _OIDS.get(_BY_PARAMETERS.get(hashlib.sha256(text.encode()).hexdigest(), ""), "")
+    cofactor = fields.maybe(tlv.INTEGER)
+    fields.maybe(tlv.SEQUENCE)  # of a hash
+    fields.done()
+    text = ",".join(f"{number:x}" for number in (prime, *coefficients, order))
+    oid = _OIDS.get(_BY_PARAMETERS.get(hashlib.sha256(text.encode()).hexdigest(), ""), "")
+    others = oid and (base not in _base_points(oid) or (cofactor and cofactor.integer() != 1))
+    return "" if others else oid
+
+
+def _base_points(oid: str) -> set[bytes]:
+    """A curve's base point in each form of SEC 1 section 2.3.3."""
+    point = ec.derive_private_key(1, CURVES[oid].kind()).public_key()
+    compressed, uncompressed = (
+        point.public_bytes(Encoding.X962, form)
+        for form in (PublicFormat.CompressedPoint, PublicFormat.UncompressedPoint)
+    )
+    hybrid = bytes([4 + compressed[0]]) + uncompressed[1:]
+    return {compressed, uncompressed, hybrid}
 
 
 def _number(octets: bytes) -> int:

@@ -3,6 +3,7 @@ encrypting mail, those that are meant for something else are set aside."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ _STEPS = (
 nobody says whose mail it is for."""
 
 
+_COMMON_NAME = re.compile(r"(?:\A|(?<!\\)[,+])CN=.")
+
+
 def unfit(recipients: Iterable[C]) -> dict[C, Any]:
     """Those to be set aside, each with the :class:`~cmstream.Problem` that makes it unfit.
 
@@ -61,6 +65,9 @@ def _first(one: Certificate, codes: set[str]) -> Any:
 
 
 def _may_be_one_person(one: Certificate, other: Certificate) -> bool:
-    """Whether nothing says that these are two people's."""
+    """Whether nothing says that these are two people's. A name without a common name, which may be
+    empty or the company's, says nothing of people."""
     ours, theirs = ({mail.casefold() for mail in each.emails} for each in (one, other))
-    return not ours or not theirs or bool(ours & theirs) or one.subject == other.subject
+    if not ours or not theirs or ours & theirs:
+        return True
+    return one.subject == other.subject and _COMMON_NAME.search(one.subject) is not None

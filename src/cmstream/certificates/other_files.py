@@ -19,8 +19,6 @@ _BEGINNINGS = {
     b"\xff\xfe": ("text in UTF-16", _RECODE),
     b"\xfe\xff": ("text in UTF-16", _RECODE),
     b"\0\0\xfe\xff": ("text in UTF-32", _RECODE),
-    b"-\0-\0": ("text in UTF-16", _RECODE),
-    b"\0-\0-": ("text in UTF-16", _RECODE),
     b"\xfe\xed\xfe\xed": ("a Java key store (JKS)", _JAVA),
     b"\xce\xce\xce\xce": ("a Java key store (JCEKS)", _JAVA),
     b"\x00\x00\x00\x02\x00\x00\x00\x14": ("a key store of Bouncy Castle (BKS)", _JAVA),
@@ -44,6 +42,8 @@ _BEGINNINGS = {
         "export the certificate in that program",
     ),
 }
+_UTF16 = re.compile(rb"(?:[\t\n\r -~]\0){4}|(?:\0[\t\n\r -~]){4}")
+"""Without its mark."""
 _WEB_PAGE = re.compile(rb"(?i)(?:\xef\xbb\xbf)?\s{0,64}(?:<!doctype html|<html)")
 
 
@@ -52,7 +52,13 @@ def named(data: bytes) -> str:
     beginning isn't known."""
     for beginning, (what, remedy) in _BEGINNINGS.items():
         if data.startswith(beginning):
-            return f"this is {what}, which isn't read as a certificate: {remedy}"
+            return _sentence(what, remedy)
+    if _UTF16.match(data):
+        return _sentence("text in UTF-16", _RECODE)
     if _WEB_PAGE.match(data[:256]):
         return "this is a web page, not a certificate: download the file that it leads to"
     return ""
+
+
+def _sentence(what: str, remedy: str) -> str:
+    return f"this is {what}, which isn't read as a certificate: {remedy}"

@@ -25,7 +25,7 @@ from .pfx_outline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
@@ -39,23 +39,19 @@ class PfxContents(NamedTuple):
 
 
 def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
-    """The certificates of one PFX, as ``openssl pkcs12 -clcerts -nokeys`` chooses them: those of
-    its keys; all where there is no key. Where no key tells which is its own, the only one that is
-    no authority's.
+    """The certificates of one PFX: those of its keys; all where there is no key. Where no key tells
+    which is its own, the only one that is no authority's.
 
     A key that is itself inside an encrypted part, where no known program puts one, isn't looked
     for. Raises TlvError for a broken file, CertificateError ``wrong-password``,
-    ``password-needed``, ``corrupt`` and ``unsupported-cipher``, ``private-key-only`` where the keys
-    belong to none of several certificates.
+    ``password-needed``, ``corrupt`` and ``unsupported-cipher``, ``private-key-only`` where no
+    certificate is the keys' own.
     """
     unlocked = _unlocked(data, password)
     everyone = dict.fromkeys(bag.octets for bag in unlocked.certificates)
     own = set(everyone)
-    if unlocked.outline.keys and len(everyone) > 1:
-        own = _owned(unlocked.outline.keys, unlocked.certificates, unlocked.passwords)
-        own = own or _only_person(everyone)
-        if not own:
-            raise _nobody(unlocked, given=password is not None)
+    if unlocked.outline.keys and everyone:
+        own = _owned(unlocked, given=password is not None)
     return PfxContents(
         tuple(der for der in everyone if der in own),
         tuple(der for der in everyone if der not in own),
@@ -63,9 +59,51 @@ def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
     )
 
 
-def _only_person(certificates: Iterable[bytes]) -> set[bytes]:
-    """The one certificate that isn't an authority's; nothing if there are several."""
-    people = {der for der in certificates if not _is_authority(der)}
+def _owned(unlocked: _Unlocked, *, given: bool) -> set[bytes]:
+    """The certificates that belong to the keys. Raises CertificateError if none is known to."""
+    outline, passwords, certificates = unlocked
+    certified = {bag.octets: private_keys.certified_bits(bag.octets) for bag in certificates}
+    opened = [
+        (key, next(filter(None, (_public_bits(key, one) for one in passwords)), None))
+        for key in outline.keys
+    ]
+    owned = {
+        der
+        for key, bits in opened
+        for der in (_certified(bits, certified) if bits else _named(key, certificates, certified))
+    }
+    if owned:
+        return owned
+    if any(bits for _, bits in opened):
+        # The keys' own may be one that can't be read.
+        owned = _certified(b"", certified)
+        if not owned:
+            raise no_certificate()
+        return owned
+    owned = _only_person(certified)
+    if not owned:
+        raise _unopened(outline, given=given)
+    return owned
+
+
+def _certified(bits: bytes, certified: Mapping[bytes, bytes]) -> set[bytes]:
+    """The certificates of a public key."""
+    return {der for der, theirs in certified.items() if theirs == bits}
+
+
+def _named(
+    key: Bag, certificates: Iterable[Bag], certified: Mapping[bytes, bytes]
+) -> Iterable[bytes]:
+    """The certificates with the localKeyID of a key that doesn't open; none if they can't all be
+    its own, as in files that give everything the same one."""
+    found = {bag.octets for bag in certificates if key.key_id and bag.key_id == key.key_id}
+    return found if len({certified[der] for der in found}) == 1 else ()
+
+
+def _only_person(certificates: Collection[bytes]) -> set[bytes]:
+    """The only certificate, or the only one that isn't an authority's; nothing if there are
+    several."""
+    people = {der for der in certificates if len(certificates) == 1 or not _is_authority(der)}
     return people if len(people) == 1 else set()
 
 
@@ -74,15 +112,6 @@ def _is_authority(der: bytes) -> bool:
         return x509.parse(der).is_ca
     except TlvError:
         return False
-
-
-def _nobody(unlocked: _Unlocked, *, given: bool) -> CertificateError:
-    """None of several certificates is known to be a key's own."""
-    if not any(
-        _public_bits(key, one) for key in unlocked.outline.keys for one in unlocked.passwords
-    ):
-        return _unopened(unlocked.outline, given=given)
-    return no_certificate()
 
 
 class OwnedKey(NamedTuple):
@@ -246,19 +275,6 @@ def _decrypt(part: Encrypted, password: Password) -> list[Bag] | None:
         return None if found is None else [Bag(der) for der in found]
     except (ValueError, TlvError):
         return None
-
-
-def _owned(keys: list[Bag], certificates: list[Bag], passwords: list[Password]) -> set[bytes]:
-    """The certificates that belong to the keys, by localKeyID or by the public key."""
-    owned: set[bytes] = set()
-    certified = {bag.octets: private_keys.certified_bits(bag.octets) for bag in certificates}
-    for key in keys:
-        if key.key_id is not None and any(bag.key_id == key.key_id for bag in certificates):
-            owned |= {bag.octets for bag in certificates if bag.key_id == key.key_id}
-            continue
-        bits = next(filter(None, (_public_bits(key, one) for one in passwords)), None)
-        owned |= {der for der, their_bits in certified.items() if bits and their_bits == bits}
-    return owned
 
 
 def _open(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:

@@ -70,11 +70,11 @@ _ATTRIBUTE = re.compile(
 )
 _XML = re.compile(rb"<(?:\w{1,32}:)?X509Certificate>([A-Za-z0-9+/=\s]*)<")
 _PART = re.compile(
-    rb"(?im)^content-type:[ \t]*(?:\n[ \t]+)?\"?application/(?:(?:x-)?pkcs7-(?:signature|mime)|"
-    rb"(?:x-)?pkcs12|pkix-cert|x-x509-(?:ca|user|email)-cert|x-pkcs7-cert\w+|x-pem-file|"
+    rb"(?im)^content-type:[ \t]*(?:\n[ \t]+)?\"?application/(?:"
+    rb"(?:x-)?pkcs7-(?:(?P<signature>signature)|mime)|(?:x-)?pkcs12|pkix-cert|x-x509-(?:ca|user|email)-cert|x-pkcs7-cert\w+|x-pem-file|"
     rb"octet-stream)\b"
 )
-_IN_BASE64 = re.compile(rb"(?im)^content-transfer-encoding:[ \t]*base64")
+_IN_BASE64 = re.compile(rb"(?im)^content-transfer-encoding:[ \t]*(?:\n[ \t]+)?base64")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{64,}={0,2}")
 
 
@@ -92,11 +92,19 @@ def embedded(text: bytes) -> list[bytes]:
 
 
 def _parts(text: bytes) -> Iterator[bytes]:
-    """The bodies of a mail's parts that may hold certificates, whatever holds the parts."""
-    for part in islice(_PART.finditer(text), MAX_PARTS):
+    """The bodies of a mail's parts that may hold certificates, whatever holds the parts. Of several
+    signatures only the last: it is the sender's, behind those of the mails that were passed on."""
+    last = -1
+    parts = list(islice(_PART.finditer(text), MAX_PARTS))
+    signatures = [part for part in parts if part["signature"]]
+    for part in parts:
+        if part in signatures[:-1]:
+            continue
         end = text.find(b"\n\n", part.start(), part.end() + MAX_HEADER)
         before = text[max(0, part.start() - MAX_HEADER) : part.start()].rpartition(b"\n\n")[2]
-        if end >= 0 and _IN_BASE64.search(before + text[part.start() : end]):
+        # A second field of one header has the same body, which is read but once.
+        if end > last and _IN_BASE64.search(before + text[part.start() : end]):
+            last = end
             yield text[end + 2 :].partition(b"\n--")[0]
 
 

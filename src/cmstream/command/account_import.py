@@ -181,6 +181,8 @@ def _table(path: Path) -> Iterator[Job]:
     except csv.Error as error:
         raise Failure(os.EX_DATAERR, f"{path}: not a CSV file: {error}") from None
     columns = import_table.heading(found[0]) if found else []
+    if len(found) == bool(columns):
+        raise Failure(os.EX_NOINPUT, f"{path}: it lists no files: give lines of address,file")
     for row in found[bool(columns) :]:
         address, file = _address_and_file(row.cells, columns)
         if not address or not file:
