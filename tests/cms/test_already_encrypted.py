@@ -140,11 +140,22 @@ def test_small_unprotected_attributes_may_follow() -> None:
         base64.encodebytes(cms()) + b"Greetings\r\n",
         base64.encodebytes(cms(build=ber)) + b"Greetings\r\n",
         base64.encodebytes(cms()).rstrip() + b"====",
+        base64.b64encode(cms())[:400] + b"Dear Alice here it is" + base64.b64encode(cms())[417:],
+        base64.b64encode(cms())[:400] + b" \t" + base64.b64encode(cms())[400:],
         base64.encodebytes(cms(content=noise(320))).rstrip().rstrip(b"=") + b"\0\r\n",
     ],
 )
 def test_clear_text_beside_the_base64(body) -> None:
     assert not is_encrypted(mail(BASE64, body))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+def test_white_space_within_a_line_wherever_the_pieces_are_cut(step) -> None:
+    for gap, wanted in ((b" ", False), (b"\t  ", False), (b" \r\n\t", True), (b"\n ", True)):
+        text = base64.b64encode(cms())
+        body = text[:400] + gap + text[400:]
+        pieces = [body[at : at + step] for at in range(0, len(body), step)]
+        assert is_encrypted_body(BASE64 + b"\r\n", pieces) is wanted
 
 
 @pytest.mark.parametrize("text", [b"=ZZ", b"=", b"=4", b"= x"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import random
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.already import (
     BASE64,
@@ -27,6 +27,9 @@ from helpers.already import (
     quoted,
     tlv,
 )
+
+if TYPE_CHECKING:
+    import random
 
 _FIELD = Path(__file__).resolve().parents[3] / "shared" / "field" / "not-encrypted"
 

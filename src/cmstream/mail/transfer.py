@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     Buffer = bytes | bytearray | memoryview
 
+_BLANKS = b" \t"
 _WHITE = b" \t\r\n"
+_GAP = re.compile(rb"(?<=[^ \t\r\n])[ \t]+(?=[^ \t\r\n])")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LONGEST_LINE = 100_000
 _SOFT_BREAK = re.compile(rb"=\r?\n")
@@ -35,10 +37,16 @@ def decoded(encoding: bytes, pieces: Iterable[Buffer]) -> Iterator[bytes]:
 
 
 def from_base64(pieces: Iterable[Buffer]) -> Iterator[bytes]:
-    """RFC 4648 section 4, white space anywhere, padding or none at its end alone."""
-    held = b""
+    """RFC 4648 section 4, in lines of any length with white space around them but none within:
+    words could stand there. Padding or none, at the end alone."""
+    held = line = b""
     for piece in pieces:
-        held += bytes(piece).translate(None, _WHITE)
+        text = line + bytes(piece)
+        if (b" " in text or b"\t" in text) and _GAP.search(text):
+            raise UnprovedError("white space within a line of base64")
+        solid = text.rstrip(_BLANKS)
+        held += text[len(line) :].translate(None, _WHITE)
+        line = solid[-1:] + text[len(solid) :][:1]
         if b"=" in held[:-2]:
             raise UnprovedError("padding in the middle")
         whole = max(len(held) - 4, 0) // 4 * 4
