@@ -1,6 +1,6 @@
 """Is a message encrypted already? All of it is read, and what is inside decides, not the label.
 
-Whatever can't be proved to be unreadable without a key, to its last octet and for every reader, is
+Whatever can't be proved to be unreadable without a key, to its last byte and for every reader, is
 not encrypted, and gets sealed: doubt costs no more than a mail that is sealed twice.
 """
 
@@ -15,6 +15,7 @@ from ..asn1.tlv import Tlv, TlvError
 from ..ciphers import BY_OID
 from ..engine.decoder import NativeDecoder
 from ..errors import EnvelopeError, MessageError
+from ..mail import fields
 from ..mail.labels import Label, strict_label
 from ..mail.mime import PEEK_LIMIT, header_end
 from ..mail.openpgp import BEGIN
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 CHUNK = 64 << 10
 _CLAIM = re.compile(
-    rb"\ncontent-type[ \t]*:[^/]{0,200}/(?:(?:x-)?pkcs7|cms|octet-stream|encrypted)", re.IGNORECASE
+    fields.named(b"content-type") + rb"[^/]{0,200}/(?:(?:x-)?pkcs7|cms|octet-stream|encrypted)",
+    re.IGNORECASE,
 )
 # The second form is how the same line begins in base64.
 _ARMOUR_AHEAD = re.compile(rb"[ \t\r\n]*(?:" + BEGIN + rb"|LS0tLS1CRUdJTiBQR1Ag)")
@@ -58,7 +60,7 @@ def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
     header fields of the message and the names of the certificates' issuers.
 
     Signed or compressed is not encrypted, nor is signed around encrypted (triple-wrapped, RFC
-    2634): whoever sees such a mail sees its signer. Never raises for any octets: what isn't proved
+    2634): whoever sees such a mail sees its signer. Never raises for any bytes: what isn't proved
     is False, which costs no more than sealing twice.
     """
     view = memoryview(message)
@@ -123,23 +125,23 @@ def _is_p7m(label: Label) -> bool:
 # --- CMS -------------------------------------------------------------------------------------
 
 _VERSIONS = {0, 2, 3, 4}
-_AROUND = 200  # octets of a head besides its recipients: no originator's certificates
+_AROUND = 200  # bytes of a head besides its recipients: no originator's certificates
 _LONGEST_OID = 40  # dotted
 _LONGEST_NAME, _LONGEST_TEXT, _LONGEST_ID = 600, 128, 64
 _SHORTEST_KEY = 16
-_RECIPIENT, _RECIPIENT_KEY = 2500, 400  # octets besides names, for each, and for each name
+_RECIPIENT, _RECIPIENT_KEY = 2500, 400  # bytes besides names, for each, and for each name
 _LONGEST_PARAMETERS = 64
 _LONGEST_TAIL = 512
 _SHORTEST_CONTENT = 8
 
 
-def _check_cms(octets: Iterable[bytes]) -> None:
+def _check_cms(pieces: Iterable[bytes]) -> None:
     """To its end. Raises UnprovedError, EnvelopeError, TlvError."""
     decoder = NativeDecoder("binary")
     content = Ciphertext()
     envelope: Envelope | None = None
     out = bytearray(decoder.bound(CHUNK))
-    for piece in octets:
+    for piece in pieces:
         at = 0
         while at < len(piece):
             part = memoryview(piece)[at : at + CHUNK]

@@ -25,7 +25,7 @@ _QUOTED = re.compile(rb"(?:[^=]|=[0-9A-Fa-f]{2})*", re.DOTALL)
 
 
 def decoded(encoding: bytes, pieces: Iterable[Buffer]) -> Iterator[bytes]:
-    """The octets that a transfer encoding stands for. Raises UnprovedError for what isn't written
+    """The bytes that a transfer encoding stands for. Raises UnprovedError for what isn't written
     as it should be, and for an unknown encoding."""
     if encoding == b"base64":
         return from_base64(pieces)
@@ -50,16 +50,16 @@ def from_base64(pieces: Iterable[Buffer]) -> Iterator[bytes]:
         if b"=" in held[:-2]:
             raise UnprovedError("padding in the middle")
         whole = max(len(held) - 4, 0) // 4 * 4
-        yield _octets(held[:whole])
+        yield _bytes_of(held[:whole])
         held = held[whole:]
     digits = held.rstrip(b"=")
     if len(held) - len(digits) not in {0, -len(digits) % 4} or len(digits) % 4 == 1:
         raise UnprovedError("base64 that doesn't end as it should")
-    last = _octets(digits + b"A" * (-len(digits) % 4))
+    last = _bytes_of(digits + b"A" * (-len(digits) % 4))
     yield last[: len(digits) * 3 // 4]
 
 
-def _octets(digits: bytes) -> bytes:
+def _bytes_of(digits: bytes) -> bytes:
     if digits.translate(None, _BASE64):
         raise UnprovedError("base64 with something else in it")
     return binascii.a2b_base64(digits)
@@ -82,7 +82,7 @@ class QuotedPrintable:
 
     @property
     def held(self) -> int:
-        """How many octets wait for the end of their line."""
+        """How many bytes wait for the end of their line."""
         return len(self._held)
 
     def decode(self, text: bytes, *, final: bool = False) -> bytes:
