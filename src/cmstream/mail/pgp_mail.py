@@ -42,7 +42,8 @@ _PART_FIELDS = {
 _LONGEST_HEAD = 600
 _DESCRIPTION = re.compile(
     fields.named(b"content-description")
-    + rb"[ \t]*(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file| )*\r?\n",
+    + rb"[ \t]*(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file"
+    + rb"| )*\r?\n",
     re.IGNORECASE,
 )
 _PART_PARAMETERS = {b"name", b"filename", b"charset"}
