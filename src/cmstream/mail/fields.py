@@ -155,7 +155,7 @@ def with_parameter(field: Field, parameter: bytes) -> Field:
 
 
 _CLOSED = b" ;"
-"""What ends a parameter in front of what isn't sound. Nowhere else are there both octets behind
+"""What ends a parameter in front of what isn't sound. Nowhere else are there both bytes behind
 one that was added, so that they can go with it."""
 
 
