@@ -8,6 +8,7 @@ import random
 import pytest
 
 import cmstream
+from cmstream.encrypt import SUSPECT_LIMIT
 from cmstream.mail import mime
 from helpers.opening import open_message
 
@@ -128,6 +129,22 @@ def test_what_is_encrypted_already_passes_octet_for_octet(alice, cut):
     assert streamed(alice, short, cut=cut, size=len(short)) == short
     with pytest.raises(cmstream.SizeMismatchError):
         streamed(alice, short, cut=cut, size=len(short) + 1)
+
+
+@pytest.mark.parametrize("cut", [1000, 100_000])
+def test_what_may_be_encrypted_is_looked_at_up_to_a_megabyte_in_a_stream(alice, cut):
+    """What is longer can't be held back: it is sealed, also where it is encrypted already."""
+    short = cmstream.encrypt_message(HEAD + b"\r\n" + b"x" * 500_000, alice.recipient)
+    long = cmstream.encrypt_message(HEAD + b"\r\n" + b"x" * 1_000_000, alice.recipient)
+    assert len(short) < SUSPECT_LIMIT < len(long)
+    assert streamed(alice, short, cut=cut) == short
+    again = streamed(alice, long, cut=cut)
+    assert cmstream.is_encrypted(again)
+    _, inner = open_message(again, alice.key)
+    body = long.partition(b"\r\n\r\n")[2]
+    assert inner.endswith(body)
+    suspect = short[:2000] + b"readable\r\n" * 200_000
+    assert b"readable" not in streamed(alice, suspect, cut=cut)
 
 
 def test_by_policy_it_is_refused_or_encrypted_again(alice):

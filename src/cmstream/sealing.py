@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .ciphers import AUTHENTICATED
-from .cms.already_encrypted import is_encrypted_body, pieces
+from .cms.already_encrypted import is_encrypted_body, may_be_encrypted, pieces
 from .cms.authenticated import AuthenticatedEncoder
 from .engine import batch
 from .engine.buffer_pool import filled
@@ -65,7 +65,7 @@ def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: 
     ``already-encrypted`` if the policy refuses such a message."""
     if policy.already_encrypted == "encrypt" or not complete:
         return False
-    if not is_encrypted_body(head, pieces(body)):
+    if not (may_be_encrypted(head, body) and is_encrypted_body(head, pieces(body))):
         return False
     if policy.already_encrypted == "refuse":
         raise MessageError(

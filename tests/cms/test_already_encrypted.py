@@ -208,6 +208,8 @@ def test_small_unprotected_attributes_may_follow() -> None:
         base64.encodebytes(cms()) + b"Greetings\r\n",
         base64.encodebytes(cms(build=ber)) + b"Greetings\r\n",
         base64.encodebytes(cms()).rstrip() + b"====",
+        base64.b64encode(cms())[:400] + b"Dear Alice here it is" + base64.b64encode(cms())[417:],
+        base64.b64encode(cms())[:400] + b" \t" + base64.b64encode(cms())[400:],
         base64.encodebytes(cms(content=noise(320))).rstrip().rstrip(b"=") + b"\0\r\n",
     ],
 )

@@ -15,6 +15,7 @@ from ..asn1.tlv import Tlv, TlvError
 from ..ciphers import BY_OID
 from ..engine.decoder import NativeDecoder
 from ..errors import EnvelopeError, MessageError
+from ..mail import fields
 from ..mail.labels import Label, strict_label
 from ..mail.mime import PEEK_LIMIT, header_end
 from ..mail.openpgp import BEGIN
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 CHUNK = 64 << 10
 _CLAIM = re.compile(
-    rb"\ncontent-type[ \t]*:[^/]{0,200}/(?:(?:x-)?pkcs7|cms|octet-stream|encrypted)", re.IGNORECASE
+    fields.named(b"content-type") + rb"[^/]{0,200}/(?:(?:x-)?pkcs7|cms|octet-stream|encrypted)",
+    re.IGNORECASE,
 )
 # The second form is how the same line begins in base64.
 _ARMOUR_AHEAD = re.compile(rb"[ \t\r\n]*(?:" + BEGIN + rb"|LS0tLS1CRUdJTiBQR1Ag)")
@@ -133,19 +135,19 @@ _LONGEST_NAME, _LONGEST_TEXT, _LONGEST_ID = 600, 128, 64
 _SHORT_SERIAL = 10  # octets of an INTEGER that counts, and isn't random
 _ATTRIBUTES = 0xA1
 _SHORTEST_KEY = 16
-_RECIPIENT, _RECIPIENT_KEY = 2500, 400  # octets besides names, for each, and for each name
+_RECIPIENT, _RECIPIENT_KEY = 2500, 400  # bytes besides names, for each, and for each name
 _LONGEST_PARAMETERS = 64
 _LONGEST_TAIL, _LONGEST_TAG = 512, 16
 _SHORTEST_CONTENT = 8
 
 
-def _check_cms(octets: Iterable[bytes]) -> None:
+def _check_cms(pieces: Iterable[bytes]) -> None:
     """To its end. Raises UnprovedError, EnvelopeError, TlvError."""
     decoder = NativeDecoder("binary")
     content = Ciphertext()
     envelope: Envelope | None = None
     out = bytearray(decoder.bound(CHUNK))
-    for piece in octets:
+    for piece in pieces:
         at = 0
         while at < len(piece):
             part = memoryview(piece)[at : at + CHUNK]

@@ -44,7 +44,7 @@ def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | 
     """The form of a message by its first bytes; None while more are needed, and what to hand in as
     ``resume`` then (first 0): nothing is searched twice. ``final``: nothing more will come.
 
-    CMS begins with a SEQUENCE of 128 octets or more, which is no text. Else it is text, behind a
+    CMS begins with a SEQUENCE of 128 bytes or more, which is no text. Else it is text, behind a
     byte order mark or none: with a header block that says application/pkcs7-mime (or x-pkcs7-mime,
     pkcs7, x-pkcs7, cms, octet-stream), in PEM with any text before it, or bare base64. Raises
     EnvelopeError ``empty``, ``not-enveloped``, ``malformed``, ``too-large``.
@@ -78,8 +78,8 @@ def _text(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | None,
     return _text_start(beginning, head, final=final), resume
 
 
-def _is_binary(octets: Buffer, *, final: bool) -> bool:
-    first = bytes(octets[:_TAG_AND_LENGTH])
+def _is_binary(data: Buffer, *, final: bool) -> bool:
+    first = bytes(data[:_TAG_AND_LENGTH])
     return first[0] == _SEQUENCE and (first[1] >= _LONG if len(first) > 1 else final)
 
 

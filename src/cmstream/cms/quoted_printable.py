@@ -19,23 +19,23 @@ class QuotedPrintableDecoder(NativeDecoder):
     def __init__(self) -> None:
         super().__init__("binary")
         self._text = QuotedPrintable()
-        self._octets = b""
+        self._rest = b""
 
     def bound(self, count: int) -> int:
         """As the base says; what is held may come too."""
-        return super().bound(count + len(self._octets) + self._text.held)
+        return super().bound(count + len(self._rest) + self._text.held)
 
     def update_into(self, data: memoryview, out: Buffer, start: int = 0) -> tuple[int, int]:
         """As the base says, but takes all of ``data``."""
-        self._octets += self._decoded(bytes(data))
-        taken, count = super().update_into(memoryview(self._octets), out, start)
-        self._octets = self._octets[taken:]
+        self._rest += self._decoded(bytes(data))
+        taken, count = super().update_into(memoryview(self._rest), out, start)
+        self._rest = self._rest[taken:]
         return len(data), count
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """As the base says."""
-        self._octets += self._decoded(b"", final=True)
-        _, count = super().update_into(memoryview(self._octets), out, start)
+        self._rest += self._decoded(b"", final=True)
+        _, count = super().update_into(memoryview(self._rest), out, start)
         return count + super().finish_into(out, start + count)
 
     def _decoded(self, text: bytes, *, final: bool = False) -> bytes:

@@ -189,7 +189,8 @@ def _warn_if_odd(message: Scratch) -> None:
     message.seek(0)
     start = message.read(HEADER_LIMIT + PEEK_LIMIT) or b""
     end, _ = header_end(start, 0, final=True)
-    if end is not None and end < len(start) and not start[:end].endswith((b"\n\n", b"\n\r\n")):
+    blank = (b"\n" + start[:end]).endswith((b"\n\n", b"\n\r\n"))
+    if end is not None and end < len(start) and not blank:
         line = start[:end].count(b"\n") + 1
         _tell(
             f"warning: line {line} of the message is no header field, or has a carriage return "

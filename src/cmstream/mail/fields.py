@@ -1,6 +1,6 @@
-"""Header fields taken apart: names, parameters, addresses and dates, as octets and in linear time.
+"""Header fields taken apart: names, parameters, addresses and dates, as bytes and in linear time.
 
-Nothing here raises for any octets: what isn't as the standards write it is left as it is.
+Nothing here raises for any bytes: what isn't as the standards write it is left as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WHITE = b" \t\r\n"
 
-# A field's name has no more octets than a line may have (RFC 5322 section 2.1.1): that bounds
+# A field's name has no more bytes than a line may have (RFC 5322 section 2.1.1): that bounds
 # what must be looked at again when a line comes in pieces.
 NAME = rb"[!-9;-~]{1,998}"
 BLANKS = rb"[ \t]{0,998}"
@@ -38,8 +38,14 @@ _DATE_TIME = re.compile(
 _LONGEST_DATE = 100
 
 
+def named(names: bytes) -> bytes:
+    """An expression for how a field of one of these names begins, the end of the line above it
+    included."""
+    return rb"\n(?:" + names + rb")" + BLANKS + rb":"
+
+
 class Field(NamedTuple):
-    """A field's name in lower case, empty for a line that is none, and all of its octets."""
+    """A field's name in lower case, empty for a line that is none, and all of its bytes."""
 
     name: bytes
     raw: bytes
@@ -68,18 +74,18 @@ def _field(raw: bytes) -> Field:
 
 def masked(value: bytes) -> tuple[bytes, int]:
     """The value with its quoted strings blotted out by quotes and its comments (RFC 5322 section
-    3.2.2, nested as they may be) by spaces, each octet in its place; and how far it is sound: up to
+    3.2.2, nested as they may be) by spaces, each byte in its place; and how far it is sound: up to
     a quote or comment that never ends."""
     parts, done, begin, depth = [], 0, -1, 0
     for found in _SPECIAL.finditer(value):
-        octet = found[0][-1:]
+        byte = found[0][-1:]
         if begin < 0:
-            if octet in {b'"', b"("}:
+            if byte in {b'"', b"("}:
                 begin, depth = found.end() - 1, 1
                 parts.append(value[done:begin])
         elif len(found[0]) == 1:
             quoted = value[begin] == ord('"')
-            depth += {b"(": 1, b")": -1}.get(octet, 0) if not quoted else -(octet == b'"')
+            depth += {b"(": 1, b")": -1}.get(byte, 0) if not quoted else -(byte == b'"')
             if not depth:
                 parts.append((b'"' if quoted else b" ") * (found.end() - begin))
                 done, begin = found.end(), -1
@@ -116,8 +122,8 @@ def parameter(field: Field, name: str) -> bytes:
 
 
 def without_parameter(field: Field, name: str) -> Field:
-    """The field without any parameter of this name; else not an octet is changed. Of a field by
-    :func:`with_parameter` it makes the one before, octet for octet."""
+    """The field without any parameter of this name; else not a byte is changed. Of a field by
+    :func:`with_parameter` it makes the one before, byte for byte."""
     value = field.value
     _, sound = masked(value)
     head = field.raw[: len(field.raw) - len(value)]
@@ -149,7 +155,7 @@ def with_parameter(field: Field, parameter: bytes) -> Field:
 
 
 _CLOSED = b" ;"
-"""What ends a parameter in front of what isn't sound. Nowhere else are there both octets behind
+"""What ends a parameter in front of what isn't sound. Nowhere else are there both bytes behind
 one that was added, so that they can go with it."""
 
 

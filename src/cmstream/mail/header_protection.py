@@ -49,7 +49,7 @@ def protect(head: bytes, hcp: str, entity: bytes = mime.ENTITY_HEADER) -> mime.F
     """Cut a header block as :func:`cmstream.mail.mime.frame` does, with its fields protected by the
     Header Confidentiality Policy (RFC 9788 section 3) named ``"baseline"`` or ``"shy"``.
 
-    Inside go all fields octet for octet, for each that stays outside an ``HP-Outer`` with what the
+    Inside go all fields byte for byte, for each that stays outside an ``HP-Outer`` with what the
     outside shows of it (section 2.2), then the ``Content-*`` fields, with ``hp="cipher"`` in the
     Content-Type (section 2.1), which is made up where there is none, as RFC 2045 section 5.2 has
     it. Outside each ``Subject`` becomes ``[...]``, ``Comments`` and ``Keywords`` go

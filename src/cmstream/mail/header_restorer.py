@@ -9,7 +9,7 @@ from ..engine.held_back import HeldBack
 from ..engine.mail_text import outer_fields
 from ..engine.stream_context import State
 from ..errors import MessageError
-from . import mime
+from . import fields, mime
 from .header_protection import restored
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ INNER_LIMIT = 2 * mime.HEADER_LIMIT
 twice."""
 
 _OF_INTEREST = b"hp", b"mime-version", b"protected-headers"
-_MIME_VERSION = re.compile(rb"\nmime-version[ \t]*:", re.IGNORECASE)
+_MIME_VERSION = re.compile(fields.named(b"mime-version"), re.IGNORECASE)
 
 
 def _outside(head: bytes) -> bytes:

@@ -20,7 +20,7 @@ _FIELD_LIMIT = 16 << 10
 _WS = rb"[ \t\r\n]*"
 _TOKEN = rb"[!#-'*+.0-9A-Z^-~-]+"
 
-_TYPE = re.compile(rb"\ncontent-type[ \t]*:", re.IGNORECASE)
+_TYPE = re.compile(fields.named(b"content-type"), re.IGNORECASE)
 _MEDIA_TYPE = re.compile(
     _WS + rb"(?:\([^()]*\)" + _WS + rb"){0,9}(" + _TOKEN + rb")/(" + _TOKEN + rb")"
 )

@@ -1,6 +1,6 @@
 """Which header fields of a message stay outside, which go in with the body.
 
-Works on octets with a few compiled expressions: the header block of a message is cut in some
+Works on bytes with a few compiled expressions: the header block of a message is cut in some
 microseconds, and a hostile one in time that grows with its length alone.
 """
 
@@ -13,10 +13,10 @@ from ..errors import MessageError
 from . import fields
 
 HEADER_LIMIT = 4 << 20
-"""The most octets of a header block, its blank line included."""
+"""The most bytes of a header block, its blank line included."""
 
 PEEK_LIMIT = 8 << 10
-"""How many octets of the body tell whether a message may be encrypted already."""
+"""How many bytes of the body tell whether a message may be encrypted already."""
 
 VERSION = b"MIME-Version: 1.0\r\n"
 
@@ -58,9 +58,9 @@ _ABOVE = re.compile(
     rb"(?:>From [^\n]*(?:\n|\Z)|" + re.escape(_BANNER[:-2]) + rb"\r?\n)"
     rb"(?:[ \t][^\n]*(?:\n|\Z))*"
 )
-_MIME_FIELD = re.compile(rb"\n(?:(content-)[!-9;-~]*|mime-version)[ \t]*:", re.IGNORECASE)
+_MIME_FIELD = re.compile(fields.named(rb"(content-)[!-9;-~]*|mime-version"), re.IGNORECASE)
 _TRANSFER_ENCODING = re.compile(
-    rb"\ncontent-transfer-encoding[ \t]*:(?:[ \t\r\n]+|\([^()]*\)){0,20}\"?([^\s;(\"]*)",
+    fields.named(b"content-transfer-encoding") + rb"(?:[ \t\r\n]+|\([^()]*\)){0,20}\"?([^\s;(\"]*)",
     re.IGNORECASE,
 )
 
@@ -100,7 +100,7 @@ def header_end(
     stand on top; a byte order mark (UTF-8's) may stand in front of any of these, and of a field. A
     line of white space alone continues the field above it.
 
-    Raises :class:`MessageError` (``header-too-large``) past ``limit`` octets.
+    Raises :class:`MessageError` (``header-too-large``) past ``limit`` bytes.
     """
     end, resume = _first_no_field(buffer, start, final=final)
     if (resume if end is None else end) > limit:
@@ -112,7 +112,7 @@ def header_too_large() -> MessageError:
     """The error past :data:`HEADER_LIMIT`."""
     return MessageError(
         "header-too-large",
-        f"the message's header block is longer than {HEADER_LIMIT} octets: "
+        f"the message's header block is longer than {HEADER_LIMIT} bytes: "
         "check that this is a mail, or encrypt it as binary content",
     )
 
@@ -141,8 +141,8 @@ def frame(head: bytes, entity: bytes = ENTITY_HEADER) -> Framing:
     """Cut a header block, as :func:`header_end` finds it, into what stays outside and what goes
     inside.
 
-    Outside stay all fields but ``Content-*`` and ``MIME-Version``, in their order and octet for
-    octet; only line ends become CRLF, and byte order marks and what stands above the fields go,
+    Outside stay all fields but ``Content-*`` and ``MIME-Version``, in their order and byte for
+    byte; only line ends become CRLF, and byte order marks and what stands above the fields go,
     but for an mbox ``From `` line. The S/MIME entity's own fields, ``entity``, follow.
     Inside go the ``Content-*`` fields. No inner Content-Type is made up: an entity without one is
     US-ASCII text by RFC 2045 section 5.2, and a guess at another charset could make it unreadable.

@@ -1,4 +1,4 @@
-"""Is this an encrypted OpenPGP message (RFC 9580), and nothing else, to its last octet?"""
+"""Is this an encrypted OpenPGP message (RFC 9580), and nothing else, to its last byte?"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_armour(pieces: Iterable[bytes]) -> None:
     """An encrypted message in armour (section 6.2): white space may stand around it, known header
     lines in it. Raises UnprovedError."""
     armour = _Armour(iter(pieces))
-    check_packets(armour.octets())
+    check_packets(armour.decoded())
 
 
 class _Armour:
@@ -45,11 +45,11 @@ class _Armour:
         self._pieces = pieces
         self._held = b""
 
-    def octets(self) -> Iterator[bytes]:
+    def decoded(self) -> Iterator[bytes]:
         crc = 0xB704CE
-        for octets in from_base64(self._lines()):
-            crc = _crc24(crc, octets)
-            yield octets
+        for piece in from_base64(self._lines()):
+            crc = _crc24(crc, piece)
+            yield piece
         if checksum := _CHECKSUM.match(self._held):
             self._held = self._held[checksum.end() :]
             if b"".join(from_base64([checksum[1]])) != crc.to_bytes(3, "big"):
@@ -74,7 +74,7 @@ class _Armour:
             yield lines
             if not lines or not there:
                 break
-        self._held += b"".join(_few_octets(self._pieces, _BEGINNING))
+        self._held += b"".join(_few_bytes(self._pieces, _BEGINNING))
 
     def _whole_lines(self) -> int:
         found = _LINES.match(self._held)
@@ -90,8 +90,8 @@ class _Armour:
         return True
 
 
-def _few_octets(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """What is left, which must be no more than ``most`` octets. Raises UnprovedError."""
+def _few_bytes(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """What is left, which must be no more than ``most`` bytes. Raises UnprovedError."""
     for piece in pieces:
         most -= len(piece)
         if most < 0:
@@ -99,21 +99,21 @@ def _few_octets(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
         yield piece
 
 
-def _crc_row(octet: int) -> int:
-    value = octet << 16
+def _crc_row(byte: int) -> int:
+    value = byte << 16
     for _ in range(8):
         value = value << 1 ^ (0x1864CFB if value & 0x800000 else 0)
     return value & 0xFFFFFF
 
 
-_CRC = [_crc_row(octet) for octet in range(256)]
+_CRC = [_crc_row(byte) for byte in range(256)]
 
 
-def _crc24(crc: int, octets: bytes) -> int:
+def _crc24(crc: int, data: bytes) -> int:
     """Section 6.1.1."""
     table = _CRC
-    for octet in octets:
-        crc = (crc << 8 & 0xFFFFFF) ^ table[crc >> 16 ^ octet]
+    for byte in data:
+        crc = (crc << 8 & 0xFFFFFF) ^ table[crc >> 16 ^ byte]
     return crc
 
 
@@ -127,7 +127,7 @@ _MOST_PASSWORDS, _LONGEST_PASSWORD_KEY = 8, 200
 _CIPHERS = {1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13}  # section 9.3; 0 is no cipher at all
 _BLOCK = 18  # octets of the prefix that a cipher of 16 octets writes
 _INDETERMINATE = -1
-_PARTIAL_OCTETS = 512
+_SHORTEST_PART = 512
 
 
 class _Header(NamedTuple):
@@ -179,10 +179,10 @@ def _check_password_key(body: bytes) -> None:
 
 def _check_data(tag: int, source: _Source, header: _Header, data: Ciphertext) -> None:
     first = b""
-    for octets in source.body(header):
+    for piece in source.body(header):
         if len(first) < 2 * _BLOCK:
-            first += octets[: 2 * _BLOCK]
-        data.add(octets)
+            first += piece[: 2 * _BLOCK]
+        data.add(piece)
     data.end()
     # A version, then a prefix and the code that proves it, or a nonce and a tag.
     versions = {_SED: None, _SEIPD: {1, 2}, _AEAD: {1}}[tag]
@@ -196,7 +196,7 @@ class _Source:
         self._held = memoryview(b"")
 
     def take_some(self, most: int) -> bytes:
-        """So many octets at the most; none at the end."""
+        """So many bytes at the most; none at the end."""
         while not len(self._held):
             piece = next(self._pieces, None)
             if piece is None:
@@ -238,7 +238,7 @@ class _Source:
 
     def body(self, header: _Header) -> Iterator[bytes]:
         _, length, partial = header
-        if partial and length < _PARTIAL_OCTETS:
+        if partial and length < _SHORTEST_PART:
             raise UnprovedError("a first part that is too short")
         if length == _INDETERMINATE:
             yield from iter(lambda: self.take_some(1 << 16), b"")

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from ..errors import MessageError
+from . import fields
 from .labels import Label, strict_label
 from .mime import header_end
 from .openpgp import check_armour, check_packets
@@ -40,9 +41,9 @@ _PART_FIELDS = {
 }
 _LONGEST_HEAD = 600
 _DESCRIPTION = re.compile(
-    rb"\ncontent-description:[ \t]*"
-    rb"(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file| )*"
-    rb"\r?\n(?![ \t])",
+    fields.named(b"content-description")
+    + rb"[ \t]*(?:(?:open)?pgp|gpg|/?mime|versions?|identification|encrypted|message|data|file"
+    + rb"| )*\r?\n(?![ \t])",
     re.IGNORECASE,
 )
 _DISPOSITIONS = {b"inline", b"attachment"}

@@ -1,4 +1,4 @@
-"""Do octets look like ciphertext, which is as good as random, or can somebody read them?"""
+"""Do bytes look like ciphertext, which is as good as random, or can somebody read them?"""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _check_share(octets: bytes, *scripts: _Script) -> None:
 
 
 class Ciphertext:
-    """Octets that come in pieces and must look random; ``len()`` is their number."""
+    """Bytes that come in pieces and must look random; ``len()`` is their number."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -116,10 +116,10 @@ class Ciphertext:
     def __len__(self) -> int:
         return self._len
 
-    def add(self, octets: bytes | bytearray | memoryview) -> None:
+    def add(self, data: bytes | bytearray | memoryview) -> None:
         """Raises UnprovedError."""
-        self._held += octets
-        self._len += len(octets)
+        self._held += data
+        self._len += len(data)
         if len(self._held) >= 16 * _WINDOW:
             check_random(bytes(self._held))
             del self._held[:-_LONGEST_RUN]

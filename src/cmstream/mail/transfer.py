@@ -24,7 +24,7 @@ _QUOTED = re.compile(rb"(?:[^=]|=[0-9A-Fa-f]{2})*", re.DOTALL)
 
 
 def decoded(encoding: bytes, pieces: Iterable[Buffer]) -> Iterator[bytes]:
-    """The octets that a transfer encoding stands for. Raises UnprovedError for what isn't written
+    """The bytes that a transfer encoding stands for. Raises UnprovedError for what isn't written
     as it should be, and for an unknown encoding."""
     if encoding == b"base64":
         return from_base64(pieces)
@@ -104,7 +104,7 @@ class QuotedPrintable:
 
     @property
     def held(self) -> int:
-        """How many octets wait for the end of their line."""
+        """How many bytes wait for the end of their line."""
         return len(self._held)
 
     def decode(self, text: bytes, *, final: bool = False) -> bytes:
