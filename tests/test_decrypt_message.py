@@ -52,9 +52,12 @@ def test_line_feeds_alone_are_line_ends_of_the_header_too(text, me):
     assert opened(sealed, me) == OUTSIDE + VERSION + ENTITY
 
 
-@pytest.mark.parametrize("line", [b"From a@b Tue\r\n", b">From a@b Tue\r\n"])
-def test_the_line_of_an_mbox_stays(text, me, line):
-    assert opened(line + HEAD + text, me) == line + OUTSIDE + VERSION + ENTITY
+@pytest.mark.parametrize(("quote", "kept"), [(b"", b"From a@b Tue\r\n"), (b">", b"")])
+def test_the_line_of_an_mbox_stays_unless_it_is_quoted(text, me, quote, kept):
+    """A reader takes a quoted one for the body's beginning."""
+    assert (
+        opened(quote + b"From a@b Tue\r\n" + HEAD + text, me) == kept + OUTSIDE + VERSION + ENTITY
+    )
 
 
 def test_an_entity_without_other_fields(text, me):
