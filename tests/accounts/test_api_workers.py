@@ -13,6 +13,8 @@ import pytest
 
 from helpers.accounts.served import copy, peopled
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 2
 
 

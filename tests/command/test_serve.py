@@ -134,6 +134,7 @@ def test_other_signals_end_it_as_gently(sqlite_url, tmp_path, number):
         assert "Application shutdown complete" in server.log.read_text()
 
 
+@pytest.mark.slow
 def test_workers_see_each_others_sessions_and_limits(manned, tmp_path):
     with serving(manned, tmp_path, "--workers", 2) as server:
         status, cookie = server.sign_in("boss", PASSWORD)
@@ -151,6 +152,7 @@ def test_workers_see_each_others_sessions_and_limits(manned, tmp_path):
         assert tries == [401] * limits.BY_NAME + [429] * 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced(manned_sqlite, tmp_path):
     with serving(manned_sqlite, tmp_path, "--workers", 2) as server:
         _, cookie = server.sign_in("boss", PASSWORD)
@@ -161,6 +163,7 @@ def test_a_worker_that_dies_is_replaced(manned_sqlite, tmp_path):
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_workers_are_renewed_without_a_gap(manned_sqlite, tmp_path):
     with serving(manned_sqlite, tmp_path, "--workers", 2) as server:
         server.process.send_signal(signal.SIGHUP)

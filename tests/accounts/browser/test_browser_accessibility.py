@@ -9,6 +9,8 @@ import pytest
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.accounts.visitor import ALICE, ROOT
 
+pytestmark = pytest.mark.slow
+
 OWNERS = [
     "/account",
     "/account/upload",

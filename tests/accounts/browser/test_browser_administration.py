@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
+
 from helpers.accounts.support import ADMINISTRATOR, pem
 from helpers.accounts.visitor import ROOTS_PASSWORD
+
+pytestmark = pytest.mark.slow
 
 BOB = "bob@example.org"
 

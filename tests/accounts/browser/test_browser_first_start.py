@@ -3,9 +3,13 @@ end with a sealed message that OpenSSL opens."""
 
 from __future__ import annotations
 
+import pytest
+
 from accounts.browser.test_browser_owner import key_file, opened, pem_file
 from helpers.accounts.serving import serving
 from helpers.accounts.visitor import Visitor
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_first_start_leads_to_a_message_that_openssl_opens(chromium, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -17,6 +18,8 @@ from cmstream.accounts.people import credentials, limits
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.accounts.visitor import ALICE, ALICES_PASSWORD
 from helpers.authorities import authority, rsa_identity
+
+pytestmark = pytest.mark.slow
 
 MISMATCH = ("bob@example.net",)
 
