@@ -118,6 +118,7 @@ def test_the_media_type_of_a_file_is_of_no_matter(world):
 
 
 @pytest.mark.skipif(not STRANGE, reason="needs ../shared/corpus")
+@pytest.mark.slow
 def test_every_file_of_the_corpus_is_taken_or_refused_with_its_code(world):
     taken = 0
     for file in STRANGE:

@@ -32,6 +32,8 @@ from command.test_seal_command import (  # fmt: skip
 from helpers.accounts.support import ADMINISTRATOR
 from helpers.opening import open_message
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["database"]  # a fixture
 
 

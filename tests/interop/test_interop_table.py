@@ -13,6 +13,8 @@ from helpers.cases import CASES
 from helpers.limits import LIMITS, PEERS, in_readme, reads, table, writes
 from helpers.peers.program import missing
 
+pytestmark = pytest.mark.slow
+
 DATA = bytes(range(256)) * 40
 
 
