@@ -58,9 +58,9 @@ def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
     of it without a key. So a message is not encrypted where clear text stands beside or within the
     encrypted content, where readers may disagree on its label (comments, doubled fields or
     parameters), where its base64 is in uneven lines, or where its content, a key or another value
-    doesn't look random. What may be readable are the message's
-    header fields, the names of the certificates' issuers, one line before the first part of
-    PGP/MIME, and the header lines of an armour.
+    doesn't look random. What may be readable are the message's header fields, the names of the
+    certificates' issuers, one line before the first part of PGP/MIME, and the header lines of an
+    armour.
 
     Signed or compressed is not encrypted, nor is signed around encrypted (triple-wrapped, RFC
     2634): whoever sees such a mail sees its signer. Never raises, whatever the bytes: what isn't

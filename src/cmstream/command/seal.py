@@ -204,10 +204,8 @@ def _sealed(message: Scratch, to: Recipients, policy: Policy) -> Scratch:
         message.seek(0)
         for piece in encrypt_iter(message, to, form="message", policy=policy):
             sealed.write(piece)
-    elif message.held:
-        sealed.write(encrypt_message(message.held, to, policy=policy))
     else:
-        raise MessageError("malformed-message", "the message is empty: there is nothing to seal")
+        sealed.write(encrypt_message(message.held, to, policy=policy))
     return sealed
 
 

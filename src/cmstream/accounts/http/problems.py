@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -48,7 +47,6 @@ _STATUS_OF_CODE = {
 
 _OUT_OF_REACH = "The store of accounts is out of reach: try again a little later."
 """Where it is stands in the log alone."""
-_LOG = logging.getLogger("cmstream.web")
 
 
 class Refusal(Exception):  # noqa: N818
