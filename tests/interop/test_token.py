@@ -21,7 +21,7 @@ LIBRARIES = [
     for folder in ("/usr/lib/softhsm", "/usr/lib64/softhsm", "/usr/local/lib/softhsm")
 ]
 LIBRARY = next((path for path in LIBRARIES if path.exists()), None)
-README = Path(cmstream.__file__).parent / "README.md"
+README = Path(__file__).parents[2] / "src" / "cmstream" / "README.md"
 TEXT = b"third flower pot"
 
 if not (LIBRARY and shutil.which("softhsm2-util")) and not os.environ.get("CI"):

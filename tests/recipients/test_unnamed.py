@@ -32,6 +32,13 @@ def bare(who):
     return cmstream.Identity(who.key)
 
 
+def assert_never_opens(sealed, who):
+    """A wrong RSA key goes on with a random one, whose content passes for padded once in 256."""
+    with pytest.raises(cmstream.DecryptionError):
+        for _ in range(9):
+            cmstream.decrypt(sealed, who)
+
+
 @pytest.mark.parametrize("transport", ["pkcs1v15", "oaep-sha256"])
 @pytest.mark.parametrize("policy", [cmstream.DEFAULT, GCM], ids=lambda policy: policy.cipher)
 def test_rsa(transport, policy):
@@ -41,8 +48,7 @@ def test_rsa(transport, policy):
     assert cmstream.decrypt(sealed, [bare(ALICE), bare(BOB)]) == TEXT
     stranger = person(rsa_identity(number=2, common_name="Carol"))
     for only in ([bare(stranger)], [bare(stranger), bare(CURVES["x25519"][0])]):
-        with pytest.raises(cmstream.DecryptionError):
-            cmstream.decrypt(sealed, only)
+        assert_never_opens(sealed, only)
 
 
 @pytest.mark.parametrize("curve", CURVES)
@@ -72,8 +78,7 @@ def test_a_name_goes_before_any_trial():
     stranger = handmade.ktri(BOB, name=handmade.issuer_and_serial(CURVES["x25519"][0].recipient))
     sealed = handmade.envelope([damaged, stranger], handmade.encrypt(handmade.pad(TEXT)))
     assert cmstream.decrypt(sealed, bare(BOB)) == TEXT
-    with pytest.raises(cmstream.DecryptionError):
-        cmstream.decrypt(sealed, [bare(BOB), ALICE])
+    assert_never_opens(sealed, [bare(BOB), ALICE])
 
 
 def test_an_identifier_names_a_key_without_a_certificate():
