@@ -101,6 +101,8 @@ WITHOUT_AN_EMPTY_LINE = {
     b"no header at all": (b"", b"\r\n"),
     b"Hello world\nsecond line: yes\n\nthird\n": (b"", b"\r\n"),
     b" begins with a space: 1\r\n\r\nx": (b"", b"\r\n"),
+    b"From now on\r\nwe meet\r\n": (b"", b"\r\n"),
+    b">From now on\nwe meet: x\n": (b"", b"\r\n"),
     b"A: 1": (b"A: 1", b"\r\n\r\n"),
     b"A: 1\r\n": (b"A: 1\r\n", b"\r\n"),
     b"Content-Type: text/plain\r\nhello there\r\n": (b"Content-Type: text/plain\r\n", b"\r\n"),

@@ -95,6 +95,7 @@ def test_binary_bodies_stay_octet_for_octet(alice):
         (b"Subject: x\n\n", b"Subject: x\r\n", b"\r\n"),
         (b"A: 1\nContent-Type: text/html", b"A: 1\r\n", b"Content-Type: text/html\r\n\r\n"),
         (b"From x Mon\nA: 1\n\nb", b"From x Mon\r\nA: 1\r\n", b"\r\nb"),
+        (b"From x\n>From y\nA: 1\n\nb", b"From x\r\nA: 1\r\n", b"\r\nb"),
         (b"A: \xff\x00\n\n\x00\n", b"A: \xff\x00\r\n", b"\r\n\x00\r\n"),
         (b"A: 1\n \n b\n\nx", b"A: 1\r\n \r\n b\r\n", b"\r\nx"),
     ],
@@ -103,6 +104,52 @@ def test_odd_messages(alice, message, outside, inside):
     expected = outside + mime.ENTITY_HEADER[:-2], inside
     assert open_message(cmstream.encrypt_message(message, alice.recipient), alice.key) == expected
     assert open_message(streamed(alice, message, cut=1), alice.key) == expected
+
+
+TEXT = b" now on we meet at nine\r\nDear Bob,\r\n\r\nNote: at nine\r\n"
+
+
+@pytest.mark.parametrize("first", [b"From", b">From", mime.BOM + b"From", b">From x\r\nFrom"])
+def test_text_that_begins_as_an_mbox_does_is_sealed(alice, first):
+    """In every shape, and in every split."""
+    message = first + TEXT
+    cuts = range(1, len(message) + 1)
+    for sealed in (
+        cmstream.encrypt_message(message, alice.recipient),
+        *map(bytes, cmstream.encrypt_many([(message, alice.recipient)] * 2)),
+        *(streamed(alice, message, cut=cut) for cut in cuts),
+        streamed(alice, message, cut=1, size=len(message), line_feeds=0),
+        b"".join(cmstream.encrypt_iter(io.BytesIO(message), alice.recipient, form="message")),
+    ):
+        assert sealed.startswith(mime.ENTITY_HEADER)
+        assert open_message(sealed, alice.key)[1] == b"\r\n" + message
+        assert cmstream.is_encrypted(sealed)
+        assert cmstream.inspect(sealed)
+    assert not cmstream.is_encrypted(message)
+
+
+@pytest.mark.parametrize("first", [b"From", b">From"])
+def test_text_above_sealed_mail_is_sealed_with_it(alice, first):
+    """It is no header, so that what follows isn't the mail's own."""
+    sealed = cmstream.encrypt_message(MESSAGE, alice.recipient)
+    message = first + b" now on\r\n\r\n" + sealed
+    assert not cmstream.is_encrypted(message)
+    assert cmstream.encrypt_message(message, alice.recipient).startswith(mime.ENTITY_HEADER)
+    assert streamed(alice, message).startswith(mime.ENTITY_HEADER)
+
+
+@pytest.mark.parametrize("first", [b"From ", b">From "])
+def test_an_endless_first_line_is_sealed_as_it_comes(alice, first):
+    message = first + b"x" * (mime.HEADER_LIMIT + 10)
+    context = cmstream.encryptor(alice.recipient, form="message")
+    given = context.update(message[:100_000])
+    assert len(given) > 100_000
+    given += context.update(message[100_000:]) + context.finalize()
+    for sealed in (given, cmstream.encrypt_message(message, alice.recipient)):
+        assert open_message(sealed, alice.key) == (
+            mime.ENTITY_HEADER[:-2],
+            b"\r\n" + message,
+        )
 
 
 def test_a_header_block_without_end_is_refused(alice):

@@ -170,28 +170,45 @@ static void measure(struct header *header, const uint8_t *message)
     header->inside_len = inside + 2;
 }
 
-/* Whether the line at `at` goes on with what stands above it, or may stand above all fields. */
-static bool is_no_field_of_its_own(struct header *header, const uint8_t *message, size_t reach,
-                                   size_t at, bool first)
+/* Whether a line may stand above all fields; one that is a field itself doesn't. */
+static bool is_above(const uint8_t *line, size_t len)
 {
-    const uint8_t *line = message + at;
+    size_t colon;
 
-    if (!first)
-        return is_blank(*line);
-    header->special |= *line == '>' || is_banner(line, reach - at);
-    return is_mbox_line(line, reach - at) || is_banner(line, reach - at);
+    return is_banner(line, len) || (is_mbox_line(line, len) && !field_name(line, len, &colon));
+}
+
+/* Where the lines above the fields end. They count only where a field follows: else it is `at`, as
+ * they may be somebody's text. */
+static size_t above_end(struct header *header, const uint8_t *message, size_t len, size_t at)
+{
+    size_t reach = min_size(len, ABOVE_LIMIT), end = at, lines = 0, next, colon;
+    bool cut;
+
+    for (; end < reach && is_above(message + end, reach - end); end = next, lines++) {
+        next = line_end(message, len, reach, end, &cut);
+        if (cut || message[next - 1] != '\n')
+            return at;
+    }
+    if (!lines)
+        return at;
+    size_t field = end + mark_len(message + end, len - end);
+    if (!field_name(message + field, len - field, &colon))
+        return at;
+    header->special |= lines > 1 || message[at] != 'F';
+    return end;
 }
 
 /* Walks over the fields, and gives where the walk ends. */
 static size_t walk_fields(struct header *header, const uint8_t *message, size_t len, size_t reach)
 {
-    const size_t mark = mark_len(message, reach);
-    size_t at = mark, colon = 0, next;
+    const size_t mark = mark_len(message, reach), top = above_end(header, message, len, mark);
+    size_t at = top, colon = 0, next;
     bool cut = false;
 
     for (; at < reach && !cut; at = next) {
         next = line_end(message, len, reach, at, &cut);
-        if (is_no_field_of_its_own(header, message, reach, at, at == mark))
+        if (at > top && is_blank(message[at]))
             continue;
         size_t skip = at == mark ? 0 : mark_len(message + at, reach - at);
         size_t name = field_name(message + at + skip, len - at - skip, &colon);

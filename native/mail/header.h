@@ -9,6 +9,7 @@
 /* [python] */
 enum {
     HEADER_LIMIT = 4 << 20, /* the most octets of a header block, its blank line included */
+    ABOVE_LIMIT = 4 << 10,  /* the most octets of the lines above the fields */
     HEADER_MOST = 16,       /* the most Content-* and MIME-Version fields that are noted */
 };
 
@@ -28,7 +29,7 @@ struct header {
     bool canonical; /* every line ends in CRLF */
     bool suspect;   /* its type may be one of an encrypted message */
     bool special;   /* too many fields, a transfer encoding that may be binary, a byte order mark, or
-                     * a line above the fields that doesn't stay */
+                     * lines above the fields that don't all stay */
 };
 
 /* Cuts the header block of a whole message, at a carriage return without line feed at the latest.

@@ -94,6 +94,7 @@ def test_what_only_begins_as_if_it_were_is_sealed(database, tmp_path, kind):
         (b"Subject: x\nTo: a@b.example\n Alice\nDear Alice,\nthird flower pot\n", 4),
         (b"Subject: x\r\n\tmore\rDear Alice, third flower pot\r\n", 2),
         (b"Dear Alice,\r\n\r\nthird flower pot\r\n", 1),
+        (b"From now on\r\nDear Alice,\r\n\r\nthird flower pot\r\n", 1),
         (b"A banner\r\nSubject: x\r\n\r\nthird flower pot\r\n", 1),
     ],
 )

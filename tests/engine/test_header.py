@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -14,6 +15,7 @@ from cmstream._native import ffi, lib
 from cmstream.cms.already_encrypted import is_encrypted_body, may_be_encrypted
 from cmstream.engine import gate
 from cmstream.mail import mime
+from mail.test_mime import BANNER, in_pieces
 
 FRAGMENTS = [
     b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"A: b\r\n", b"Subject: x\n", b"content-",
@@ -91,6 +93,34 @@ def test_c_and_python_cut_alike(message):
 )  # fmt: skip
 def test_edges(message):
     check(message)
+
+
+LINES = [
+    b"From a b", b">From c", b"From : d", b">From \t:", BANNER[:-2], b"X: 1", b" more", b"text",
+    b"", mime.BOM + b"X: 1", mime.BOM + b"From a", b"Content-A: 1",
+]  # fmt: skip
+ENDS = [b"\n", b"\r\n", b"\r"]
+
+
+def test_what_stands_above_the_fields_is_the_same_in_every_split():
+    """All blocks of two lines, with each line end, and a third line behind them."""
+    ended = [line + end for line in LINES for end in ENDS]
+    for two in itertools.product(ended, ended):
+        for last in LINES:
+            message = b"".join(two) + last
+            check(message)
+            end, _ = mime.header_end(message, 0, final=True)
+            assert in_pieces(message, list(range(len(message))))[0] == end
+        assert all(in_pieces(message, [cut])[0] == end for cut in range(len(message)))
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+@pytest.mark.parametrize("behind", [b"X: 1\r\n\r\nz", b"text", b"", b"\r\n"])
+def test_the_limit_above_the_fields(over, behind):
+    for first in (b"", b">From x\n", mime.BOM, BANNER):
+        fill = b"From " + b"x" * (mime.ABOVE_LIMIT + over - len(first) - 6) + b"\n"
+        check(first + fill + behind)
+    assert lib.ABOVE_LIMIT == mime.ABOVE_LIMIT
 
 
 def test_a_long_header_block_is_refused():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cmstream.errors import MessageError
 from cmstream.mail.mime import (
+    ABOVE_LIMIT,
     BOM,
     ENTITY_HEADER,
     HEADER_LIMIT,
@@ -132,7 +133,11 @@ def test_frame_takes_all_that_header_end_finds(message) -> None:
     framing = frame(head)
     head = re.sub(b"(?m)^" + BOM, b"", head)
     head = re.sub(
-        rb"\A(?:>From .*|" + BANNER[:-2] + rb"\r?)(?:\n|\Z)(?:[ \t].*(?:\n|\Z))*", b"", head
+        rb"\A(From (?!\s*:).*\n)?(?(1)|(?!From ))(?:(?:>?From (?!\s*:).*|"
+        + BANNER[:-2]
+        + rb"\r?)\n)+",
+        rb"\1",
+        head,
     )
     stripped = re.sub(rb"\r?\n\Z", b"", head) if head.endswith((b"\n\n", b"\n\r\n")) else head
     assert kept(framing).replace(b"\r\n", b"\n") in (
@@ -199,9 +204,9 @@ def test_another_parser_reads_the_outside(pairs) -> None:
         ),
         (
             b"From a@b\rtext: y\r\nX: 1\r\n\r\nz",
-            b"From a@b\r\n",
             b"",
-            b"\rtext: y\r\nX: 1\r\n\r\nz",
+            b"",
+            b"From a@b\rtext: y\r\nX: 1\r\n\r\nz",
         ),
         (BOM + b"X: 1\r\n\r\nz", b"X: 1\r\n", b"", b"z"),
         (BOM + b"Content-ID: 1\nX: 1\n\nz", b"X: 1\r\n", b"Content-ID: 1\r\n", b"z"),
@@ -218,6 +223,11 @@ def test_another_parser_reads_the_outside(pairs) -> None:
         (b"X\xe9: 1\r\n\r\n", b"", b"", b"X\xe9: 1\r\n\r\n"),
         (b"From a@b Tue\nX: 1\n\nz", b"From a@b Tue\r\nX: 1\r\n", b"", b"z"),
         (b">From a@b Tue\r\nX: 1\r\n\r\nz", b"X: 1\r\n", b"", b"z"),
+        (b"From a@b\r\n>From c\r\nFrom d\r\nX: 1\r\n\r\nz", b"From a@b\r\nX: 1\r\n", b"", b"z"),
+        (b">From a@b\nFrom c\nContent-X: 1\n\nz", b"", b"Content-X: 1\r\n", b"z"),
+        (BANNER + b"From a@b\r\n" + BOM + b"X: 1\r\n\r\nz", b"X: 1\r\n", b"", b"z"),
+        (b"From : a@b\r\ntext", b"From : a@b\r\n", b"", b"text"),
+        (b">From : a@b\r\ntext", b">From : a@b\r\n", b"", b"text"),
         (b"X: 1\nFrom a@b\n\nz", b"X: 1\r\n", b"", b"From a@b\n\nz"),
         (b"From: a\nFrom a@b\n", b"From: a\r\n", b"", b"From a@b\n"),
         (
@@ -239,6 +249,48 @@ def test_another_parser_reads_the_outside(pairs) -> None:
 def test_odd_messages(message, outside, inside, body) -> None:
     framing = framed(message)
     assert (kept(framing), own(framing), split(message)[1]) == (outside, inside, body)
+
+
+LINES_OF_TEXT = [
+    b"From now on we meet at nine\r\nDear Bob\r\n\r\nX: 1\r\n",
+    b">From now on we meet at nine\nDear Bob\n",
+    b"From now on\n\nX: 1\n\nz",
+    b"From now on\r\n more: 1\r\nX: 1\r\n\r\nz",
+    b"From now on\r\n>From then on\r\nDear Bob\r\n",
+    b">From now on\rX: 1\r\n\r\nz",
+    b"From now on\r\r\nX: 1\r\n\r\nz",
+    b"From now on",
+    b"From now on\r\n",
+    b">From ",
+    BOM + b"From now on\nDear Bob",
+    BANNER + b"Dear Bob",
+    BANNER + b" X: 1\r\n\r\n",
+    BANNER,
+]
+
+
+@pytest.mark.parametrize("message", LINES_OF_TEXT)
+def test_a_line_of_text_above_no_field_is_body(message) -> None:
+    assert split(message) == (b"", message)
+    for cut in range(len(message)):
+        assert in_pieces(message, [cut])[0] == 0
+
+
+@pytest.mark.parametrize("top", [b"From a@b Tue\r\n", b">From a@b\n" * 9, BOM + b"From " + BANNER])
+def test_what_stands_above_the_fields_has_a_limit(top) -> None:
+    fields = b"X" * 900 + b": 1\r\n\r\n"
+    for least in (0, 1, 2):
+        above = top + b"From " + b"x" * (ABOVE_LIMIT - len(top) - 7 + least) + b"\r\n"
+        assert len(above) == ABOVE_LIMIT + least
+        end = 0 if least else len(above + fields)
+        assert split(above + fields)[0] == (above + fields)[:end]
+        assert in_pieces(above + fields, list(range(len(above + fields))))[0] == end
+
+
+def test_an_endless_line_of_text_is_not_held_back() -> None:
+    for first in (b"From ", b">From ", b"From a\n" * 9 + b"From "):
+        assert in_pieces(first + b"x" * 99_999, list(range(9999))) == (0, ABOVE_LIMIT + 1)
+        assert split(first + b"x" * (HEADER_LIMIT + 9))[0] == b""
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from . import fields
 HEADER_LIMIT = 4 << 20
 """The most bytes of a header block, its blank line included."""
 
+ABOVE_LIMIT = 4 << 10
+"""The most bytes of the lines that stand above the fields of a header block."""
+
 PEEK_LIMIT = 8 << 10
 """How many bytes of the body tell whether a message may be encrypted already."""
 
@@ -42,9 +45,12 @@ _BOM = b"(?:" + re.escape(BOM) + rb")?"
 _BANNER = b"Microsoft Mail Internet Headers Version 2.0\r\n"
 
 _FIELD = _BOM + fields.NAME + fields.BLANKS + rb":"
-_FIRST_LINE = re.compile(
-    _FIELD + rb"|" + _BOM + rb">?From |" + _BOM + re.escape(_BANNER[:-2]) + rb"\r?\n"
-)
+_FIRST_FIELD = re.compile(_FIELD)
+# What may stand above the fields. "From :" is a field by RFC 822.
+_MBOX = rb"From (?![ \t]{0,997}:)[^\r\n]*"
+_ABOVE_LINE = rb"(?:>?" + _MBOX + rb"|" + re.escape(_BANNER[:-2]) + rb")\r?\n"
+_ABOVE = re.compile(_BOM + rb"(?:" + _ABOVE_LINE + rb")+")
+_ABOVE_OPEN = re.compile(_BOM + rb">?" + _MBOX + rb"\r?\Z")
 # A carriage return without line feed is a line end to some readers, and none to others.
 _NO_FIELD = re.compile(rb"\n(?![ \t]|" + _FIELD + rb")|\r(?!\n)")
 _NO_FIELD_SO_FAR = re.compile(rb"\n(?![ \t]|" + _FIELD + rb")|\r(?=[^\n])")
@@ -53,11 +59,8 @@ _UNDECIDED = re.compile(
 )
 _BLANK = re.compile(rb"\r?\n")
 
-# What stands above the fields and would keep a reader from seeing them.
-_ABOVE = re.compile(
-    rb"(?:>From [^\n]*(?:\n|\Z)|" + re.escape(_BANNER[:-2]) + rb"\r?\n)"
-    rb"(?:[ \t][^\n]*(?:\n|\Z))*"
-)
+# What stands above the fields and would keep a reader from seeing them, behind a line that stays.
+_DROPPED = re.compile(rb"(?:(" + _MBOX + rb"\r?\n)|(?!" + _MBOX + rb"))(?:" + _ABOVE_LINE + rb")+")
 _MIME_FIELD = re.compile(fields.named(rb"(content-)[!-9;-~]*|mime-version"), re.IGNORECASE)
 _TRANSFER_ENCODING = re.compile(
     fields.named(b"content-transfer-encoding") + rb"(?:[ \t\r\n]+|\([^()]*\)){0,20}\"?([^\s;(\"]*)",
@@ -95,10 +98,11 @@ def header_end(
     The blank line ends the header block and belongs to it. So does the first line that is
     neither a field nor a continuation (RFC 5322 section 2.2), but that one is body, like all
     behind it: nothing is lost, and what isn't a field is sealed. So is all from the first carriage
-    return on that has no line feed behind it, since readers disagree on what that is. An mbox
-    ``From `` line, also a quoted one, or the line that Outlook writes above a header block may
-    stand on top; a byte order mark (UTF-8's) may stand in front of any of these, and of a field. A
-    line of white space alone continues the field above it.
+    return on that has no line feed behind it, since readers disagree on what that is. Mbox
+    ``From `` lines, also quoted ones, and the line that Outlook writes above a header block may
+    stand on top, :data:`ABOVE_LIMIT` bytes in all, where a field follows directly; else they are
+    text, and there is no header. A byte order mark (UTF-8's) may stand in front of the first line,
+    and of a field. A line of white space alone continues the field above it.
 
     Raises :class:`MessageError` (``header-too-large``) past ``limit`` bytes.
     """
@@ -121,7 +125,7 @@ def _first_no_field(
     buffer: bytes | bytearray | memoryview, start: int, *, final: bool
 ) -> tuple[int | None, int]:
     line = 0
-    if start or _FIRST_LINE.match(buffer):
+    if start or _FIRST_FIELD.match(buffer) or (start := _above(buffer)):
         found = (_NO_FIELD if final else _NO_FIELD_SO_FAR).search(buffer, start)
         if found is None:
             length = len(buffer)
@@ -129,12 +133,30 @@ def _first_no_field(
         if found[0] == b"\r":
             return found.start(), found.start()
         line = found.end()
-    elif not final and _BANNER.startswith(bytes(buffer[: len(_BANNER)]).removeprefix(BOM)):
+    elif not final and _may_be_above(buffer):
         return None, 0
     if not final and _UNDECIDED.match(buffer, line):
         return None, max(line - 1, 0)
     blank = _BLANK.match(buffer, line)
     return (blank.end() if blank else line), max(line - 1, 0)
+
+
+def _above(buffer: bytes | bytearray | memoryview) -> int:
+    """Where the last line feed above the first field is; 0 if the buffer doesn't begin so."""
+    found = _ABOVE.match(buffer, 0, ABOVE_LIMIT)
+    return found.end() - 1 if found and _FIRST_FIELD.match(buffer, found.end()) else 0
+
+
+def _may_be_above(buffer: bytes | bytearray | memoryview) -> bool:
+    """Whether all of the buffer may turn out to stand above a field that is still to come."""
+    found = _ABOVE.match(buffer, 0, ABOVE_LIMIT)
+    line = found.end() if found else 0
+    if _UNDECIDED.match(buffer, line):
+        return True
+    if len(buffer) > ABOVE_LIMIT:
+        return False
+    rest = bytes(buffer[line:])
+    return _BANNER.startswith(rest.removeprefix(BOM)) or bool(_ABOVE_OPEN.match(rest))
 
 
 def frame(head: bytes, entity: bytes = ENTITY_HEADER) -> Framing:
@@ -143,7 +165,7 @@ def frame(head: bytes, entity: bytes = ENTITY_HEADER) -> Framing:
 
     Outside stay all fields but ``Content-*`` and ``MIME-Version``, in their order and byte for
     byte; only line ends become CRLF, and byte order marks and what stands above the fields go,
-    but for an mbox ``From `` line. The S/MIME entity's own fields, ``entity``, follow.
+    but for an mbox ``From `` line on top. The S/MIME entity's own fields, ``entity``, follow.
     Inside go the ``Content-*`` fields. No inner Content-Type is made up: an entity without one is
     US-ASCII text by RFC 2045 section 5.2, and a guess at another charset could make it unreadable.
     """
@@ -171,11 +193,11 @@ def transfer_encoding(head: bytes) -> bytes:
 
 def lines(head: bytes) -> bytes:
     """The header block with CRLF line ends, also of its last line, and without its blank line, byte
-    order marks, and what may stand above the fields but an mbox ``From `` line."""
+    order marks, and what may stand above the fields but an mbox ``From `` line on top."""
     if BOM in head:
         head = head.removeprefix(BOM).replace(b"\n" + BOM, b"\n")
-    if above := _ABOVE.match(head):
-        head = head[above.end() :]
+    if above := _DROPPED.match(head):
+        head = (above[1] or b"") + head[above.end() :]
     if head.count(b"\n") != head.count(b"\r\n"):
         head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if head.endswith(b"\n\r\n") or head == b"\r\n":
