@@ -29,7 +29,7 @@ from helpers.accounts.served import (
     serving,
 )
 from helpers.accounts.support import pem
-from helpers.authorities import rsa_identity
+from helpers.authorities import key_usage, rsa_identity
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +182,33 @@ def test_a_certificate_for_another_address_is_saved_only_when_confirmed(world):
     assert world.store.certificates(ALICE) == []
     assert api.put(f"{certificates()}?confirm_mismatch", content=data).status_code == 200
     assert api.get(certificates()).json()["certificates"][0]["mismatch_confirmed"] is True
+
+
+def test_a_certificate_that_isnt_used_beside_another_says_so(world):
+    api = world.administrator
+    good = api.put(certificates(), content=pem(0)).json()["certificates"][0]["fingerprint"]
+    signing = pem(1, usage=key_usage("digital_signature"))
+    other = api.put(certificates(), content=signing).json()["certificates"][0]["fingerprint"]
+
+    def shown():
+        listed = {one["fingerprint"]: one for one in api.get(certificates()).json()["certificates"]}
+        for fingerprint, one in listed.items():
+            assert api.get(f"{certificates()}/{fingerprint}").json() == one
+        return listed
+
+    found = shown()
+    assert (found[good]["set_aside"], found[good]["problems"]) == (False, [])
+    assert (found[other]["state"], found[other]["set_aside"]) == ("active", True)
+    codes = [one["code"] for one in found[other]["problems"]]
+    assert codes == ["no-key-encipherment", "set-aside"]
+    assert "another one is meant for mail" in found[other]["problems"][1]["detail"]
+    retired = api.patch(f"{certificates()}/{other}", json={"state": "retired"}).json()
+    assert [one["code"] for one in retired["problems"]] == ["no-key-encipherment"]
+    back = api.patch(f"{certificates()}/{other}", json={"state": "active"}).json()
+    assert back == shown()[other]
+    assert back["set_aside"] is True
+    api.patch(f"{certificates()}/{good}", json={"state": "retired"})
+    assert shown()[other]["set_aside"] is False  # alone it is used
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)

@@ -319,6 +319,40 @@ def test_owners_are_mailed_what_the_command_changed(good, monkeypatch, tmp_path)
     assert f"To: {ALICE}" in (tmp_path / "mail").read_text()
 
 
+# --- the whole server ------------------------------------------------------------------------
+
+
+def test_the_server_s_switches_are_shown_set_and_logged(good, command, url, monkeypatch):
+    monkeypatch.setenv("SUDO_USER", "carol")
+    shown = good("account", "server")
+    assert shown.splitlines() == [
+        "encryption\tas-accounts-say",
+        "encrypt-on-append\tas-accounts-say",
+        "when-unusable\tas-accounts-say",
+        "recipient-delimiter\t+",
+    ]
+    assert "recipient-delimiter\t-+\n" in good("account", "server", "--recipient-delimiter=-+")
+    good("account", "server", "--when-unusable", "clear", "--encrypt-on-append", "yes")
+    wrong = command("account", "server", "--encryption", "off", "--recipient-delimiter", "a")
+    assert (wrong.code, wrong.out) == (os.EX_DATAERR, "")
+    assert wrong.err.endswith("[invalid-setting]\n")
+    assert json.loads(good("account", "server", "--json")) == {
+        "encryption": "as-accounts-say",
+        "encrypt_on_append": "yes",
+        "when_unusable": "clear",
+        "recipient_delimiter": "-+",
+    }
+    good("account", "server", "--when-unusable", "as-accounts-say", "--recipient-delimiter", "")
+    assert "recipient-delimiter\tnone\n" in good("account", "server")
+    with open_store(url) as store:
+        assert store.switches()["when_unusable"] == ""
+        entries = store.audit()
+    first = {"switch": "recipient_delimiter", "old": "+", "new": "-+"}
+    assert (entries[-1].action, entries[-1].detail) == ("set-switch", first)
+    assert {(one.actor, one.role) for one in entries} == {("carol (command)", "administrator")}
+    assert len(entries) == 5  # what only looks, and what was refused, leaves no entry
+
+
 # --- tokens ----------------------------------------------------------------------------------
 
 
@@ -389,6 +423,8 @@ def test_the_default_database_gets_its_folder_and_a_named_one_does_not(
      (["account", "link", ALICE], 64),
      (["account", "link", ALICE, "--public-url", "keys.example.org"], 64),
      (["account", "list", "--expiring", "-1"], 64),
+     (["account", "server", "--encryption", "on"], 64),
+     (["account", "server", "--recipient-delimiter", "a"], 65),
      (["account", "list", "--database", "mysql://x"], 64), (["token", "add", "x"], 64),
      (["token", "add", "x", "--scope", "root"], 64), (["token", "revoke", "x"], 64),
      (["token", "add", "x", "--scope", "metrics", "--days", "0"], 64),
@@ -409,7 +445,8 @@ def test_exit_codes(sqlite_url, monkeypatch, capsys, words, code):
     assert lines
 
 
-@pytest.mark.parametrize("what", [["account"], ["account", "import"], ["token", "add"], ["serve"]])
+@pytest.mark.parametrize("what", [["account"], ["account", "import"], ["account", "server"],
+                                  ["token", "add"], ["serve"]])  # fmt: skip
 def test_help_has_examples(capsys, what):
     with pytest.raises(SystemExit) as ending:
         main([*what, "--help"])

@@ -14,6 +14,7 @@ from ..accounts.people.links import MINUTES
 from ..accounts.people.people import People
 from . import account_tables as shown
 from .account_import import run as _import
+from .account_server import add_server
 from .database import add_database
 from .managing import actor, as_json, opened
 from .shared import (
@@ -59,6 +60,7 @@ def add_command(commands: Any) -> None:
     for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
         add_database(add(actions))
     add_database(_add_link(actions))
+    add_database(add_server(actions))
 
 
 # --- looking ---------------------------------------------------------------------------------

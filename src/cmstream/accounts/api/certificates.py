@@ -46,7 +46,7 @@ _IMPORT = {
 async def list_certificates(call: Call) -> Response:
     """The certificates of an account."""
     found = await call.run(call.store.certificates, call.path["address"])
-    return JSONResponse({"certificates": [views.certificate(one) for one in found]})
+    return JSONResponse({"certificates": views.certificates(found)})
 
 
 @certificates.operation(
@@ -95,7 +95,13 @@ async def import_certificates(call: Call) -> Response:
 )
 async def show_certificate(call: Call) -> Response:
     """One certificate."""
-    return JSONResponse(views.certificate(await call.run(call.store.certificate, *_which(call))))
+    found = await call.run(call.store.certificate, *_which(call))
+    return await _shown(call, found)
+
+
+async def _shown(call: Call, found: StoredCertificate) -> Response:
+    together = await call.run(call.store.certificates, call.path["address"])
+    return JSONResponse(views.certificate(found, together))
 
 
 def _which(call: Call) -> tuple[str, str]:
@@ -115,7 +121,7 @@ def _which(call: Call) -> tuple[str, str]:
 )
 async def change_certificate(call: Call) -> Response:
     """Describe, retire or activate a certificate."""
-    return JSONResponse(views.certificate(await call.run(_changed, call)))
+    return await _shown(call, await call.run(_changed, call))
 
 
 def _changed(call: Call) -> StoredCertificate:

@@ -182,6 +182,10 @@ SCHEMAS: dict[str, Schema] = {
             "mismatch_confirmed": flag("It is for another address, and that was confirmed."),
             "added_at": moment("When it came."),
             "added_by": text("Who brought it."),
+            "set_aside": flag(
+                "It is active, and yet mail isn't sealed with it: it isn't meant for mail, and "
+                "another one of the account is. The problem set-aside says why."
+            ),
             **_READ,
             "problems": array_of(_PROBLEM_OF_CERTIFICATE, "What is wrong with it."),
         },
@@ -193,6 +197,7 @@ SCHEMAS: dict[str, Schema] = {
             "mismatch_confirmed": False,
             "added_at": _MOMENT,
             "added_by": "alice",
+            "set_aside": False,
             **_READ_EXAMPLE,
             "problems": [_EXPIRED],
         },

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from ...errors import CmstreamError
 from ..account_settings import SETTINGS
+from ..sealed_to import readable, unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ...certificates.recipient import Problem, Recipient
     from ..account import (
@@ -72,8 +73,19 @@ def _recipient(found: Recipient) -> dict[str, Any]:
     }
 
 
-def certificate(found: StoredCertificate) -> dict[str, Any]:
-    """A stored certificate; of one that this program can't read only what the store knows."""
+def certificate(found: StoredCertificate, together: Iterable[StoredCertificate]) -> dict[str, Any]:
+    """A stored certificate; of one that this program can't read only what the store knows.
+    ``together``: all of the account's, since it may be set aside because of another one."""
+    return _certificate(found, unfit(readable(together)))
+
+
+def certificates(found: Sequence[StoredCertificate]) -> list[dict[str, Any]]:
+    """All of an account's certificates."""
+    aside = unfit(readable(found))
+    return [_certificate(one, aside) for one in found]
+
+
+def _certificate(found: StoredCertificate, aside: Mapping[Recipient, Problem]) -> dict[str, Any]:
     held = {
         "fingerprint": found.fingerprint,
         "state": found.state,
@@ -85,8 +97,15 @@ def certificate(found: StoredCertificate) -> dict[str, Any]:
     try:
         recipient = found.recipient
     except CmstreamError as error:
-        return {**held, "problems": [{"code": error.code, "detail": str(error)}]}
-    return {**held, **_recipient(recipient), "problems": problems(recipient.problems())}
+        problem = {"code": error.code, "detail": str(error)}
+        return {**held, "set_aside": False, "problems": [problem]}
+    why = (aside[recipient],) if found.state == "active" and recipient in aside else ()
+    return {
+        **held,
+        "set_aside": bool(why),
+        **_recipient(recipient),
+        "problems": problems((*recipient.problems(), *why)),
+    }
 
 
 def report(found: ImportReport) -> dict[str, Any]:
