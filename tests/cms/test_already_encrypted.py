@@ -186,6 +186,35 @@ def test_serial_numbers_may_count() -> None:
     assert not is_encrypted(mail(BINARY, cms(infos=b"".join(infos))))
 
 
+@pytest.mark.parametrize("size", [3, 7, 8])
+def test_serial_numbers_that_are_words(size) -> None:
+    infos = [info(serial=piece) for piece in in_pieces(PLANTED * 3, size)]
+    assert not is_encrypted(mail(BINARY, cms(infos=b"".join(infos))))
+
+
+def test_tags_that_are_letters() -> None:
+    """An element without content is two bytes: in UTF-16 these are a letter."""
+    letters = b"".join(bytes([letter, 0]) for letter in PLANTED.replace(b" ", b""))
+    infos = info() + password(tlv(0x30, letters), noise(40))
+    assert not is_encrypted(mail(BINARY, cms(infos=infos)))
+
+
+@pytest.mark.parametrize("depth", [1, 9])
+def test_a_recipient_with_more_elements_than_any(depth) -> None:
+    parameters = tlv(0x30, *[tlv(5)] * 60)
+    for _ in range(depth):
+        parameters = tlv(0x30, parameters)
+    assert not is_encrypted(mail(BINARY, cms(infos=info() + password(parameters, noise(40)))))
+
+
+def test_a_cipher_with_more_than_its_parameters() -> None:
+    parts = [tlv(4, piece) for piece in in_pieces(PLANTED, 11)]
+    cipher = tlv(0x30, tlv(6, AES256_CBC), tlv(4, noise(16)), *parts)
+    content = tlv(0x30, tlv(6, DATA), cipher, tlv(0x80, noise(320)))
+    inner = tlv(0x30, tlv(2, b"\0"), tlv(0x31, info()), content)
+    assert not is_encrypted(mail(BINARY, tlv(0x30, tlv(6, ENVELOPED), tlv(0xA0, inner))))
+
+
 def test_nothing_but_attributes_follows() -> None:
     assert not is_encrypted(mail(BINARY, cms(around=(b"", tlv(4, noise(16))))))
     assert not is_encrypted(mail(BINARY, cms(AUTH_ENVELOPED, around=(b"", tlv(4, noise(16))))))

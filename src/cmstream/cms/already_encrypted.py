@@ -7,6 +7,7 @@ not encrypted, and gets sealed: in doubt a mail is sealed twice, which does litt
 from __future__ import annotations
 
 import re
+import string
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -133,9 +134,11 @@ _MOST_BEFORE, _MOST_AFTER = 48, 128
 _LONGEST_OID = 40  # dotted
 _LONGEST_NAME, _LONGEST_TEXT, _LONGEST_ID = 600, 128, 64
 _SHORT_SERIAL = 10  # octets of an INTEGER that counts, and isn't random
+_SHORTEST_WORD, _LETTERS = 3, frozenset(b" ,." + string.ascii_letters.encode())
 _ATTRIBUTES = 0xA1
 _SHORTEST_KEY = 16
 _RECIPIENT, _RECIPIENT_KEY = 2500, 400  # bytes besides names, for each, and for each name
+_ELEMENTS, _KEY_ELEMENTS = 40, 10
 _LONGEST_PARAMETERS = 64
 _LONGEST_TAIL, _LONGEST_TAG = 512, 16
 _SHORTEST_CONTENT = 8
@@ -196,14 +199,23 @@ def _check_recipient(recipient: RecipientInfo, values: Textless) -> None:
         rest -= len(name.issuer)
     if rest > _RECIPIENT + _RECIPIENT_KEY * len(recipient.names):
         raise UnprovedError("a recipient that is longer than any")
-    known |= {name.serial for name in recipient.names if 0 < len(name.serial) <= _SHORT_SERIAL}
+    known |= {name.serial for name in recipient.names if _counts(name.serial)}
     if recipient.kind == "kek":  # people choose its name
         known |= {name.key_identifier or b"" for name in recipient.names}
     if recipient.kind == "key-transport":
         if len(recipient.encrypted_key) < _SHORTEST_KEY:
             raise UnprovedError("a key that is too short to be encrypted")
         check_random(recipient.encrypted_key)
-    values.add(recipient.whole, known)
+    values.add(recipient.whole, known, most=_ELEMENTS + _KEY_ELEMENTS * len(recipient.names))
+
+
+def _counts(serial: bytes) -> bool:
+    """Whether a serial number, an INTEGER, is one that counts, and no part of a text."""
+    value = serial[2:]
+    if not 0 < len(serial) <= _SHORT_SERIAL:
+        return False
+    letters = sum(octet in _LETTERS for octet in value)
+    return len(value) < _SHORTEST_WORD or 4 * letters < 3 * len(value)
 
 
 def _check_name(name: Name) -> None:

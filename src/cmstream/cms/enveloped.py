@@ -266,8 +266,7 @@ def _content(head: bytes, at: int) -> tuple[str, str, Tlv | None]:
     if usual and len(head) >= iv + _IV:
         return _DATA, usual, Tlv(head, tlv.OCTET_STRING, iv - 2, iv, iv + _IV, iv + _IV)
     inner = tlv.read(head, at)
-    cipher = tlv.read(head, inner.end).fields()
-    return inner.oid(), cipher.take(tlv.OID).oid(), next(iter(cipher.rest()), None)
+    return inner.oid(), *_algorithm(tlv.read(head, inner.end).fields())
 
 
 def read_tail(tail: bytes) -> tuple[bytes, bytes]:
@@ -398,5 +397,12 @@ def read_name(fields: tlv.Fields) -> Name:
 
 def read_algorithm(fields: tlv.Fields) -> tuple[str, Tlv | None]:
     """An AlgorithmIdentifier: dotted, with its parameters. Raises TlvError."""
-    inner = fields.take(tlv.SEQUENCE).fields()
-    return inner.take(tlv.OID).oid(), next(iter(inner.rest()), None)
+    return _algorithm(fields.take(tlv.SEQUENCE).fields())
+
+
+def _algorithm(inner: tlv.Fields) -> tuple[str, Tlv | None]:
+    """Its parameters are one element at most (RFC 5280 section 4.1.1.2)."""
+    which, parameters = inner.take(tlv.OID).oid(), inner.rest()
+    if len(parameters) > 1:
+        raise TlvError("an algorithm with more than its parameters")
+    return which, parameters[0] if parameters else None

@@ -8,6 +8,7 @@ all together, without those names of recipients that everybody may read.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..asn1 import tlv
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _TIME = re.compile(rb"\d{10,14}(?:\.\d{1,6})?(?:Z|[+-]\d{4})")
-_LONGEST_SHORT = 64  # octets of a value that isn't looked at alone
+_LONGEST_SHORT = 64  # bytes of a value that isn't looked at alone
+_DEEPEST, _MOST = 10, 64  # levels, and elements for each recipient or name: more than any has
+# What is built of other tags says something by them: application tags are letters.
+_TAGS = frozenset(range(0x1F)) | {0x30, 0x31} | {*range(0x80, 0x85), *range(0xA0, 0xA5)}
 
 
 class Textless:
@@ -30,10 +34,13 @@ class Textless:
     def __init__(self) -> None:
         self._seen: dict[bytes, None] = {}
 
-    def add(self, element: Tlv, names: Collection[bytes] = ()) -> None:
-        """The values inside an element. ``names``: elements and values that may be read. Raises
-        UnprovedError, TlvError."""
-        own = dict.fromkeys(_values(element, names))
+    def add(self, element: Tlv, names: Collection[bytes] = (), *, most: int = _MOST) -> None:
+        """The values inside an element, which holds ``most`` elements at most. ``names``: elements
+        and values that may be read. Raises UnprovedError, TlvError."""
+        found = list(islice(_elements(element, names), most + 1))
+        if len(found) > most:
+            raise UnprovedError("more elements than any recipient has")
+        own = dict.fromkeys(value for value in found if value is not None)
         check_little_text(b"".join(own))
         for value in own:
             if len(value) > _LONGEST_SHORT:
@@ -45,14 +52,17 @@ class Textless:
         check_little_text(b"".join(self._seen))
 
 
-def _values(element: Tlv, names: Collection[bytes], depth: int = 0) -> Iterator[bytes]:
+def _elements(element: Tlv, names: Collection[bytes], depth: int = 0) -> Iterator[bytes | None]:
+    """An element and all inside: the values that may hold a text, None for each of the others."""
     tag, content = element.tag, element.content
     if element.whole in names or content in names:
         return
+    if tag not in _TAGS or depth == _DEEPEST:
+        raise UnprovedError("a tag, or a depth, that nothing in it has")
     if tag & tlv.CONSTRUCTED:
-        if depth == tlv.MAX_DEPTH:
-            raise UnprovedError("values that are nested too deep")
+        yield None
         for child in element.children():
-            yield from _values(child, names, depth + 1)
-    elif tag not in {_UTC_TIME, _GENERALIZED_TIME} or not _TIME.fullmatch(content):
-        yield content
+            yield from _elements(child, names, depth + 1)
+    else:
+        is_time = tag in {_UTC_TIME, _GENERALIZED_TIME} and _TIME.fullmatch(content)
+        yield None if is_time else content
