@@ -61,6 +61,7 @@ from .errors import (
     RecipientError,
     RecipientWarning,
     SizeMismatchError,
+    UnsealedParts,
 )
 from .inspection import Addressee, Inspection, inspect
 from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
@@ -135,6 +136,7 @@ __all__ = [
     "SetAside",
     "SizeMismatchError",
     "To",
+    "UnsealedParts",
     "decrypt",
     "decrypt_iter",
     "decrypt_many",

@@ -207,6 +207,11 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     little of how somebody else's encrypted key decrypts, from what he puts behind it. So give the
     certificate where you have it, above all to a program that opens mail by itself.
 
+    A mailing list or a gateway may have put the sealed message into ``multipart/mixed``, beside a
+    footer. It is found there if it is the only sealed part, and the warning
+    :class:`~cmstream.UnsealedParts` says that the other parts aren't given out. Streams don't look
+    for it.
+
     Nothing tells an attacker why a message doesn't decrypt (RFC 3218): where RSA gives no key, a
     random one goes on, every step is done whatever the step before gave, and C checks the padding
     without a branch on it. Equal times aren't promised to the microsecond: where `cryptography`

@@ -7,6 +7,7 @@ out. Its key is unwrapped only once.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from .cms.content_ciphers import (
@@ -16,10 +17,11 @@ from .cms.content_ciphers import (
     read_parameters,
 )
 from .cms.envelope_reader import EnvelopeReader
+from .cms.sealed_part import SealedPart, sealed_part
 from .engine.buffer_pool import filled
 from .engine.decoder import decryption_error, envelope_error
 from .engine.stream_context import State
-from .errors import octets_of
+from .errors import EnvelopeError, UnsealedParts, octets_of
 from .mail.header_restorer import HeaderRestorer
 from .recipients.content_key import content_key
 
@@ -146,7 +148,27 @@ class DecryptionPass:
 
 
 def open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
-    """The content of a message in memory, once all is verified that can be."""
+    """The content of a message in memory, once all is verified that can be. Of a mail of several
+    parts it is the sealed part's (:class:`~cmstream.UnsealedParts`)."""
+    try:
+        return _open_message(sealed, identities, message=message)
+    except EnvelopeError as error:
+        part = sealed_part(bytes(sealed)) if error.code == "not-enveloped" else None
+        if part is None:
+            raise
+    warnings.warn(unsealed_parts(part), UnsealedParts, stacklevel=3)
+    return _open_message(part.message, identities, message=message)
+
+
+def unsealed_parts(part: SealedPart) -> str:
+    """What is said of the parts beside a sealed one."""
+    return (
+        f"only one part of this mail is sealed: the other parts ({part.others}) are readable by "
+        "everybody, may come from somebody else, and aren't given out"
+    )
+
+
+def _open_message(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
     try:
         return DecryptionPass(identities, message=message).open_whole(sealed)
     except AnotherPassNeeded as again:

@@ -117,6 +117,11 @@ class RecipientWarning(UserWarning):
     """A certificate is used although something is wrong with it, because the policy allows it."""
 
 
+class UnsealedParts(UserWarning):
+    """A sealed part was found in a mail of several parts, and opened. The other parts weren't
+    sealed: anybody may have written or changed them, and they aren't in what was given out."""
+
+
 # What a wrong call gets
 
 

@@ -12,6 +12,8 @@ from .cms.enveloped import (
     cipher_name,
     type_name,
 )
+from .cms.sealed_part import sealed_part
+from .errors import EnvelopeError
 from .streams import CHUNK, chunks
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ class Inspection(NamedTuple):
     ``version``: the CMSVersion. ``inner_type``: the content's type, and ``cipher``: each a name or
     a dotted object identifier. ``content_octets``: the length of the encrypted content in bytes,
     its padding included, or None where it isn't in the message (RFC 5652 section 6.1).
-    ``addressees``: the recipients."""
+    ``addressees``: the recipients. ``unsealed_parts``: how many parts that aren't sealed stand
+    beside the sealed one in a mail of several parts."""
 
     form: str
     content_type: str
@@ -59,6 +62,7 @@ class Inspection(NamedTuple):
     cipher: str
     content_octets: int | None
     addressees: tuple[Addressee, ...]
+    unsealed_parts: int = 0
 
 
 def inspect(
@@ -66,10 +70,24 @@ def inspect(
 ) -> Inspection:
     """Reads an encrypted message of any form to its end, and gives what it says of itself. It needs
     no key, and proves nothing. ``source``: bytes, a binary file or an iterable of chunks; memory is
-    constant. ``certificates``: those that addressees are compared with.
+    constant. ``certificates``: those that addressees are compared with. The one sealed part of a
+    ``multipart/mixed`` is found where ``source`` is bytes.
 
     Raises EnvelopeError as :func:`~cmstream.decrypt` does.
     """
+    known = tuple(certificates)
+    try:
+        return _inspected(source, known)
+    except EnvelopeError as error:
+        if error.code != "not-enveloped" or not isinstance(source, bytes | bytearray | memoryview):
+            raise
+        part = sealed_part(bytes(source))
+        if part is None:
+            raise
+    return _inspected(part.message, known)._replace(unsealed_parts=part.others)
+
+
+def _inspected(source: Any, certificates: tuple[Recipient, ...]) -> Inspection:
     reader = EnvelopeReader(_give_ciphertext)
     buffer = bytearray()
     for chunk in _pieces(source):
@@ -78,7 +96,7 @@ def inspect(
             buffer = bytearray(need + need // 4)  # it grows while something is held back
         reader.update_into(data, buffer)
     reader.finish_into(bytearray(reader.bound(0)))
-    return _inspection(reader, tuple(certificates))
+    return _inspection(reader, certificates)
 
 
 def _pieces(source: Any) -> Iterable[Buffer]:

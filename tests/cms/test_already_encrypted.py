@@ -16,11 +16,13 @@ from cmstream import is_encrypted
 from cmstream.cms.already_encrypted import is_encrypted_body
 from cmstream.mail.mime import BOM, HEADER_LIMIT
 from helpers.already import (
+    AES256_CBC,
     AUTH_ENVELOPED,
     BASE64,
     BEGIN,
     BINARY,
     COMPRESSED,
+    DATA,
     ENVELOPED,
     PARAMETERS,
     PLANTED,

@@ -3,6 +3,7 @@ is."""
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from ..certificates.archive_keys import Password
 from ..certificates.containers import MAX_FILE
 from ..certificates.recipient import read_certificates
 from ..cms.input_form import find_start
+from ..cms.sealed_part import SealedPart, sealed_part
+from ..decryption_pass import unsealed_parts
 from ..errors import CertificateError, EnvelopeError
 from ..inspection import inspect
 from ..streams import CHUNK, decrypt_iter
@@ -27,6 +30,7 @@ from .shared import (
     open_input,
     say,
     subcommand,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
 
     from ..recipients.identity import Identity
     from ..streams import Source
+
+_PARTS_LIMIT = 256 << 20
+"""The most bytes of a mail of several parts that are searched for a sealed one."""
 
 _DECRYPT_EXAMPLES = """\
 examples:
@@ -113,9 +120,12 @@ def _decrypt(options: argparse.Namespace) -> None:
         output(options.output) as out,
     ):
         start = source.tell() if source.seekable() else None
-        beginning, mail = _beginning(source)
+        beginning, mail, part = _beginning(source)
         total, sealed = None, _behind(beginning, source)
-        if start is not None:
+        if part is not None:
+            warn(unsealed_parts(part))
+            sealed = io.BytesIO(beginning)
+        elif start is not None:
             total, sealed = os.fstat(source.fileno()).st_size, source
             source.seek(start)
         message = mail and not options.content
@@ -155,14 +165,22 @@ def _behind(beginning: bytes, source: BinaryIO) -> Source:
     return itertools.chain([beginning], iter(lambda: source.read(CHUNK), b""))
 
 
-def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
-    """As much as tells the form, and whether it is a mail. Raises EnvelopeError."""
+def _beginning(source: BinaryIO) -> tuple[bytes, bool, SealedPart | None]:
+    """As much as tells the form, and whether it is a mail; or all of the sealed part of a mail of
+    several. Raises EnvelopeError."""
     held, resume, start = bytearray(), 0, None
-    while start is None:
-        chunk = source.read(CHUNK)
-        held += chunk
-        start, resume = find_start(held, resume, final=not chunk)
-    return bytes(held), bool(start.head)
+    try:
+        while start is None:
+            chunk = source.read(CHUNK)
+            held += chunk
+            start, resume = find_start(held, resume, final=not chunk)
+    except EnvelopeError as error:
+        whole = bytes(held) + source.read(_PARTS_LIMIT) if error.code == "not-enveloped" else b""
+        part = sealed_part(whole)
+        if part is None:
+            raise
+        return part.message, True, part
+    return bytes(held), bool(start.head), None
 
 
 # --- inspect ---------------------------------------------------------------------------------
@@ -175,5 +193,8 @@ def _inspect(options: argparse.Namespace) -> None:
         _no_certificate(options.input),
         open_input(options.input) as source,
     ):
-        found = inspect(source, certificates=known)
+        beginning, _, part = _beginning(source)
+        sealed = [beginning] if part else _behind(beginning, source)
+        found = inspect(sealed, certificates=known)
+        found = found._replace(unsealed_parts=part.others if part else 0)
     say(show.inspection_json(found) if options.json else show.inspection_text(found))

@@ -96,6 +96,8 @@ def inspection_text(found: Inspection) -> str:
         ("content", f"{_content(found)}, of type {found.inner_type}"),
         ("recipients", str(len(found.addressees))),
     ]
+    if found.unsealed_parts:
+        rows.append(("not sealed", f"{found.unsealed_parts} further parts of the mail"))
     return "\n\n".join([_block(rows), *map(_addressee_lines, found.addressees)])
 
 
