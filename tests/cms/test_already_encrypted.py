@@ -25,6 +25,7 @@ from helpers.already import (
     DATA,
     ENVELOPED,
     PARAMETERS,
+    PKESK,
     PLANTED,
     SIGNED,
     SMIME,
@@ -194,6 +195,12 @@ def test_serial_numbers_that_are_words(size) -> None:
     assert not is_encrypted(mail(BINARY, cms(infos=b"".join(infos))))
 
 
+def test_names_of_many_issuers() -> None:
+    for count in (1, 200):
+        infos = [info(issuer=name(b"Example CA %d" % (n % count))) for n in range(200)]
+        assert is_encrypted(mail(BINARY, cms(infos=b"".join(infos)))) == (count == 1)
+
+
 def test_tags_that_are_letters() -> None:
     """An element without content is two bytes: in UTF-16 these are a letter."""
     letters = b"".join(bytes([letter, 0]) for letter in PLANTED.replace(b" ", b""))
@@ -270,6 +277,20 @@ def test_base64_whose_digits_are_words() -> None:
         assert not is_encrypted(mail(BASE64, text))
     # One line of base64, without anything between the words.
     assert not is_encrypted(mail(BASE64, before + after.replace(b" ", b"").replace(b"\r\n", b"")))
+
+
+@pytest.mark.parametrize("change", [bytes, bytes.upper])
+def test_an_armour_whose_digits_are_words(change) -> None:
+    """Whoever has no OpenPGP sees the digits, and reads over what parts the words."""
+    digits = b"/".join(change(WORDS).split() * 2)
+    rows = [b"+//" + digits[at : at + 58] + b"//+" for at in range(0, 58 * 3, 58)]
+    packet = b"\1" + noise(94, 2) + base64.b64decode(b"".join(rows)) + noise(96, 3)
+    data = PKESK + b"\xd2\xff" + len(packet).to_bytes(4, "big") + packet
+    assert digits[:58] in base64.b64encode(data)
+    assert not is_encrypted(mail(b"Content-Type: text/plain\r\n", armour(data)))
+    plain = b"\1" + noise(len(packet) - 1, 4)
+    data = PKESK + b"\xd2\xff" + len(plain).to_bytes(4, "big") + plain
+    assert is_encrypted(mail(b"Content-Type: text/plain\r\n", armour(data)))
 
 
 @pytest.mark.parametrize("at", [1, 9, 100, 240])

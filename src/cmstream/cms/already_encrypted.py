@@ -133,6 +133,7 @@ _VERSIONS = {0, 2, 3, 4}
 _MOST_BEFORE, _MOST_AFTER = 48, 128
 _LONGEST_OID = 40  # dotted
 _LONGEST_NAME, _LONGEST_TEXT, _LONGEST_ID = 600, 128, 64
+_ALL_NAMES = 4096  # bytes of all issuers, and of all keys with names of their own
 _SHORT_SERIAL = 10  # octets of an INTEGER that counts, and isn't random
 _SHORTEST_WORD, _LETTERS = 3, frozenset(b" ,." + string.ascii_letters.encode())
 _ATTRIBUTES = 0xA1
@@ -181,9 +182,14 @@ def _check_head(envelope: Envelope, head: bytes) -> None:
         raise UnprovedError("a type that no program knows")
     check_no_text(before)
     check_no_text(after)
-    values = Textless()
+    values, names = Textless(), set()
     for recipient in envelope.recipients():
         _check_recipient(recipient, values)
+        names |= {name.issuer for name in recipient.names}
+        if recipient.kind == "kek":
+            names |= {name.key_identifier or b"" for name in recipient.names}
+    if sum(map(len, names)) > _ALL_NAMES:
+        raise UnprovedError("more names than the recipients of a mail have")
     if envelope.parameters is not None:
         values.add(envelope.parameters)
     values.end()

@@ -47,7 +47,7 @@ class _Armour:
 
     def decoded(self) -> Iterator[bytes]:
         crc = 0xB704CE
-        for piece in from_base64(self._lines()):
+        for piece in from_base64(self._lines(), names=False):
             crc = _crc24(crc, piece)
             yield piece
         if checksum := _CHECKSUM.match(self._held):

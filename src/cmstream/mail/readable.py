@@ -10,7 +10,7 @@ from .unproved import UnprovedError
 
 _WINDOW = 4 << 10
 _SHORTEST = 64  # octets that are worth an attempt to compress them
-_LINES = 512  # digits of base64 that are looked at together
+_LINES = (128, 512)  # digits of base64 that are looked at together
 _LONGEST_RUN = 256
 _RARE = 30  # random octets fail a test less than once in 2**30
 
@@ -44,7 +44,9 @@ _SCRIPTS = (
     _script(_HIGH + _STOPS),  # most others, in UTF-8 or a charset of their own
 )
 _IDEOGRAPHS = _script(bytes(range(0x4E, 0xA0)))  # the upper halves of such in UTF-16
-_DIGITS = _script(_LOWER, 64)  # of base64; names in CMS give many capitals
+# Of base64, whose other signs may part words. Names in CMS give many capitals.
+_DIGITS = (_script(_LOWER, 64), _script(_LOWER + b"+/", 64))
+_CAPITALS = _script(_UPPER + b"+/", 64)
 
 
 def check_random(octets: bytes) -> None:
@@ -79,11 +81,14 @@ def check_no_text(octets: bytes) -> None:
         _check_runs(half, _IDEOGRAPHS)
 
 
-def check_digits(digits: bytes) -> None:
-    """Raises UnprovedError for base64 in which small letters make words."""
-    _check_runs(digits, _DIGITS)
-    for start in range(0, len(digits), _LINES):
-        _check_share(digits[start : start + _LINES], _DIGITS)
+def check_digits(digits: bytes, *, names: bool) -> None:
+    """Raises UnprovedError for base64 whose letters make words. ``names``: what it stands for holds
+    names that everybody may read, so that capitals don't count."""
+    scripts = _DIGITS if names else (*_DIGITS, _CAPITALS)
+    _check_runs(digits, *scripts)
+    for count in _LINES:
+        for start in range(0, len(digits), count):
+            _check_share(digits[start : start + count], *scripts)
 
 
 def _check_runs(octets: bytes, *scripts: _Script) -> None:

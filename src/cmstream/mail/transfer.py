@@ -35,9 +35,10 @@ def decoded(encoding: bytes, pieces: Iterable[Buffer]) -> Iterator[bytes]:
     return (bytes(piece) for piece in pieces)
 
 
-def from_base64(pieces: Iterable[Buffer]) -> Iterator[bytes]:
+def from_base64(pieces: Iterable[Buffer], *, names: bool = True) -> Iterator[bytes]:
     """RFC 4648 section 4 in lines of one length, padding or none at its end alone. The digits too
-    must not make words: whoever passes over the encoding sees them."""
+    must not make words: whoever passes over the encoding sees them. ``names``: the bytes may hold
+    names in the clear, as CMS does."""
     held, lines = b"", _Lines()
     for piece in pieces:
         lines.add(bytes(piece))
@@ -45,12 +46,12 @@ def from_base64(pieces: Iterable[Buffer]) -> Iterator[bytes]:
         if b"=" in held[:-2]:
             raise UnprovedError("padding in the middle")
         whole = max(len(held) - 4, 0) // 4 * 4
-        yield _octets(held[:whole])
+        yield _octets(held[:whole], names=names)
         held = held[whole:]
     digits = held.rstrip(b"=")
     if len(held) - len(digits) not in {0, -len(digits) % 4} or len(digits) % 4 == 1:
         raise UnprovedError("base64 that doesn't end as it should")
-    last = _octets(digits + b"A" * (-len(digits) % 4))
+    last = _octets(digits + b"A" * (-len(digits) % 4), names=names)
     yield last[: len(digits) * 3 // 4]
 
 
@@ -80,10 +81,10 @@ class _Lines:
         self._over = length < self._width
 
 
-def _octets(digits: bytes) -> bytes:
+def _octets(digits: bytes, *, names: bool) -> bytes:
     if digits.translate(None, _BASE64):
         raise UnprovedError("base64 with something else in it")
-    check_digits(digits)
+    check_digits(digits, names=names)
     return binascii.a2b_base64(digits)
 
 
