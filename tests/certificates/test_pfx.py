@@ -434,3 +434,13 @@ def test_only_its_own_error_comes_out_of_damaged_files(data, where, new, dropped
         read_certificates(damaged, password=PASSWORD)
     except CertificateError as error:
         assert str(error)
+
+
+def test_the_files_of_one_input_share_the_rounds(monkeypatch):
+    one, rounds = make(), pfx_outline.Rounds()
+    pfx_outline.read(one, rounds)
+    monkeypatch.setattr(pfx_outline, "MAX_ITERATIONS", rounds.asked * 3 // 2)
+    armoured = b"-----BEGIN PKCS12-----\n%b-----END PKCS12-----\n" % base64.encodebytes(one)
+    with pytest.warns(PrivateKeyIgnored):
+        assert len(load_recipients(armoured, password=PASSWORD)) == 1
+    assert refusal(armoured * 2) == "unsupported-cipher"

@@ -11,6 +11,7 @@ from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
 from . import other_files, pfx, serialized_store, text_forms
+from .pfx_outline import Rounds
 
 MAX_FILE = 4 << 20
 """Octets of a file. A thousand certificates in PEM are about 1.5 MB; nobody sends more."""
@@ -58,6 +59,13 @@ class Contents(NamedTuple):
     private_key: bool = False
 
 
+class _Unlocking(NamedTuple):
+    """What opens the PFX files of an input, and what they have asked for together."""
+
+    password: str | bytes | None
+    rounds: Rounds
+
+
 def unpack(data: bytes, password: str | bytes | None) -> Contents:
     """The certificates of a file of any kind; at least one. Raises CertificateError."""
     if len(data) > MAX_FILE:
@@ -66,10 +74,10 @@ def unpack(data: bytes, password: str | bytes | None) -> Contents:
         )
     if not data.strip():
         raise _instead("empty")
-    return _contents(data, password, _MAX_LAYERS)
+    return _contents(data, _Unlocking(password, Rounds()), _MAX_LAYERS)
 
 
-def _contents(data: bytes, password: str | bytes | None, layers: int) -> Contents:
+def _contents(data: bytes, how: _Unlocking, layers: int) -> Contents:
     """``layers``: how many of base64 are taken off at most."""
     try:
         if data.startswith(serialized_store.BEGINNING):
@@ -77,10 +85,10 @@ def _contents(data: bytes, password: str | bytes | None, layers: int) -> Content
         if what := other_files.named(data):
             raise CertificateError("not-a-certificate", what)
         if not is_text(octets := data.lstrip(_WHITE)):
-            return _binary(octets, password, _PADDING)
+            return _binary(octets, how, _PADDING)
     except TlvError as error:
         raise broken(error) from error
-    return _text(data, password, layers)
+    return _text(data, how, layers)
 
 
 def _stored(data: bytes) -> Contents:
@@ -108,13 +116,13 @@ def broken(error: TlvError) -> CertificateError:
     return CertificateError(error.code, f"the file is {error.code} ({error}): {remedy}")
 
 
-def _binary(data: bytes, password: str | bytes | None, padding: bytes = b"") -> Contents:
+def _binary(data: bytes, how: _Unlocking, padding: bytes = b"") -> Contents:
     """``padding``: octets that may follow."""
     outer = tlv.read(data)
     kind = kind_of(outer)
     if kind == "pkcs12":
         # Some programs pad these files; the MAC covers what counts.
-        return _pkcs12(outer.whole, password)
+        return _pkcs12(outer.whole, how)
     if kind not in {"certificate", "pkcs7"}:
         raise _instead(kind)
     certificates = (outer.whole,) if kind == "certificate" else _pkcs7(outer)
@@ -186,8 +194,8 @@ def _pkcs7(outer: Tlv) -> tuple[bytes, ...]:
     return found
 
 
-def _pkcs12(data: bytes, password: str | bytes | None) -> Contents:
-    found = pfx.open_pfx(data, password)
+def _pkcs12(data: bytes, how: _Unlocking) -> Contents:
+    found = pfx.open_pfx(data, how.password, how.rounds)
     if not found.certificates:
         raise _instead("private-key-only" if found.private_key else "not-a-certificate")
     return Contents(found.certificates, found.strangers, found.private_key)
@@ -198,11 +206,11 @@ _MARKER = re.compile(rb"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 #.]{0,63})-----")
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
-def _text(data: bytes, password: str | bytes | None, layers: int) -> Contents:
+def _text(data: bytes, how: _Unlocking, layers: int) -> Contents:
     text = text_forms.plain(data)
     if not (armoured := blocks(text)):
-        return _embedded(data, text, password, layers)
-    found = _joined([_block(label, body, password) for label, body in armoured])
+        return _embedded(data, text, how, layers)
+    found = _joined([_block(label, body, how) for label, body in armoured])
     if not found.certificates:
         raise _instead(_instead_of_armour([label for label, _ in armoured]))
     return found
@@ -216,11 +224,11 @@ def _joined(parts: list[Contents]) -> Contents:
     )
 
 
-def _embedded(data: bytes, text: bytes, password: str | bytes | None, layers: int) -> Contents:
+def _embedded(data: bytes, text: bytes, how: _Unlocking, layers: int) -> Contents:
     """The certificates that a text without armour holds in base64. What holds none is passed over,
     unless all of it does."""
     values = text_forms.embedded(text) if layers else []
-    tried = [_contents_or_error(octets, password, layers - 1) for octets in values]
+    tried = [_contents_or_error(octets, how, layers - 1) for octets in values]
     found = [one for one in tried if isinstance(one, Contents)]
     if found:
         return _joined(found)
@@ -229,11 +237,9 @@ def _embedded(data: bytes, text: bytes, password: str | bytes | None, layers: in
     raise telling[0] if telling else _without_certificates(data, text)
 
 
-def _contents_or_error(
-    data: bytes, password: str | bytes | None, layers: int
-) -> Contents | CertificateError:
+def _contents_or_error(data: bytes, how: _Unlocking, layers: int) -> Contents | CertificateError:
     try:
-        return _contents(data, password, layers)
+        return _contents(data, how, layers)
     except CertificateError as error:
         return error
 
@@ -291,7 +297,7 @@ def _unclosed(begin: re.Match[bytes]) -> CertificateError:
     )
 
 
-def _block(label: bytes, body: bytes, password: str | bytes | None) -> Contents:
+def _block(label: bytes, body: bytes, how: _Unlocking) -> Contents:
     """The certificates of one armoured block; none if it is something else."""
     if label not in _LABELS:
         return Contents((), private_key=b"PRIVATE KEY" in label)
@@ -299,7 +305,7 @@ def _block(label: bytes, body: bytes, password: str | bytes | None) -> Contents:
     try:
         if label == _TRUSTED:
             data = tlv.read(data).whole
-        return _binary(data, password)
+        return _binary(data, how)
     except TlvError as error:
         if b"CERTIFICATE" in label and _is_whole(data):
             return Contents((data,))  # broken inside, which is no matter where others stand beside

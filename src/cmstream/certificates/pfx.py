@@ -22,6 +22,7 @@ from .pfx_outline import (
     Encrypted,
     Outline,
     Password,
+    Rounds,
 )
 
 if TYPE_CHECKING:
@@ -38,16 +39,19 @@ class PfxContents(NamedTuple):
     private_key: bool
 
 
-def open_pfx(data: bytes, password: str | bytes | None) -> PfxContents:
+def open_pfx(
+    data: bytes, password: str | bytes | None, rounds: Rounds | None = None
+) -> PfxContents:
     """The certificates of one PFX: those of its keys; all where there is no key. Where no key tells
-    which is its own, the only one that is no authority's.
+    which is its own, the only one that is no authority's. ``rounds``: what other files of the same
+    input have asked for.
 
     A key that is itself inside an encrypted part, where no known program puts one, isn't looked
     for. Raises TlvError for a broken file, CertificateError ``wrong-password``,
     ``password-needed``, ``corrupt`` and ``unsupported-cipher``, ``private-key-only`` where no
     certificate is the keys' own.
     """
-    unlocked = _unlocked(data, password)
+    unlocked = _unlocked(data, password, rounds)
     everyone = dict.fromkeys(bag.octets for bag in unlocked.certificates)
     own = set(everyone)
     if unlocked.outline.keys and everyone:
@@ -180,8 +184,8 @@ class _Unlocked(NamedTuple):
     certificates: list[Bag]
 
 
-def _unlocked(data: bytes, password: str | bytes | None) -> _Unlocked:
-    outline = pfx_outline.read(data)
+def _unlocked(data: bytes, password: str | bytes | None, rounds: Rounds | None = None) -> _Unlocked:
+    outline = pfx_outline.read(data, rounds)
     passwords = _candidates(password)
     certificates = outline.certificates
     if outline.mac or outline.encrypted:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ITERATIONS = 5_000_000
-"""Rounds of key derivation in a whole file. Programs write 2 000 to 1 000 000; these take
-seconds, and what asks for more wants to keep the machine busy."""
+"""Rounds of key derivation in a whole input, however many files it holds. Programs write 2 000 to
+1 000 000; these take seconds, and what asks for more wants to keep the machine busy."""
 MAX_ENCRYPTED_PARTS = 100
 """Keys and encrypted contents of a file. A person has a few of each."""
 MAX_KEY_OCTETS, MAX_KEYS_OCTETS = 10_000, 50_000
@@ -124,16 +124,23 @@ class Bag(NamedTuple):
 
 
 @dataclass
+class Rounds:
+    """How many rounds of key derivation an input has asked for so far."""
+
+    asked: int = 0
+
+
+@dataclass
 class Outline:
-    """What a file shows. ``authenticated``: the octets under the MAC; ``iterations``: of all
-    that can be seen."""
+    """What a file shows. ``authenticated``: the octets under the MAC; ``rounds``: of all that can
+    be seen, in other files of the same input too."""
 
     authenticated: bytes
     mac: Mac | None = None
     encrypted: list[Encrypted] = field(default_factory=list)
     certificates: list[Bag] = field(default_factory=list)
     keys: list[Bag] = field(default_factory=list)
-    iterations: int = 0
+    rounds: Rounds = field(default_factory=Rounds)
 
 
 def unsupported(what: str) -> CertificateError:
@@ -177,15 +184,15 @@ def _fill(octets: bytes, block: int) -> bytes:
     return (octets * (size // max(len(octets), 1) + 1))[:size]
 
 
-def read(data: bytes) -> Outline:
-    """The outline of one PFX. Raises TlvError for a broken file, CertificateError
-    ``unsupported-cipher``."""
+def read(data: bytes, rounds: Rounds | None = None) -> Outline:
+    """The outline of one PFX; its rounds are added to ``rounds``. Raises TlvError for a broken
+    file, CertificateError ``unsupported-cipher``."""
     fields = tlv.read_only(data).fields()
     fields.take(tlv.INTEGER)
     kind, content = _content_info(fields.take(tlv.SEQUENCE))
     if kind != _DATA or content is None:
         raise unsupported(f"contents of type {kind}")
-    outline = Outline(content.octets())
+    outline = Outline(content.octets(), rounds=rounds or Rounds())
     if mac := fields.maybe(tlv.SEQUENCE):
         outline.mac = _read_mac(mac, outline)
     fields.done()
@@ -355,7 +362,7 @@ def read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]
 def _count(iterations: int, outline: Outline, turns: int = 1) -> int:
     if iterations < 1:
         raise TlvError("an iteration count below 1")
-    outline.iterations += turns * iterations
-    if outline.iterations > MAX_ITERATIONS:
+    outline.rounds.asked += turns * iterations
+    if outline.rounds.asked > MAX_ITERATIONS:
         raise unsupported(f"more than {MAX_ITERATIONS} iterations of key derivation")
     return iterations
