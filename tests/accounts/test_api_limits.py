@@ -8,6 +8,7 @@ import logging
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cmstream.accounts.http import inputs
@@ -122,11 +123,15 @@ def test_the_media_type_of_a_file_is_of_no_matter(world):
 def test_every_file_of_the_corpus_is_taken_or_refused_with_its_code(world):
     taken = 0
     for file in STRANGE:
-        answer = world.administrator.put(
-            f"{certificates()}?preview",
-            content=file.read_bytes(),
-            headers={"X-PFX-Password": "wrong"} if file.parent.name == "pfx" else {},
-        )
+        try:
+            answer = world.administrator.put(
+                f"{certificates()}?preview",
+                content=file.read_bytes(),
+                headers={"X-PFX-Password": "wrong"} if file.parent.name == "pfx" else {},
+            )
+        except httpx.TransportError:  # refused and closed before all of it was sent
+            assert file.stat().st_size > 64 * KIB
+            continue
         if answer.status_code == 200:
             assert answer.json()["certificates"]
             taken += 1
