@@ -6,6 +6,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine.decoder import envelope_error
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 _MIXED = b"multipart/mixed"
 _DEEPEST, _MOST_PARTS = 4, 1000
-_HEADER_LIMIT = 16 << 10  # of a mail whose parts are looked at, and of a part
+_OTHER_CMS = re.compile(
+    rb"smime-type[ \t]*=[ \t\"]*(?:signed-|certs-only|compressed-data)", re.IGNORECASE
+)
 
 
 class SealedPart(NamedTuple):
@@ -36,7 +39,9 @@ def sealed_part(message: bytes) -> SealedPart | None:
     end = _header_end(message)
     if not end or content_type(message[:end])[1] != _MIXED:
         return None
-    leaves = [leaf for leaf, _ in zip(_leaves(message, 0), range(_MOST_PARTS), strict=False)]
+    leaves = list(islice(_leaves(message, 0), _MOST_PARTS + 1))
+    if len(leaves) > _MOST_PARTS:
+        return None
     sealed = [leaf for leaf in leaves if _is_sealed(leaf)]
     if len(sealed) > 1:
         text = f"{len(sealed)} of its parts are sealed: save each to a file and open it alone"
@@ -48,7 +53,7 @@ def sealed_part(message: bytes) -> SealedPart | None:
 
 def _header_end(entity: bytes) -> int:
     try:
-        end, _ = mime.header_end(entity, 0, final=True, limit=_HEADER_LIMIT)
+        end, _ = mime.header_end(entity, 0, final=True)
     except MessageError:
         return 0
     return end or 0
@@ -83,7 +88,7 @@ def _parts(head: bytes, body: bytes) -> Iterator[bytes]:
 
 def _is_sealed(part: bytes) -> bool:
     head = part[: _header_end(part)]
-    return content_type(head)[1] in CMS_TYPES and b"signed-data" not in head.lower()
+    return content_type(head)[1] in CMS_TYPES and not _OTHER_CMS.search(head)
 
 
 def _as_mail(outer: bytes, part: bytes) -> bytes:
