@@ -11,7 +11,7 @@ from ..asn1 import tlv
 from ..asn1.tlv import TlvError
 from ..errors import CertificateError
 from . import containers, pfx, pfx_outline, private_keys
-from .pfx_outline import MAX_KEYS_OCTETS, RARE_KEY_CIPHERS
+from .pfx_outline import MAX_KEYS_OCTETS, RARE_KEY_CIPHERS, Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,19 +83,19 @@ def read_keys(
         raise _none_there("there is no private key in this file")
     if len(found) > 1 and sum(len(body) for _, body in found) > 2 * MAX_KEYS_OCTETS:  # in base64
         raise unreadable("corrupt", f"there are more than {MAX_KEYS_OCTETS} bytes of keys")
-    outline = pfx_outline.Outline(b"")  # counts iterations
+    rounds = Rounds()
     keys: list[PrivateKeyTypes] = []
     errors: list[CertificateError] = []
     for label, body in found:
         try:
-            keys.append(_private_key(label, body, password, outline))
+            keys.append(_private_key(label, body, password, rounds))
         except CertificateError as error:  # noqa: PERF203 - the others may be good
             errors.append(error)
     return keys, errors
 
 
 def _private_key(
-    label: bytes, body: bytes, password: str | bytes | None, outline: pfx_outline.Outline
+    label: bytes, body: bytes, password: str | bytes | None, rounds: Rounds
 ) -> PrivateKeyTypes:
     if label and label not in _KEY_LABELS:
         raise unreadable("unsupported-key", f"{label.decode()} isn't a form of S/MIME keys")
@@ -111,7 +111,7 @@ def _private_key(
         if kind != "private-key-only":
             raise _none_there("this isn't a private key")
         first = outer.children()[0]
-        cipher = pfx_outline.read_cipher(first, outline) if first.tag == tlv.SEQUENCE else ""
+        cipher = pfx_outline.read_cipher(first, rounds) if first.tag == tlv.SEQUENCE else ""
     except TlvError as error:
         raise unreadable("corrupt" if label else error.code, str(error)) from error
     return _opened(private_keys.load, outer.whole, password, cipher)

@@ -88,7 +88,7 @@ def _pbes2(parameters: tlv.Fields, password: Password) -> tuple[_Scheme, bytes, 
     if oid not in _CIPHERS:
         raise UnsupportedAlgorithm(f"encryption by {oid}")
     scheme = _CIPHERS[oid]
-    salt, rounds, digest, octets = pfx_outline.read_pbkdf2(derivation, pfx_outline.Outline(b""))
+    salt, rounds, digest, octets = pfx_outline.read_pbkdf2(derivation, pfx_outline.Rounds())
     if octets not in {0, scheme.key_octets}:
         raise TlvError("a derived key that isn't of the cipher's length")
     iv = cipher.take(tlv.OCTET_STRING).content

@@ -224,13 +224,13 @@ def _read_mac(mac: Tlv, outline: Outline) -> Mac:
     salt = fields.take(tlv.OCTET_STRING).content
     if oid == _PBMAC1:
         parameters = algorithm.take(tlv.SEQUENCE).fields()
-        derivation = read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
+        derivation = read_pbkdf2(parameters.take(tlv.SEQUENCE), outline.rounds)
         scheme = parameters.take(tlv.SEQUENCE).fields().take(tlv.OID).oid()
         if derivation[3] < MIN_MAC_KEY:
             raise unsupported(f"a MAC whose key has fewer than {MIN_MAC_KEY} octets, or any number")
         return Mac(_known(_HMACS, scheme, "a MAC"), value, *derivation)
     count = fields.maybe(tlv.INTEGER)
-    iterations = _count(count.integer() if count else 1, outline)
+    iterations = _count(count.integer() if count else 1, outline.rounds)
     return Mac(_known(_DIGESTS, oid, "a MAC"), value, salt, iterations)
 
 
@@ -254,7 +254,7 @@ def _read_contents(info: Tlv, outline: Outline) -> None:
         encrypted = fields.take(tlv.SEQUENCE).fields()
         encrypted.take(tlv.OID)
         algorithm = encrypted.take(tlv.SEQUENCE)
-        cipher = read_cipher(algorithm, outline)
+        cipher = read_cipher(algorithm, outline.rounds)
         sealed = encrypted.maybe(*_CIPHERTEXTS)
         ciphertext = sealed.octets() if sealed else b""
         outline.encrypted.append(Encrypted(info.whole, algorithm, ciphertext, cipher))
@@ -268,7 +268,7 @@ def _read_bags(bags: Tlv, outline: Outline) -> None:
             key = value.take(tlv.SEQUENCE)
             shrouded = kind == _SHROUDED_KEY_BAG
             algorithm = key.fields().take(tlv.SEQUENCE) if shrouded else None
-            cipher = read_cipher(algorithm, outline) if algorithm else ""
+            cipher = read_cipher(algorithm, outline.rounds) if algorithm else ""
             outline.keys.append(Bag(key.whole, key_id, cipher))
         elif kind == _CERTIFICATE_BAG:
             outline.certificates += [Bag(der, key_id) for der in _certificate(value)]
@@ -315,15 +315,15 @@ def _local_key_id(attributes: Tlv | None) -> bytes | None:
     return None
 
 
-def read_cipher(algorithm: Tlv, outline: Outline) -> str:
+def read_cipher(algorithm: Tlv, rounds: Rounds) -> str:
     """A password-based encryption scheme (RFC 7292 appendix C, RFC 8018 section 6.2): its
-    cipher's dotted OID; its iterations are added to the outline's. Raises TlvError,
+    cipher's dotted OID; its rounds are added to ``rounds``. Raises TlvError,
     CertificateError ``unsupported-cipher``."""
     fields = algorithm.fields()
     cipher = fields.take(tlv.OID).oid()
     if cipher == _PBES2:
         parameters = fields.take(tlv.SEQUENCE).fields()
-        read_pbkdf2(parameters.take(tlv.SEQUENCE), outline)
+        read_pbkdf2(parameters.take(tlv.SEQUENCE), rounds)
         scheme = parameters.take(tlv.SEQUENCE).fields()
         cipher = scheme.take(tlv.OID).oid()
         # With a shorter one the library panics.
@@ -334,13 +334,13 @@ def read_cipher(algorithm: Tlv, outline: Outline) -> str:
         parameters = fields.take(tlv.SEQUENCE).fields()
         parameters.take(tlv.OCTET_STRING)
         # Of SHA-1, a key of 24 octets takes two turns and the IV one.
-        _count(parameters.take(tlv.INTEGER).integer(), outline, turns=3)
+        _count(parameters.take(tlv.INTEGER).integer(), rounds, turns=3)
     if cipher not in _CIPHERS:
         raise unsupported(f"encryption by {cipher}")
     return cipher
 
 
-def read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]:
+def read_pbkdf2(algorithm: Tlv, rounds: Rounds) -> tuple[bytes, int, str, int]:
     """PBKDF2-params (RFC 8018 appendix A.2): salt, iterations, the HMAC's digest, and octets
     of the key, 0 where it doesn't say."""
     fields = algorithm.fields()
@@ -349,7 +349,7 @@ def read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]
         raise unsupported(f"key derivation by {oid}")
     parameters = fields.take(tlv.SEQUENCE).fields()
     salt = parameters.take(tlv.OCTET_STRING).content
-    iterations = _count(parameters.take(tlv.INTEGER).integer(), outline)
+    iterations = _count(parameters.take(tlv.INTEGER).integer(), rounds)
     length = parameters.maybe(tlv.INTEGER)
     octets = length.integer() if length else 0
     if length and not 0 < octets <= MAX_DERIVED_KEY:
@@ -359,10 +359,10 @@ def read_pbkdf2(algorithm: Tlv, outline: Outline) -> tuple[bytes, int, str, int]
     return salt, iterations, digest, octets
 
 
-def _count(iterations: int, outline: Outline, turns: int = 1) -> int:
+def _count(iterations: int, rounds: Rounds, turns: int = 1) -> int:
     if iterations < 1:
         raise TlvError("an iteration count below 1")
-    outline.rounds.asked += turns * iterations
-    if outline.rounds.asked > MAX_ITERATIONS:
+    rounds.asked += turns * iterations
+    if rounds.asked > MAX_ITERATIONS:
         raise unsupported(f"more than {MAX_ITERATIONS} iterations of key derivation")
     return iterations
