@@ -156,7 +156,9 @@ def decryptor(
 
     It finds out the form of its input: an S/MIME message or entity (RFC 8551; base64 in any
     layout, or binary), PEM, bare base64, DER, or BER with whatever segments (RFC 5652 section 6).
-    It gives the content; with ``message`` a whole message, as :func:`decrypt_message` does.
+    It gives the content; with ``message`` a whole message, as :func:`decrypt_message` does. In a
+    mail that is multipart/mixed, as mailing lists make, it finds the one sealed part, in constant
+    memory too; whether another part is sealed, which is an error, shows only at the end.
 
     EnvelopedData comes out piece by piece, in constant memory and without a limit of length. It
     isn't authenticated (RFC 8551 section 6): whoever can change it on its way can change what comes
@@ -190,6 +192,8 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     """Decrypts a message of any form and gives its content, once all is verified that can be: the
     tag of AuthEnvelopedData, only the padding of EnvelopedData.
 
+    In a mail that is multipart/mixed the one sealed part is opened, as by :func:`decrypt_message`.
+
     Raises EnvelopeError for a message that nobody can read; NoRecipientError, which says whom it is
     for; DecryptionError, which only says that it doesn't decrypt; KeyUnavailableError for a key
     that can't be asked now.
@@ -206,11 +210,6 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     doesn't decrypt. And whoever can send many messages, and sees which of them open, learns a
     little of how somebody else's encrypted key decrypts, from what he puts behind it. So give the
     certificate where you have it, above all to a program that opens mail by itself.
-
-    A mailing list or a gateway may have put the sealed message into ``multipart/mixed``, beside a
-    footer. It is found there if it is the only sealed part, and the warning
-    :class:`~cmstream.UnsealedParts` says that the other parts aren't given out. Streams don't look
-    for it.
 
     Nothing tells an attacker why a message doesn't decrypt (RFC 3218): where RSA gives no key, a
     random one goes on, every step is done whatever the step before gave, and C checks the padding
@@ -235,6 +234,14 @@ def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
     the inner one, the message has the outer one. Fields within a signed entity inside aren't read.
     A push stream holds the inner header block back until all of it has come (at most 8 MiB; a
     longer one is given as it is).
+
+    A mailing list or a server may have put the sealed message into multipart/mixed (RFC 2046
+    section 5.1.3), with a footer or a disclaimer beside it. Then the sealed part takes the place of
+    the whole, with the fields of the outer message, and an :class:`UnsealedParts` counts the
+    other parts. They don't come out: nobody sealed them, and whoever puts a part of his own around
+    somebody's sealed one could make a mail program send away what it shows (EFAIL). The message as
+    it came still has them, so keep it. Two sealed parts are EnvelopeError ``trailing-data``, none
+    is ``not-enveloped``.
 
     Raises as :func:`decrypt` does."""
     return open_whole(sealed, as_identities(identities), message=True)

@@ -7,7 +7,6 @@ out. Its key is unwrapped only once.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from .cms.content_ciphers import (
@@ -17,11 +16,10 @@ from .cms.content_ciphers import (
     read_parameters,
 )
 from .cms.envelope_reader import EnvelopeReader
-from .cms.sealed_part import SealedPart, sealed_part
 from .engine.buffer_pool import filled
 from .engine.decoder import decryption_error, envelope_error
 from .engine.stream_context import State
-from .errors import EnvelopeError, UnsealedParts, octets_of
+from .errors import octets_of, warn_of_unsealed_parts
 from .mail.header_restorer import HeaderRestorer
 from .recipients.content_key import content_key
 
@@ -100,6 +98,7 @@ class DecryptionPass:
     ) -> None:
         self._opener = _ContentOpener(identities, message=message, give=give, key=key)
         self._reader = EnvelopeReader(self._opener.open)
+        self._is_first = key is None
 
     @property
     def state(self) -> State:
@@ -122,7 +121,7 @@ class DecryptionPass:
 
     def finish_into(self, buffer: Buffer) -> int:
         """Writes the last bytes, once all is verified that can be."""
-        return self._reader.finish_into(buffer)
+        return self._finished(lambda: self._reader.finish_into(buffer))
 
     def finalize_iter(self) -> Iterator[bytes]:
         """The last bytes, if there are any."""
@@ -136,39 +135,34 @@ class DecryptionPass:
 
     def open_whole(self, sealed: Buffer) -> bytes:
         """The content of a message that comes in one piece, once all is verified that can be."""
-        data = self._reader.begin(octets_of(sealed, "sealed").cast("B"), final=True)
+        data = self._reader.encoding(octets_of(sealed, "sealed").cast("B"), final=True)
         return filled(self.bound(len(data)), lambda out: self._whole_into(data, out), secret=True)
 
     def _whole_into(self, data: memoryview, out: memoryview) -> int:
         try:
-            count = self._reader.update_into(data, out)
-            return count + self._reader.finish_into(out, count)
+            count = self._reader.feed_into(data, out)
+            return count + self._finished(lambda: self._reader.end_into(out, count))
         finally:
             self.abort()
 
+    def _finished(self, finish: Callable[[], int]) -> int:
+        """Warns of parts that weren't sealed, once the first pass has come to the end of a message
+        that opens."""
+        try:
+            count = finish()
+        except AnotherPassNeeded:
+            self._warn()
+            raise
+        self._warn()
+        return count
+
+    def _warn(self) -> None:
+        if self._is_first and (others := self._reader.unsealed_parts):
+            warn_of_unsealed_parts(others)
+
 
 def open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
-    """The content of a message in memory, once all is verified that can be. Of a mail of several
-    parts it is the sealed part's (:class:`~cmstream.UnsealedParts`)."""
-    try:
-        return _open_message(sealed, identities, message=message)
-    except EnvelopeError as error:
-        part = sealed_part(bytes(sealed)) if error.code == "not-enveloped" else None
-        if part is None:
-            raise
-    warnings.warn(unsealed_parts(part), UnsealedParts, stacklevel=3)
-    return _open_message(part.message, identities, message=message)
-
-
-def unsealed_parts(part: SealedPart) -> str:
-    """What is said of the parts beside a sealed one."""
-    return (
-        f"only one part of this mail is sealed: the other parts ({part.others}) are readable by "
-        "everybody, may come from somebody else, and aren't given out"
-    )
-
-
-def _open_message(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
+    """The content of a message in memory, once all is verified that can be."""
     try:
         return DecryptionPass(identities, message=message).open_whole(sealed)
     except AnotherPassNeeded as again:

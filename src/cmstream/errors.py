@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import Any
 
 
@@ -118,8 +120,21 @@ class RecipientWarning(UserWarning):
 
 
 class UnsealedParts(UserWarning):
-    """A sealed part was found in a mail of several parts, and opened. The other parts weren't
-    sealed: anybody may have written or changed them, and they aren't in what was given out."""
+    """A mail was opened in which other parts stand beside the sealed one: a mailing list's footer
+    or a disclaimer, for instance. They weren't sealed, and aren't in what was given."""
+
+
+def warn_of_unsealed_parts(count: int) -> None:
+    """Gives the warning, in the name of the first caller outside of this package."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("cmstream."):
+        frame, level = frame.f_back, level + 1
+    parts, them = ("1 part", "it") if count == 1 else (f"{count} parts", "them")
+    text = (
+        f"the mail holds {parts} besides the sealed one, such as a list's footer: nobody sealed "
+        f"{them}, so what was opened comes without {them}; look at the mail as it came"
+    )
+    warnings.warn(text, UnsealedParts, stacklevel=level)
 
 
 # What a wrong call gets

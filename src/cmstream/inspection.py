@@ -12,8 +12,6 @@ from .cms.enveloped import (
     cipher_name,
     type_name,
 )
-from .cms.sealed_part import sealed_part
-from .errors import EnvelopeError
 from .streams import CHUNK, chunks
 
 if TYPE_CHECKING:
@@ -51,8 +49,8 @@ class Inspection(NamedTuple):
     ``version``: the CMSVersion. ``inner_type``: the content's type, and ``cipher``: each a name or
     a dotted object identifier. ``content_octets``: the length of the encrypted content in bytes,
     its padding included, or None where it isn't in the message (RFC 5652 section 6.1).
-    ``addressees``: the recipients. ``unsealed_parts``: how many parts that aren't sealed stand
-    beside the sealed one in a mail of several parts."""
+    ``addressees``: the recipients. ``unsealed_parts``: how many other parts a mail has whose sealed
+    part is in multipart/mixed; 0 where all of it is sealed."""
 
     form: str
     content_type: str
@@ -70,24 +68,11 @@ def inspect(
 ) -> Inspection:
     """Reads an encrypted message of any form to its end, and gives what it says of itself. It needs
     no key, and proves nothing. ``source``: bytes, a binary file or an iterable of chunks; memory is
-    constant. ``certificates``: those that addressees are compared with. The one sealed part of a
-    ``multipart/mixed`` is found where ``source`` is bytes.
+    constant. Of a multipart/mixed it reads the one sealed part, and counts the others.
+    ``certificates``: those that addressees are compared with.
 
     Raises EnvelopeError as :func:`~cmstream.decrypt` does.
     """
-    known = tuple(certificates)
-    try:
-        return _inspected(source, known)
-    except EnvelopeError as error:
-        if error.code != "not-enveloped" or not isinstance(source, bytes | bytearray | memoryview):
-            raise
-        part = sealed_part(bytes(source))
-        if part is None:
-            raise
-    return _inspected(part.message, known)._replace(unsealed_parts=part.others)
-
-
-def _inspected(source: Any, certificates: tuple[Recipient, ...]) -> Inspection:
     reader = EnvelopeReader(_give_ciphertext)
     buffer = bytearray()
     for chunk in _pieces(source):
@@ -96,7 +81,7 @@ def _inspected(source: Any, certificates: tuple[Recipient, ...]) -> Inspection:
             buffer = bytearray(need + need // 4)  # it grows while something is held back
         reader.update_into(data, buffer)
     reader.finish_into(bytearray(reader.bound(0)))
-    return _inspection(reader, certificates)
+    return _inspection(reader, tuple(certificates))
 
 
 def _pieces(source: Any) -> Iterable[Buffer]:
@@ -131,6 +116,7 @@ def _inspection(reader: EnvelopeReader, certificates: tuple[Recipient, ...]) -> 
             for info in envelope.recipients()
             for name in info.names or (Name(),)
         ),
+        unsealed_parts=reader.unsealed_parts,
     )
 
 

@@ -17,7 +17,7 @@ from ..ciphers import BY_OID
 from ..engine.decoder import NativeDecoder
 from ..errors import EnvelopeError, MessageError
 from ..mail import fields
-from ..mail.labels import Label, strict_label
+from ..mail.labels import CMS_TYPES, Label, strict_label
 from ..mail.mime import PEEK_LIMIT, header_end
 from ..mail.openpgp import BEGIN
 from ..mail.pgp_mail import check_inline, check_pgp_mime
@@ -40,13 +40,6 @@ _CLAIM = re.compile(
 )
 # The second form is how the same line begins in base64.
 _ARMOUR_AHEAD = re.compile(rb"[ \t\r\n]*(?:" + BEGIN + rb"|LS0tLS1CRUdJTiBQR1Ag)")
-CMS_TYPES = {
-    b"application/pkcs7-mime",
-    b"application/x-pkcs7-mime",
-    b"application/pkcs7",
-    b"application/x-pkcs7",
-    b"application/cms",
-}
 
 
 def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
@@ -185,9 +178,7 @@ def _check_head(envelope: Envelope, head: bytes) -> None:
     values, names = Textless(), set()
     for recipient in envelope.recipients():
         _check_recipient(recipient, values)
-        names |= {name.issuer for name in recipient.names}
-        if recipient.kind == "kek":
-            names |= {name.key_identifier or b"" for name in recipient.names}
+        names |= _readable_names(recipient)
     if sum(map(len, names)) > _ALL_NAMES:
         raise UnprovedError("more names than the recipients of a mail have")
     if envelope.parameters is not None:
@@ -198,7 +189,7 @@ def _check_head(envelope: Envelope, head: bytes) -> None:
 def _check_recipient(recipient: RecipientInfo, values: Textless) -> None:
     if recipient.kind == "other":
         raise UnprovedError("a recipient of an unknown kind")
-    known = {name.issuer for name in recipient.names if name.issuer}
+    known = _readable_names(recipient)
     rest = len(recipient.whole.whole)
     for name in recipient.names:
         _check_name(name)
@@ -206,13 +197,19 @@ def _check_recipient(recipient: RecipientInfo, values: Textless) -> None:
     if rest > _RECIPIENT + _RECIPIENT_KEY * len(recipient.names):
         raise UnprovedError("a recipient that is longer than any")
     known |= {name.serial for name in recipient.names if _counts(name.serial)}
-    if recipient.kind == "kek":  # people choose its name
-        known |= {name.key_identifier or b"" for name in recipient.names}
     if recipient.kind == "key-transport":
         if len(recipient.encrypted_key) < _SHORTEST_KEY:
             raise UnprovedError("a key that is too short to be encrypted")
         check_random(recipient.encrypted_key)
     values.add(recipient.whole, known, most=_ELEMENTS + _KEY_ELEMENTS * len(recipient.names))
+
+
+def _readable_names(recipient: RecipientInfo) -> set[bytes]:
+    """Names that people choose, and everybody may read: of issuers, and of key-encryption keys."""
+    names = {name.issuer for name in recipient.names if name.issuer}
+    if recipient.kind == "kek":
+        names |= {name.key_identifier or b"" for name in recipient.names}
+    return names
 
 
 def _counts(serial: bytes) -> bool:

@@ -8,6 +8,7 @@ from ..engine.decoder import NativeDecoder, envelope_error
 from ..engine.held_back import HeldBack
 from ..engine.stream_context import State
 from ..errors import EnvelopeError
+from ..mail.sealed_part import SealedPart
 from . import enveloped
 from .input_form import find_start
 from .quoted_printable import QuotedPrintableDecoder
@@ -28,14 +29,15 @@ _SMALL = 128  # bytes that come besides the content: fields that are added, the 
 
 class EnvelopeReader:
     """Finds out the form of a sealed message, and hands the head of its CMS to ``open_content`` as
-    soon as that is complete.
+    soon as that is complete. The CMS may be in one part of a multipart.
 
     ``open_content`` gets the decoder, the head, and the header block of the mail around it (empty
     if there is none). It gives the source of what comes out; the decoder itself is one, once it is
     told what to do with the ciphertext.
 
-    ``start``, the form, and ``decoder`` are there as soon as :attr:`state` isn't ``HEAD`` any more,
-    ``envelope``, what the head says, when ``open_content`` is called. Not for two threads at once.
+    ``start``, the form with the header block of the whole mail, and ``decoder`` are there as soon
+    as :attr:`state` isn't ``HEAD`` any more, ``envelope``, what the head says, when
+    ``open_content`` is called. Not for two threads at once.
     """
 
     start: Start
@@ -47,46 +49,67 @@ class EnvelopeReader:
         self._open_content = open_content
         self.state = State.HEAD
         self._beginning = HeldBack(find_start)
+        self._mail: Start | None = None
+        self._parts: SealedPart | None = None
         self._ending = b""
+
+    @property
+    def unsealed_parts(self) -> int:
+        """How many parts have come besides the sealed one."""
+        return 0 if self._parts is None else self._parts.others
 
     def bound(self, n: int) -> int:
         """The most bytes that ``n`` bytes of input and the end together can give now."""
+        if self._parts is not None:
+            n += len(self._parts)
         if self.state is State.HEAD:
             return len(self._beginning) + n + 2 * _SMALL
         return self.decoder.bound(n) + _SMALL
 
     def header_bound(self, n: int) -> int:
         """The most bytes that the mail's header block can have, after ``n`` more of input."""
-        if self.state is State.HEAD:
-            return len(self._beginning) + n
-        return len(self.start.head)
+        if self.state is not State.HEAD:
+            return len(self.start.head)
+        return len(self._beginning) + n if self._mail is None else len(self._mail.head)
 
-    def begin(self, data: memoryview, *, final: bool) -> memoryview:
-        """Finds out the form; gives as much of the encoding as there is. ``final``: ``data`` is all
-        that comes. Raises EnvelopeError."""
+    def encoding(self, data: memoryview, *, final: bool) -> memoryview:
+        """What of the next bytes is the encoded CMS; nothing before the form is found out.
+        ``final``: nothing more comes. Raises EnvelopeError."""
+        if self._parts is not None:
+            data = memoryview(self._parts.take(data, final=final))
+        return data if self.state is not State.HEAD else self._begun(data, final=final)
+
+    def _begun(self, data: memoryview, *, final: bool) -> memoryview:
         found = self._beginning.take(data, final=final)
         if found is None:
             return memoryview(b"")
-        self.start, beginning = found
-        armour = self.start.armour
+        start, beginning = found
+        beginning = beginning[start.offset :]
+        if start.armour == "multipart":
+            self._mail, self._parts = start, SealedPart(start.head)
+            return self.encoding(beginning, final=final)
+        self.start = start if self._mail is None else start._replace(head=self._mail.head)
+        armour = start.armour
         self._source = self.decoder = (
             QuotedPrintableDecoder() if armour == "quoted-printable" else NativeDecoder(armour)
         )
         self.state = State.BODY
-        return beginning[self.start.offset :]
+        return beginning
 
     def update_into(self, data: memoryview, buffer: Buffer) -> int:
         """Takes the next bytes and gives how many it wrote. Raises EnvelopeError, and what
         ``open_content`` and its source raise."""
-        if self.state is State.HEAD:
-            data = self.begin(data, final=False)
-        return 0 if self.state is State.HEAD else self._feed(data, buffer)
+        data = self.encoding(data, final=False)
+        return 0 if self.state is State.HEAD else self.feed_into(data, buffer)
 
-    def finish_into(self, buffer: Buffer, start: int = 0) -> int:
-        """Writes the last bytes, from ``start``; raises as :meth:`update_into`."""
+    def finish_into(self, buffer: Buffer) -> int:
+        """Writes the last bytes; raises as :meth:`update_into`."""
+        count = self.feed_into(self.encoding(memoryview(b""), final=True), buffer)
+        return count + self.end_into(buffer, count)
+
+    def end_into(self, buffer: Buffer, start: int) -> int:
+        """Writes what is still held back once all of the encoding was fed, from ``start``."""
         count = start
-        if self.state is State.HEAD:
-            count += self._feed(self.begin(memoryview(b""), final=True), buffer)
         if self.start.armour == "pem" and self._ending != _END_LINE:
             raise envelope_error("truncated", "its END line is missing: fetch all of it")
         try:
@@ -102,7 +125,8 @@ class EnvelopeReader:
             self.decoder.abort()
             self.state = State.FAILED
 
-    def _feed(self, data: memoryview, buffer: Buffer) -> int:
+    def feed_into(self, data: memoryview, buffer: Buffer) -> int:
+        """As :meth:`update_into`, for bytes that :meth:`encoding` gave."""
         at = count = 0
         try:
             while not self._ending:

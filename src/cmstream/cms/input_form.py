@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..engine.decoder import envelope_error
 from ..errors import MessageError
 from ..mail import mime
-from ..mail.labels import content_type
+from ..mail.labels import CMS_TYPES, content_type
+from ..mail.sealed_part import MIXED
 
 if TYPE_CHECKING:
     from ..engine.decoder import Armour
@@ -21,22 +22,15 @@ _SEQUENCE, _LONG = 0x30, 0x80
 _TAG_AND_LENGTH = 2
 _ARMOUR = re.compile(rb"(?:\A|[\r\n])[ \t]*-----BEGIN ([^\r\n]*)-----[ \t]*(?:\r\n?|\n)")
 _LABELS = {b"CMS", b"PKCS7", b"PKCS #7", b"ENCRYPTED MESSAGE"}
-_TYPES = {
-    b"application/pkcs7-mime",
-    b"application/x-pkcs7-mime",
-    b"application/pkcs7",
-    b"application/x-pkcs7",
-    b"application/cms",
-    b"application/octet-stream",
-}
+_TYPES = CMS_TYPES | {b"application/octet-stream"}
 
 
 class Start(NamedTuple):
     """Where the encoding begins, in which armour, and the mail's header block before it, if any,
-    without byte order marks."""
+    without byte order marks. ``multipart``: the encoding is in one of the parts behind it."""
 
     offset: int
-    armour: Armour | Literal["quoted-printable"]
+    armour: Armour | Literal["quoted-printable", "multipart"]
     head: bytes = b""
 
 
@@ -46,8 +40,8 @@ def find_start(beginning: Buffer, resume: int, *, final: bool) -> tuple[Start | 
 
     CMS begins with a SEQUENCE of 128 bytes or more, which is no text. Else it is text, behind a
     byte order mark or none: with a header block that says application/pkcs7-mime (or x-pkcs7-mime,
-    pkcs7, x-pkcs7, cms, octet-stream), in PEM with any text before it, or bare base64. Raises
-    EnvelopeError ``empty``, ``not-enveloped``, ``malformed``, ``too-large``.
+    pkcs7, x-pkcs7, cms, octet-stream) or multipart/mixed, in PEM with any text before it, or bare
+    base64. Raises EnvelopeError ``empty``, ``not-enveloped``, ``malformed``, ``too-large``.
     """
     if final and not len(beginning):
         raise envelope_error("empty", "there is nothing in it")
@@ -84,6 +78,8 @@ def _is_binary(data: Buffer, *, final: bool) -> bool:
 
 
 def _mail_start(beginning: Buffer, head: bytes, kind: bytes, *, final: bool) -> Start | None:
+    if kind == MIXED:
+        return Start(len(head), "multipart", head.replace(b"\n" + mime.BOM, b"\n"))
     if kind not in _TYPES:
         raise envelope_error(
             "not-enveloped", f"its type is {kind.decode('ascii', 'replace')}, which isn't encrypted"

@@ -3,9 +3,9 @@ is."""
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,9 +14,7 @@ from ..certificates.archive_keys import Password
 from ..certificates.containers import MAX_FILE
 from ..certificates.recipient import read_certificates
 from ..cms.input_form import find_start
-from ..cms.sealed_part import SealedPart, sealed_part
-from ..decryption_pass import unsealed_parts
-from ..errors import CertificateError, EnvelopeError
+from ..errors import CertificateError, EnvelopeError, UnsealedParts
 from ..inspection import inspect
 from ..streams import CHUNK, decrypt_iter
 from . import show
@@ -26,6 +24,7 @@ from .progress import with_progress
 from .shared import (
     about,
     add_password,
+    called,
     certificates,
     open_input,
     say,
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from ..recipients.identity import Identity
     from ..streams import Source
 
-_PARTS_LIMIT = 256 << 20
-"""The most bytes of a mail of several parts that are searched for a sealed one."""
-
 _DECRYPT_EXAMPLES = """\
 examples:
   cmstream decrypt -k alice.key.pem -c alice.pem sealed.eml > message.eml
@@ -53,6 +49,9 @@ examples:
 
 The input may be a mail, PEM, base64, DER or BER. A mail gives a whole mail, or with --content its
 content; every other input gives its content.
+
+In a mail from a mailing list the sealed part may stand beside a footer. It is opened, and takes the
+place of the whole; a warning counts the parts that nobody sealed, which aren't in the output.
 
 All keys of all files count. The message names its recipients, so the key is found by its
 certificate; a key without one is tried on each recipient that may be it, at most 100.
@@ -116,16 +115,14 @@ def _decrypt(options: argparse.Namespace) -> None:
     with (
         about(options.input, remedies),
         _no_certificate(options.input),
+        _telling_of_parts(options.input),
         open_input(options.input) as source,
         output(options.output) as out,
     ):
         start = source.tell() if source.seekable() else None
-        beginning, mail, part = _beginning(source)
+        beginning, mail = _beginning(source)
         total, sealed = None, _behind(beginning, source)
-        if part is not None:
-            warn(unsealed_parts(part))
-            sealed = io.BytesIO(beginning)
-        elif start is not None:
+        if start is not None:
             total, sealed = os.fstat(source.fileno()).st_size, source
             source.seek(start)
         message = mail and not options.content
@@ -153,6 +150,16 @@ def _no_certificate(name: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _telling_of_parts(name: str) -> Iterator[None]:
+    """Says at the end what of a mail wasn't sealed, and isn't in the output."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnsealedParts)
+        yield
+    for warning in caught:
+        warn(f"{called(name)}: {warning.message}")
+
+
 def _holds_certificates(path: Path) -> bool:
     try:
         small = path.is_file() and path.stat().st_size <= MAX_FILE
@@ -165,22 +172,14 @@ def _behind(beginning: bytes, source: BinaryIO) -> Source:
     return itertools.chain([beginning], iter(lambda: source.read(CHUNK), b""))
 
 
-def _beginning(source: BinaryIO) -> tuple[bytes, bool, SealedPart | None]:
-    """As much as tells the form, and whether it is a mail; or all of the sealed part of a mail of
-    several. Raises EnvelopeError."""
+def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
+    """As much as tells the form, and whether it is a mail. Raises EnvelopeError."""
     held, resume, start = bytearray(), 0, None
-    try:
-        while start is None:
-            chunk = source.read(CHUNK)
-            held += chunk
-            start, resume = find_start(held, resume, final=not chunk)
-    except EnvelopeError as error:
-        whole = bytes(held) + source.read(_PARTS_LIMIT) if error.code == "not-enveloped" else b""
-        part = sealed_part(whole)
-        if part is None:
-            raise
-        return part.message, True, part
-    return bytes(held), bool(start.head), None
+    while start is None:
+        chunk = source.read(CHUNK)
+        held += chunk
+        start, resume = find_start(held, resume, final=not chunk)
+    return bytes(held), bool(start.head)
 
 
 # --- inspect ---------------------------------------------------------------------------------
@@ -193,8 +192,5 @@ def _inspect(options: argparse.Namespace) -> None:
         _no_certificate(options.input),
         open_input(options.input) as source,
     ):
-        beginning, _, part = _beginning(source)
-        sealed = [beginning] if part else _behind(beginning, source)
-        found = inspect(sealed, certificates=known)
-        found = found._replace(unsealed_parts=part.others if part else 0)
+        found = inspect(source, certificates=known)
     say(show.inspection_json(found) if options.json else show.inspection_text(found))

@@ -97,7 +97,9 @@ def inspection_text(found: Inspection) -> str:
         ("recipients", str(len(found.addressees))),
     ]
     if found.unsealed_parts:
-        rows.append(("not sealed", f"{found.unsealed_parts} further parts of the mail"))
+        count = found.unsealed_parts
+        parts = "1 other part" if count == 1 else f"{count} other parts"
+        rows.append(("not sealed", f"{parts} of the mail"))
     return "\n\n".join([_block(rows), *map(_addressee_lines, found.addressees)])
 
 

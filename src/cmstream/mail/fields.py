@@ -115,9 +115,14 @@ def _pattern(name: str) -> re.Pattern[bytes]:
 
 def parameter(field: Field, name: str) -> bytes:
     """The first value of a parameter, in lower case and without quotes; empty if there is none."""
+    return written_parameter(field, name).lower()
+
+
+def written_parameter(field: Field, name: str) -> bytes:
+    """As :func:`parameter`, in the letters in which it is written."""
     value = field.value
     for _, begin, end in _occurrences(field, name):
-        return value[begin:end].strip().strip(b'"').lower()
+        return value[begin:end].strip().strip(b'"')
     return b""
 
 

@@ -41,6 +41,15 @@ _PAIR = re.compile(rb"\\(.)")
 _ONCE = {b"content-type", b"content-transfer-encoding", b"content-disposition", b"mime-version"}
 _ENCODINGS = {b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"}
 
+CMS_TYPES = {
+    b"application/pkcs7-mime",
+    b"application/x-pkcs7-mime",
+    b"application/pkcs7",
+    b"application/x-pkcs7",
+    b"application/cms",
+}
+"""The media types of CMS: RFC 8551's, and what some programs write."""
+
 
 def content_type(head: bytes) -> tuple[bytes, bytes]:
     """The one Content-Type field and its media type in lower case, however it is written; an empty
