@@ -132,7 +132,7 @@ def warn_of_unsealed_parts(count: int) -> None:
     parts, them = ("1 part", "it") if count == 1 else (f"{count} parts", "them")
     text = (
         f"the mail holds {parts} besides the sealed one, such as a list's footer: nobody sealed "
-        f"{them}, so what was opened comes without {them}; look at the mail as it came"
+        f"{them}, so the output is without {them}; the mail as it came still has {them}"
     )
     warnings.warn(text, UnsealedParts, stacklevel=level)
 
