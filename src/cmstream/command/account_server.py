@@ -34,7 +34,8 @@ _HELP = {
     "when_unusable": "when no certificate can be used, for all: the mail waits, or is stored "
     "unencrypted",
     "recipient_delimiter": "each character of TEXT begins the detail of an address, such as +-; "
-    "empty: addresses have no detail; after = if TEXT begins with a -",
+    "with an empty TEXT, addresses have no detail; write --recipient-delimiter=-+ for a TEXT that "
+    "begins with -",
 }
 
 

@@ -38,9 +38,9 @@ examples:
   cmstream seal --for alice@example.org < message.eml > sealed.eml
   cmstream seal --require --for=alice@example.org message.eml
 
-Lookup order: exact address, alias, address without +detail, domain. The first match wins. A
-message comes out unchanged when it is encrypted already, when nobody has the address, or when
-encryption is off for it; standard error says why.
+Lookup order: exact address, alias, address without its detail (+news), domain. The first match
+wins. A message comes out unchanged when it is encrypted already, when nobody has the address, or
+when encryption is off for it; standard error says why.
 
 Several --for give one message that each of them can open, by the one of their ciphers that most
 programs read. Mixed recipients are refused with 75: one requires encryption and the other has no
