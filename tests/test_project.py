@@ -40,6 +40,8 @@ LAYERS = [
     {"accounts.http"},
     {"accounts.api", "accounts.pages"},
     {"accounts.web"},
+    {"gateway.protocol"},
+    {"gateway"},
     {"command"},
     {"__main__"},
 ]
