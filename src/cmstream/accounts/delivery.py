@@ -12,7 +12,7 @@ from ..encrypt import encrypt_message
 from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
 from ..policy import CIPHER_CHOICES
 from ..recipients.recipients import Recipients
-from ..scratch import CHUNK, Scratch
+from ..scratch import CHUNK, MEMORY, Scratch
 from ..streams import encrypt_iter
 from .clients import judge
 from .errors import MixedRecipients
@@ -110,10 +110,12 @@ def _start(message: Scratch) -> bytes:
     return message.read(HEADER_LIMIT + PEEK_LIMIT) or b""
 
 
-def sealed(message: Scratch, to: Recipients, policy: Policy) -> Scratch:
+def sealed(
+    message: Scratch, to: Recipients, policy: Policy, memory: int = MEMORY
+) -> Scratch:
     """The sealed message, complete. What is too long for memory is read and written piece by
-    piece. Raises MessageError for what can't be sealed as it is, OSError where the disk is full."""
-    result = Scratch()
+    piece; what comes out waits in a file if it is longer than ``memory``. Raises MessageError for what can't be sealed as it is, OSError where the disk is full."""
+    result = Scratch(memory)
     if message.held is None:
         message.seek(0)
         for piece in encrypt_iter(message, to, form="message", policy=policy):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..accounts import delivery
 from ..accounts.errors import AccountsError, Invalid
+from ..accounts.lookup import Reason, Seal
 from ..cms.already_encrypted import is_encrypted
 from ..gather import Gatherer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..accounts.lookup import Seal
     from ..accounts.store import Store
     from ..policy import Policy
     from ..recipients.recipients import Recipients
@@ -47,7 +47,7 @@ class Service:
         self._store = store
         self._gather = Gatherer(workers=0)
         self._threads = asyncio.Semaphore(max(2, os.cpu_count() or 1))
-        self._together: dict[Any, tuple[Recipients, Policy] | None] = {}
+        self._together: dict[Any, Any] = {}
 
     async def seals(
         self, addresses: Sequence[str], *, appended: bool = False
@@ -59,15 +59,11 @@ class Service:
         if "@" not in address and self.settings.domain:
             address = f"{address}@{self.settings.domain}"
         try:
-            return await asyncio.wait_for(
-                self._store.seal_for_async(address, appended=appended), self.settings.store_timeout
-            )
-        except Invalid as error:
-            return self._store.no_address(address, str(error))
+            return await self._store.seal_for_async(address, appended=appended)
+        except Invalid:
+            return Seal("leave", Reason("unknown-address", f"no account has {address!r}"))
         except AccountsError as error:
             return Deferred(error.code, str(error))
-        except asyncio.TimeoutError:
-            return Deferred("store-unavailable", "the store took too long")
 
     async def is_encrypted(self, message: Scratch) -> bool:
         """Whether it is encrypted already, by all of it."""
@@ -83,20 +79,23 @@ class Service:
             return await self._gather.encrypt_message(message.held, to, policy=policy)
         async with self._threads:
             return await asyncio.to_thread(
-                delivery.sealed, message, to, policy, self.settings.memory
+                delivery.sealed, message, to, policy, 2 * self.settings.memory
             )
 
     def together(self, seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
         """One message for several accounts, remembered. Raises as :func:`delivery.together`."""
+        if len(seals) == 1:
+            return delivery.together(seals)
         key = tuple((id(one.recipients), id(one.policy)) for one in seals)
         found = self._together.get(key)
         if found is None:
-            # The answer keeps what its key names, or another object could get the same number.
+            # What the key names is kept too, or another object could get the same number.
             found = (delivery.together(seals), tuple(seals))
             if len(self._together) >= TOGETHER_ROOM:
                 self._together.clear()
             self._together[key] = found
-        return found[0]
+        to: tuple[Recipients, Policy] | None = found[0]
+        return to
 
     async def close(self) -> None:
         """Ends what it uses."""

@@ -114,7 +114,6 @@ class Settings:
     tls_timeout: float = 30
     drain_timeout: float = 30
     """How long running transactions may take after SIGTERM."""
-    store_timeout: float = 10
 
     # The next hop
     next_connect_timeout: float = 30
