@@ -24,8 +24,8 @@ VERSIONS = range(2, 7)
 PIECE = 65535
 """Bytes of a body in one packet, unless the server offers more."""
 PACKET_LIMIT = (1 << 20) + (64 << 10)
-"""Bytes of a packet that are taken: the largest piece of a body, with room to spare. Postfix sends a
-header field, of 102 400 bytes by default, in one packet."""
+"""Bytes of a packet that are taken: the largest piece of a body, with room to spare. A header field
+comes in one packet, from Postfix with up to 102 400 bytes by default."""
 
 # What the filter may do.
 _ADD_HEADERS, _CHANGE_BODY, _CHANGE_HEADERS, _SET_MACROS = 0x01, 0x02, 0x10, 0x100
@@ -38,7 +38,7 @@ _SILENT = {b"L": 0x80, b"M": 0x4000, b"B": 0x80000}
 _LEADING_SPACE = 0x100000
 """A field's value comes with the space behind the colon, and goes with it."""
 _PIECES = {0x20000000: (1 << 20) - 1, 0x10000000: (256 << 10) - 1}
-_STEPS = _LEFT_OUT | sum(_SILENT.values()) | _LEADING_SPACE | sum(_PIECES)
+_STEPS = _LEFT_OUT | sum(_SILENT.values()) | _LEADING_SPACE
 
 # The macros that are read, by stage: connect, MAIL, RCPT. For others a server sends its own choice.
 _MACROS = ((0, b"{client_addr}"), (2, b"i"), (3, b"i"))
@@ -202,14 +202,14 @@ class MilterSession:
         if len(data) < _NUMBERS.size:
             raise ProtocolError("the server's offer is cut off")
         version, actions, steps = _NUMBERS.unpack_from(data)
-        if version not in VERSIONS and version < VERSIONS.start:
+        if version < VERSIONS.start:
             raise ProtocolError(f"milter protocol version {version}: 2 or later is needed")
         if _NEEDED & ~actions:
             raise ProtocolError("the server doesn't let a milter change header fields and body")
-        steps &= _STEPS
+        size, self.piece = next((one for one in _PIECES.items() if steps & one[0]), (0, PIECE))
+        steps = steps & _STEPS | size
         self._silent = frozenset(one for one, bit in _SILENT.items() if steps & bit)
         self.leading_space = bool(steps & _LEADING_SPACE)
-        self.piece = next((size for bit, size in _PIECES.items() if steps & bit), PIECE)
         chosen = _NEEDED | actions & _SET_MACROS
         answer = _NUMBERS.pack(min(version, VERSIONS[-1]), chosen, steps)
         if actions & _SET_MACROS:
