@@ -57,22 +57,24 @@ class Gatherer:
     ``gather.submit(...)``. Both may be used at once, from any number of loops and threads.
 
     A batch starts at the end of the event loop's turn, or when one of the ``workers`` (threads; by
-    default one for each processor) becomes free. ``wait``: how many seconds a worker that finds
+    default one for each processor) becomes free. Without workers, 0, it runs in the thread that
+    asks, an event loop's at the end of its turn: the least work for a processor, for messages
+    that are short enough not to hold the loop up. ``wait``: how many seconds a worker that finds
     less than a full batch waits for more, which helps where few messages come at a time. At most
     ``queue`` calls, and 256 MiB of them, wait for a worker; further ones wait until there is room:
     tasks in their ``await``, threads in ``submit``.
 
     The end of the block, :meth:`close` and :meth:`aclose` wait until all calls made before are
     answered. A process that was forked needs a Gatherer of its own: there the calls raise
-    RuntimeError. Raises ValueError for ``workers`` or ``queue`` below 1, or ``wait`` below 0.
+    RuntimeError. Raises ValueError for ``queue`` below 1, or ``workers`` or ``wait`` below 0.
     """
 
     def __init__(
         self, *, workers: int | None = None, queue: int = QUEUE_COUNT, wait: float = 0.0
     ) -> None:
         workers = workers if workers is not None else os.cpu_count() or 1
-        if workers < 1 or queue < 1 or wait < 0:
-            raise ValueError(f"workers={workers}, queue={queue}: 1 or more; wait={wait}: 0 or more")
+        if workers < 0 or queue < 1 or wait < 0:
+            raise ValueError(f"queue={queue}: 1 or more; workers={workers}, wait={wait}: 0 or more")
         self._limit, self._wait = queue, wait
         self._process = os.getpid()
         self._lock = threading.Lock()
@@ -122,6 +124,8 @@ class Gatherer:
             self._enter(call)
             self._work.notify()
             self._room.wait_for(lambda: call.inside)
+        while not self._threads and self._work_here():
+            pass
         return future
 
     async def _call(self, data: Buffer, to: To, policy: Policy, form: Form) -> memoryview:
@@ -169,10 +173,33 @@ class Gatherer:
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """At the end of a loop's turn."""
+        if not self._threads:
+            self._work_in(loop)
+            return
         with self._lock:
             self._waking.discard(loop)
             shares = len(self._queue) / LEAST_SHARE, self._octets / BATCH_OCTETS
             self._work.notify(math.ceil(max(shares)))
+
+    # Without workers
+
+    def _work_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One batch; the next one in the loop's next turn, so that the loop isn't held up."""
+        with self._lock:
+            self._waking.discard(loop)
+        if self._work_here(loop):
+            with self._lock:
+                if self._queue and loop not in self._waking:
+                    self._waking.add(loop)
+                    loop.call_soon(self._wake, loop)
+
+    def _work_here(self, loop: asyncio.AbstractEventLoop | None = None) -> bool:
+        """Answers one batch in this thread; False where there is none."""
+        with self._lock:
+            batch = self._next_batch()
+            self._let_in()
+        _answer(batch, loop)
+        return bool(batch)
 
     # Workers
 
@@ -200,7 +227,7 @@ class Gatherer:
             self._work.wait_for(lambda: len(self._queue) >= BATCH_COUNT, self._wait)
 
     def _next_batch(self) -> list[_Call]:
-        share = max(LEAST_SHARE, -(-len(self._queue) // self._free))
+        share = max(LEAST_SHARE, -(-len(self._queue) // (self._free or 1)))
         batch: list[_Call] = []
         octets = 0
         while self._queue and len(batch) < min(share, BATCH_COUNT):
@@ -248,7 +275,8 @@ class Gatherer:
 # Answers
 
 
-def _answer(batch: list[_Call]) -> None:
+def _answer(batch: list[_Call], here: asyncio.AbstractEventLoop | None = None) -> None:
+    """``here``: the event loop in whose thread this runs."""
     wanted = [call for call in batch if _is_wanted(call)]
     ready: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
     for call, answer in _sealed(wanted):
@@ -257,7 +285,10 @@ def _answer(batch: list[_Call]) -> None:
         else:
             ready.setdefault(call.loop, []).append((call.future, answer))
     for loop, answers in ready.items():
-        _deliver(loop, answers)
+        if loop is here:
+            _settle_all(answers)
+        else:
+            _deliver(loop, answers)
 
 
 def _is_wanted(call: _Call) -> bool:
@@ -282,15 +313,16 @@ def _sealed(calls: list[_Call]) -> list[tuple[_Call, Any]]:
 
 
 def _deliver(loop: asyncio.AbstractEventLoop, answers: list[tuple[Any, Any]]) -> None:
-    def settle() -> None:
-        for future, answer in answers:
-            if not future.done():  # cancelled meanwhile
-                _settle(future, answer)
-
     try:
-        loop.call_soon_threadsafe(settle)
+        loop.call_soon_threadsafe(_settle_all, answers)
     except RuntimeError:
         """The loop was closed, and with it went all who waited there."""
+
+
+def _settle_all(answers: list[tuple[Any, Any]]) -> None:
+    for future, answer in answers:
+        if not future.done():  # cancelled meanwhile
+            _settle(future, answer)
 
 
 def _settle(future: Any, answer: Any) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO
-
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, modes
 
 MEMORY = 16 << 20
 """So many bytes wait in memory."""
@@ -29,8 +28,7 @@ class Scratch(io.RawIOBase):
         self._memory = memory
         self._held = bytearray()
         self._file: BinaryIO | None = None
-        # AES in counter mode hides what is written; whoever could change the file owns the process.
-        self._cipher = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16)))
+        self._cipher: Cipher[modes.CTR] | None = None
         self._context: CipherContext | None = None
         self._at = self._len = 0
 
@@ -77,7 +75,7 @@ class Scratch(io.RawIOBase):
         if (offset, whence) != (0, os.SEEK_SET):
             raise io.UnsupportedOperation("only to the beginning")
         self._at = 0
-        if self._file is not None:
+        if self._file is not None and self._cipher is not None:
             self._file.seek(0)
             self._context = self._cipher.decryptor()
         return 0
@@ -107,7 +105,10 @@ class Scratch(io.RawIOBase):
         return self._context.update(self._file.read(count))
 
     def _roll_over(self) -> None:
+        import tempfile  # noqa: PLC0415 - as _cipher()
+
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - close() does
+        self._cipher = _cipher()
         self._context = self._cipher.encryptor()
         self._put(self._held)
         self._held = bytearray()
@@ -115,3 +116,15 @@ class Scratch(io.RawIOBase):
     def _put(self, octets: Any) -> None:
         if self._file is not None and self._context is not None:
             self._file.write(self._context.update(octets))
+
+
+def _cipher() -> Cipher[modes.CTR]:
+    """A new key. AES in counter mode hides what is written; whoever could change the file owns the
+    process. Most messages need neither, nor what is imported for it."""
+    from cryptography.hazmat.primitives.ciphers import (  # noqa: PLC0415
+        Cipher,
+        algorithms,
+        modes,
+    )
+
+    return Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16)))

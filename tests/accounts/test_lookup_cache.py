@@ -3,6 +3,7 @@ the database and the clocks."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from accounts.test_lookup import ALICE, SECOND, add
-from cmstream.accounts import StoreUnavailable, lookup, open_store
+from cmstream.accounts import StoreUnavailable, UnusableAccount, lookup, open_store
+from cmstream.accounts.errors import Invalid
 from cmstream.accounts.lookup import Lookups
 from helpers.accounts.support import ADMINISTRATOR, pem
 from helpers.authorities import NOW
@@ -303,3 +305,56 @@ def test_recipients_stay_prepared_when_something_else_changes(store):
     before = store.seal_for(ALICE).recipients
     store.add_account("bob@example.org", by=ADMINISTRATOR)
     assert store.seal_for(ALICE).recipients is before
+
+
+# --- in an event loop ------------------------------------------------------------------------
+
+
+def test_an_event_loop_gets_what_the_cache_has_without_a_wait(store, clock):
+    add(store)
+
+    async def ask():
+        first = await store.seal_for_async(ALICE)
+        try:
+            store.seal_for_async(ALICE).send(None)
+        except StopIteration as answered:  # without a single step of the loop
+            return first, answered.value
+
+    first, second = asyncio.run(ask())
+    assert first.action == "seal"
+    assert second is first
+
+
+def test_an_event_loop_goes_on_while_the_database_is_asked(store, monkeypatch):
+    add(store)
+    read, goes_on = store.database.read, threading.Event()
+
+    def slow():
+        assert goes_on.wait(30)
+        return read()
+
+    monkeypatch.setattr(store.database, "read", slow)
+
+    async def ask():
+        asked = asyncio.ensure_future(store.seal_for_async(ALICE))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(goes_on.set)
+        return await asked
+
+    assert asyncio.run(ask()).action == "seal"
+
+
+def test_an_event_loop_gets_the_same_errors(store, clock):
+    store.add_account("new@example.org", cipher="aes256-cbc", by=ADMINISTRATOR)
+
+    async def ask(address):
+        return await store.seal_for_async(address)
+
+    for _ in range(2):  # asked, and from the cache
+        with pytest.raises(UnusableAccount):
+            asyncio.run(ask("new@example.org"))
+    with pytest.raises(Invalid):
+        asyncio.run(ask("new"))
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(ask(ALICE))

@@ -257,3 +257,12 @@ def test_scratch_gives_back_what_it_got(size):
             assert b"".join(pieces) == data
         with pytest.raises(OSError, match="beginning"):
             scratch.seek(5)
+
+
+def test_scratch_needs_no_key_in_memory():
+    code = (
+        "import sys; from cmstream import scratch; one = scratch.Scratch(memory=9);"
+        "one.write(b'123456789'); assert [*one.chunks()] == [b'123456789'];"
+        "assert one._cipher is None; one.write(b'0'); assert one._cipher is not None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -26,6 +26,14 @@ class UnusableAccount(AccountsError):
         self.account = account
 
 
+class MixedRecipients(AccountsError):
+    """One message for several addresses, some of which require encryption while mail for others is
+    left as it is. Each of the two needs a message of its own. Code: ``mixed-recipients``."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("mixed-recipients", message)
+
+
 class NotFound(AccountsError):
     """There is no such thing in the store. Codes: ``no-such-account``, ``no-such-certificate``,
     ``no-such-entry``, ``no-such-person``, ``no-such-token``."""

@@ -143,13 +143,21 @@ class Lookups:
         UnusableAccount where mail must be sealed and can't be, StoreUnavailable where the database
         can't be asked, Invalid ``invalid-address`` for what is no address.
         """
-        generation = self._generation
-        answer = None if generation is None else generation.answer(address, appended)
+        answer = self._kept(address, appended)
+        return _given(self._look(address, appended) if answer is None else answer)
+
+    async def seal_for_async(self, address: str, *, appended: bool = False) -> Seal:
+        """The same for an event loop: a thread asks the database where the cache has no answer."""
+        answer = self._kept(address, appended)
         if answer is None:
-            answer = self._look(address, appended)
-        if isinstance(answer.seal, UnusableAccount):
-            raise UnusableAccount(str(answer.seal), account=answer.seal.account)
-        return answer.seal
+            import asyncio  # noqa: PLC0415 - whoever has no event loop needs none
+
+            answer = await asyncio.to_thread(self._look, address, appended)
+        return _given(answer)
+
+    def _kept(self, address: str, appended: bool) -> _Answer | None:
+        generation = self._generation
+        return None if generation is None else generation.answer(address, appended)
 
     def expire(self) -> None:
         """This process has changed something: nothing is answered that was read before."""
@@ -203,6 +211,12 @@ class Lookups:
         self._generation.checked = begun
         self._generation.keep(address, appended, answer)
         return answer
+
+
+def _given(answer: _Answer) -> Seal:
+    if isinstance(answer.seal, UnusableAccount):
+        raise UnusableAccount(str(answer.seal), account=answer.seal.account)
+    return answer.seal
 
 
 def _in_time(begun: _Instant) -> None:

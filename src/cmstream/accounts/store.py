@@ -101,6 +101,11 @@ class Store:
         itself. Raises UnusableAccount, StoreUnavailable, Invalid ``invalid-address``."""
         return self._lookups.seal_for(address, appended=appended)
 
+    async def seal_for_async(self, address: str, *, appended: bool = False) -> Seal:
+        """The same for an event loop: what the cache has comes at once, and a thread asks the
+        database for everything else."""
+        return await self._lookups.seal_for_async(address, appended=appended)
+
     # --- accounts ------------------------------------------------------------------------
 
     def account(self, address: str) -> Account:

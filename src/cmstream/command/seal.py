@@ -4,34 +4,23 @@ It gives out the whole message or nothing; after almost any error the mail serve
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..accounts import open_store
-from ..accounts.clients import judge
-from ..accounts.errors import Invalid
-from ..certificates.recipient import Recipient
-from ..cms.already_encrypted import is_encrypted, is_encrypted_body
-from ..encrypt import encrypt_message
+from ..accounts import delivery, open_store
+from ..accounts.delivery import is_encrypted, mixed_key_warnings, odd_header, together
+from ..accounts.errors import Invalid, MixedRecipients
 from ..errors import MessageError
-from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
-from ..policy import CIPHER_CHOICES
-from ..recipients.recipients import Recipients
 from ..scratch import CHUNK, Scratch
-from ..streams import encrypt_iter
 from .database import add_database, database
 from .shared import Failure, open_input, subcommand
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
-
-    from ..accounts.lookup import Seal
-    from ..policy import Policy
+    from collections.abc import Iterable
 
 _EXAMPLES = """\
 examples:
@@ -49,6 +38,9 @@ certificate to read it with. Call it once for each recipient.
 Exit codes: 0 the message is out and may be stored; 64 wrong usage, or not a mail address; 65 the
 message can't be sealed; 75 everything else: try again, nothing came out.
 """
+
+
+_ONCE = "call cmstream seal once for each recipient"
 
 
 def add_command(commands: Any) -> None:
@@ -78,6 +70,8 @@ def _run(options: argparse.Namespace) -> None:
         _give(*_answer(options))
     except Invalid as error:
         raise Failure(os.EX_USAGE, f"--for: {error} [{error.code}]") from None
+    except MixedRecipients as error:
+        raise Failure(os.EX_TEMPFAIL, f"{error}: {_ONCE}") from None
     except MessageError as error:
         code = os.EX_TEMPFAIL if options.defer_malformed else os.EX_DATAERR
         raise Failure(code, f"{error} [{error.code}]") from None
@@ -90,15 +84,17 @@ def _answer(options: argparse.Namespace) -> tuple[Iterable[bytes], int]:
         seals = [store.seal_for(one, appended=options.append) for one in options.addresses]
     for note in dict.fromkeys(note for seal in seals for note in seal.notes):
         _tell(f"warning: {note}")
-    to = _together(seals)
+    to = together(seals)
     if to is None:
         reasons = dict.fromkeys(f"{seal.reason} [{seal.reason.code}]" for seal in seals)
         return _unchanged(message, "; ".join(reasons), options)
-    if _is_encrypted(message):
+    if is_encrypted(message):
         return _unchanged(message, "it is encrypted already [already-encrypted]", options)
-    _warn_if_odd(message)
-    _warn_of_mixed_keys(seals, *to)
-    sealed = _sealed(message, *to)
+    if odd := odd_header(message):
+        _tell(f"warning: {odd}")
+    for warning in mixed_key_warnings(seals, *to):
+        _tell(f"warning: {warning} Or {_ONCE}.")
+    sealed = delivery.sealed(message, *to)
     return sealed.chunks(), len(sealed)
 
 
@@ -124,89 +120,6 @@ def _tell(text: str) -> None:
     line = f"cmstream: {' '.join(text.split())}\n"
     with suppress(OSError):
         os.write(2, line.encode(errors="backslashreplace"))
-
-
-# --- several addresses -----------------------------------------------------------------------
-
-
-def _together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
-    """To whom and how one message for all of them is sealed; None if all of them leave it."""
-    sealing = [(one.recipients, one.policy) for one in seals if one.recipients and one.policy]
-    if not sealing:
-        return None
-    left = [one.reason for one in seals if one.action == "leave"]
-    if left:
-        raise Failure(
-            os.EX_TEMPFAIL, f"mixed recipients: one requires encryption, and another isn't "
-            f"sealed for ({left[0]} [{left[0].code}]): call cmstream seal once for each recipient"
-        )  # fmt: skip
-    policies = (policy for _, policy in sealing)
-    policy = min(policies, key=lambda one: CIPHER_CHOICES.index(one.cipher))  # the most read
-    if len(sealing) == 1:
-        return sealing[0][0], policy
-    to = Recipients([one for recipients, _ in sealing for one in recipients])
-    to.check(policy)
-    return to, policy
-
-
-def _warn_of_mixed_keys(seals: Sequence[Seal], to: Recipients, policy: Policy) -> None:
-    """Of accounts whose mail programs would open a message for them alone, and not this one."""
-    keys = _keys(to)
-    for seal in seals:
-        if seal.account is None or seal.recipients is None or seal.policy is None:
-            continue
-        clients = seal.account.clients
-        alone = judge(clients, cipher=seal.policy.cipher, keys=_keys(seal.recipients))
-        for finding in judge(clients, cipher=policy.cipher, keys=keys):
-            if finding.level == "refuse" and finding not in alone:
-                once = "call cmstream seal once for each recipient"
-                _tell(f"warning: {seal.account.address}: {finding} Or {once}.")
-
-
-def _keys(to: Recipients) -> list[str]:
-    return [one.key for one in to if isinstance(one, Recipient)]
-
-
-# --- the message -----------------------------------------------------------------------------
-
-
-def _is_encrypted(message: Scratch) -> bool:
-    """By all of it, in constant memory."""
-    if message.held is not None:
-        return is_encrypted(message.held)
-    message.seek(0)
-    start = message.read(HEADER_LIMIT + PEEK_LIMIT) or b""
-    end, _ = header_end(start, 0, final=False)
-    if end is None:
-        return False
-    rest = iter(lambda: message.read(CHUNK) or b"", b"")
-    return is_encrypted_body(start[:end], itertools.chain([start[end:]], rest))
-
-
-def _warn_if_odd(message: Scratch) -> None:
-    """Of a header block that ends in the middle, or that isn't there: what stands behind is sealed
-    as text, and a mail program shows it as such."""
-    message.seek(0)
-    start = message.read(HEADER_LIMIT + PEEK_LIMIT) or b""
-    end, _ = header_end(start, 0, final=True)
-    blank = (b"\n" + start[:end]).endswith((b"\n\n", b"\n\r\n"))
-    if end is not None and end < len(start) and not blank:
-        line = start[:end].count(b"\n") + 1
-        _tell(
-            f"warning: line {line} of the message is no header field, or has a carriage return "
-            "alone in it: all from there on is sealed as text"
-        )
-
-
-def _sealed(message: Scratch, to: Recipients, policy: Policy) -> Scratch:
-    sealed = Scratch()
-    if message.held is None:
-        message.seek(0)
-        for piece in encrypt_iter(message, to, form="message", policy=policy):
-            sealed.write(piece)
-    else:
-        sealed.write(encrypt_message(message.held, to, policy=policy))
-    return sealed
 
 
 # --- all or nothing --------------------------------------------------------------------------

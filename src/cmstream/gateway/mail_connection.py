@@ -1,0 +1,294 @@
+"""A connection of a client that brings mail by LMTP or SMTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..scratch import Scratch
+from . import received
+from .protocol import server
+from .protocol.replies import Reply
+from .protocol.server import Limits, ServerSession
+from .relay import LOOP, NO_ROOM, Arrived
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .listener import Listener
+
+OK = Reply.of(250, "2.0.0", "OK")
+SENDER_OK = Reply.of(250, "2.1.0", "OK")
+RECIPIENT_OK = Reply.of(250, "2.1.5", "OK")
+GO_ON = Reply.of(354, "", "end with CRLF . CRLF")
+SHUTTING_DOWN = Reply.of(421, "4.3.2", "the gateway is shutting down: try again")
+TOO_SLOW = Reply.of(421, "4.4.2", "no command in time: the gateway ends the connection")
+BROKEN = Reply.of(451, "4.3.0", "the gateway has an error: try again")
+
+
+class MailConnection(asyncio.Protocol):
+    """What LMTP and SMTP share: the session, time, back-pressure, the end."""
+
+    lmtp = False
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.service = listener.service
+        self.loop = asyncio.get_running_loop()
+        self.transport: Any = None
+        self.active = self.loop.time()
+        self.message: Scratch | None = None
+        self.attributes: dict[bytes, bytes] = {}
+        self.busy: asyncio.Task[None] | None = None
+        self._paused = False
+        self._refused = False
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            server.MailBegin: self.on_mail,
+            server.Recipient: self.on_recipient,
+            server.DataBegin: self.on_data,
+            server.DataChunk: self.on_chunk,
+            server.MessageEnd: self.on_end,
+            server.Reset: self.on_reset,
+            server.StartTls: self.on_start_tls,
+            server.XForward: self.on_xforward,
+            server.XClient: self.on_xclient,
+            server.Quit: self.on_quit,
+        }
+
+    # --- asyncio's side
+
+    def connection_made(self, transport: Any) -> None:
+        """asyncio's."""
+        self.transport = transport
+        settings = self.service.settings
+        self.session = ServerSession(
+            lmtp=self.lmtp,
+            hostname=settings.hostname,
+            extensions=self.extensions(),
+            limits=Limits(
+                size=settings.size_limit,
+                recipients=settings.recipient_limit,
+                commands=settings.command_limit,
+            ),
+        )
+        refusal = self.listener.enter(self)
+        if refusal is not None:
+            self._refused = True
+            self.session.refuse(refusal)
+        else:
+            self.session.greet()
+        self.proceed()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's."""
+        self.active = self.loop.time()
+        if self._refused:
+            return
+        self.session.receive(data)
+        if self.session.waits:
+            self._pause()
+        else:
+            self.proceed()
+
+    def eof_received(self) -> bool:
+        """asyncio's: what was begun is forgotten, but a reply on its way still goes out."""
+        if self.busy is None:
+            return False
+        self._ending = True
+        return True
+
+    _ending = False
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """asyncio's."""
+        self.listener.leave(self)
+        self.forget()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    # --- the session
+
+    def proceed(self) -> None:
+        """Handles what has come, and writes what there is to say."""
+        session = self.session
+        try:
+            while (event := session.next_event()) is not None:
+                self._handlers[type(event)](event)
+        except OSError:  # of the temporary file
+            self.abandon(NO_ROOM)
+            return
+        if out := session.data_to_send():
+            self.transport.write(out)
+        if self._paused and not session.waits:
+            self._paused = False
+            self.transport.resume_reading()
+        if self._ending and self.busy is None:
+            self.transport.close()
+
+    def answer(self, *replies: Reply) -> None:
+        """Answers what the session waits for."""
+        self.session.answer(*replies)
+
+    def start(self, work: Any) -> None:
+        """Does what takes time; meanwhile the session waits."""
+        self.busy = self.loop.create_task(self._run(work))
+
+    async def _run(self, work: Any) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client tries again
+            self.service.log.error(error)
+            self.busy = None
+            self.abandon(BROKEN)
+            return
+        self.busy = None
+        self.active = self.loop.time()
+        if not self.transport.is_closing():
+            self.proceed()
+        if self.listener.closing and self.session.mail is None:
+            self.end(SHUTTING_DOWN)
+
+    def abandon(self, reply: Reply) -> None:
+        """Something failed of which the session knows nothing: the reply, and the end."""
+        self.forget()
+        if not self.transport.is_closing():
+            self.transport.write(self.session.data_to_send() + reply.octets())
+            self.transport.close()
+
+    def end(self, reply: Reply) -> None:
+        """Says why, and ends the connection, unless an answer is still to come."""
+        if self.busy is None and not self.transport.is_closing():
+            self.abandon(reply)
+
+    def check_time(self, now: float) -> None:
+        """Ends it if the client has been silent for too long; called from time to time."""
+        settings = self.service.settings
+        limit = settings.data_timeout if self.message is not None else settings.command_timeout
+        if self.busy is None and now - self.active > limit:
+            self.end(TOO_SLOW)
+            if now - self.active > 2 * limit:  # it doesn't read the reply either
+                self.transport.abort()
+
+    def forget(self) -> None:
+        """Forgets the message."""
+        message, self.message = self.message, None
+        if message is not None and self.busy is None:
+            message.close()
+
+    # --- events
+
+    def on_mail(self, _: server.MailBegin) -> None:
+        """MAIL."""
+        self.answer(SENDER_OK)
+
+    def on_recipient(self, _: server.Recipient) -> None:
+        """RCPT."""
+        self.answer(RECIPIENT_OK)
+
+    def on_data(self, _: server.DataBegin) -> None:
+        """DATA, or the first BDAT."""
+        self.begin_message()
+        self.answer(GO_ON)
+
+    def begin_message(self) -> None:
+        """Makes room for a message."""
+        settings = self.service.settings
+        self.message = Scratch(settings.memory)
+        if settings.received:
+            self.message.write(received.field(self, settings.hostname))
+
+    def on_chunk(self, event: server.DataChunk) -> None:
+        """A piece of the message."""
+        if self.message is not None:
+            self.message.write(event.data)
+
+    def on_end(self, _: server.MessageEnd) -> None:
+        """The whole message is there."""
+        self.start(self.finish())
+
+    async def finish(self) -> None:
+        """Relays the message and answers for it."""
+        raise NotImplementedError
+
+    def on_reset(self, _: server.Reset) -> None:
+        """What was begun is forgotten."""
+        self.forget()
+
+    def on_xforward(self, event: server.XForward) -> None:
+        """Who the client's client is."""
+        self.attributes.update(event.attributes)
+
+    def on_xclient(self, event: server.XClient) -> None:
+        """The same, as if it were ours."""
+        self.attributes.update(event.attributes)
+
+    def on_quit(self, _: server.Quit) -> None:
+        """The goodbye has been said."""
+        if out := self.session.data_to_send():
+            self.transport.write(out)
+        self.transport.close()
+
+    def on_start_tls(self, _: server.StartTls) -> None:
+        """The handshake takes time; nothing that came before it counts."""
+        self.transport.write(self.session.data_to_send())
+        self.transport.pause_reading()
+        self.busy = self.loop.create_task(self._start_tls())
+
+    async def _start_tls(self) -> None:
+        try:
+            self.transport = await self.loop.start_tls(
+                self.transport, self, self.listener.tls, server_side=True,
+                ssl_handshake_timeout=self.service.settings.tls_timeout,
+            )  # fmt: skip
+        except (OSError, asyncio.TimeoutError):
+            self.busy = None
+            if self.transport is not None:
+                self.transport.abort()
+            return
+        self.busy = None
+        self.session.tls_started()
+        self.session.extensions = self.extensions()
+
+    def extensions(self) -> Mapping[bytes, bytes]:
+        """What is announced: what the next hop has too, and what is the gateway's own."""
+        return self.listener.extensions(encrypted=self.encrypted)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is."""
+        return self.transport is not None and self.transport.get_extra_info("cipher") is not None
+
+    @property
+    def told(self) -> tuple[bytes, ...]:
+        """The attributes for XFORWARD."""
+        return tuple(b"%b=%b" % item for item in self.attributes.items())
+
+
+class LmtpConnection(MailConnection):
+    """LMTP (RFC 2033): one reply for each recipient."""
+
+    lmtp = True
+
+    async def finish(self) -> None:
+        """Relays the message; its replies come in the order of the RCPTs."""
+        session, message = self.session, self.message
+        mail, rcpts = session.mail, list(session.accepted)
+        if message is None or mail is None:
+            raise AssertionError("there is no message")
+        try:
+            if self.service.settings.received and received.goes_round(
+                message, self.service.settings.hop_limit
+            ):
+                replies = [LOOP] * len(rcpts)
+            else:
+                arrived = Arrived(self.service, mail, rcpts, message, self.told)
+                replies = await arrived.relay()
+                self.service.tell(arrived.outcome, self)
+        finally:
+            self.message = None
+            message.close()
+        if not self.transport.is_closing():
+            self.answer(*replies)

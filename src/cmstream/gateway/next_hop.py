@@ -1,0 +1,300 @@
+"""The next hop: connections to it that are used again, and transactions over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .protocol import conversation
+from .protocol.conversation import Content, Lost, Step
+from .protocol.replies import ProtocolError, Reply, ReplyReader
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Generator, Sequence
+
+    from .protocol.conversation import Features
+    from .protocol.envelope import Mail, Rcpt
+    from .settings import Place, Settings
+
+TIMED_OUT = Reply.of(451, "4.4.2", "the next hop took too long: try again")
+SLOWEST = 64 << 10
+"""Bytes in a second that a long message may count on, beyond the time limit."""
+WRITE_HIGH = 1 << 20
+
+
+class Unreachable(Exception):
+    """There is no connection to the next hop."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection: it takes the steps of conversations, one conversation at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._reader = ReplyReader()
+        self._replies: list[Reply] = []
+        self._wanted = 0
+        self._answer: asyncio.Future[list[Reply]] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._full = False
+        self._why = conversation.LOST
+        self.transport: Any = None
+        self.closed = False
+        self.used = False
+        self.features: Features = {}
+        self.idle_since = 0.0
+        self.dirty = False
+
+    async def run(self, steps: Generator[Step, list[Reply], Any], seconds: float) -> Any:
+        """Takes the steps of a conversation; gives what it gives. After ``seconds`` the connection
+        is ended and Lost thrown into it."""
+        timer = self._loop.call_later(seconds, self._time_out)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    replies = await self._take(step)
+                except Lost as lost:
+                    step = steps.throw(lost)
+                else:
+                    step = steps.send(replies)
+        except StopIteration as end:
+            return end.value
+        except BaseException:
+            self.abort()  # whatever was begun must not look complete
+            raise
+        finally:
+            timer.cancel()
+
+    async def _take(self, step: Step) -> list[Reply]:
+        self._require_open()
+        for piece in step.send:
+            if self._full:
+                await self._drained()
+            self.transport.write(piece)
+        self._wanted = step.replies
+        if len(self._replies) < step.replies:
+            self._require_open()
+            self._answer = self._loop.create_future()
+            await self._answer
+        replies = self._replies[: step.replies]
+        del self._replies[: step.replies]
+        return replies
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise self._lost()
+
+    def _lost(self) -> Lost:
+        replies, self._replies = self._replies, []
+        return Lost(replies, self._why)
+
+    async def _drained(self) -> None:
+        self._room = self._loop.create_future()
+        try:
+            await self._room
+        finally:
+            self._room = None
+        self._require_open()
+
+    def _time_out(self) -> None:
+        self._why = TIMED_OUT
+        self.abort()
+        self.connection_lost(None)
+
+    def abort(self) -> None:
+        """Ends it at once."""
+        self.closed = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def quit(self) -> None:
+        """Ends it politely."""
+        if not self.closed:
+            self.closed = True
+            self.transport.write(b"QUIT\r\n")
+            self.transport.close()
+
+    # --- asyncio's side
+
+    def connection_made(self, transport: Any) -> None:
+        """asyncio's."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's: cuts replies out."""
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.next()) is not None:
+                self._replies.append(reply)
+        except ProtocolError:
+            self.abort()
+            self.connection_lost(None)
+            return
+        answer = self._answer
+        if answer is not None and len(self._replies) >= self._wanted:
+            self._answer = None
+            if not answer.done():
+                answer.set_result(self._replies)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """asyncio's."""
+        self.closed = True
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(self._lost())
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def pause_writing(self) -> None:
+        """asyncio's: the next hop is slow."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """asyncio's."""
+        self._full = False
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+
+class NextHop:
+    """The server that takes what the gateway has sealed, or left. For one event loop."""
+
+    def __init__(self, place: Place, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
+        self.place, self._settings, self._tls = place, settings, tls
+        self.features: Features | None = None
+        """What it announced last; None: it was never reached."""
+        self._idle: deque[Connection] = deque()
+        self._free = asyncio.Semaphore(settings.next_connections)
+
+    async def deliver(self, mail: Mail, rcpts: Sequence[Rcpt], content: Content,
+                      attributes: Sequence[bytes] = ()) -> list[Reply]:  # fmt: skip
+        """Gives a message on, in one transaction; one reply for each recipient, in their order.
+        Never raises for what the next hop does: then the replies are temporary failures."""
+        async with self._free:
+            try:
+                while True:
+                    connection = await self.connect()
+                    used, connection.used = connection.used, True
+                    replies = await self._over(connection, mail, rcpts, content, attributes)
+                    if replies is not None or not used:
+                        break
+            except Unreachable as error:
+                return [Reply.of(451, "4.4.1", str(error))] * len(rcpts)
+        return replies or [conversation.LOST] * len(rcpts)
+
+    async def _over(self, connection: Connection, mail: Mail, rcpts: Sequence[Rcpt],
+                    content: Content, attributes: Sequence[bytes]) -> list[Reply] | None:  # fmt: skip
+        """None: it had ended before a single reply came, as one does that was idle for too long."""
+        place, limit = self.place, self._settings.next_timeout
+        limit += content.length / SLOWEST
+        try:
+            if connection.dirty:
+                await connection.run(conversation.command(b"RSET"), limit)
+            if attributes and b"XFORWARD" in connection.features:
+                await connection.run(
+                    conversation.xforward(connection.features, attributes), limit
+                )
+        except Lost:
+            return None
+        steps = conversation.transaction(
+            connection.features, place.lmtp, mail, rcpts, content
+        )
+        replies: list[Reply] = await connection.run(steps, limit)
+        if connection.closed and all(one is conversation.LOST for one in replies):
+            return None
+        connection.dirty = any(one.kind != 2 for one in replies)  # noqa: PLR2004
+        self.release(connection)
+        return replies
+
+    # --- connections
+
+    async def connect(self) -> Connection:
+        """One that is idle, or a new one. Raises Unreachable."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        try:
+            return await asyncio.wait_for(self._open(), self._settings.next_connect_timeout)
+        except (OSError, ProtocolError, Lost, asyncio.TimeoutError) as error:
+            why = getattr(error, "strerror", None) or str(error) or "no answer in time"
+            raise Unreachable(f"the next hop {self.place} can't be reached: {why}") from None
+
+    async def _open(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        place, name, limit = self.place, self._settings.hostname, self._settings.next_timeout
+        tls = self._tls if place.tls else None
+        server = place.host if tls else None
+
+        def made() -> Connection:
+            return Connection(loop)
+
+        if place.path:
+            _, connection = await loop.create_unix_connection(made, place.path, ssl=tls)
+        else:
+            _, connection = await loop.create_connection(
+                made, place.host, place.port, ssl=tls, server_hostname=server
+            )
+        try:
+            connection.features = await connection.run(
+                conversation.greet(place.lmtp, name), limit
+            )
+            await self._start_tls(connection)
+        except BaseException:
+            connection.abort()
+            raise
+        self._learn(connection)
+        return connection
+
+    async def _start_tls(self, connection: Connection) -> None:
+        wanted, limit = self._settings.next_starttls, self._settings.next_timeout
+        if wanted == "never" or self.place.tls:
+            return
+        if b"STARTTLS" not in connection.features:
+            if wanted == "must":
+                raise ProtocolError("it doesn't announce STARTTLS")
+            return
+        await connection.run(conversation.start_tls(), limit)
+        assert self._tls is not None
+        loop = asyncio.get_running_loop()
+        connection.transport = await loop.start_tls(
+            connection.transport, connection, self._tls, server_hostname=self.place.host
+        )
+        connection.features = await connection.run(
+            conversation.announced(self.place.lmtp, self._settings.hostname), limit
+        )
+
+    def _learn(self, connection: Connection) -> None:
+        features = dict(connection.features)
+        if not self._settings.next_chunking:
+            features.pop(b"CHUNKING", None)
+        self.features = connection.features = features
+
+    def release(self, connection: Connection) -> None:
+        """It is free for the next transaction."""
+        if connection.closed:
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def sweep(self) -> None:
+        """Ends connections that have been idle for too long; to be called from time to time."""
+        oldest = asyncio.get_running_loop().time() - self._settings.next_idle
+        while self._idle and (self._idle[0].closed or self._idle[0].idle_since < oldest):
+            self._idle.popleft().quit()
+
+    async def ask(self) -> Features | None:
+        """What it announces now; what it announced last where it can't be reached."""
+        with suppress(Unreachable):
+            self.release(await self.connect())
+        return self.features
+
+    def close(self) -> None:
+        """Ends all idle connections."""
+        while self._idle:
+            self._idle.pop().quit()

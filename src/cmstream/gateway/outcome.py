@@ -1,0 +1,36 @@
+"""What is told of one message afterwards: to the log and to the metrics. Never its content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .protocol.replies import Reply
+
+
+class Told(NamedTuple):
+    """Of one recipient. ``action``: sealed, left, deferred or refused; ``reason``: the store's code
+    or the error's; ``detail``: a sentence, or nothing; ``reply``: the next hop's."""
+
+    action: str
+    reason: str
+    detail: str = ""
+    reply: Reply | None = None
+
+
+class Outcome:
+    """Of one message."""
+
+    def __init__(self, count: int, length: int) -> None:
+        self.length = length
+        self.recipients: list[Told] = [Told("deferred", "interrupted")] * count
+        self.failed = ""
+        self.seconds = self.seal_seconds = self.next_seconds = 0.0
+
+    def tell(self, place: int, action: str, reason: str, detail: str = "") -> None:
+        """What becomes of one recipient's mail, and why."""
+        self.recipients[place] = Told(action, reason, detail)
+
+    def answered(self, place: int, reply: Reply) -> None:
+        """What the next hop said of it."""
+        self.recipients[place] = self.recipients[place]._replace(reply=reply)

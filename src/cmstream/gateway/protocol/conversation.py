@@ -1,0 +1,243 @@
+"""What a client says to the next hop, by SMTP or LMTP, and what it makes of the replies.
+
+Each function is a generator: it yields a :class:`Step`, what to send and how many replies to wait
+for, and is sent the list of those replies. Where the connection ends first, :class:`Lost` is thrown
+into it. So all of it runs without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .data import Stuffer
+from .replies import ProtocolError, Reply
+
+if TYPE_CHECKING:
+    from .envelope import Mail, Rcpt
+
+GO_ON = 354
+LOST = Reply.of(451, "4.4.2", "the next hop ended the connection: try again")
+ODD = Reply.of(451, "4.5.0", "the next hop gave a reply that doesn't fit: try again")
+NO_SUCH = Reply.of(554, "5.6.0", "a line with a lone dot ends in a bare CR or LF, and the next hop "
+                   "has no CHUNKING to take it safely")  # fmt: skip
+
+HANDED_ON = frozenset(
+    (b"8BITMIME", b"SMTPUTF8", b"DSN", b"SIZE", b"BINARYMIME", b"ENHANCEDSTATUSCODES")
+)
+"""What is announced to clients only where the next hop has it too: their parameters are handed on,
+or their replies."""
+
+
+class Step(NamedTuple):
+    """What is sent, in pieces, and how many replies it has."""
+
+    send: Iterable[Any]
+    replies: int
+
+
+class Lost(Exception):  # noqa: N818 - an event, which each conversation turns into replies
+    """The connection ended, or the time was over. ``replies``: those of the step that came."""
+
+    def __init__(self, replies: Sequence[Reply] = (), why: Reply = LOST) -> None:
+        super().__init__(why.text)
+        self.replies, self.why = list(replies), why
+
+
+class Content(NamedTuple):
+    """A whole message. ``chunks``: gives it from its beginning, as often as it is called."""
+
+    length: int
+    chunks: Any
+    lookalike: bool = False
+
+
+Steps = Generator[Step, list[Reply], Any]
+Features = Mapping[bytes, bytes]
+
+
+def greet(lmtp: bool, name: str) -> Generator[Step, list[Reply], Features]:
+    """Waits for the greeting and says who we are; gives what the next hop announces. Raises
+    ProtocolError where it refuses."""
+    (greeting,) = yield Step((), 1)
+    if greeting.kind != 2:  # noqa: PLR2004
+        raise ProtocolError(f"the next hop doesn't greet: {greeting.text}")
+    return (yield from announced(lmtp, name))
+
+
+def announced(lmtp: bool, name: str) -> Generator[Step, list[Reply], Features]:
+    """The same without a greeting: after STARTTLS."""
+    verb = b"LHLO" if lmtp else b"EHLO"
+    (reply,) = yield Step((b"%b %b\r\n" % (verb, name.encode()),), 1)
+    if reply.kind != 2 and not lmtp:  # noqa: PLR2004
+        (reply,) = yield Step((b"HELO %b\r\n" % name.encode(),), 1)
+    if reply.kind != 2:  # noqa: PLR2004
+        raise ProtocolError(f"the next hop refuses {verb.decode()}: {reply.text}")
+    words = (line.split(None, 1) for line in reply.lines[1:])
+    return {word[0].upper(): word[1] if word[1:] else b"" for word in words if word}
+
+
+def start_tls() -> Generator[Step, list[Reply], None]:
+    """Raises ProtocolError where the next hop refuses."""
+    (reply,) = yield Step((b"STARTTLS\r\n",), 1)
+    if reply.code != 220:  # noqa: PLR2004
+        raise ProtocolError(f"the next hop refuses STARTTLS: {reply.text}")
+
+
+def xforward(
+    features: Features, attributes: Sequence[bytes]
+) -> Generator[Step, list[Reply], None]:
+    """Hands on who the client of the client is, as far as the next hop takes it."""
+    known = features.get(b"XFORWARD", b"").upper().split()
+    told = [one for one in attributes if one.split(b"=")[0].upper() in known]
+    if told:
+        yield Step((b"XFORWARD " + b" ".join(told) + b"\r\n",), 1)
+
+
+def command(verb: bytes) -> Generator[Step, list[Reply], Reply]:
+    """One command, such as ``RSET``."""
+    (reply,) = yield Step((verb + b"\r\n",), 1)
+    return reply
+
+
+# --- one transaction ---------------------------------------------------------------------------
+
+
+def mail_line(mail: Mail, size: int | None, features: Features) -> bytes:
+    """The MAIL command as the client gave it, but for the size, which sealing has changed."""
+    words = [one for one in mail.parameters if not one.upper().startswith(b"SIZE=")]
+    if size is not None and b"SIZE" in features:
+        words.append(b"SIZE=%d" % size)
+    return b" ".join([b"MAIL FROM:" + mail.path, *words]) + b"\r\n"
+
+
+def rcpt_line(rcpt: Rcpt) -> bytes:
+    """The RCPT command as the client gave it."""
+    return b" ".join([b"RCPT TO:" + rcpt.path, *rcpt.parameters]) + b"\r\n"
+
+
+def transaction(
+    features: Features, lmtp: bool, mail: Mail, rcpts: Sequence[Rcpt], content: Content
+) -> Generator[Step, list[Reply], list[Reply]]:
+    """Gives a message on; one reply for each recipient, in their order. Never raises Lost: a
+    recipient of which nothing is known gets a temporary failure."""
+    lines = [mail_line(mail, content.length, features), *map(rcpt_line, rcpts)]
+    replies: list[Reply] = []
+    try:
+        if b"PIPELINING" in features and b"CHUNKING" in features:
+            replies += yield Step(_by_bdat(lines, content), len(lines))
+        elif content.lookalike and b"CHUNKING" not in features:
+            return [NO_SUCH] * len(rcpts)
+        elif b"PIPELINING" in features and not content.lookalike:
+            return (yield from _pipelined(lmtp, lines, content))
+        else:
+            for line in lines:
+                replies += yield Step((line,), 1)
+                if replies[0].kind != 2:  # noqa: PLR2004
+                    return replies[:1] * len(rcpts)
+            return (yield from finish(features, lmtp, replies[1:], content))
+        return (yield from _finished(lmtp, replies, Step((), 0)))
+    except Lost as lost:
+        return _known(replies + lost.replies, len(rcpts), lost.why)
+
+
+def finish(
+    features: Features, lmtp: bool, given: Sequence[Reply], content: Content
+) -> Generator[Step, list[Reply], list[Reply]]:
+    """Gives the content on, after MAIL and RCPT; ``given``: the replies to RCPT."""
+    if not any(one.kind == 2 for one in given):  # noqa: PLR2004
+        return list(given)
+    if b"CHUNKING" in features:
+        return (yield from _finished(lmtp, [_DONE, *given], Step(_by_bdat([], content), 0)))
+    if content.lookalike:
+        return [NO_SUCH if one.kind == 2 else one for one in given]  # noqa: PLR2004
+    (reply,) = yield Step((b"DATA\r\n",), 1)
+    if reply.code != GO_ON:
+        return [_temporary(reply) if one.kind == 2 else one for one in given]  # noqa: PLR2004
+    return (yield from _finished(lmtp, [_DONE, *given], Step(_by_data(content), 0)))
+
+
+_DONE = Reply(250, ())
+
+
+def _pipelined(
+    lmtp: bool, lines: list[bytes], content: Content
+) -> Generator[Step, list[Reply], list[Reply]]:
+    """MAIL, all RCPT and DATA in one piece, then the content."""
+    replies = yield Step((b"".join([*lines, b"DATA\r\n"]),), len(lines) + 1)
+    *before, data = replies
+    taken = before[0].kind == 2 and any(one.kind == 2 for one in before[1:])  # noqa: PLR2004
+    if data.code != GO_ON:
+        return _refused(before, data)
+    if not taken:  # it takes content for nobody: RFC 2920 has us end it at once
+        yield Step((b".\r\n",), 1)
+        return _refused(before, ODD)
+    return (yield from _finished(lmtp, before, Step(_by_data(content), 0)))
+
+
+def _finished(
+    lmtp: bool, before: Sequence[Reply], step: Step
+) -> Generator[Step, list[Reply], list[Reply]]:
+    """The content's replies, put in the places of the recipients that were accepted."""
+    accepted = [
+        place
+        for place, one in enumerate(before[1:])
+        if one.kind == 2 and before[0].kind == 2  # noqa: PLR2004
+    ]
+    count = len(accepted) if lmtp and accepted else 1
+    try:
+        last = yield Step(step.send, count)
+    except Lost as lost:
+        last = lost.replies + [lost.why] * (count - len(lost.replies))
+    if not accepted:
+        return _refused(before, last[0])
+    answers = list(before[1:])
+    for place, reply in zip(accepted, last if lmtp else last * len(accepted), strict=True):
+        answers[place] = reply if reply.kind in (2, 4, 5) else ODD
+    return answers
+
+
+def _refused(before: Sequence[Reply], data: Reply) -> list[Reply]:
+    """The answers where nothing was taken: MAIL's refusal, RCPT's, or that of the content."""
+    mail, *given = before
+    if mail.kind != 2:  # noqa: PLR2004
+        return [mail if mail.kind in (4, 5) else ODD] * len(given)
+    last = _temporary(data)
+    return [one if one.kind in (4, 5) else last for one in given]
+
+
+def _temporary(reply: Reply) -> Reply:
+    """What is no refusal must not pass for a success."""
+    return reply if reply.kind in (4, 5) else ODD
+
+
+def _known(replies: Sequence[Reply], count: int, why: Reply) -> list[Reply]:
+    """The answers where the connection was lost before the content's reply: refusals that came
+    hold, and for the others it is a temporary failure."""
+    if replies and replies[0].kind in (4, 5):
+        return [replies[0]] * count
+    given = [one if one.kind in (4, 5) else why for one in replies[1 : count + 1]]
+    return given + [why] * (count - len(given))
+
+
+# --- the content ------------------------------------------------------------------------------
+
+
+def _by_bdat(lines: list[bytes], content: Content) -> Iterable[Any]:
+    """RFC 3030: no dots to be doubled, and no waiting for a reply in between."""
+    lines.append(b"BDAT %d LAST\r\n" % content.length)
+    first = b"".join(lines)
+    for chunk in content.chunks():
+        yield first + chunk if first else chunk
+        first = b""
+    if first:
+        yield first
+
+
+def _by_data(content: Content) -> Iterable[Any]:
+    stuffer = Stuffer()
+    pieces = []
+    for chunk in content.chunks():
+        if pieces:
+            yield pieces.pop()
+        pieces.append(stuffer.update(chunk))
+    yield b"".join([*pieces, stuffer.finalize()])

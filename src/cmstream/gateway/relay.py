@@ -1,0 +1,158 @@
+"""What becomes of a message that has come whole: it is sealed for each recipient as the store says,
+given on, and the next hop's replies are put in the order of the recipients.
+
+Nothing here answers for a message that the next hop hasn't taken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..accounts.errors import AccountsError
+from ..errors import CmstreamError, MessageError
+from ..scratch import Scratch
+from .outcome import Outcome
+from .protocol.conversation import Content
+from .protocol.data import has_lookalike
+from .protocol.replies import Reply
+from .service import Deferred
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..accounts.lookup import Seal
+    from ..policy import Policy
+    from ..recipients.recipients import Recipients
+    from .protocol.envelope import Mail, Rcpt
+    from .service import Service
+
+NOT_NOW = Reply.of(451, "4.3.0", "this mail can't be sealed now: try again")
+MALFORMED = Reply.of(554, "5.6.0", "this mail can't be sealed as it is")
+REQUIRED = Reply.of(451, "4.7.1", "nobody seals mail for this recipient, and the gateway requires "
+                    "it: try again")  # fmt: skip
+LOOP = Reply.of(554, "5.4.6", "the mail has passed too many servers: it goes round in circles")
+NO_ROOM = Reply.of(452, "4.3.1", "no room for a mail of this length now: try again")
+
+
+@dataclass
+class Group:
+    """Recipients whose mail goes on in one transaction. ``to``: to whom and how it is sealed, or
+    None where it is left as it is."""
+
+    to: tuple[Recipients, Policy] | None
+    why: str
+    places: list[int] = field(default_factory=list)
+
+
+class Arrived:
+    """A message and its envelope, on their way through the gateway."""
+
+    def __init__(self, service: Service, mail: Mail, rcpts: Sequence[Rcpt], message: Scratch,
+                 attributes: Sequence[bytes] = ()) -> None:  # fmt: skip
+        self._service, self._mail, self._rcpts = service, mail, rcpts
+        self._message, self._attributes = message, attributes
+        self._sealed: dict[Any, Scratch | memoryview] = {}
+        self.outcome = Outcome(len(rcpts), len(message))
+
+    async def relay(self) -> list[Reply]:
+        """One reply for each recipient, in their order."""
+        begun = time.perf_counter()
+        try:
+            replies = await self._relay()
+        except OSError as error:
+            self.outcome.failed = f"{type(error).__name__}: {error.strerror}"
+            replies = [NO_ROOM] * len(self._rcpts)
+        finally:
+            for one in self._sealed.values():
+                if isinstance(one, Scratch):
+                    one.close()
+        self.outcome.seconds = time.perf_counter() - begun
+        return replies
+
+    async def _relay(self) -> list[Reply]:
+        seals = await self._service.seals([one.address for one in self._rcpts])
+        replies, groups = await self._grouped(seals)
+        if len(groups) == 1:
+            await self._give_on(groups[0], replies)
+        else:
+            await asyncio.gather(*(self._give_on(group, replies) for group in groups))
+        return [NOT_NOW if one is None else one for one in replies]
+
+    async def _grouped(
+        self, seals: Sequence[Seal | Deferred]
+    ) -> tuple[list[Reply | None], list[Group]]:
+        """One group for each account, and one for all whose mail is left."""
+        replies: list[Reply | None] = [None] * len(seals)
+        groups: dict[Any, Group] = {}
+        encrypted: bool | None = None
+        for place, seal in enumerate(seals):
+            if isinstance(seal, Deferred):
+                replies[place] = NOT_NOW
+                self.outcome.tell(place, "deferred", seal.code, seal.why)
+                continue
+            to, why = None, seal.reason.code
+            if seal.recipients is not None and seal.policy is not None:
+                if encrypted is None:
+                    encrypted = await self._service.is_encrypted(self._message)
+                to, why = (seal.recipients, seal.policy), why
+                if encrypted:
+                    to, why = None, "already-encrypted"
+            if to is None and self._service.settings.require and why != "already-encrypted":
+                replies[place] = REQUIRED
+                self.outcome.tell(place, "deferred", why, "the gateway requires sealing")
+                continue
+            key = seal.account.id if to is not None and seal.account is not None else None
+            groups.setdefault(key, Group(to, why)).places.append(place)
+            self.outcome.tell(place, "sealed" if to else "left", why)
+        return replies, list(groups.values())
+
+    async def _give_on(self, group: Group, replies: list[Reply | None]) -> None:
+        """Seals for a group and hands it to the next hop."""
+        try:
+            content = await self.content(group.to)
+        except MessageError as error:
+            self._refuse(group, replies, MALFORMED, error)
+            return
+        except (CmstreamError, AccountsError) as error:
+            self._refuse(group, replies, NOT_NOW, error)
+            return
+        next_hop = self._service.next_hop
+        assert next_hop is not None
+        begun = time.perf_counter()
+        given = await next_hop.deliver(
+            self._mail, [self._rcpts[place] for place in group.places], content, self._attributes
+        )
+        self.outcome.next_seconds += time.perf_counter() - begun
+        for place, reply in zip(group.places, given, strict=True):
+            replies[place] = reply
+            self.outcome.answered(place, reply)
+
+    def _refuse(
+        self, group: Group, replies: list[Reply | None], reply: Reply, error: CmstreamError
+    ) -> None:
+        for place in group.places:
+            replies[place] = reply
+            action = "refused" if reply.kind == 5 else "deferred"  # noqa: PLR2004
+            self.outcome.tell(place, action, error.code, str(error))
+
+    async def content(self, to: tuple[Recipients, Policy] | None) -> Content:
+        """What is given on, sealed at most once for the same recipients. Raises MessageError,
+        OSError."""
+        if to is None:
+            return Content(len(self._message), self._left, has_lookalike(self._left()))
+        key = (id(to[0]), id(to[1]))
+        sealed = self._sealed.get(key)
+        if sealed is None:
+            begun = time.perf_counter()
+            sealed = await self._service.seal(self._message, *to)
+            self._sealed[key] = sealed
+            self.outcome.seal_seconds += time.perf_counter() - begun
+        if isinstance(sealed, Scratch):
+            return Content(len(sealed), sealed.chunks)
+        return Content(len(sealed), (sealed,).__iter__)
+
+    def _left(self) -> Any:
+        held = self._message.held
+        return iter((held,)) if held is not None else self._message.chunks()
