@@ -65,8 +65,9 @@ MANAGED = {
     "account": "manage whose mail is sealed, and with which certificates",
     "token": "manage the access of programs to the HTTP API",
     "seal": "seal a mail as the certificate store says for an address",
+    "gateway": "take mail from a mail server, seal it, and hand it on",
 }
-"""The subcommands that need the extra ``manage``: each is loaded only when it is named."""
+"""The subcommands that need the extra ``manage``, or ``gateway``: each is loaded only when it is named."""
 
 DEFERRING = "seal"
 """The subcommand that a mail server calls: every ending that isn't the message's own fault or

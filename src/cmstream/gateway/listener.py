@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 TOO_MANY = Reply.of(421, "4.3.2", "too many connections: try again later")
 TOO_MANY_OF_YOURS = Reply.of(421, "4.7.0", "too many connections from your address: try later")
 
+NOT_YET = Reply.of(421, "4.4.1", "the next hop can't be reached: try again later")
+
 
 class Listener:
     """Shared by the connections of one ``--listen`` in one process."""
@@ -36,6 +38,10 @@ class Listener:
         self.service.metrics.connected(self.place.protocol, 1)
         if self.closing or len(self.connections) > settings.connection_limit:
             return TOO_MANY
+        next_hop = self.service.next_hop
+        if next_hop is not None and next_hop.features is None:
+            # What it has isn't known: a client told of too little would bounce mail.
+            return NOT_YET
         # A Unix socket has no client addresses: its clients are the machine's own servers.
         if client and self._clients[client] > settings.client_limit:
             return TOO_MANY_OF_YOURS
@@ -74,14 +80,12 @@ class Listener:
         settings = self.service.settings
         next_hop = self.service.next_hop
         theirs = (next_hop.features if next_hop else None) or {}
-        found = {b"PIPELINING": b"", b"ENHANCEDSTATUSCODES": b""}
+        found = {b"PIPELINING": b""}
         found |= {name: b"" for name in sorted(HANDED_ON & theirs.keys())}
-        found[b"8BITMIME"] = b""  # what is sealed is ASCII; what is left was accepted before
         found[b"SIZE"] = str(self._size(theirs)).encode()
         chunking = settings.announce_chunking
         if self.place.lmtp if chunking is None else chunking:
             found[b"CHUNKING"] = b""
-        found.pop(b"BINARYMIME", None)
         if self.tls is not None and not self.place.tls and not encrypted:
             found[b"STARTTLS"] = b""
         if settings.xforward:

@@ -262,6 +262,24 @@ class MailConnection(asyncio.Protocol):
         return self.transport is not None and self.transport.get_extra_info("cipher") is not None
 
     @property
+    def peer(self) -> str:
+        """The client's address, for the log."""
+        if b"ADDR" in self.attributes:
+            return self.attributes[b"ADDR"].decode("ascii", "backslashreplace")
+        peer = self.transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else "unix"
+
+    @property
+    def queue_id(self) -> str:
+        """The client's name for the message, where it told us."""
+        return self.attributes.get(b"IDENT", b"").decode("ascii", "backslashreplace")
+
+    def finish_up(self) -> None:
+        """The gateway ends: the connection too, as soon as no message is on its way."""
+        if self.session.mail is None:
+            self.end(SHUTTING_DOWN)
+
+    @property
     def told(self) -> tuple[bytes, ...]:
         """The attributes for XFORWARD."""
         return tuple(b"%b=%b" % item for item in self.attributes.items())

@@ -48,6 +48,11 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.dirty = False
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing has come that nobody asked for."""
+        return not self._replies and self._reader.empty
+
     async def run(self, steps: Generator[Step, list[Reply], Any], seconds: float) -> Any:
         """Takes the steps of a conversation; gives what it gives. After ``seconds`` the connection
         is ended and Lost thrown into it."""
@@ -161,6 +166,68 @@ class Connection(asyncio.Protocol):
             self._room.set_result(None)
 
 
+class Transaction:
+    """One over which MAIL and each RCPT are answered as they come (SMTP)."""
+
+    def __init__(self, next_hop: NextHop, mail: Mail, attributes: Sequence[bytes]) -> None:
+        self._next_hop, self._mail, self._attributes = next_hop, mail, attributes
+        self._connection: Connection | None = None
+
+    async def begin(self) -> Reply:
+        """MAIL; its reply."""
+        try:
+            while True:
+                connection = await self._next_hop.connect()
+                used, connection.used = connection.used, True
+                reply = await self._begin(connection)
+                if not (used and connection.closed):
+                    return reply
+        except Unreachable as error:
+            return Reply.of(451, "4.4.1", str(error))
+
+    async def _begin(self, connection: Connection) -> Reply:
+        self._connection = connection
+        await self._next_hop.prepare(connection, self._attributes)
+        line = conversation.mail_line(self._mail, None, connection.features)
+        return await self._ask(conversation.command(line.removesuffix(b"\r\n")))
+
+    async def recipient(self, rcpt: Rcpt) -> Reply:
+        """RCPT; its reply."""
+        return await self._ask(
+            conversation.command(conversation.rcpt_line(rcpt).removesuffix(b"\r\n"))
+        )
+
+    async def finish(self, content: Content) -> Reply:
+        """The message; the reply to it."""
+        connection = self._connection
+        if connection is None:
+            return conversation.LOST
+        steps = conversation.finish(connection.features, False, [conversation.TAKEN], content)
+        (reply,) = await self._ask(steps, content.length)
+        self._connection = None
+        connection.dirty = reply.kind != 2  # noqa: PLR2004
+        self._next_hop.release(connection)
+        answer: Reply = reply
+        return answer
+
+    async def _ask(self, steps: Generator[Step, list[Reply], Any], length: int = 0) -> Any:
+        connection = self._connection
+        if connection is None or connection.closed:
+            steps.close()
+            return [conversation.LOST] if length else conversation.LOST
+        try:
+            return await connection.run(steps, self._next_hop.time_for(length))
+        except Lost as lost:
+            return [lost.why] if length else lost.why
+
+    def forget(self) -> None:
+        """Gives up what was begun."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.dirty = True
+            self._next_hop.release(connection)
+
+
 class NextHop:
     """The server that takes what the gateway has sealed, or left. For one event loop."""
 
@@ -190,26 +257,35 @@ class NextHop:
     async def _over(self, connection: Connection, mail: Mail, rcpts: Sequence[Rcpt],
                     content: Content, attributes: Sequence[bytes]) -> list[Reply] | None:  # fmt: skip
         """None: it had ended before a single reply came, as one does that was idle for too long."""
-        place, limit = self.place, self._settings.next_timeout
-        limit += content.length / SLOWEST
+        if not await self.prepare(connection, attributes):
+            return None
+        lmtp, features = self.place.lmtp, connection.features
+        steps = conversation.transaction(features, lmtp, mail, rcpts, content)
+        replies: list[Reply] = await connection.run(steps, self.time_for(content.length))
+        if connection.closed and all(one is conversation.LOST or one.code == 421 for one in replies):  # noqa: PLR2004,E501
+            return None
+        connection.dirty = any(one.kind != 2 for one in replies)  # noqa: PLR2004
+        self.release(connection)
+        return replies
+
+    async def prepare(self, connection: Connection, attributes: Sequence[bytes]) -> bool:
+        """Makes a connection ready for the next transaction; False where it has ended."""
+        limit = self._settings.next_timeout
         try:
             if connection.dirty:
                 await connection.run(conversation.command(b"RSET"), limit)
+                connection.dirty = False
             if attributes and b"XFORWARD" in connection.features:
                 await connection.run(
                     conversation.xforward(connection.features, attributes), limit
                 )
         except Lost:
-            return None
-        steps = conversation.transaction(
-            connection.features, place.lmtp, mail, rcpts, content
-        )
-        replies: list[Reply] = await connection.run(steps, limit)
-        if connection.closed and all(one is conversation.LOST for one in replies):
-            return None
-        connection.dirty = any(one.kind != 2 for one in replies)  # noqa: PLR2004
-        self.release(connection)
-        return replies
+            return False
+        return True
+
+    def time_for(self, length: int) -> float:
+        """Seconds that a message of so many bytes may take."""
+        return self._settings.next_timeout + length / SLOWEST
 
     # --- connections
 
@@ -217,8 +293,9 @@ class NextHop:
         """One that is idle, or a new one. Raises Unreachable."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed:
+            if not connection.closed and connection.quiet:
                 return connection
+            connection.abort()  # it has said something unasked: that it ends, most likely
         try:
             return await asyncio.wait_for(self._open(), self._settings.next_connect_timeout)
         except (OSError, ProtocolError, Lost, asyncio.TimeoutError) as error:

@@ -15,18 +15,21 @@ from ..errors import CmstreamError, MessageError
 from ..scratch import Scratch
 from .outcome import Outcome
 from .protocol.conversation import Content
-from .protocol.data import has_lookalike
+from .protocol.data import LookAlikes
 from .protocol.replies import Reply
 from .service import Deferred
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..accounts.lookup import Seal
     from ..policy import Policy
     from ..recipients.recipients import Recipients
+    from .next_hop import Transaction
     from .protocol.envelope import Mail, Rcpt
     from .service import Service
+
+    Give = Callable[[Content, "Group"], Awaitable[list[Reply]]]
 
 NOT_NOW = Reply.of(451, "4.3.0", "this mail can't be sealed now: try again")
 MALFORMED = Reply.of(554, "5.6.0", "this mail can't be sealed as it is")
@@ -65,11 +68,42 @@ class Arrived:
             self.outcome.failed = f"{type(error).__name__}: {error.strerror}"
             replies = [NO_ROOM] * len(self._rcpts)
         finally:
-            for one in self._sealed.values():
-                if isinstance(one, Scratch):
-                    one.close()
+            self._close()
         self.outcome.seconds = time.perf_counter() - begun
         return replies
+
+    def _close(self) -> None:
+        for one in self._sealed.values():
+            if isinstance(one, Scratch):
+                one.close()
+
+    async def relay_together(self, seal: Seal, transaction: Transaction) -> Reply:
+        """One message for all, over a transaction that has the recipients already; one reply."""
+        begun = time.perf_counter()
+        try:
+            replies, groups = await self._grouped([seal] * len(self._rcpts))
+            if groups:
+                given = self._over(transaction)
+                await self._give_on(Group(groups[0].to, "", list(range(len(replies)))), replies, given)
+        except OSError as error:
+            self.outcome.failed = f"{type(error).__name__}: {error.strerror}"
+            replies = [NO_ROOM]
+        finally:
+            self._close()
+        self.outcome.seconds = time.perf_counter() - begun
+        return replies[0] or NOT_NOW
+
+    def _over(self, transaction: Transaction) -> Give:
+        async def give(content: Content, group: Group) -> list[Reply]:
+            return [await transaction.finish(content)] * len(group.places)
+
+        return give
+
+    async def _by_next_hop(self, content: Content, group: Group) -> list[Reply]:
+        next_hop = self._service.next_hop
+        assert next_hop is not None
+        rcpts = [self._rcpts[place] for place in group.places]
+        return await next_hop.deliver(self._mail, rcpts, content, self._attributes)
 
     async def _relay(self) -> list[Reply]:
         seals = await self._service.seals([one.address for one in self._rcpts])
@@ -108,7 +142,9 @@ class Arrived:
             self.outcome.tell(place, "sealed" if to else "left", why)
         return replies, list(groups.values())
 
-    async def _give_on(self, group: Group, replies: list[Reply | None]) -> None:
+    async def _give_on(
+        self, group: Group, replies: list[Reply | None], give: Give | None = None
+    ) -> None:
         """Seals for a group and hands it to the next hop."""
         try:
             content = await self.content(group.to)
@@ -118,12 +154,8 @@ class Arrived:
         except (CmstreamError, AccountsError) as error:
             self._refuse(group, replies, NOT_NOW, error)
             return
-        next_hop = self._service.next_hop
-        assert next_hop is not None
         begun = time.perf_counter()
-        given = await next_hop.deliver(
-            self._mail, [self._rcpts[place] for place in group.places], content, self._attributes
-        )
+        given = await (give or self._by_next_hop)(content, group)
         self.outcome.next_seconds += time.perf_counter() - begun
         for place, reply in zip(group.places, given, strict=True):
             replies[place] = reply
@@ -141,7 +173,7 @@ class Arrived:
         """What is given on, sealed at most once for the same recipients. Raises MessageError,
         OSError."""
         if to is None:
-            return Content(len(self._message), self._left, has_lookalike(self._left()))
+            return Content(len(self._message), self._left, self._has_lookalike())
         key = (id(to[0]), id(to[1]))
         sealed = self._sealed.get(key)
         if sealed is None:
@@ -152,6 +184,12 @@ class Arrived:
         if isinstance(sealed, Scratch):
             return Content(len(sealed), sealed.chunks)
         return Content(len(sealed), (sealed,).__iter__)
+
+    def _has_lookalike(self) -> bool:
+        found = LookAlikes()
+        for chunk in self._left():
+            found.feed(bytes(chunk))
+        return found.finish()
 
     def _left(self) -> Any:
         held = self._message.held

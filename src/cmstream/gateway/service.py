@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..accounts import delivery
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .log import Log
     from .metrics import Metrics
     from .next_hop import NextHop
+    from .outcome import Outcome
     from .settings import Settings
 
 INLINE = 256 << 10
@@ -96,6 +98,26 @@ class Service:
             self._together[key] = found
         to: tuple[Recipients, Policy] | None = found[0]
         return to
+
+    def sealed_together(self, seals: Sequence[Seal]) -> Seal:
+        """One answer for several accounts: the first one's, but for whom it is sealed to."""
+        to = self.together(seals)
+        if to is None or len(seals) == 1:
+            return seals[0]
+        return replace(seals[0], recipients=to[0], policy=to[1])
+
+    def tell(self, outcome: Outcome, connection: Any) -> None:
+        """Log and metrics of a message that is done."""
+        session = connection.session
+        self.metrics.message(connection.listener.place.protocol, outcome)
+        self.log.message(
+            outcome,
+            protocol=connection.listener.place.protocol,
+            client=connection.peer,
+            queue_id=connection.queue_id,
+            sender=session.mail.path if session.mail else b"",
+            recipients=session.accepted,
+        )
 
     async def close(self) -> None:
         """Ends what it uses."""

@@ -140,3 +140,23 @@ class Settings:
     health: Place | None = None
     log_format: Literal["text", "json"] = "text"
     log_file: Path | None = None
+
+    def check(self) -> None:
+        """Raises ValueError, with the option to change, for what doesn't fit together."""
+        mail = [one for one in self.listen if one.protocol in NEXT]
+        if mail and self.next_hop is None:
+            raise ValueError(f"--listen {mail[0]}: name the server that gets the mail with --next")
+        for one in mail:
+            if self.next_hop is not None and self.next_hop.lmtp and not one.lmtp:
+                raise ValueError(
+                    f"--listen {one} --next {self.next_hop}: LMTP has a reply for each recipient "
+                    "and SMTP one for all: use lmtp on both sides, or smtp"
+                )
+            if (one.tls or self.require_tls) and not self.tls.certificate:
+                raise ValueError(f"--listen {one}: name a certificate with --tls-certificate")
+        numbers = {
+            name: value for name, value in vars(self).items() if isinstance(value, (int, float))
+        }
+        for name, value in numbers.items():
+            if not isinstance(value, bool) and value <= 0:
+                raise ValueError(f"--{name.replace('_', '-')}: give a number above 0")

@@ -22,7 +22,7 @@ NO_SUCH = Reply.of(554, "5.6.0", "a line with a lone dot ends in a bare CR or LF
                    "has no CHUNKING to take it safely")  # fmt: skip
 
 HANDED_ON = frozenset(
-    (b"8BITMIME", b"SMTPUTF8", b"DSN", b"SIZE", b"BINARYMIME", b"ENHANCEDSTATUSCODES")
+    (b"8BITMIME", b"SMTPUTF8", b"DSN", b"ENHANCEDSTATUSCODES")
 )
 """What is announced to clients only where the next hop has it too: their parameters are handed on,
 or their replies."""
@@ -147,16 +147,16 @@ def finish(
     if not any(one.kind == 2 for one in given):  # noqa: PLR2004
         return list(given)
     if b"CHUNKING" in features:
-        return (yield from _finished(lmtp, [_DONE, *given], Step(_by_bdat([], content), 0)))
+        return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_bdat([], content), 0)))
     if content.lookalike:
         return [NO_SUCH if one.kind == 2 else one for one in given]  # noqa: PLR2004
     (reply,) = yield Step((b"DATA\r\n",), 1)
     if reply.code != GO_ON:
         return [_temporary(reply) if one.kind == 2 else one for one in given]  # noqa: PLR2004
-    return (yield from _finished(lmtp, [_DONE, *given], Step(_by_data(content), 0)))
+    return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_data(content), 0)))
 
 
-_DONE = Reply(250, ())
+TAKEN = Reply(250, ())
 
 
 def _pipelined(
@@ -239,5 +239,5 @@ def _by_data(content: Content) -> Iterable[Any]:
     for chunk in content.chunks():
         if pieces:
             yield pieces.pop()
-        pieces.append(stuffer.update(chunk))
-    yield b"".join([*pieces, stuffer.finalize()])
+        pieces.append(stuffer.feed(bytes(chunk)))
+    yield b"".join([*pieces, stuffer.finish()])

@@ -1,0 +1,145 @@
+"""A client that brings mail by SMTP: one reply for all recipients of a message, so one transaction
+has only recipients who get the same message. The others are told to come back (452, RFC 5321,
+section 4.5.3.1.10), and MAIL and RCPT are answered by the next hop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..accounts import delivery
+from ..accounts.errors import AccountsError
+from ..errors import CmstreamError
+from .mail_connection import MailConnection
+from .next_hop import Transaction
+from .protocol.replies import Reply
+from .relay import NOT_NOW, REQUIRED, Arrived
+from .service import Deferred
+
+if TYPE_CHECKING:
+    from ..accounts.lookup import Seal
+    from .protocol import server
+    from .service import Service
+
+ANOTHER = Reply.of(452, "4.5.3", "this recipient needs another copy of the message: send it again "
+                   "for the recipients that are left")  # fmt: skip
+REFUSALS = 15
+"""How often a session is told to come back: each counts as an error of the client, and some servers
+end a session after 20."""
+
+
+class RecipientGroup:
+    """The recipients of one message who can all get the same octets."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._seals: list[Seal] = []
+
+    def takes(self, seal: Seal, *, refusals: int = 0) -> bool:
+        """Whether this recipient can get what the others get."""
+        if not self._seals:
+            return True
+        first = self._seals[0]
+        if seal.action != first.action:
+            return False
+        if seal.action == "leave" or (seal.recipients, seal.policy) == (
+            first.recipients, first.policy
+        ):  # fmt: skip
+            return True
+        if self._service.settings.mixed == "split" and refusals < REFUSALS:
+            return False
+        return self._opens_for_all([*self._seals, seal])
+
+    def _opens_for_all(self, seals: list[Seal]) -> bool:
+        """Whether every account's mail programs can open one message for all of them."""
+        try:
+            to = self._service.together(seals)
+        except (AccountsError, CmstreamError):
+            return False
+        return to is not None and not delivery.mixed_key_warnings(seals, *to)
+
+    def add(self, seal: Seal) -> None:
+        """One more."""
+        self._seals.append(seal)
+
+    @property
+    def seal(self) -> Seal | None:
+        """What becomes of the message for all of them."""
+        return self._service.sealed_together(self._seals) if self._seals else None
+
+
+class SmtpConnection(MailConnection):
+    """SMTP (RFC 5321) as a proxy or a content filter in front of another server."""
+
+    _transaction: Transaction | None = None
+    _refusals = 0
+
+    def on_mail(self, event: server.MailBegin) -> None:
+        """MAIL is answered by the next hop."""
+        self._group = RecipientGroup(self.service)
+        next_hop = self.service.next_hop
+        assert next_hop is not None
+        self._transaction = Transaction(next_hop, event.mail, self.told)
+        self.start(self._begin(self._transaction))
+
+    async def _begin(self, transaction: Transaction) -> None:
+        reply = await transaction.begin()
+        if reply.kind != 2:  # noqa: PLR2004
+            self._give_up()
+        self.answer(reply)
+
+    def on_recipient(self, event: server.Recipient) -> None:
+        """RCPT too, if this recipient can have what the others have."""
+        self.start(self._recipient(event))
+
+    async def _recipient(self, event: server.Recipient) -> None:
+        (seal,) = await self.service.seals([event.rcpt.address])
+        if isinstance(seal, Deferred):
+            self.service.log.warning(f"deferred: {seal.why}", reason=seal.code)
+            self.answer(NOT_NOW)
+        elif seal.action == "leave" and self.service.settings.require:
+            self.answer(REQUIRED)
+        elif not self._group.takes(seal, refusals=self._refusals):
+            self._refusals += 1
+            self.answer(ANOTHER)
+        else:
+            assert self._transaction is not None
+            reply = await self._transaction.recipient(event.rcpt)
+            if reply.kind == 2:  # noqa: PLR2004
+                self._group.add(seal)
+            self.answer(reply)
+
+    async def finish(self) -> None:
+        """Seals the message for all of its recipients and gives it on; one reply."""
+        message, mail, transaction = self.message, self.session.mail, self._transaction
+        seal = self._group.seal
+        if message is None or mail is None or transaction is None or seal is None:
+            raise AssertionError("there is no message")
+        arrived = Arrived(self.service, mail, list(self.session.accepted), message, self.told)
+        try:
+            reply = await arrived.relay_together(seal, transaction)
+            self.service.tell(arrived.outcome, self)
+        finally:
+            self.message = None
+            message.close()
+        if reply.kind == 2:  # noqa: PLR2004
+            self._transaction = None
+        else:
+            self._give_up()
+        if not self.transport.is_closing():
+            self.answer(reply)
+
+    def on_reset(self, event: server.Reset) -> None:
+        """RSET, or the end in the middle of a message."""
+        self._give_up()
+        super().on_reset(event)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio's."""
+        if self.busy is None:
+            self._give_up()
+        super().connection_lost(error)
+
+    def _give_up(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.forget()

@@ -1,0 +1,159 @@
+"""One process of the gateway: its event loop, from the first connection to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Any
+
+from ..accounts import open_store
+from . import tls
+from .health import serve_health
+from .listener import Listener
+from .log import Log
+from .mail_connection import LmtpConnection
+from .metrics import Metrics
+from .milter_connection import MilterConnection
+from .next_hop import NextHop
+from .seal_connection import SealConnection
+from .service import Service
+from .smtp_connection import SmtpConnection
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+
+    from .settings import Place, Settings
+
+_CONNECTIONS: Mapping[str, Any] = {
+    "lmtp": LmtpConnection,
+    "lmtps": LmtpConnection,
+    "smtp": SmtpConnection,
+    "smtps": SmtpConnection,
+    "milter": MilterConnection,
+    "seal": SealConnection,
+}
+TICK = 1.0
+"""Seconds between two looks at the time limits."""
+ASK = 60
+"""Seconds between two looks at what the next hop announces, when it has nothing to do."""
+
+
+def run(settings: Settings, sockets: list[socket.socket], health: socket.socket | None,
+        ready: Callable[[], None]) -> None:  # fmt: skip
+    """Serves until SIGTERM or SIGINT, then ends what has been begun. ``ready`` is called once it
+    can take mail."""
+    with contextlib.suppress(ImportError):  # faster, where it is installed
+        import uvloop  # noqa: PLC0415
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(_Worker(settings).serve(sockets, health, ready))
+
+
+class _Worker:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = Log(settings)
+        self._contexts: list[tuple[Any, Any]] = []
+        self._ending = asyncio.Event()
+
+    async def serve(self, sockets: list[socket.socket], health: socket.socket | None,
+                    ready: Callable[[], None]) -> None:  # fmt: skip
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        with open_store(settings.database) as store:
+            service = Service(settings, store, self._log, Metrics(), self._next_hop())
+            listeners = [Listener(place, service, self._tls(place)) for place in settings.listen]
+            await self._ask(service)
+            servers = [
+                await _listen(listener, sock)
+                for listener, sock in zip(listeners, sockets, strict=True)
+            ]
+            tasks = [loop.create_task(self._tick(service, listeners))]
+            if health is not None:
+                tasks.append(loop.create_task(serve_health(health, service)))
+            ready()
+            await self._ending.wait()
+            await self._drain(servers, listeners)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await service.close()
+
+    def _next_hop(self) -> NextHop | None:
+        settings = self._settings
+        if settings.next_hop is None:
+            return None
+        context = None
+        if settings.next_hop.tls or settings.next_starttls != "never":
+            context = tls.client_context(settings.next_tls)
+            self._contexts.append((context, settings.next_tls))
+        return NextHop(settings.next_hop, settings, context)
+
+    def _tls(self, place: Place) -> Any:
+        settings = self._settings
+        if not settings.tls.certificate or place.protocol in ("milter", "seal"):
+            return None
+        context = tls.server_context(settings.tls)
+        self._contexts.append((context, settings.tls))
+        return context
+
+    def _reload(self) -> None:
+        """SIGHUP: new files for the log, new certificates for TLS."""
+        self._log.reopen()
+        for context, files in self._contexts:
+            try:
+                tls.reload(context, files)
+            except (OSError, ValueError) as error:
+                self._log.error(error)
+
+    async def _ask(self, service: Service) -> None:
+        if service.next_hop is None:
+            return
+        if await service.next_hop.ask() is None:
+            self._log.warning(f"the next hop {service.next_hop.place} can't be reached yet")
+
+    async def _tick(self, service: Service, listeners: list[Listener]) -> None:
+        """Time limits, idle connections, and a next hop that wasn't there."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        while True:
+            await asyncio.sleep(TICK)
+            now = loop.time()
+            for listener in listeners:
+                listener.check_time(now)
+            next_hop = service.next_hop
+            if next_hop is None:
+                continue
+            next_hop.sweep()
+            if next_hop.features is None or now - asked > ASK:
+                asked = now
+                await next_hop.ask()
+
+    async def _drain(self, servers: list[Any], listeners: list[Listener]) -> None:
+        """Takes no new connections, and waits for the transactions that have been begun."""
+        loop = asyncio.get_running_loop()
+        for server in servers:
+            server.close()
+        for listener in listeners:
+            listener.close()
+        end = loop.time() + self._settings.drain_timeout
+        while any(listener.connections for listener in listeners) and loop.time() < end:
+            await asyncio.sleep(0.05)
+        for listener in listeners:
+            for connection in tuple(listener.connections):
+                connection.transport.abort()
+
+
+async def _listen(listener: Listener, sock: socket.socket) -> Any:
+    loop = asyncio.get_running_loop()
+    made = _CONNECTIONS[listener.place.protocol]
+    context = listener.tls if listener.place.tls else None
+    server: Any = loop.create_unix_server if listener.place.path else loop.create_server
+    options = {} if context is None else {"ssl_handshake_timeout": 30.0}
+    sock.setblocking(False)
+    return await server(lambda: made(listener), sock=sock, ssl=context, **options)
