@@ -11,10 +11,13 @@ from .protocol import server
 from .protocol.replies import Reply
 from .protocol.server import Limits, ServerSession
 from .relay import LOOP, NO_ROOM, Arrived
+from .service import Deferred
+from .streaming import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from ..accounts.lookup import Seal
     from .listener import Listener
 
 OK = Reply.of(250, "2.0.0", "OK")
@@ -86,7 +89,7 @@ class MailConnection(asyncio.Protocol):
             return
         self.session.receive(data)
         if self.session.waits:
-            self._pause()
+            self.pause()
         else:
             self.proceed()
 
@@ -104,10 +107,17 @@ class MailConnection(asyncio.Protocol):
         self.listener.leave(self)
         self.forget()
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """The client has to wait."""
         if not self._paused:
             self._paused = True
             self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """It may go on."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
 
     # --- the session
 
@@ -123,8 +133,7 @@ class MailConnection(asyncio.Protocol):
         if out := session.data_to_send():
             self.transport.write(out)
         if self._paused and not session.waits:
-            self._paused = False
-            self.transport.resume_reading()
+            self.resume()
         if self._ending and self.busy is None:
             self.transport.close()
 
@@ -289,24 +298,91 @@ class LmtpConnection(MailConnection):
     """LMTP (RFC 2033): one reply for each recipient."""
 
     lmtp = True
+    _stream: Stream | None = None
+    _may_stream: Seal | None = None
+
+    def on_data(self, event: server.DataBegin) -> None:
+        """DATA, or the first BDAT."""
+        if self.service.settings.stream:
+            self.start(self._begin_stream())
+        else:
+            super().on_data(event)
+
+    async def _begin_stream(self) -> None:
+        """Finds out whether a long message may be given on as it comes: if all recipients are of
+        one account."""
+        seals = await self.service.seals([one.address for one in self.session.accepted])
+        self._may_stream = one_account(seals)
+        self.begin_message()
+        self.answer(GO_ON)
+
+    def on_chunk(self, event: server.DataChunk) -> None:
+        """A piece of the message."""
+        message, stream = self.message, self._stream
+        if stream is not None:
+            stream.write(event.data)
+            if stream.full:
+                self.pause()
+            return
+        super().on_chunk(event)
+        if self._may_stream is not None and message is not None and message.held is None:
+            self._go_over_to_stream(message, self._may_stream)
+
+    def _go_over_to_stream(self, message: Scratch, seal: Seal) -> None:
+        mail = self.session.mail
+        assert mail is not None
+        rcpts = list(self.session.accepted)
+        self._stream = Stream(self.service, mail, rcpts, seal, self.told, self.resume)
+        for chunk in message.chunks():
+            self._stream.write(chunk)
+
+    def forget(self) -> None:
+        """Forgets the message, at the next hop too."""
+        stream, self._stream = self._stream, None
+        if stream is not None and self.busy is None:
+            stream.forget()
+        super().forget()
 
     async def finish(self) -> None:
         """Relays the message; its replies come in the order of the RCPTs."""
-        session, message = self.session, self.message
-        mail, rcpts = session.mail, list(session.accepted)
-        if message is None or mail is None:
+        message, stream = self.message, self._stream
+        if message is None:
             raise AssertionError("there is no message")
+        self._stream = self._may_stream = None
         try:
-            if self.service.settings.received and received.goes_round(
-                message, self.service.settings.hop_limit
-            ):
-                replies = [LOOP] * len(rcpts)
-            else:
-                arrived = Arrived(self.service, mail, rcpts, message, self.told)
-                replies = await arrived.relay()
-                self.service.tell(arrived.outcome, self)
+            replies = await (self._relay(message) if stream is None else self._end_stream(stream))
         finally:
             self.message = None
             message.close()
         if not self.transport.is_closing():
             self.answer(*replies)
+
+    async def _end_stream(self, stream: Stream) -> list[Reply]:
+        replies = await stream.finish()
+        self.service.tell(stream.outcome, self)
+        return replies
+
+    async def _relay(self, message: Scratch) -> list[Reply]:
+        mail, rcpts, settings = self.session.mail, self.session.accepted, self.service.settings
+        if mail is None:
+            raise AssertionError("there is no sender")
+        if settings.received and received.goes_round(message, settings.hop_limit):
+            return [LOOP] * len(rcpts)
+        arrived = Arrived(self.service, mail, list(rcpts), message, self.told)
+        replies = await arrived.relay()
+        self.service.tell(arrived.outcome, self)
+        return replies
+
+
+def one_account(seals: Sequence[Seal | Deferred]) -> Seal | None:
+    """What becomes of a message whose recipients are all of one account that is sealed for."""
+    first = seals[0]
+    if isinstance(first, Deferred) or first.action != "seal":
+        return None
+    alike = all(
+        not isinstance(one, Deferred)
+        and one.recipients is first.recipients
+        and one.account == first.account
+        for one in seals
+    )
+    return first if alike else None

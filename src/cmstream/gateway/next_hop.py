@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +77,14 @@ class Connection(asyncio.Protocol):
 
     async def _take(self, step: Step) -> list[Reply]:
         self._require_open()
-        for piece in step.send:
-            if self._full:
-                await self._drained()
-            self.transport.write(piece)
+        if isinstance(step.send, AsyncIterator):
+            async for piece in step.send:
+                await self._write(piece)
+        else:
+            for piece in step.send:
+                if self._full:
+                    await self._drained()
+                self.transport.write(piece)
         self._wanted = step.replies
         if len(self._replies) < step.replies:
             self._require_open()
@@ -88,6 +93,12 @@ class Connection(asyncio.Protocol):
         replies = self._replies[: step.replies]
         del self._replies[: step.replies]
         return replies
+
+    async def _write(self, piece: bytes) -> None:
+        self._require_open()
+        if self._full:
+            await self._drained()
+        self.transport.write(piece)
 
     def _require_open(self) -> None:
         if self.closed:
@@ -248,7 +259,7 @@ class NextHop:
                     connection = await self.connect()
                     used, connection.used = connection.used, True
                     replies = await self._over(connection, mail, rcpts, content, attributes)
-                    if replies is not None or not used:
+                    if replies is not None or not used or content.length is None:
                         break
             except Unreachable as error:
                 return [Reply.of(451, "4.4.1", str(error))] * len(rcpts)
@@ -283,8 +294,10 @@ class NextHop:
             return False
         return True
 
-    def time_for(self, length: int) -> float:
-        """Seconds that a message of so many bytes may take."""
+    def time_for(self, length: int | None) -> float:
+        """Seconds that a message of so many bytes may take; one that is still coming, as long as
+        the longest."""
+        length = self._settings.size_limit if length is None else length
         return self._settings.next_timeout + length / SLOWEST
 
     # --- connections

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..accounts import delivery
@@ -98,13 +97,6 @@ class Service:
             self._together[key] = found
         to: tuple[Recipients, Policy] | None = found[0]
         return to
-
-    def sealed_together(self, seals: Sequence[Seal]) -> Seal:
-        """One answer for several accounts: the first one's, but for whom it is sealed to."""
-        to = self.together(seals)
-        if to is None or len(seals) == 1:
-            return seals[0]
-        return replace(seals[0], recipients=to[0], policy=to[1])
 
     def tell(self, outcome: Outcome, connection: Any) -> None:
         """Log and metrics of a message that is done."""

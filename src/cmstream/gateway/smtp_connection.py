@@ -6,66 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..accounts import delivery
-from ..accounts.errors import AccountsError
-from ..errors import CmstreamError
 from .mail_connection import MailConnection
 from .next_hop import Transaction
-from .protocol.replies import Reply
+from .recipient_group import ANOTHER, RecipientGroup
 from .relay import NOT_NOW, REQUIRED, Arrived
 from .service import Deferred
 
 if TYPE_CHECKING:
-    from ..accounts.lookup import Seal
     from .protocol import server
-    from .service import Service
-
-ANOTHER = Reply.of(452, "4.5.3", "this recipient needs another copy of the message: send it again "
-                   "for the recipients that are left")  # fmt: skip
-REFUSALS = 15
-"""How often a session is told to come back: each counts as an error of the client, and some servers
-end a session after 20."""
-
-
-class RecipientGroup:
-    """The recipients of one message who can all get the same octets."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._seals: list[Seal] = []
-
-    def takes(self, seal: Seal, *, refusals: int = 0) -> bool:
-        """Whether this recipient can get what the others get."""
-        if not self._seals:
-            return True
-        first = self._seals[0]
-        if seal.action != first.action:
-            return False
-        if seal.action == "leave" or (seal.recipients, seal.policy) == (
-            first.recipients, first.policy
-        ):  # fmt: skip
-            return True
-        if self._service.settings.mixed == "split" and refusals < REFUSALS:
-            return False
-        return self._opens_for_all([*self._seals, seal])
-
-    def _opens_for_all(self, seals: list[Seal]) -> bool:
-        """Whether every account's mail programs can open one message for all of them."""
-        try:
-            to = self._service.together(seals)
-        except (AccountsError, CmstreamError):
-            return False
-        return to is not None and not delivery.mixed_key_warnings(seals, *to)
-
-    def add(self, seal: Seal) -> None:
-        """One more."""
-        self._seals.append(seal)
-
-    @property
-    def seal(self) -> Seal | None:
-        """What becomes of the message for all of them."""
-        return self._service.sealed_together(self._seals) if self._seals else None
-
 
 class SmtpConnection(MailConnection):
     """SMTP (RFC 5321) as a proxy or a content filter in front of another server."""
@@ -111,12 +59,11 @@ class SmtpConnection(MailConnection):
     async def finish(self) -> None:
         """Seals the message for all of its recipients and gives it on; one reply."""
         message, mail, transaction = self.message, self.session.mail, self._transaction
-        seal = self._group.seal
-        if message is None or mail is None or transaction is None or seal is None:
+        if message is None or mail is None or transaction is None:
             raise AssertionError("there is no message")
         arrived = Arrived(self.service, mail, list(self.session.accepted), message, self.told)
         try:
-            reply = await arrived.relay_together(seal, transaction)
+            reply = await arrived.relay_together(self._group.seal, transaction)
             self.service.tell(arrived.outcome, self)
         finally:
             self.message = None

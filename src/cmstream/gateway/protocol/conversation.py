@@ -6,7 +6,7 @@ into it. So all of it runs without a socket."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .data import Stuffer
@@ -29,9 +29,9 @@ or their replies."""
 
 
 class Step(NamedTuple):
-    """What is sent, in pieces, and how many replies it has."""
+    """What is sent, in pieces (an iterator may be asynchronous), and how many replies it has."""
 
-    send: Iterable[Any]
+    send: Any
     replies: int
 
 
@@ -44,9 +44,10 @@ class Lost(Exception):  # noqa: N818 - an event, which each conversation turns i
 
 
 class Content(NamedTuple):
-    """A whole message. ``chunks``: gives it from its beginning, as often as it is called."""
+    """A message. ``chunks``: gives it from its beginning, as often as it is called. ``length``: None
+    for one that is still coming; then ``chunks`` gives an asynchronous iterator, once."""
 
-    length: int
+    length: int | None
     chunks: Any
     lookalike: bool = False
 
@@ -123,7 +124,9 @@ def transaction(
     lines = [mail_line(mail, content.length, features), *map(rcpt_line, rcpts)]
     replies: list[Reply] = []
     try:
-        if b"PIPELINING" in features and b"CHUNKING" in features:
+        if content.length is None and b"PIPELINING" in features:
+            return (yield from _pipelined(lmtp, lines, content))
+        if content.length is not None and {b"PIPELINING", b"CHUNKING"} <= features.keys():
             replies += yield Step(_by_bdat(lines, content), len(lines))
         elif content.lookalike and b"CHUNKING" not in features:
             return [NO_SUCH] * len(rcpts)
@@ -146,7 +149,7 @@ def finish(
     """Gives the content on, after MAIL and RCPT; ``given``: the replies to RCPT."""
     if not any(one.kind == 2 for one in given):  # noqa: PLR2004
         return list(given)
-    if b"CHUNKING" in features:
+    if b"CHUNKING" in features and content.length is not None:
         return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_bdat([], content), 0)))
     if content.lookalike:
         return [NO_SUCH if one.kind == 2 else one for one in given]  # noqa: PLR2004
@@ -233,7 +236,20 @@ def _by_bdat(lines: list[bytes], content: Content) -> Iterable[Any]:
         yield first
 
 
-def _by_data(content: Content) -> Iterable[Any]:
+def _by_data(content: Content) -> Any:
+    if content.length is None:
+        return _by_data_as_it_comes(content)
+    return _by_data_at_once(content)
+
+
+async def _by_data_as_it_comes(content: Content) -> AsyncIterator[bytes]:
+    stuffer = Stuffer()
+    async for chunk in content.chunks():
+        yield stuffer.feed(bytes(chunk))
+    yield stuffer.finish()
+
+
+def _by_data_at_once(content: Content) -> Iterable[bytes]:
     stuffer = Stuffer()
     pieces = []
     for chunk in content.chunks():

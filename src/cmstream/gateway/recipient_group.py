@@ -1,0 +1,65 @@
+"""The recipients of one message who can all get the same bytes, where a protocol has one message
+and one reply for all of them (SMTP, milter)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..accounts import delivery
+from ..errors import CmstreamError
+from .protocol.replies import Reply
+
+if TYPE_CHECKING:
+    from ..accounts.lookup import Seal
+    from .service import Service
+
+ANOTHER = Reply.of(452, "4.5.3", "this recipient needs another copy of the message: send it again "
+                   "for the recipients that are left")  # fmt: skip
+REFUSALS = 15
+"""How often a session is told to come back: each counts as an error of the client, and some servers
+end a session after 20."""
+
+
+class RecipientGroup:
+    """Takes recipients as they come; the first decides what becomes of the message."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._seals: list[Seal] = []
+
+    def takes(self, seal: Seal, *, refusals: int = 0) -> bool:
+        """Whether this recipient can get what the others get. ``refusals``: how often the session
+        was told to come back; beyond the limit who can open a common message gets it."""
+        if not self._seals:
+            return True
+        first = self._seals[0]
+        if seal.action != first.action:
+            return False
+        if seal.recipients is first.recipients and seal.policy == first.policy:
+            return True
+        if self._service.settings.mixed == "split" and refusals < REFUSALS:
+            return False
+        return self._opens_for_all([*self._seals, seal])
+
+    def _opens_for_all(self, seals: list[Seal]) -> bool:
+        """Whether every account's mail programs can open one message for all of them."""
+        try:
+            to = self._service.together(seals)
+        except CmstreamError:
+            return False
+        return to is not None and not delivery.mixed_key_warnings(seals, *to)
+
+    def add(self, seal: Seal) -> None:
+        """One more."""
+        if all(seal.recipients is not one.recipients for one in self._seals):
+            self._seals.append(seal)
+
+    @property
+    def seal(self) -> Seal:
+        """What becomes of the message for all of them; there is at least one."""
+        first = self._seals[0]
+        to = self._service.together(self._seals)
+        if to is None or len(self._seals) == 1:
+            return first
+        return replace(first, recipients=to[0], policy=to[1])
