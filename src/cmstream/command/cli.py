@@ -67,7 +67,8 @@ MANAGED = {
     "seal": "seal a mail as the certificate store says for an address",
     "gateway": "take mail from a mail server, seal it, and hand it on",
 }
-"""The subcommands that need the extra ``manage``, or ``gateway``: each is loaded only when it is named."""
+"""The subcommands that need the extra ``manage`` or ``gateway``: each is loaded only when it is
+named."""
 
 DEFERRING = "seal"
 """The subcommand that a mail server calls: every ending that isn't the message's own fault or

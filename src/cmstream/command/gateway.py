@@ -26,16 +26,16 @@ examples:
   cmstream gateway --listen milter:127.0.0.1:10025 --listen seal:unix:/run/cmstream/seal
   cmstream gateway --listen lmtp:127.0.0.1:10024 --next lmtp:unix:/run/dovecot/lmtp --print postfix
 
-A place is HOST:PORT, inet:HOST:PORT, inet6:[HOST]:PORT, unix:PATH, or systemd:NAME for a socket that
-systemd opened. Protocols: lmtp and smtp take mail, seal it as the certificate store says and hand it
-to the next hop; lmtps and smtps are the same with TLS from the first byte; milter changes mail inside
-Postfix; seal is what cmstream seal talks to.
+A place is HOST:PORT, inet:HOST:PORT, inet6:[HOST]:PORT, unix:PATH, or systemd:NAME for a socket
+that systemd opened. Protocols: lmtp and smtp take mail, seal it as the certificate store says and
+hand it to the next hop; lmtps and smtps are the same with TLS from the first byte; milter changes
+mail inside Postfix; seal is what cmstream seal talks to.
 
-The gateway keeps no queue: it answers for a message when the next hop has, with the next hop's words.
-Where mail can't be sealed now, the sender is told to try again, and nothing is given on.
+The gateway keeps no queue: it answers for a message when the next hop has, with the next hop's
+words. Where mail can't be sealed now, the sender is told to try again, and nothing is given on.
 
-SIGTERM ends it once what has been begun is done. SIGHUP reads TLS certificates again and reopens the
-log file.
+SIGTERM ends it once what has been begun is done. SIGHUP reads TLS certificates again and reopens
+the log file.
 
 Exit codes: 64 wrong usage, 66 no such database, 69 it can't listen, 75 try again.
 """
@@ -66,13 +66,16 @@ def _add_rules(add: Any) -> None:
     add("--require", action="store_true",
         help="mail that would be left in the clear waits at the sender (451)")  # fmt: skip
     add("--mixed", choices=["together", "split"], default=DEFAULT.mixed,
-        help="smtp and milter: seal one message for several accounts, which tells each that the "
-        "others get it, or ask the sender for one message for each; default: %(default)s")  # fmt: skip
+        help="smtp and milter: one message for several accounts, which tells each that others get "
+        "it, or ask the sender for one message for each; default: %(default)s")  # fmt: skip
     add("--domain", default="", help="domain of recipients that have none")
+    add("--stream", action="store_true",
+        help="give long messages on as they come in: less to wait for, but BER, which some "
+        "programs can't read")  # fmt: skip
     add("--received", action="store_true",
         help="add a Received field, and refuse mail that goes round in circles")  # fmt: skip
     add("--hop-limit", type=int, default=DEFAULT.hop_limit, metavar="N",
-        help="Received fields after which mail goes round in circles; default: %(default)s")  # fmt: skip
+        help="the most Received fields of a mail; default: %(default)s")  # fmt: skip
     add("--hostname", default=DEFAULT.hostname,
         help="the name in greetings; default: this machine's")  # fmt: skip
 
@@ -87,8 +90,7 @@ def _add_limits(add: Any) -> None:
         ("command-limit", "N", "commands without a message"),
         ("command-timeout", "SECONDS", "time that a client has for a command"),
         ("data-timeout", "SECONDS", "time between two pieces of a message"),
-        ("next-timeout", "SECONDS", "time that the next hop has for a message; shorter than the "
-         "sender's, which is 600 at Postfix"),
+        ("next-timeout", "SECONDS", "time that the next hop has; the sender must wait longer"),
         ("next-connections", "N", "connections to the next hop, for each worker"),
         ("drain-timeout", "SECONDS", "time to end what was begun, after SIGTERM"),
     ):  # fmt: skip
@@ -111,7 +113,7 @@ def _add_trust(add: Any) -> None:
     add("--next-certificate", default="", metavar="FILE", help="certificate shown to the next hop")
     add("--next-key", default="", metavar="FILE", help="its key")
     add("--xforward", action="store_true",
-        help="take XFORWARD, which names the client's client and the queue id, and hand it on")  # fmt: skip
+        help="take XFORWARD (the client's client, the queue id) and hand it on")  # fmt: skip
     add("--xclient", action="store_true", help="take XCLIENT")
     add("--announce-chunking", choices=["yes", "no"],
         help="default: with lmtp only; Exim tries refused recipients again at once only without "
@@ -142,7 +144,7 @@ def _gateway(options: argparse.Namespace) -> None:
 
 
 _PLAIN = (
-    "require", "mixed", "domain", "received", "hop_limit", "hostname", "memory", "size_limit",
+    "require", "mixed", "domain", "received", "stream", "hop_limit", "hostname", "memory", "size_limit",
     "recipient_limit", "connection_limit", "client_limit", "command_limit", "command_timeout",
     "data_timeout", "next_timeout", "next_connections", "drain_timeout", "require_tls",
     "next_starttls", "xforward", "xclient", "log_format", "workers",

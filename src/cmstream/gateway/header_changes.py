@@ -41,7 +41,9 @@ def changes(old: Iterable[tuple[bytes, bytes]], block: bytes) -> Changes:
     for name, written in old:
         lower, value = name.lower(), with_line_feeds(written)
         number = counts[lower] = counts.get(lower, 0) + 1
-        stays = kept < len(new) and new[kept][0].lower() == lower and bool(new[kept][1] or not value)
+        stays = (
+            kept < len(new) and new[kept][0].lower() == lower and bool(new[kept][1] or not value)
+        )
         if stays:
             kept += 1
         if not stays or new[kept - 1][1] != value:

@@ -1,4 +1,4 @@
-"""One place where a process of the gateway listens: who may connect, and what is announced there."""
+"""One place where the gateway listens: who may connect, and what is announced there."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Listener:
         next_hop = self.service.next_hop
         theirs = (next_hop.features if next_hop else None) or {}
         found = {b"PIPELINING": b""}
-        found |= {name: b"" for name in sorted(HANDED_ON & theirs.keys())}
+        found |= dict.fromkeys(sorted(HANDED_ON & theirs.keys()), b"")
         found[b"SIZE"] = str(self._size(theirs)).encode()
         chunking = settings.announce_chunking
         if self.place.lmtp if chunking is None else chunking:

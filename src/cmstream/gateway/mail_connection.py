@@ -61,7 +61,7 @@ class MailConnection(asyncio.Protocol):
     # --- asyncio's side
 
     def connection_made(self, transport: Any) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.transport = transport
         settings = self.service.settings
         self.session = ServerSession(
@@ -83,7 +83,7 @@ class MailConnection(asyncio.Protocol):
         self.proceed()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.active = self.loop.time()
         if self._refused:
             return
@@ -103,7 +103,7 @@ class MailConnection(asyncio.Protocol):
     _ending = False
 
     def connection_lost(self, _: Exception | None) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.listener.leave(self)
         self.forget()
 
@@ -330,9 +330,12 @@ class LmtpConnection(MailConnection):
 
     def _go_over_to_stream(self, message: Scratch, seal: Seal) -> None:
         mail = self.session.mail
-        assert mail is not None
+        if mail is None:
+            raise AssertionError("there is no sender")
         rcpts = list(self.session.accepted)
-        self._stream = Stream(self.service, mail, rcpts, seal, self.told, self.resume)
+        self._stream = Stream(
+            self.service, mail, rcpts, seal, attributes=self.told, room=self.resume
+        )
         for chunk in message.chunks():
             self._stream.write(chunk)
 

@@ -4,29 +4,17 @@ server, which is told to change its header fields and to take another body."""
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
-from ..accounts.errors import AccountsError
-from ..errors import CmstreamError, MessageError
-from ..scratch import Scratch
-from . import common_group
-from .header_changes import changes
 from .milter_message import MilterMessage
-from .outcome import Outcome
 from .protocol import milter
 from .protocol.milter import MilterSession
 from .protocol.replies import ProtocolError, Reply
-from .relay import MALFORMED, NO_ROOM, NOT_NOW, REQUIRED
-from .service import Deferred
+from .relay import NO_ROOM, NOT_NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine
 
-    from ..accounts.lookup import Seal
-    from ..engine.gate import Buffer
-    from ..policy import Policy
-    from ..recipients.recipients import Recipients
     from .listener import Listener
 
 SILENCE = 7210
@@ -76,13 +64,13 @@ class MilterConnection(asyncio.Protocol):
     # --- asyncio's side ------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.transport = transport
         if self.listener.enter(self) is not None:
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.active = self.loop.time()
         self.session.receive(data)
         if self.busy is None:
@@ -92,11 +80,11 @@ class MilterConnection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self._room.clear()
 
     def resume_writing(self) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.active = self.loop.time()
         self._room.set()
 

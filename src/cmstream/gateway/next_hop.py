@@ -26,7 +26,7 @@ SLOWEST = 64 << 10
 WRITE_HIGH = 1 << 20
 
 
-class Unreachable(Exception):
+class Unreachable(Exception):  # noqa: N818 - what is so, not what went wrong
     """There is no connection to the next hop."""
 
 
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
             while True:
                 try:
                     replies = await self._take(step)
-                except Lost as lost:
+                except Lost as lost:  # noqa: PERF203
                     step = steps.throw(lost)
                 else:
                     step = steps.send(replies)
@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio's side
 
     def connection_made(self, transport: Any) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.transport = transport
         transport.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
                 answer.set_result(self._replies)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self.closed = True
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
@@ -171,10 +171,15 @@ class Connection(asyncio.Protocol):
         self._full = True
 
     def resume_writing(self) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         self._full = False
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
+
+
+def _leaves(reply: Reply) -> bool:
+    """It ends the connection, for a reason of its own."""
+    return reply.code == 421  # noqa: PLR2004
 
 
 class Transaction:
@@ -265,15 +270,17 @@ class NextHop:
                 return [Reply.of(451, "4.4.1", str(error))] * len(rcpts)
         return replies or [conversation.LOST] * len(rcpts)
 
-    async def _over(self, connection: Connection, mail: Mail, rcpts: Sequence[Rcpt],
-                    content: Content, attributes: Sequence[bytes]) -> list[Reply] | None:  # fmt: skip
+    async def _over(
+        self, connection: Connection, mail: Mail, rcpts: Sequence[Rcpt], content: Content,
+        attributes: Sequence[bytes],
+    ) -> list[Reply] | None:  # fmt: skip
         """None: it had ended before a single reply came, as one does that was idle for too long."""
         if not await self.prepare(connection, attributes):
             return None
         lmtp, features = self.place.lmtp, connection.features
         steps = conversation.transaction(features, lmtp, mail, rcpts, content)
         replies: list[Reply] = await connection.run(steps, self.time_for(content.length))
-        if connection.closed and all(one is conversation.LOST or one.code == 421 for one in replies):  # noqa: PLR2004,E501
+        if connection.closed and all(one is conversation.LOST or _leaves(one) for one in replies):
             return None
         connection.dirty = any(one.kind != 2 for one in replies)  # noqa: PLR2004
         self.release(connection)
@@ -287,9 +294,7 @@ class NextHop:
                 await connection.run(conversation.command(b"RSET"), limit)
                 connection.dirty = False
             if attributes and b"XFORWARD" in connection.features:
-                await connection.run(
-                    conversation.xforward(connection.features, attributes), limit
-                )
+                await connection.run(conversation.xforward(connection.features, attributes), limit)
         except Lost:
             return False
         return True
@@ -331,9 +336,7 @@ class NextHop:
                 made, place.host, place.port, ssl=tls, server_hostname=server
             )
         try:
-            connection.features = await connection.run(
-                conversation.greet(place.lmtp, name), limit
-            )
+            connection.features = await connection.run(conversation.greet(place.lmtp, name), limit)
             await self._start_tls(connection)
         except BaseException:
             connection.abort()
@@ -350,7 +353,8 @@ class NextHop:
                 raise ProtocolError("it doesn't announce STARTTLS")
             return
         await connection.run(conversation.start_tls(), limit)
-        assert self._tls is not None
+        if self._tls is None:
+            raise AssertionError("there is no TLS context")
         loop = asyncio.get_running_loop()
         connection.transport = await loop.start_tls(
             connection.transport, connection, self._tls, server_hostname=self.place.host

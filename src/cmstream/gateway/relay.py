@@ -84,7 +84,9 @@ class Arrived:
             replies, groups = await self._grouped([seal] * len(self._rcpts))
             if groups:
                 given = self._over(transaction)
-                await self._give_on(Group(groups[0].to, "", list(range(len(replies)))), replies, given)
+                await self._give_on(
+                    Group(groups[0].to, "", list(range(len(replies)))), replies, given
+                )
         except OSError as error:
             self.outcome.failed = f"{type(error).__name__}: {error.strerror}"
             replies = [NO_ROOM]
@@ -100,10 +102,8 @@ class Arrived:
         return give
 
     async def _by_next_hop(self, content: Content, group: Group) -> list[Reply]:
-        next_hop = self._service.next_hop
-        assert next_hop is not None
         rcpts = [self._rcpts[place] for place in group.places]
-        return await next_hop.deliver(self._mail, rcpts, content, self._attributes)
+        return await self._service.hop.deliver(self._mail, rcpts, content, self._attributes)
 
     async def _relay(self) -> list[Reply]:
         seals = await self._service.seals([one.address for one in self._rcpts])
@@ -126,11 +126,12 @@ class Arrived:
                 replies[place] = NOT_NOW
                 self.outcome.tell(place, "deferred", seal.code, seal.why)
                 continue
-            to, why = None, seal.reason.code
+            to: tuple[Recipients, Policy] | None = None
+            why = seal.reason.code
             if seal.recipients is not None and seal.policy is not None:
                 if encrypted is None:
                     encrypted = await self._service.is_encrypted(self._message)
-                to, why = (seal.recipients, seal.policy), why
+                to = seal.recipients, seal.policy
                 if encrypted:
                     to, why = None, "already-encrypted"
             if to is None and self._service.settings.require and why != "already-encrypted":

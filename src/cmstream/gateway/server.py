@@ -42,9 +42,14 @@ def serve(settings: Settings) -> None:
                     os.unlink(place.path)  # noqa: PTH108
 
 
+def _tell(text: str) -> None:
+    sys.stderr.write(f"cmstream: {text}\n")
+    sys.stderr.flush()
+
+
 def _ready() -> None:
     notify("READY=1")
-    print("cmstream: the gateway is ready", file=sys.stderr, flush=True)
+    _tell("the gateway is ready")
 
 
 class _Workers:
@@ -81,7 +86,7 @@ class _Workers:
             worker.run(self._settings, self._sockets, self._health, lambda: ready() and None)
             code = os.EX_OK
         except BaseException as error:  # noqa: BLE001 - a process of its own ends here
-            print(f"cmstream: a worker ends: {error}", file=sys.stderr, flush=True)
+            _tell(f"a worker ends: {error}")
         finally:
             os._exit(code)
 
@@ -97,7 +102,7 @@ class _Workers:
         if started is None or self._ending:
             return
         time.sleep(max(0.0, started + AGAIN - time.monotonic()))
-        print("cmstream: a worker has ended, and another one starts", file=sys.stderr, flush=True)
+        _tell("a worker has ended, and another one starts")
         self._start(lambda: None)
 
     def _end(self, number: int, _: object) -> None:

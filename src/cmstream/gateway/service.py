@@ -50,6 +50,13 @@ class Service:
         self._threads = asyncio.Semaphore(max(2, os.cpu_count() or 1))
         self._together: dict[Any, Any] = {}
 
+    @property
+    def hop(self) -> NextHop:
+        """The next hop of those that take mail, who always have one."""
+        if self.next_hop is None:
+            raise RuntimeError("the gateway was started without --next")
+        return self.next_hop
+
     async def seals(
         self, addresses: Sequence[str], *, appended: bool = False
     ) -> list[Seal | Deferred]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROTOCOLS = ("lmtp", "smtp", "lmtps", "smtps", "milter", "seal")
 """Those of ``--listen``; with an s at the end, TLS from the first byte on."""

@@ -15,6 +15,7 @@ from .service import Deferred
 if TYPE_CHECKING:
     from .protocol import server
 
+
 class SmtpConnection(MailConnection):
     """SMTP (RFC 5321) as a proxy or a content filter in front of another server."""
 
@@ -24,9 +25,7 @@ class SmtpConnection(MailConnection):
     def on_mail(self, event: server.MailBegin) -> None:
         """MAIL is answered by the next hop."""
         self._group = RecipientGroup(self.service)
-        next_hop = self.service.next_hop
-        assert next_hop is not None
-        self._transaction = Transaction(next_hop, event.mail, self.told)
+        self._transaction = Transaction(self.service.hop, event.mail, self.told)
         self.start(self._begin(self._transaction))
 
     async def _begin(self, transaction: Transaction) -> None:
@@ -37,9 +36,11 @@ class SmtpConnection(MailConnection):
 
     def on_recipient(self, event: server.Recipient) -> None:
         """RCPT too, if this recipient can have what the others have."""
-        self.start(self._recipient(event))
+        if self._transaction is None:
+            raise AssertionError("there is no transaction")
+        self.start(self._recipient(event, self._transaction))
 
-    async def _recipient(self, event: server.Recipient) -> None:
+    async def _recipient(self, event: server.Recipient, transaction: Transaction) -> None:
         (seal,) = await self.service.seals([event.rcpt.address])
         if isinstance(seal, Deferred):
             self.service.log.warning(f"deferred: {seal.why}", reason=seal.code)
@@ -50,8 +51,7 @@ class SmtpConnection(MailConnection):
             self._refusals += 1
             self.answer(ANOTHER)
         else:
-            assert self._transaction is not None
-            reply = await self._transaction.recipient(event.rcpt)
+            reply = await transaction.recipient(event.rcpt)
             if reply.kind == 2:  # noqa: PLR2004
                 self._group.add(seal)
             self.answer(reply)
@@ -81,7 +81,7 @@ class SmtpConnection(MailConnection):
         super().on_reset(event)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """asyncio's."""
+        """Asyncio's."""
         if self.busy is None:
             self._give_up()
         super().connection_lost(error)

@@ -17,7 +17,7 @@ _FIRST = 3
 """The first descriptor that systemd passes (sd_listen_fds(3))."""
 
 
-class NoSocket(Exception):
+class NoSocket(Exception):  # noqa: N818 - what is so, not what went wrong
     """The gateway can't listen there."""
 
 

@@ -1,6 +1,7 @@
-"""A long message that is given on while it comes in (the setting ``stream``). Nobody knows its length
-before its end, so what goes out is BER. Whatever fails in the middle ends the connection to the next
-hop, where half a message then never becomes a whole one."""
+"""A long message that is given on while it comes in (the setting ``stream``).
+
+Nobody knows its length before its end, so what goes out is BER. Whatever fails in the middle ends
+the connection to the next hop, where half a message then never becomes a whole one."""
 
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ from ..encrypt import encryptor
 from ..errors import CmstreamError
 from .outcome import Outcome
 from .protocol.conversation import Content
-from .protocol.replies import Reply
 from .relay import MALFORMED
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..accounts.lookup import Seal
     from .protocol.envelope import Mail, Rcpt
+    from .protocol.replies import Reply
     from .service import Service
 
 FULL = 1 << 20
@@ -30,9 +31,10 @@ FULL = 1 << 20
 class Stream:
     """One message on its way. ``room`` is called when a client that was told to wait may go on."""
 
-    def __init__(self, service: Service, mail: Mail, rcpts: Sequence[Rcpt], seal: Seal,
+    def __init__(self, service: Service, mail: Mail, rcpts: Sequence[Rcpt], seal: Seal, *,
                  attributes: Sequence[bytes], room: Callable[[], None]) -> None:  # fmt: skip
-        assert seal.recipients is not None and seal.policy is not None
+        if seal.recipients is None or seal.policy is None:
+            raise ValueError(f"it isn't sealed: {seal.reason}")
         self._context = encryptor(seal.recipients, form="message", policy=seal.policy)
         self._sealed: deque[Any] = deque()
         self._waiting = 0
@@ -44,11 +46,9 @@ class Stream:
         self.outcome = Outcome(len(rcpts), 0)
         for place in range(len(rcpts)):
             self.outcome.tell(place, "sealed", seal.reason.code)
-        next_hop = service.next_hop
-        assert next_hop is not None
         content = Content(None, self._pieces)
         self._delivery = asyncio.get_running_loop().create_task(
-            next_hop.deliver(mail, rcpts, content, attributes)
+            service.hop.deliver(mail, rcpts, content, attributes)
         )
 
     @property

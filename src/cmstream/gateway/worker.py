@@ -108,7 +108,7 @@ class _Worker:
         for context, files in self._contexts:
             try:
                 tls.reload(context, files)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError) as error:  # noqa: PERF203
                 self._log.error(error)
 
     async def _ask(self, service: Service) -> None:
@@ -143,7 +143,7 @@ class _Worker:
             listener.close()
         end = loop.time() + self._settings.drain_timeout
         while any(listener.connections for listener in listeners) and loop.time() < end:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # noqa: ASYNC110 - an event for each connection costs more
         for listener in listeners:
             for connection in tuple(listener.connections):
                 connection.transport.abort()

@@ -21,9 +21,7 @@ ODD = Reply.of(451, "4.5.0", "the next hop gave a reply that doesn't fit: try ag
 NO_SUCH = Reply.of(554, "5.6.0", "a line with a lone dot ends in a bare CR or LF, and the next hop "
                    "has no CHUNKING to take it safely")  # fmt: skip
 
-HANDED_ON = frozenset(
-    (b"8BITMIME", b"SMTPUTF8", b"DSN", b"ENHANCEDSTATUSCODES")
-)
+HANDED_ON = frozenset((b"8BITMIME", b"SMTPUTF8", b"DSN", b"ENHANCEDSTATUSCODES"))
 """What is announced to clients only where the next hop has it too: their parameters are handed on,
 or their replies."""
 
@@ -44,8 +42,8 @@ class Lost(Exception):  # noqa: N818 - an event, which each conversation turns i
 
 
 class Content(NamedTuple):
-    """A message. ``chunks``: gives it from its beginning, as often as it is called. ``length``: None
-    for one that is still coming; then ``chunks`` gives an asynchronous iterator, once."""
+    """A message. ``chunks`` gives it from its beginning, as often as it is called. ``length`` is
+    None for one that is still coming; then ``chunks`` gives an asynchronous iterator, once."""
 
     length: int | None
     chunks: Any
@@ -84,9 +82,7 @@ def start_tls() -> Generator[Step, list[Reply], None]:
         raise ProtocolError(f"the next hop refuses STARTTLS: {reply.text}")
 
 
-def xforward(
-    features: Features, attributes: Sequence[bytes]
-) -> Generator[Step, list[Reply], None]:
+def xforward(features: Features, attributes: Sequence[bytes]) -> Generator[Step, list[Reply], None]:
     """Hands on who the client of the client is, as far as the next hop takes it."""
     known = features.get(b"XFORWARD", b"").upper().split()
     told = [one for one in attributes if one.split(b"=")[0].upper() in known]
