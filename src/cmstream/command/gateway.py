@@ -70,8 +70,7 @@ def _add_rules(add: Any) -> None:
         "it, or ask the sender for one message for each; default: %(default)s")  # fmt: skip
     add("--domain", default="", help="domain of recipients that have none")
     add("--stream", action="store_true",
-        help="give long messages on as they come in: less to wait for, but BER, which some "
-        "programs can't read")  # fmt: skip
+        help="give long messages on as they come in (LMTP): in BER, which some programs can't read")  # fmt: skip
     add("--received", action="store_true",
         help="add a Received field, and refuse mail that goes round in circles")  # fmt: skip
     add("--hop-limit", type=int, default=DEFAULT.hop_limit, metavar="N",

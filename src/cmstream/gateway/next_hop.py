@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
 
 def _leaves(reply: Reply) -> bool:
     """It ends the connection, for a reason of its own."""
-    return reply.code == 421  # noqa: PLR2004
+    return reply.code == 421
 
 
 class Transaction:
@@ -221,7 +221,7 @@ class Transaction:
         steps = conversation.finish(connection.features, False, [conversation.TAKEN], content)
         (reply,) = await self._ask(steps, content.length)
         self._connection = None
-        connection.dirty = reply.kind != 2  # noqa: PLR2004
+        connection.dirty = reply.kind != 2
         self._next_hop.release(connection)
         answer: Reply = reply
         return answer
@@ -282,7 +282,7 @@ class NextHop:
         replies: list[Reply] = await connection.run(steps, self.time_for(content.length))
         if connection.closed and all(one is conversation.LOST or _leaves(one) for one in replies):
             return None
-        connection.dirty = any(one.kind != 2 for one in replies)  # noqa: PLR2004
+        connection.dirty = any(one.kind != 2 for one in replies)
         self.release(connection)
         return replies
 

@@ -167,7 +167,7 @@ class Arrived:
     ) -> None:
         for place in group.places:
             replies[place] = reply
-            action = "refused" if reply.kind == 5 else "deferred"  # noqa: PLR2004
+            action = "refused" if reply.kind == 5 else "deferred"
             self.outcome.tell(place, action, error.code, str(error))
 
     async def content(self, to: tuple[Recipients, Policy] | None) -> Content:

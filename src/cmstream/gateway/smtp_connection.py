@@ -30,7 +30,7 @@ class SmtpConnection(MailConnection):
 
     async def _begin(self, transaction: Transaction) -> None:
         reply = await transaction.begin()
-        if reply.kind != 2:  # noqa: PLR2004
+        if reply.kind != 2:
             self._give_up()
         self.answer(reply)
 
@@ -52,7 +52,7 @@ class SmtpConnection(MailConnection):
             self.answer(ANOTHER)
         else:
             reply = await transaction.recipient(event.rcpt)
-            if reply.kind == 2:  # noqa: PLR2004
+            if reply.kind == 2:
                 self._group.add(seal)
             self.answer(reply)
 
@@ -68,7 +68,7 @@ class SmtpConnection(MailConnection):
         finally:
             self.message = None
             message.close()
-        if reply.kind == 2:  # noqa: PLR2004
+        if reply.kind == 2:
             self._transaction = None
         else:
             self._give_up()

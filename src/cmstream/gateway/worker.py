@@ -142,8 +142,8 @@ class _Worker:
         for listener in listeners:
             listener.close()
         end = loop.time() + self._settings.drain_timeout
-        while any(listener.connections for listener in listeners) and loop.time() < end:
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - an event for each connection costs more
+        while any(listener.connections for listener in listeners) and loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         for listener in listeners:
             for connection in tuple(listener.connections):
                 connection.transport.abort()

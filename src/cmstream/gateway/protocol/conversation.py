@@ -58,7 +58,7 @@ def greet(lmtp: bool, name: str) -> Generator[Step, list[Reply], Features]:
     """Waits for the greeting and says who we are; gives what the next hop announces. Raises
     ProtocolError where it refuses."""
     (greeting,) = yield Step((), 1)
-    if greeting.kind != 2:  # noqa: PLR2004
+    if greeting.kind != 2:
         raise ProtocolError(f"the next hop doesn't greet: {greeting.text}")
     return (yield from announced(lmtp, name))
 
@@ -67,9 +67,9 @@ def announced(lmtp: bool, name: str) -> Generator[Step, list[Reply], Features]:
     """The same without a greeting: after STARTTLS."""
     verb = b"LHLO" if lmtp else b"EHLO"
     (reply,) = yield Step((b"%b %b\r\n" % (verb, name.encode()),), 1)
-    if reply.kind != 2 and not lmtp:  # noqa: PLR2004
+    if reply.kind != 2 and not lmtp:
         (reply,) = yield Step((b"HELO %b\r\n" % name.encode(),), 1)
-    if reply.kind != 2:  # noqa: PLR2004
+    if reply.kind != 2:
         raise ProtocolError(f"the next hop refuses {verb.decode()}: {reply.text}")
     words = (line.split(None, 1) for line in reply.lines[1:])
     return {word[0].upper(): word[1] if word[1:] else b"" for word in words if word}
@@ -78,7 +78,7 @@ def announced(lmtp: bool, name: str) -> Generator[Step, list[Reply], Features]:
 def start_tls() -> Generator[Step, list[Reply], None]:
     """Raises ProtocolError where the next hop refuses."""
     (reply,) = yield Step((b"STARTTLS\r\n",), 1)
-    if reply.code != 220:  # noqa: PLR2004
+    if reply.code != 220:
         raise ProtocolError(f"the next hop refuses STARTTLS: {reply.text}")
 
 
@@ -131,7 +131,7 @@ def transaction(
         else:
             for line in lines:
                 replies += yield Step((line,), 1)
-                if replies[0].kind != 2:  # noqa: PLR2004
+                if replies[0].kind != 2:
                     return replies[:1] * len(rcpts)
             return (yield from finish(features, lmtp, replies[1:], content))
         return (yield from _finished(lmtp, replies, Step((), 0)))
@@ -143,15 +143,15 @@ def finish(
     features: Features, lmtp: bool, given: Sequence[Reply], content: Content
 ) -> Generator[Step, list[Reply], list[Reply]]:
     """Gives the content on, after MAIL and RCPT; ``given``: the replies to RCPT."""
-    if not any(one.kind == 2 for one in given):  # noqa: PLR2004
+    if not any(one.kind == 2 for one in given):
         return list(given)
     if b"CHUNKING" in features and content.length is not None:
         return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_bdat([], content), 0)))
     if content.lookalike:
-        return [NO_SUCH if one.kind == 2 else one for one in given]  # noqa: PLR2004
+        return [NO_SUCH if one.kind == 2 else one for one in given]
     (reply,) = yield Step((b"DATA\r\n",), 1)
     if reply.code != GO_ON:
-        return [_temporary(reply) if one.kind == 2 else one for one in given]  # noqa: PLR2004
+        return [_temporary(reply) if one.kind == 2 else one for one in given]
     return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_data(content), 0)))
 
 
@@ -164,7 +164,7 @@ def _pipelined(
     """MAIL, all RCPT and DATA in one piece, then the content."""
     replies = yield Step((b"".join([*lines, b"DATA\r\n"]),), len(lines) + 1)
     *before, data = replies
-    taken = before[0].kind == 2 and any(one.kind == 2 for one in before[1:])  # noqa: PLR2004
+    taken = before[0].kind == 2 and any(one.kind == 2 for one in before[1:])
     if data.code != GO_ON:
         return _refused(before, data)
     if not taken:  # it takes content for nobody: RFC 2920 has us end it at once
@@ -180,7 +180,7 @@ def _finished(
     accepted = [
         place
         for place, one in enumerate(before[1:])
-        if one.kind == 2 and before[0].kind == 2  # noqa: PLR2004
+        if one.kind == 2 and before[0].kind == 2
     ]
     count = len(accepted) if lmtp and accepted else 1
     try:
@@ -198,7 +198,7 @@ def _finished(
 def _refused(before: Sequence[Reply], data: Reply) -> list[Reply]:
     """The answers where nothing was taken: MAIL's refusal, RCPT's, or that of the content."""
     mail, *given = before
-    if mail.kind != 2:  # noqa: PLR2004
+    if mail.kind != 2:
         return [mail if mail.kind in (4, 5) else ODD] * len(given)
     last = _temporary(data)
     return [one if one.kind in (4, 5) else last for one in given]

@@ -75,7 +75,7 @@ class ReplyReader:
 
     def _take(self, line: bytes) -> Reply | None:
         code, mark, text = line[:3], line[3:4], line[4:]
-        if not (len(code) == 3 and code.isdigit() and code[:1] in b"2345"):  # noqa: PLR2004
+        if not (len(code) == 3 and code.isdigit() and code[:1] in b"2345"):
             raise ProtocolError(f"no reply of SMTP or LMTP: {line[:80]!r}")
         if mark not in (b"-", b" ", b"") or len(line) > LINE_LIMIT:
             raise ProtocolError(f"no reply of SMTP or LMTP: {line[:80]!r}")
