@@ -1,0 +1,72 @@
+"""TLS on both sides of the gateway: contexts of :mod:`ssl`, from files that may be read again."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from .settings import Tls
+
+
+class TlsError(ValueError):
+    """A file for TLS can't be used; the sentence names it and the remedy."""
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """For clients that connect: TLS 1.2 or later. With ``ca`` each must show a certificate of one
+    of its authorities. Raises TlsError."""
+    if not tls.certificate:
+        raise TlsError("TLS needs a certificate: give the file of the gateway's own")
+    return _made(ssl.PROTOCOL_TLS_SERVER, tls)
+
+
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """For the next hop. With ``ca`` it must show a certificate of one of its authorities for the
+    name it is reached by; without, TLS protects against those who only listen. Raises TlsError."""
+    return _made(ssl.PROTOCOL_TLS_CLIENT, tls)
+
+
+def reload(context: ssl.SSLContext, tls: Tls) -> None:
+    """Reads the files again, for connections that come later. Raises TlsError; what was read
+    before stays then."""
+    _made(context.protocol, tls)
+    _load(context, tls)
+
+
+def _made(protocol: int, tls: Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = bool(tls.ca) and protocol == ssl.PROTOCOL_TLS_CLIENT
+    context.verify_mode = ssl.CERT_REQUIRED if tls.ca else ssl.CERT_NONE
+    _load(context, tls)
+    return context
+
+
+def _load(context: ssl.SSLContext, tls: Tls) -> None:
+    try:
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key or None, _no_password)
+    except (OSError, ValueError) as error:
+        files = " and ".join(filter(None, (tls.certificate, tls.key)))
+        what = "give a certificate in PEM, with those of its authorities behind it, and its key"
+        raise TlsError(f"{files}: {_why(error)}: {what}") from None
+    try:
+        if tls.ca:
+            context.load_verify_locations(tls.ca)
+    except (OSError, ValueError) as error:
+        what = "give the authorities' certificates in PEM"
+        raise TlsError(f"{tls.ca}: {_why(error)}: {what}") from None
+
+
+def _no_password() -> NoReturn:
+    """Without it, OpenSSL would ask on the terminal."""
+    raise ValueError("the key is protected by a password, which a server has nobody to ask for")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's own
+        return (error.reason or "it can't be read").replace("_", " ").lower()
+    if isinstance(error, OSError):
+        return error.strerror or "it can't be read"
+    return str(error)
