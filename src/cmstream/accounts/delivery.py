@@ -112,7 +112,8 @@ def _start(message: Scratch) -> bytes:
 
 def sealed(message: Scratch, to: Recipients, policy: Policy, memory: int = MEMORY) -> Scratch:
     """The sealed message, complete. What is too long for memory is read and written piece by
-    piece; what comes out waits in a file if it is longer than ``memory``. Raises MessageError for what can't be sealed as it is, OSError where the disk is full."""
+    piece; what comes out waits in a file if it is longer than ``memory``. Raises
+    MessageError for what can't be sealed as it is, OSError where the disk is full."""
     result = Scratch(memory)
     if message.held is None:
         message.seek(0)

@@ -70,7 +70,7 @@ def _add_rules(add: Any) -> None:
         "it, or ask the sender for one message for each; default: %(default)s")  # fmt: skip
     add("--domain", default="", help="domain of recipients that have none")
     add("--stream", action="store_true",
-        help="give long messages on as they come in (LMTP): in BER, which some programs can't read")  # fmt: skip
+        help="LMTP: give long messages on as they come, in BER, which some can't read")  # fmt: skip
     add("--received", action="store_true",
         help="add a Received field, and refuse mail that goes round in circles")  # fmt: skip
     add("--hop-limit", type=int, default=DEFAULT.hop_limit, metavar="N",
@@ -143,7 +143,8 @@ def _gateway(options: argparse.Namespace) -> None:
 
 
 _PLAIN = (
-    "require", "mixed", "domain", "received", "stream", "hop_limit", "hostname", "memory", "size_limit",
+    "require", "mixed", "domain", "received", "stream", "hop_limit", "hostname", "memory",
+    "size_limit",
     "recipient_limit", "connection_limit", "client_limit", "command_limit", "command_timeout",
     "data_timeout", "next_timeout", "next_connections", "drain_timeout", "require_tls",
     "next_starttls", "xforward", "xclient", "log_format", "workers",

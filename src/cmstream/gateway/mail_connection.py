@@ -42,9 +42,9 @@ class MailConnection(asyncio.Protocol):
         self.active = self.loop.time()
         self.message: Scratch | None = None
         self.attributes: dict[bytes, bytes] = {}
+        self._words: dict[bytes, bytes] = {}
         self.busy: asyncio.Task[None] | None = None
         self._paused = False
-        self._refused = False
         self._handlers: dict[type, Callable[[Any], None]] = {
             server.MailBegin: self.on_mail,
             server.Recipient: self.on_recipient,
@@ -73,10 +73,11 @@ class MailConnection(asyncio.Protocol):
                 recipients=settings.recipient_limit,
                 commands=settings.command_limit,
             ),
+            tls=self.encrypted,
+            tls_required=settings.require_tls,
         )
         refusal = self.listener.enter(self)
         if refusal is not None:
-            self._refused = True
             self.session.refuse(refusal)
         else:
             self.session.greet()
@@ -85,22 +86,18 @@ class MailConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Asyncio's."""
         self.active = self.loop.time()
-        if self._refused:
-            return
         self.session.receive(data)
-        if self.session.waits:
+        if self.session.waits is not None:
             self.pause()
         else:
             self.proceed()
 
     def eof_received(self) -> bool:
-        """asyncio's: what was begun is forgotten, but a reply on its way still goes out."""
+        """asyncio's: half a message is forgotten, but a reply on its way still goes out."""
+        self.session.receive(b"")
         if self.busy is None:
-            return False
-        self._ending = True
-        return True
-
-    _ending = False
+            self.proceed()
+        return not self.transport.is_closing() and not self.encrypted
 
     def connection_lost(self, _: Exception | None) -> None:
         """Asyncio's."""
@@ -132,10 +129,8 @@ class MailConnection(asyncio.Protocol):
             return
         if out := session.data_to_send():
             self.transport.write(out)
-        if self._paused and not session.waits:
+        if self._paused and session.waits is None:
             self.resume()
-        if self._ending and self.busy is None:
-            self.transport.close()
 
     def answer(self, *replies: Reply) -> None:
         """Answers what the session waits for."""
@@ -164,8 +159,8 @@ class MailConnection(asyncio.Protocol):
         """Something failed of which the session knows nothing: the reply, and the end."""
         self.forget()
         if not self.transport.is_closing():
-            self.transport.write(self.session.data_to_send() + reply.octets())
-            self.transport.close()
+            self.session.refuse(reply)
+            self.proceed()
 
     def end(self, reply: Reply) -> None:
         """Says why, and ends the connection, unless an answer is still to come."""
@@ -228,11 +223,17 @@ class MailConnection(asyncio.Protocol):
 
     def on_xforward(self, event: server.XForward) -> None:
         """Who the client's client is."""
-        self.attributes.update(event.attributes)
+        self._learn(event)
 
     def on_xclient(self, event: server.XClient) -> None:
         """The same, as if it were ours."""
-        self.attributes.update(event.attributes)
+        self._learn(event)
+
+    def _learn(self, event: server.XForward | server.XClient) -> None:
+        for word in event.raw.split():
+            name = word.partition(b"=")[0].upper()
+            self.attributes[name] = event.attributes.get(name) or b""
+            self._words[name] = word
 
     def on_quit(self, _: server.Quit) -> None:
         """The goodbye has been said."""
@@ -273,8 +274,8 @@ class MailConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address, for the log."""
-        if b"ADDR" in self.attributes:
-            return self.attributes[b"ADDR"].decode("ascii", "backslashreplace")
+        if told := self.attributes.get(b"ADDR"):
+            return told.decode("ascii", "backslashreplace")
         peer = self.transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else "unix"
 
@@ -290,8 +291,8 @@ class MailConnection(asyncio.Protocol):
 
     @property
     def told(self) -> tuple[bytes, ...]:
-        """The attributes for XFORWARD."""
-        return tuple(b"%b=%b" % item for item in self.attributes.items())
+        """The attributes for XFORWARD, as the client wrote them."""
+        return tuple(self._words.values())
 
 
 class LmtpConnection(MailConnection):

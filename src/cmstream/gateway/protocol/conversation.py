@@ -178,9 +178,7 @@ def _finished(
 ) -> Generator[Step, list[Reply], list[Reply]]:
     """The content's replies, put in the places of the recipients that were accepted."""
     accepted = [
-        place
-        for place, one in enumerate(before[1:])
-        if one.kind == 2 and before[0].kind == 2
+        place for place, one in enumerate(before[1:]) if one.kind == 2 and before[0].kind == 2
     ]
     count = len(accepted) if lmtp and accepted else 1
     try:

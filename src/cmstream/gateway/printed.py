@@ -1,0 +1,5 @@
+NAMES = ("postfix", "dovecot", "exim", "opensmtpd", "systemd")
+
+
+def printed(name, settings):
+    return name
