@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..scratch import Scratch
 from . import received
-from .protocol import server
+from .protocol import server_events as events
 from .protocol.replies import Reply
-from .protocol.server import Limits, ServerSession
+from .protocol.server import ServerSession
+from .protocol.server_rules import Limits
 from .relay import LOOP, NO_ROOM, Arrived
 from .service import Deferred
 from .streaming import Stream
@@ -46,16 +47,16 @@ class MailConnection(asyncio.Protocol):
         self.busy: asyncio.Task[None] | None = None
         self._paused = False
         self._handlers: dict[type, Callable[[Any], None]] = {
-            server.MailBegin: self.on_mail,
-            server.Recipient: self.on_recipient,
-            server.DataBegin: self.on_data,
-            server.DataChunk: self.on_chunk,
-            server.MessageEnd: self.on_end,
-            server.Reset: self.on_reset,
-            server.StartTls: self.on_start_tls,
-            server.XForward: self.on_xforward,
-            server.XClient: self.on_xclient,
-            server.Quit: self.on_quit,
+            events.MailBegin: self.on_mail,
+            events.Recipient: self.on_recipient,
+            events.DataBegin: self.on_data,
+            events.DataChunk: self.on_chunk,
+            events.MessageEnd: self.on_end,
+            events.Reset: self.on_reset,
+            events.StartTls: self.on_start_tls,
+            events.XForward: self.on_xforward,
+            events.XClient: self.on_xclient,
+            events.Quit: self.on_quit,
         }
 
     # --- asyncio's side
@@ -184,15 +185,15 @@ class MailConnection(asyncio.Protocol):
 
     # --- events
 
-    def on_mail(self, _: server.MailBegin) -> None:
+    def on_mail(self, _: events.MailBegin) -> None:
         """MAIL."""
         self.answer(SENDER_OK)
 
-    def on_recipient(self, _: server.Recipient) -> None:
+    def on_recipient(self, _: events.Recipient) -> None:
         """RCPT."""
         self.answer(RECIPIENT_OK)
 
-    def on_data(self, _: server.DataBegin) -> None:
+    def on_data(self, _: events.DataBegin) -> None:
         """DATA, or the first BDAT."""
         self.begin_message()
         self.answer(GO_ON)
@@ -204,12 +205,12 @@ class MailConnection(asyncio.Protocol):
         if settings.received:
             self.message.write(received.field(self, settings.hostname))
 
-    def on_chunk(self, event: server.DataChunk) -> None:
+    def on_chunk(self, event: events.DataChunk) -> None:
         """A piece of the message."""
         if self.message is not None:
             self.message.write(event.data)
 
-    def on_end(self, _: server.MessageEnd) -> None:
+    def on_end(self, _: events.MessageEnd) -> None:
         """The whole message is there."""
         self.start(self.finish())
 
@@ -217,40 +218,43 @@ class MailConnection(asyncio.Protocol):
         """Relays the message and answers for it."""
         raise NotImplementedError
 
-    def on_reset(self, _: server.Reset) -> None:
+    def on_reset(self, _: events.Reset) -> None:
         """What was begun is forgotten."""
         self.forget()
 
-    def on_xforward(self, event: server.XForward) -> None:
+    def on_xforward(self, event: events.XForward) -> None:
         """Who the client's client is."""
         self._learn(event)
 
-    def on_xclient(self, event: server.XClient) -> None:
+    def on_xclient(self, event: events.XClient) -> None:
         """The same, as if it were ours."""
         self._learn(event)
 
-    def _learn(self, event: server.XForward | server.XClient) -> None:
+    def _learn(self, event: events.XForward | events.XClient) -> None:
         for word in event.raw.split():
             name = word.partition(b"=")[0].upper()
             self.attributes[name] = event.attributes.get(name) or b""
             self._words[name] = word
 
-    def on_quit(self, _: server.Quit) -> None:
+    def on_quit(self, _: events.Quit) -> None:
         """The goodbye has been said."""
         if out := self.session.data_to_send():
             self.transport.write(out)
         self.transport.close()
 
-    def on_start_tls(self, _: server.StartTls) -> None:
+    def on_start_tls(self, _: events.StartTls) -> None:
         """The handshake takes time; nothing that came before it counts."""
         self.transport.write(self.session.data_to_send())
         self.transport.pause_reading()
         self.busy = self.loop.create_task(self._start_tls())
 
     async def _start_tls(self) -> None:
+        context = self.listener.tls
+        if context is None:
+            raise AssertionError("STARTTLS isn't announced without a certificate")
         try:
             self.transport = await self.loop.start_tls(
-                self.transport, self, self.listener.tls, server_side=True,
+                self.transport, self, context, server_side=True,
                 ssl_handshake_timeout=self.service.settings.tls_timeout,
             )  # fmt: skip
         except (OSError, asyncio.TimeoutError):
@@ -302,7 +306,7 @@ class LmtpConnection(MailConnection):
     _stream: Stream | None = None
     _may_stream: Seal | None = None
 
-    def on_data(self, event: server.DataBegin) -> None:
+    def on_data(self, event: events.DataBegin) -> None:
         """DATA, or the first BDAT."""
         if self.service.settings.stream:
             self.start(self._begin_stream())
@@ -317,7 +321,7 @@ class LmtpConnection(MailConnection):
         self.begin_message()
         self.answer(GO_ON)
 
-    def on_chunk(self, event: server.DataChunk) -> None:
+    def on_chunk(self, event: events.DataChunk) -> None:
         """A piece of the message."""
         message, stream = self.message, self._stream
         if stream is not None:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .protocol import conversation
 from .protocol.conversation import Content, Lost, Step
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .protocol.conversation import Features
     from .protocol.envelope import Mail, Rcpt
     from .settings import Place, Settings
+
+T = TypeVar("T")
 
 TIMED_OUT = Reply.of(451, "4.4.2", "the next hop took too long: try again")
 SLOWEST = 64 << 10
@@ -204,14 +206,11 @@ class Transaction:
     async def _begin(self, connection: Connection) -> Reply:
         self._connection = connection
         await self._next_hop.prepare(connection, self._attributes)
-        line = conversation.mail_line(self._mail, None, connection.features)
-        return await self._ask(conversation.command(line.removesuffix(b"\r\n")))
+        return await self._command(conversation.mail_line(self._mail, None, connection.features))
 
     async def recipient(self, rcpt: Rcpt) -> Reply:
         """RCPT; its reply."""
-        return await self._ask(
-            conversation.command(conversation.rcpt_line(rcpt).removesuffix(b"\r\n"))
-        )
+        return await self._command(conversation.rcpt_line(rcpt))
 
     async def finish(self, content: Content) -> Reply:
         """The message; the reply to it."""
@@ -219,22 +218,30 @@ class Transaction:
         if connection is None:
             return conversation.LOST
         steps = conversation.finish(connection.features, False, [conversation.TAKEN], content)
-        (reply,) = await self._ask(steps, content.length)
+        replies: list[Reply] = await self._ask(steps, content.length) or [conversation.LOST]
         self._connection = None
-        connection.dirty = reply.kind != 2
+        connection.dirty = replies[0].kind != 2
         self._next_hop.release(connection)
-        answer: Reply = reply
-        return answer
+        return replies[0]
 
-    async def _ask(self, steps: Generator[Step, list[Reply], Any], length: int = 0) -> Any:
+    async def _command(self, line: bytes) -> Reply:
+        return (
+            await self._ask(conversation.command(line.removesuffix(b"\r\n"))) or conversation.LOST
+        )
+
+    async def _ask(
+        self, steps: Generator[Step, list[Reply], T], length: int | None = 0
+    ) -> T | None:
+        """None where the connection has ended."""
         connection = self._connection
         if connection is None or connection.closed:
             steps.close()
-            return [conversation.LOST] if length else conversation.LOST
+            return None
         try:
-            return await connection.run(steps, self._next_hop.time_for(length))
-        except Lost as lost:
-            return [lost.why] if length else lost.why
+            answer: T = await connection.run(steps, self._next_hop.time_for(length))
+        except Lost:
+            return None
+        return answer
 
     def forget(self) -> None:
         """Gives up what was begun."""

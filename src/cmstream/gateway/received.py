@@ -17,8 +17,7 @@ _HEADER = 256 << 10
 
 def field(connection: MailConnection, hostname: str) -> bytes:
     """The field, one line of its own for who gave it and one for who took it."""
-    client = bytes(connection.session.client or b"").decode("ascii", "backslashreplace")
-    client = re.sub(r"[^\w.:\[\]-]", "?", client, flags=re.ASCII)
+    client = re.sub(r"[^\w.:\[\]-]", "?", connection.session.client or "", flags=re.ASCII)
     protocol = "LMTP" if connection.lmtp else "ESMTP"
     if connection.encrypted:
         protocol += "S"

@@ -83,7 +83,7 @@ class _Workers:
         try:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            worker.run(self._settings, self._sockets, self._health, lambda: ready() and None)
+            worker.run(self._settings, self._sockets, self._health, ready)
             code = os.EX_OK
         except BaseException as error:  # noqa: BLE001 - a process of its own ends here
             _tell(f"a worker ends: {error}")

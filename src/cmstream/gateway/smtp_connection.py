@@ -13,7 +13,7 @@ from .relay import NOT_NOW, REQUIRED, Arrived
 from .service import Deferred
 
 if TYPE_CHECKING:
-    from .protocol import server
+    from .protocol import server_events as events
 
 
 class SmtpConnection(MailConnection):
@@ -22,7 +22,7 @@ class SmtpConnection(MailConnection):
     _transaction: Transaction | None = None
     _refusals = 0
 
-    def on_mail(self, event: server.MailBegin) -> None:
+    def on_mail(self, event: events.MailBegin) -> None:
         """MAIL is answered by the next hop."""
         self._group = RecipientGroup(self.service)
         self._transaction = Transaction(self.service.hop, event.mail, self.told)
@@ -34,13 +34,13 @@ class SmtpConnection(MailConnection):
             self._give_up()
         self.answer(reply)
 
-    def on_recipient(self, event: server.Recipient) -> None:
+    def on_recipient(self, event: events.Recipient) -> None:
         """RCPT too, if this recipient can have what the others have."""
         if self._transaction is None:
             raise AssertionError("there is no transaction")
         self.start(self._recipient(event, self._transaction))
 
-    async def _recipient(self, event: server.Recipient, transaction: Transaction) -> None:
+    async def _recipient(self, event: events.Recipient, transaction: Transaction) -> None:
         (seal,) = await self.service.seals([event.rcpt.address])
         if isinstance(seal, Deferred):
             self.service.log.warning(f"deferred: {seal.why}", reason=seal.code)
@@ -75,7 +75,7 @@ class SmtpConnection(MailConnection):
         if not self.transport.is_closing():
             self.answer(reply)
 
-    def on_reset(self, event: server.Reset) -> None:
+    def on_reset(self, event: events.Reset) -> None:
         """RSET, or the end in the middle of a message."""
         self._give_up()
         super().on_reset(event)

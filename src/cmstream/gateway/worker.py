@@ -41,7 +41,7 @@ ASK = 60
 
 
 def run(settings: Settings, sockets: list[socket.socket], health: socket.socket | None,
-        ready: Callable[[], None]) -> None:  # fmt: skip
+        ready: Callable[[], object]) -> None:  # fmt: skip
     """Serves until SIGTERM or SIGINT, then ends what has been begun. ``ready`` is called once it
     can take mail."""
     with contextlib.suppress(ImportError):  # faster, where it is installed
@@ -59,7 +59,7 @@ class _Worker:
         self._ending = asyncio.Event()
 
     async def serve(self, sockets: list[socket.socket], health: socket.socket | None,
-                    ready: Callable[[], None]) -> None:  # fmt: skip
+                    ready: Callable[[], object]) -> None:  # fmt: skip
         settings = self._settings
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

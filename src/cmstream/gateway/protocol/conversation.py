@@ -221,7 +221,7 @@ def _known(replies: Sequence[Reply], count: int, why: Reply) -> list[Reply]:
 
 def _by_bdat(lines: list[bytes], content: Content) -> Iterable[Any]:
     """RFC 3030: no dots to be doubled, and no waiting for a reply in between."""
-    lines.append(b"BDAT %d LAST\r\n" % content.length)
+    lines.append(b"BDAT %d LAST\r\n" % (content.length or 0))
     first = b"".join(lines)
     for chunk in content.chunks():
         yield first + chunk if first else chunk
@@ -245,7 +245,7 @@ async def _by_data_as_it_comes(content: Content) -> AsyncIterator[bytes]:
 
 def _by_data_at_once(content: Content) -> Iterable[bytes]:
     stuffer = Stuffer()
-    pieces = []
+    pieces: list[bytes] = []
     for chunk in content.chunks():
         if pieces:
             yield pieces.pop()

@@ -170,7 +170,7 @@ class ServerSession:
         if isinstance(event, MessageEnd):
             self._commands = self._errors = 0
             self._clear()
-        elif replies[0].kind == 2:  # noqa: PLR2004
+        elif replies[0].kind == 2:
             self._accept(event)
 
     def data_to_send(self) -> bytes:
