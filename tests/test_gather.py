@@ -249,10 +249,54 @@ def test_a_loop_that_is_gone_harms_nobody(gate, to):
     many.close()
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"queue": 0}, {"wait": -1}])
+@pytest.mark.parametrize("options", [{"workers": -1}, {"queue": 0}, {"wait": -1}])
 def test_absurd_bounds_are_refused(options):
     with pytest.raises(ValueError, match="or more"):
         cmstream.Gatherer(**options)
+
+
+@pytest.mark.parametrize("count", [1, 3, 600])
+def test_without_workers_the_loop_s_own_thread_seals(alice, to, count):
+    messages = [PLAIN + b"%d\r\n" % i * (i % 40) for i in range(count)]
+    threads = set()
+
+    async def main():
+        async with cmstream.Gatherer(workers=0) as many:
+            threads.update(threading.enumerate())
+            der = many.encrypt(b"content", to)
+            return await asyncio.gather(*(many.encrypt_message(m, to) for m in messages), der)
+
+    before = set(threading.enumerate())
+    *answers, der = asyncio.run(main())
+    assert threads <= before
+    for message, answer in zip(messages, answers, strict=True):
+        assert open_message(bytes(answer), alice.key)[1] == message[len(PLAIN) - 2 :]
+    assert open_cms(bytes(der), alice.key).content == b"content"
+
+
+def test_without_workers_a_thread_seals_for_itself(alice, to):
+    with cmstream.Gatherer(workers=0) as many:
+        future = many.submit(PLAIN + b"text\r\n", to)
+        assert future.done()
+        assert open_message(bytes(future.result()), alice.key)[1] == b"\r\ntext\r\n"
+    with pytest.raises(RuntimeError, match="closed"):
+        many.submit(PLAIN, to)
+
+
+def test_without_workers_errors_and_cancelled_calls_hurt_nobody(alice, to):
+    async def main():
+        async with cmstream.Gatherer(workers=0) as many:
+            bad = asyncio.ensure_future(many.encrypt_message(b"", to))
+            gone = asyncio.ensure_future(many.encrypt_message(PLAIN, to))
+            good = asyncio.ensure_future(many.encrypt_message(PLAIN + b"text\r\n", to))
+            await asyncio.sleep(0)
+            gone.cancel()
+            return await asyncio.gather(bad, gone, good, return_exceptions=True)
+
+    bad, gone, good = asyncio.run(main())
+    assert isinstance(bad, cmstream.MessageError)
+    assert isinstance(gone, asyncio.CancelledError)
+    assert open_message(bytes(good), alice.key)[1] == b"\r\ntext\r\n"
 
 
 def test_an_unused_one_closes():

@@ -203,7 +203,8 @@ class MailConnection(asyncio.Protocol):
         settings = self.service.settings
         self.message = Scratch(settings.memory)
         if settings.received:
-            self.message.write(received.field(self, settings.hostname))
+            protocol = ("LMTP" if self.lmtp else "ESMTP") + ("S" if self.encrypted else "")
+            self.message.write(received.field(self.session.client, settings.hostname, protocol))
 
     def on_chunk(self, event: events.DataChunk) -> None:
         """A piece of the message."""

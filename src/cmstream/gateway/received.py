@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..scratch import Scratch
-    from .mail_connection import MailConnection
 
 _FIELD = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
 _HEADER = 256 << 10
 """So many bytes of the beginning are searched."""
 
 
-def field(connection: MailConnection, hostname: str) -> bytes:
-    """The field, one line of its own for who gave it and one for who took it."""
-    client = re.sub(r"[^\w.:\[\]-]", "?", connection.session.client or "", flags=re.ASCII)
-    protocol = "LMTP" if connection.lmtp else "ESMTP"
-    if connection.encrypted:
-        protocol += "S"
-    text = f"Received: from {client or 'unknown'}\r\n\tby {hostname} (cmstream) with {protocol};"
+def field(client: str | None, hostname: str, protocol: str) -> bytes:
+    """The field. ``client``: what it calls itself. ``protocol``: such as ``LMTPS``."""
+    name = re.sub(r"[^\w.:\[\]-]", "?", client or "", flags=re.ASCII) or "unknown"
+    text = f"Received: from {name}\r\n\tby {hostname} (cmstream) with {protocol};"
     return f"{text}\r\n\t{formatdate()}\r\n".encode()
 
 
