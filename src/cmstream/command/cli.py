@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
 
 from .. import __version__, ciphers, kernels, policy
-from ..encrypt import encryptor
+from ..encryption import encryptor
 from ..engine import gate
 from ..errors import CmstreamError, RecipientWarning
 from ..mail import mime
