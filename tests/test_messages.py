@@ -8,7 +8,7 @@ import random
 import pytest
 
 import cmstream
-from cmstream.encrypt import SUSPECT_LIMIT
+from cmstream.encryption import SUSPECT_LIMIT
 from cmstream.mail import mime
 from helpers.opening import open_message
 

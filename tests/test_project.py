@@ -31,9 +31,10 @@ LAYERS = [
     {"cms"},
     {"recipients"},
     {"sealing", "spool", "decryption_pass"},
-    {"encrypt", "decrypt"},
+    {"encryption", "decryption"},
     {"many", "streams"},
     {"gather", "inspection"},
+    {"public"},
     {"__init__"},
     {"accounts"},
     {"accounts.people"},
@@ -163,7 +164,7 @@ def test_functions_are_short():
 
 
 CONSTANTS = {"DEFAULT", "CIPHERS", "SWITCHES"}
-ALIASES = {"To": "encrypt", "Form": "sealing"}
+ALIASES = {"To": "encryption", "Form": "sealing"}
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,28 @@ def test_the_top_level_has_few_names():
         pytest.skip("this is no checkout of git's")
     top = {one.partition("/")[0] for one in listed.stdout.splitlines()}
     assert {one for one in top if not one.startswith(".")} == TOP
+
+
+LAZY = """
+import sys
+before = {*sys.modules}
+import cmstream
+assert {*sys.modules} - before <= {"cmstream", "__future__"}, {*sys.modules} - before
+import cmstream.streams  # and no module takes the place of a public name
+from cmstream import *
+for name in cmstream.__all__:
+    thing = getattr(cmstream, name)
+    assert globals()[name] is thing
+    assert type(thing) is not type(sys), name
+assert {*cmstream.__all__, "__version__"} <= {*dir(cmstream)}
+assert not hasattr(cmstream, "nonsense")
+print(cmstream.__version__, cmstream.errors.CmstreamError.__name__)
+"""
+
+
+def test_the_package_imports_nothing_before_it_is_used():
+    said = subprocess.check_output([sys.executable, "-c", LAZY], text=True)
+    assert said == f"{cmstream.__version__} CmstreamError\n"
 
 
 def test_the_store_comes_when_it_is_asked_for():

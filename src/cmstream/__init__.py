@@ -18,141 +18,35 @@ The store of accounts is :mod:`cmstream.accounts`, an optional part.
 
 from __future__ import annotations
 
-from importlib import import_module as _import_module
-from importlib.metadata import version as _version
-from typing import TYPE_CHECKING, Any
-
-from .certificates.archive_keys import Kek, Password
-from .certificates.recipient import (
-    CertificateFile,
-    Problem,
-    Recipient,
-    SetAside,
-    load_recipients,
-    read_certificates,
-)
-from .cms.already_encrypted import is_encrypted
-from .decrypt import (
-    Decryptor,
-    decrypt,
-    decrypt_many,
-    decrypt_message,
-    decryptor,
-)
-from .encrypt import (
-    Encryptor,
-    To,
-    encrypt,
-    encrypt_message,
-    encryptor,
-)
-from .engine.gate import kernels
-from .errors import (
-    AlreadyFinalized,
-    CertificateError,
-    CmstreamError,
-    ConcurrentUseError,
-    DecryptionError,
-    EnvelopeError,
-    KeyUnavailableError,
-    MessageError,
-    NoRecipientError,
-    PrivateKeyIgnored,
-    RecipientError,
-    RecipientWarning,
-    SizeMismatchError,
-    UnsealedParts,
-)
-from .inspection import Addressee, Inspection, inspect
-from .many import encrypt_many, encrypt_many_into, encrypt_many_iter
-from .policy import DEFAULT, Policy
-from .recipients.identity import Identity, load_identities
-from .recipients.key_operation import DecapsulatingKey, DecryptingKey, ExchangingKey
-from .recipients.recipients import Recipients
-from .sealing import Form
-from .streams import (
-    DecryptReader,
-    DecryptWriter,
-    EncryptReader,
-    EncryptWriter,
-    decrypt_iter,
-    encrypt_iter,
-)
-
-__version__ = _version("cmstream")
-
+TYPE_CHECKING = False  # known to type checkers by its name; typing takes as long as Python's start
 if TYPE_CHECKING:
-    from .gather import Gatherer
+    from typing import Any
+
+    from . import accounts as accounts
+    from . import public
+    from .public import *  # noqa: F403 - its __all__ counts
+
+    __all__: list[str] = []
+    __all__ += public.__all__
+    __version__: str
 else:
 
     def __getattr__(name: str) -> Any:
-        """Imports what takes a while only when it is wanted: the Gatherer for asyncio, and the
-        accounts for their database."""
+        """Imports what is asked for: a program that needs one module of the package pays for that
+        alone, and the accounts need a database's packages."""
+        from importlib import import_module  # noqa: PLC0415
+
         if name == "accounts":
-            return _import_module(".accounts", __name__)
-        if name != "Gatherer":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from .gather import Gatherer  # noqa: PLC0415
+            return import_module(".accounts", __name__)
+        if name == "__version__":
+            globals()[name] = import_module("importlib.metadata").version(__name__)
+        elif name == "__all__" or not name.startswith("__"):
+            public = import_module(".public", __name__)
+            if name == "__all__" or name in public.__all__:
+                globals()[name] = getattr(public, name)
+        if name in globals():
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        globals()[name] = Gatherer
-        return Gatherer
-
-
-__all__ = [
-    "DEFAULT",
-    "Addressee",
-    "AlreadyFinalized",
-    "CertificateError",
-    "CertificateFile",
-    "CmstreamError",
-    "ConcurrentUseError",
-    "DecapsulatingKey",
-    "DecryptReader",
-    "DecryptWriter",
-    "DecryptingKey",
-    "DecryptionError",
-    "Decryptor",
-    "EncryptReader",
-    "EncryptWriter",
-    "Encryptor",
-    "EnvelopeError",
-    "ExchangingKey",
-    "Form",
-    "Gatherer",
-    "Identity",
-    "Inspection",
-    "Kek",
-    "KeyUnavailableError",
-    "MessageError",
-    "NoRecipientError",
-    "Password",
-    "Policy",
-    "PrivateKeyIgnored",
-    "Problem",
-    "Recipient",
-    "RecipientError",
-    "RecipientWarning",
-    "Recipients",
-    "SetAside",
-    "SizeMismatchError",
-    "To",
-    "UnsealedParts",
-    "decrypt",
-    "decrypt_iter",
-    "decrypt_many",
-    "decrypt_message",
-    "decryptor",
-    "encrypt",
-    "encrypt_iter",
-    "encrypt_many",
-    "encrypt_many_into",
-    "encrypt_many_iter",
-    "encrypt_message",
-    "encryptor",
-    "inspect",
-    "is_encrypted",
-    "kernels",
-    "load_identities",
-    "load_recipients",
-    "read_certificates",
-]
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__"), "__version__"})

@@ -17,7 +17,7 @@ from .sealing import Form, check_form
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .encrypt import To
+    from .encryption import To
     from .engine.gate import Buffer
 
 BATCH_COUNT = 256

@@ -21,7 +21,7 @@ from .sealing import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .encrypt import To
+    from .encryption import To
     from .engine.gate import Buffer
 
     Order = tuple[Buffer, To] | tuple[Buffer, To, Policy]

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO
 
+TYPE_CHECKING = False  # whoever holds short messages alone needs nothing but Python's core
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any, BinaryIO
 
     from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, modes
 

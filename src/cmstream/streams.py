@@ -6,9 +6,9 @@ import io
 import itertools
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
-from .decrypt import Who, as_identities, decryptor
+from .decryption import Who, as_identities, decryptor
 from .decryption_pass import decrypted_pieces, pieces
-from .encrypt import Encryptor, To, encryptor
+from .encryption import Encryptor, To, encryptor
 from .engine.mail_text import count_bare_line_feeds
 from .errors import AlreadyFinalized
 from .mail import mime

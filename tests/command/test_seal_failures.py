@@ -195,7 +195,7 @@ sys.exit(cli.main())
 """
 
 
-PLACES = itertools.cycle(["open_store", "delivery.sealed", "_read", "_give", "is_encrypted"])
+PLACES = itertools.cycle(["open_store", "delivery.sealed", "_read", "give", "is_encrypted"])
 ENDINGS = [
     "raise RuntimeError('unforeseen')",
     "raise MemoryError",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..certificates.recipient import Recipient
 from ..cms import already_encrypted
-from ..encrypt import encrypt_message
+from ..encryption import encrypt_message
 from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
 from ..policy import CIPHER_CHOICES
 from ..recipients.recipients import Recipients

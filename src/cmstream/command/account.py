@@ -16,9 +16,9 @@ from . import account_tables as shown
 from .account_import import run as _import
 from .account_server import add_server
 from .database import add_database
+from .endings import Failure
 from .managing import actor, as_json, opened
 from .shared import (
-    Failure,
     Parser,
     add_password,
     say,

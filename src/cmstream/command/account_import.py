@@ -16,6 +16,7 @@ from ..accounts.people.credentials import now
 from ..certificates.recipient import read_certificates
 from ..errors import CmstreamError
 from . import account_tables as shown
+from .endings import Failure
 from .managing import (
     actor,
     as_json,
@@ -23,7 +24,6 @@ from .managing import (
     opened,
 )
 from .shared import (
-    Failure,
     ask,
     password,
     read,

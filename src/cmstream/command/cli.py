@@ -17,27 +17,25 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
 
-from .. import __version__, ciphers, kernels, policy
-from ..encrypt import encryptor
+from .. import __version__, ciphers, policy
+from ..encryption import encryptor
 from ..engine import gate
 from ..errors import CmstreamError, RecipientWarning
 from ..mail import mime
 from ..recipients.recipients import Recipients
 from ..streams import CHUNK, encrypt_iter
 from . import decrypt, show
+from .endings import Failure, Stopped
 from .output import output
 from .progress import with_progress
 from .shared import (
-    Failure,
     Parser,
-    Stopped,
     about,
     add_archive_passwords,
     add_password,
     archive_passwords,
     called,
     certificates,
-    hold_standard_streams,
     open_input,
     report,
     say,
@@ -45,6 +43,7 @@ from .shared import (
     subcommand,
     warn,
 )
+from .standard_streams import hold_standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -222,7 +221,7 @@ def _version() -> str:
         f"{what}: {names[0]} in use; this machine has {', '.join(names)}"
         if names
         else f"{what}: by cryptography"
-        for what, names in kernels().items()
+        for what, names in gate.kernels().items()
     )
     head = f"cmstream {__version__} (CMSTREAM_CPU=NAME lowers the kernels)"
     return "\n".join([head, *rows])

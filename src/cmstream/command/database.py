@@ -11,6 +11,8 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import argparse
 
+    from .seal_options import SealOptions
+
 VARIABLE = "CMSTREAM_DATABASE"
 SERVER = Path("/var/lib/cmstream/accounts.sqlite3")
 """Root's database, unless another is named."""
@@ -26,7 +28,7 @@ def add_database(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def database(options: argparse.Namespace) -> str:
+def database(options: argparse.Namespace | SealOptions) -> str:
     """The database's URL: what the option says, else the environment, else root's own or the
     user's own file."""
     named = options.database or os.environ.get(VARIABLE)

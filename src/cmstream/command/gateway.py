@@ -12,8 +12,9 @@ from ..gateway.server import serve
 from ..gateway.settings import NEXT, Place, Settings, Tls
 from ..gateway.sockets import NoSocket
 from .database import add_database, database
+from .endings import Failure
 from .managing import opened
-from .shared import Failure, say, subcommand
+from .shared import say, subcommand
 
 if TYPE_CHECKING:
     import argparse

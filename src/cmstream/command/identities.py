@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..certificates.key_files import is_pkcs12
 from ..recipients.identity import Identity, load_identities, pair
-from .shared import Failure, add_password, archive_password, read, unlocked
+from .endings import Failure
+from .shared import add_password, archive_password, read, unlocked
 
 if TYPE_CHECKING:
     import argparse

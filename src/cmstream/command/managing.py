@@ -16,7 +16,7 @@ from ..accounts.account import Actor
 from ..accounts.errors import AccessDenied, NotFound, StoreUnavailable
 from ..errors import CmstreamError
 from .database import VARIABLE, database
-from .shared import Failure
+from .endings import Failure
 
 if TYPE_CHECKING:
     import argparse

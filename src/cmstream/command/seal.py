@@ -3,24 +3,25 @@ It gives out the whole message or nothing; after almost any error the mail serve
 
 from __future__ import annotations
 
-import fcntl
 import os
-import stat
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..accounts import delivery, open_store
-from ..accounts.delivery import is_encrypted, mixed_key_warnings, odd_header, together
-from ..accounts.errors import Invalid, MixedRecipients
-from ..errors import MessageError
-from ..scratch import CHUNK, Scratch
+from ..accounts import answers, delivery, open_store
+from ..accounts.delivery import is_encrypted, together
+from ..errors import CmstreamError
+from ..gateway.protocol.seal import DEFAULT_SOCKET
+from ..scratch import Scratch
+from . import seal_client
 from .database import add_database, database
-from .shared import Failure, open_input, subcommand
+from .endings import Failure
+from .shared import subcommand
+from .standard_streams import give, pieces, tell
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable
+
+    from .seal_options import SealOptions
 
 _EXAMPLES = """\
 examples:
@@ -35,12 +36,14 @@ Several --for give one message that each of them can open, by the one of their c
 programs read. Mixed recipients are refused with 75: one requires encryption and the other has no
 certificate to read it with. Call it once for each recipient.
 
+A gateway (cmstream gateway --listen seal:unix:/run/cmstream/seal) does the same in a small part of
+the time. Where one is named and can't be reached, the exit code is 75.
+
 Exit codes: 0 the message is out and may be stored; 64 wrong usage, or not a mail address; 65 the
-message can't be sealed; 75 everything else: try again, nothing came out.
+message can't be sealed; 75 everything else: try again, nothing came out. Only where Python itself
+can't start, it ends by itself with 1 or 2, or by a signal: without memory or file descriptors, with
+a folder as standard input, or interrupted in its first moments.
 """
-
-
-_ONCE = "call cmstream seal once for each recipient"
 
 
 def add_command(commands: Any) -> None:
@@ -59,109 +62,57 @@ def add_command(commands: Any) -> None:
         "unchanged")  # fmt: skip
     add("--defer-malformed", action="store_true",
         help="exit with 75, not 65, for a message that can't be sealed")  # fmt: skip
+    add("--socket", metavar="PLACE",
+        help=f"let the gateway there do it: {seal_client.FORMS}; default: "
+        f"${seal_client.VARIABLE}, else {DEFAULT_SOCKET} if a gateway listens there and no "
+        "database is named")  # fmt: skip
     add_database(parser)
     add("input", nargs="?", default="-", metavar="MESSAGE", help="default: standard input")
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: SealOptions) -> None:
+    gateway = seal_client.reached(options)
+    if gateway is not None:
+        seal_client.deliver(options, gateway)
+        return
     if sys.stdout is None:
         raise Failure(os.EX_TEMPFAIL, "can't write standard output: it is closed")
     try:
-        _give(*_answer(options))
-    except Invalid as error:
-        raise Failure(os.EX_USAGE, f"--for: {error} [{error.code}]") from None
-    except MixedRecipients as error:
-        raise Failure(os.EX_TEMPFAIL, f"{error}: {_ONCE}") from None
-    except MessageError as error:
-        code = os.EX_TEMPFAIL if options.defer_malformed else os.EX_DATAERR
-        raise Failure(code, f"{error} [{error.code}]") from None
+        give(*_answer(options))
+    except CmstreamError as error:
+        code, sentence = answers.failure(error)
+        malformed = code == os.EX_DATAERR and options.defer_malformed
+        raise Failure(os.EX_TEMPFAIL if malformed else code, sentence) from None
 
 
-def _answer(options: argparse.Namespace) -> tuple[Iterable[bytes], int]:
+def _answer(options: SealOptions) -> tuple[Iterable[bytes], int]:
     """What comes out, complete, and its length."""
     message = _read(options.input)
     with open_store(database(options)) as store:
         seals = [store.seal_for(one, appended=options.append) for one in options.addresses]
-    for note in dict.fromkeys(note for seal in seals for note in seal.notes):
-        _tell(f"warning: {note}")
+    for note in answers.notes(seals):
+        tell(note)
     to = together(seals)
     if to is None:
-        reasons = dict.fromkeys(f"{seal.reason} [{seal.reason.code}]" for seal in seals)
-        return _unchanged(message, "; ".join(reasons), options)
+        return _unchanged(message, answers.why_left(seals), options)
     if is_encrypted(message):
-        return _unchanged(message, "it is encrypted already [already-encrypted]", options)
-    if odd := odd_header(message):
-        _tell(f"warning: {odd}")
-    for warning in mixed_key_warnings(seals, *to):
-        _tell(f"warning: {warning} Or {_ONCE}.")
+        return _unchanged(message, answers.ALREADY, options)
+    for warning in answers.warnings(message, seals, *to):
+        tell(warning)
     sealed = delivery.sealed(message, *to)
     return sealed.chunks(), len(sealed)
 
 
 def _read(name: str) -> Scratch:
     message = Scratch()
-    with open_input(name) as source:
-        while chunk := source.read(CHUNK):
-            message.write(chunk)
+    for piece in pieces(name):
+        message.write(piece)
     return message
 
 
-def _unchanged(
-    message: Scratch, why: str, options: argparse.Namespace
-) -> tuple[Iterable[bytes], int]:
-    if options.require:
-        raise Failure(os.EX_TEMPFAIL, f"--require: the message isn't sealed: {why}")
-    _tell(f"unchanged: {why}")
+def _unchanged(message: Scratch, why: str, options: SealOptions) -> tuple[Iterable[bytes], int]:
+    code, sentence = answers.unchanged(why, require=options.require)
+    if code:
+        raise Failure(code, sentence)
+    tell(sentence)
     return message.chunks(), len(message)
-
-
-def _tell(text: str) -> None:
-    """Writes to standard error, past Python's buffer: a full log is no reason to bounce mail."""
-    line = f"cmstream: {' '.join(text.split())}\n"
-    with suppress(OSError):
-        os.write(2, line.encode(errors="backslashreplace"))
-
-
-# --- all or nothing --------------------------------------------------------------------------
-
-
-def _give(chunks: Iterable[bytes], total: int) -> None:
-    """Writes to standard output. If a file can't take all of it, it is cut back to what it was."""
-    before = _end_of_file(1)
-    written = 0
-    try:
-        for chunk in chunks:
-            rest = memoryview(chunk)
-            while rest:
-                count = os.write(1, rest)
-                rest, written = rest[count:], written + count
-        _require_all(written, total)
-        if before is not None:
-            os.fsync(1)
-    except BaseException:
-        if before is not None:
-            _cut_off(before, written)
-        raise
-
-
-def _require_all(written: int, total: int) -> None:
-    if written != total:
-        raise OSError(f"only {written} of {total} bytes could be read back from a temporary file")
-
-
-def _end_of_file(number: int) -> int | None:
-    """Where it ends, if it is a file that is written at its end."""
-    found = os.fstat(number)
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    appends = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_APPEND
-    at_end = appends or os.lseek(number, 0, os.SEEK_CUR) == found.st_size
-    return found.st_size if at_end else None
-
-
-def _cut_off(end: int, written: int) -> None:
-    """Unless somebody else has written behind it."""
-    with suppress(OSError):
-        if os.fstat(1).st_size == end + written:
-            os.ftruncate(1, end)
-            os.lseek(1, end, os.SEEK_SET)

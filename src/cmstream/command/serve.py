@@ -25,9 +25,9 @@ from ..accounts.http.settings import Settings
 from ..accounts.people.links import MINUTES
 from ..accounts.people.people import People
 from .database import add_database, database
+from .endings import Failure
 from .managing import opened
 from .shared import (
-    Failure,
     say,
     subcommand,
     warn,

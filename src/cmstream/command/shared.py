@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 from ..certificates import archive_keys
 from ..certificates.recipient import read_certificates
 from ..errors import CmstreamError, RecipientError
+from .endings import Failure, Stopped
 from .output import output
 
 if TYPE_CHECKING:
@@ -25,22 +26,6 @@ if TYPE_CHECKING:
     from ..certificates.recipient import CertificateFile
 
 T = TypeVar("T")
-
-
-class Failure(Exception):  # noqa: N818 - an ending, not always an error
-    """Ends the command with a line and a code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Stopped(BaseException):
-    """Somebody asks the process to end, by SIGTERM or SIGHUP; ``number``: of the signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 @contextmanager
@@ -60,18 +45,6 @@ def stoppable() -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is stop:
                 signal.signal(number, handler)
-
-
-def hold_standard_streams() -> None:
-    """Where a standard stream was closed, puts something in its place: no file that is opened later
-    must get its number, and with it what is meant for the stream."""
-    for number in range(3):
-        with suppress(OSError):
-            os.fstat(number)
-            continue
-        os.open(os.devnull, os.O_RDWR)
-    if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
 
 
 class Parser(argparse.ArgumentParser):

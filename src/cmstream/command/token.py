@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..accounts.people.credentials import now
 from ..accounts.people.people import SCOPES, People
 from .database import add_database
+from .endings import Failure
 from .managing import actor, as_json, opened
 from .shared import (
-    Failure,
     Parser,
     say,
     subcommand,

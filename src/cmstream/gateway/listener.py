@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .protocol.conversation import HANDED_ON
 from .protocol.replies import Reply
+from .settings import NEXT
 
 if TYPE_CHECKING:
     import ssl
@@ -38,7 +39,7 @@ class Listener:
         self.service.metrics.connected(self.place.protocol, 1)
         if self.closing or len(self.connections) > settings.connection_limit:
             return TOO_MANY
-        next_hop = self.service.next_hop
+        next_hop = self.service.next_hop if self.place.protocol in NEXT else None
         if next_hop is not None and next_hop.features is None:
             # What it has isn't known: a client told of too little would bounce mail.
             return NOT_YET

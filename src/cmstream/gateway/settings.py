@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 PROTOCOLS = ("lmtp", "smtp", "lmtps", "smtps", "milter", "seal")
 """Those of ``--listen``; with an s at the end, TLS from the first byte on."""
 NEXT = ("lmtp", "smtp", "lmtps", "smtps")
-DEFAULT_SOCKET = "/run/cmstream/seal"
-"""Where ``cmstream seal`` looks for a gateway."""
 
 MiB = 1 << 20
 

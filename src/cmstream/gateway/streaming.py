@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ..encrypt import encryptor
+from ..encryption import encryptor
 from ..errors import CmstreamError
 from .outcome import Outcome
 from .protocol.conversation import Content

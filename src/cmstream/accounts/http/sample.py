@@ -8,7 +8,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, localtime, make_msgid
 from typing import TYPE_CHECKING
 
-from ...encrypt import encrypt_message
+from ...encryption import encrypt_message
 from ..errors import Conflict
 
 if TYPE_CHECKING:

@@ -1,0 +1,50 @@
+"""What the program ``cmstream`` starts with. A mail server calls ``cmstream seal`` for each
+message, so that imports no more than it needs; everything else is the whole command's."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFERRING = "seal"
+"""The subcommand that a mail server calls: every ending that isn't the message's own fault or
+wrong usage tells it to try again."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit code; no exception leaves it but SystemExit."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] != [DEFERRING]:
+        return _whole()(words)
+    try:
+        from . import seal_client  # noqa: PLC0415 - what fails there must be 75 too
+
+        code = seal_client.main(words[1:])
+        return _whole()(words) if code is None else code
+    except SystemExit:  # the parser's, after help or wrong usage
+        raise
+    except BaseException as error:  # noqa: BLE001 - a mail server must be told to try again
+        return defer(error)
+
+
+def _whole() -> Callable[[list[str]], int]:
+    from .cli import main as whole  # noqa: PLC0415 - slow to import
+
+    return whole
+
+
+def defer(error: BaseException) -> int:
+    """Tells what went wrong, and gives 75."""
+    text = f"unexpected error ({type(error).__name__}): try again"
+    if isinstance(error, OSError):
+        text = ": ".join(str(one) for one in (error.filename, error.strerror or error) if one)
+    elif isinstance(error, KeyboardInterrupt):
+        text = "interrupted"
+    from .standard_streams import tell  # noqa: PLC0415 - nothing is imported before main()
+
+    tell(text)
+    return os.EX_TEMPFAIL
