@@ -39,17 +39,22 @@ def changes(old: Iterable[tuple[bytes, bytes]], block: bytes) -> Changes:
     counts: dict[bytes, int] = {}
     changed = []
     for name, written in old:
-        lower, value = name.lower(), with_line_feeds(written)
-        number = counts[lower] = counts.get(lower, 0) + 1
-        stays = (
-            kept < len(new) and new[kept][0].lower() == lower and bool(new[kept][1] or not value)
-        )
-        if stays:
-            kept += 1
-        if not stays or new[kept - 1][1] != value:
-            changed.append(Change(name, number, new[kept - 1][1] if stays else b""))
+        value = with_line_feeds(written)
+        number = counts[name.lower()] = counts.get(name.lower(), 0) + 1
+        if kept == len(new) or not _becomes(name, value, new[kept]):
+            changed.append(Change(name, number, b""))
+            continue
+        if new[kept][1] != value:
+            changed.append(Change(name, number, new[kept][1]))
+        kept += 1
     changed.reverse()
     return Changes(changed, new[kept:])
+
+
+def _becomes(name: bytes, value: bytes, field: tuple[bytes, bytes]) -> bool:
+    """Whether a change of value makes ``field`` of it: no value can be taken from a field without
+    the field."""
+    return name.lower() == field[0].lower() and bool(field[1] or not value)
 
 
 def with_line_feeds(value: bytes) -> bytes:

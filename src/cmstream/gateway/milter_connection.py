@@ -6,15 +6,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ..scratch import Scratch
+from .header_changes import changes
+from .milter_decision import MIXED, Decision
 from .milter_message import MilterMessage
 from .protocol import milter
 from .protocol.milter import MilterSession
 from .protocol.replies import ProtocolError, Reply
+from .recipient_group import ANOTHER, REFUSALS, RecipientGroup
 from .relay import NO_ROOM, NOT_NOW
+from .service import Deferred
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
+    from ..accounts.lookup import Seal
+    from ..engine.gate import Buffer
     from .listener import Listener
 
 SILENCE = 7210
@@ -22,17 +29,12 @@ SILENCE = 7210
 hours, and only then passes it on; libmilter waits as long."""
 PROGRESS = 10
 """Seconds after which a server is told that the message is still worked on. Postfix waits 300."""
-REFUSALS = 15
-"""Recipients that are refused, at most, before a message goes through: with its 21st error
-Postfix throws its client out, and then nobody gets the message."""
 HELD_LIMIT = 1 << 20
 """Bytes that a server may send ahead while it should wait for an answer."""
 
+NEVER = Reply.of(554, "5.5.3", "mail for these recipients is sealed in more than one way: send "
+                 "each a message of its own")  # fmt: skip
 TOO_MANY = Reply.of(452, "4.5.3", "too many recipients: send the others a message of their own")
-ANOTHER_GROUP = Reply.of(452, "4.5.3", "mail for this recipient is sealed in another way than for "
-                         "the first: send it separately")  # fmt: skip
-MIXED = Reply.of(452, "4.5.3", "mail for these recipients is sealed in more than one way: send "
-                 "them separately")  # fmt: skip
 
 
 class MilterConnection(asyncio.Protocol):
@@ -89,13 +91,13 @@ class MilterConnection(asyncio.Protocol):
         self._room.set()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """asyncio's: a message that wasn't answered is the server's alone."""
+        """Asyncio's: a message that wasn't answered is the server's alone."""
         self.listener.leave(self)
         if self.busy is not None:
             self.busy.cancel()
         self.forget()
 
-    # --- for the listener ----------------------------------------------------------------
+    # --- for listener and log -------------------------------------------------------------
 
     def check_time(self, now: float) -> None:
         """Ends it if the server has been silent for too long, or doesn't read; called from time to
@@ -111,6 +113,19 @@ class MilterConnection(asyncio.Protocol):
         """Ends it, now or once its message is answered."""
         if self.session.between_messages and self.busy is None:
             self.transport.close()
+
+    @property
+    def peer(self) -> str:
+        """The address of the server's client."""
+        return self._macro(b"client_addr") or "unknown"
+
+    @property
+    def queue_id(self) -> str:
+        """The server's name for the message."""
+        return self._macro(b"i")
+
+    def _macro(self, name: bytes) -> str:
+        return self.session.macros.get(name, b"").decode("ascii", "backslashreplace")
 
     # --- the session ---------------------------------------------------------------------
 
@@ -139,7 +154,7 @@ class MilterConnection(asyncio.Protocol):
 
     async def _run(self, work: Coroutine[Any, Any, Reply | None]) -> None:
         session = self.session
-        ticking = self.loop.call_later(PROGRESS, self._tell_progress)
+        self._ticking = self.loop.call_later(PROGRESS, self._tell_progress)
         try:
             reply = await work
         except OSError as error:  # of the temporary file
@@ -149,7 +164,7 @@ class MilterConnection(asyncio.Protocol):
             self.service.log.error(error)
             reply = NOT_NOW
         finally:
-            ticking.cancel()
+            self._ticking.cancel()
             self.busy = None
         if self.transport.is_closing():
             return
@@ -175,10 +190,11 @@ class MilterConnection(asyncio.Protocol):
         self.forget()
         settings = self.service.settings
         self.message = MilterMessage(settings.memory, settings.size_limit)
+        self._group = RecipientGroup(self.service)
 
     def on_recipient(self, event: milter.Recipient) -> None:
         """RCPT."""
-        self._start(self._recipient(address(event.path)))
+        self._start(self._recipient(event.address))
 
     def on_header(self, event: milter.Header) -> None:
         """A header field."""
@@ -188,4 +204,115 @@ class MilterConnection(asyncio.Protocol):
     def on_body(self, event: milter.Body) -> None:
         """A piece of the body."""
         if self.message is not None:
-            self.message.add_body(event.data)
+            self._add_body(self.message, event.data)
+
+    def _add_body(self, message: MilterMessage, data: bytes) -> None:
+        try:
+            message.add_body(data)
+        except OSError as error:  # of the temporary file: no reply is wanted yet
+            self.service.log.error(error)
+            message.refusal = NO_ROOM
+
+    def on_end(self, event: milter.EndOfMessage) -> None:
+        """The message is there."""
+        message = self.message
+        if message is None:
+            raise ProtocolError("a message ends that never began")
+        if event.data:
+            self._add_body(message, event.data)
+        self._start(self._finish(message))
+
+    def on_abort(self, _: milter.Abort) -> None:
+        """What was begun is forgotten."""
+        self.forget()
+
+    def on_quit(self, _: milter.Quit) -> None:
+        """The server says goodbye."""
+        self.transport.close()
+
+    # --- recipients ----------------------------------------------------------------------
+
+    async def _recipient(self, address: str) -> Reply | None:
+        """What RCPT is refused with, or None. A message that would need more refusals than its
+        client is allowed is refused at its end instead, for all; so is one that came from a program
+        on the server's machine, where Postfix would try all of it again for ever."""
+        (seal,) = await self.service.seals([address])
+        refusal = self._against(seal)
+        if refusal is None:
+            return None
+        again = refusal is NOT_NOW
+        if not self.session.submitted or again:
+            self._refusals += 1
+            if again or self._refusals <= REFUSALS:
+                return refusal
+        if self.message is not None:
+            self.message.refusal = self.message.refusal or self._mixed
+        return None
+
+    @property
+    def _mixed(self) -> Reply:
+        return NEVER if self.session.submitted else MIXED
+
+    def _against(self, seal: Seal | Deferred) -> Reply | None:
+        if isinstance(seal, Deferred):
+            self.service.log.warning(f"deferred: {seal.why}", reason=seal.code)
+            return NOT_NOW
+        if len(self.session.accepted) >= self.service.settings.recipient_limit:
+            return TOO_MANY
+        if not self._group.takes(seal, refusals=self._refusals):
+            return ANOTHER
+        self._group.add(seal)
+        return None
+
+    # --- the message ---------------------------------------------------------------------
+
+    async def _finish(self, message: MilterMessage) -> Reply | None:
+        """What the message is refused with; None once it is as it should be."""
+        addresses = [one.address for one in self.session.accepted]
+        decision = Decision(self.service, message, addresses)
+        decision.refusals, decision.mixed = self._refusals, self._mixed
+        try:
+            found = await decision.decide()
+            if isinstance(found, Reply):
+                return found
+            if found is not None:
+                await self._change(message.fields, found)
+            self._refusals = 0
+            return None
+        finally:
+            self.message = None
+            message.close()
+            self.service.tell(decision.outcome, self)
+
+    async def _change(self, old: list[milter.Header], sealed: Scratch | memoryview) -> None:
+        """Makes the server's message the sealed one."""
+        session = self.session
+        pieces = sealed.chunks() if isinstance(sealed, Scratch) else iter((sealed,))
+        block, body = _cut(pieces)
+        changed, added = changes(old, block)
+        for name, number, value in changed:
+            session.change_header(name, number, value)
+        for name, value in added:
+            session.add_header(name, value)
+        session.replace_body(body)
+        for piece in pieces:
+            self._write()
+            await self._room.wait()
+            session.replace_body(piece)
+
+    def _tell_progress(self) -> None:
+        if self.session.deciding:
+            self.session.progress()
+            self._write()
+        self._ticking = self.loop.call_later(PROGRESS, self._tell_progress)
+
+
+def _cut(pieces: Iterator[Buffer]) -> tuple[bytes, memoryview]:
+    """The header block of a sealed message, and how its body begins."""
+    start = bytearray()
+    end = -1
+    while end < 0:
+        seen = max(len(start) - 3, 0)
+        start += next(pieces)
+        end = start.find(b"\r\n\r\n", seen)
+    return bytes(start[: end + 2]), memoryview(start)[end + 4 :]

@@ -10,7 +10,6 @@ from .header_changes import with_line_feeds
 from .protocol.replies import Reply
 
 if TYPE_CHECKING:
-    from ..accounts.lookup import Seal
     from .protocol.milter import Header
 
 FIELD_COST = 128
@@ -21,19 +20,19 @@ HEADER_TOO_BIG = Reply.of(554, "5.6.0", "the message's header is too big to be s
 
 
 class MilterMessage:
-    """``recipients``: addresses of those who were accepted; ``first``: how mail for the first of
-    them is sealed. ``fields``: the header as the server knows it. ``refusal``: what the client
-    gets in the end, whatever else comes."""
+    """``fields``: the header as the server knows it. ``refusal``: what the client gets in the end,
+    whatever else comes."""
 
     def __init__(self, memory: int, limit: int) -> None:
-        self.recipients: list[str] = []
-        self.first: Seal | None = None
         self.fields: list[Header] = []
         self.refusal: Reply | None = None
         self._limit = limit
         self._header = 0
         self._octets = Scratch(memory)
         self._in_body = False
+
+    def __len__(self) -> int:
+        return len(self._octets)
 
     def add_field(self, field: Header) -> None:
         """Takes a header field."""

@@ -11,6 +11,8 @@ from ..errors import CmstreamError
 from .protocol.replies import Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..accounts.lookup import Seal
     from .service import Service
 
@@ -22,11 +24,14 @@ end a session after 20."""
 
 
 class RecipientGroup:
-    """Takes recipients as they come; the first decides what becomes of the message."""
+    """Takes recipients as they come; the first decides what becomes of the message. ``seals``: of
+    recipients who are in it already."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, seals: Iterable[Seal] = ()) -> None:
         self._service = service
         self._seals: list[Seal] = []
+        for one in seals:
+            self.add(one)
 
     def takes(self, seal: Seal, *, refusals: int = 0) -> bool:
         """Whether this recipient can get what the others get. ``refusals``: how often the session
@@ -36,11 +41,18 @@ class RecipientGroup:
         first = self._seals[0]
         if seal.action != first.action:
             return False
-        if seal.recipients is first.recipients and seal.policy == first.policy:
+        if _alike(seal, first):
             return True
-        if self._service.settings.mixed == "split" and refusals < REFUSALS:
-            return False
-        return self._opens_for_all([*self._seals, seal])
+        return self._may_join(refusals) and self._opens_for_all([*self._seals, seal])
+
+    def is_one(self, *, refusals: int = 0) -> bool:
+        """Whether all who are in it can get one message."""
+        if len(self._seals) == 1:
+            return True
+        return self._may_join(refusals) and self._opens_for_all(self._seals)
+
+    def _may_join(self, refusals: int) -> bool:
+        return self._service.settings.mixed == "together" or refusals >= REFUSALS
 
     def _opens_for_all(self, seals: list[Seal]) -> bool:
         """Whether every account's mail programs can open one message for all of them."""
@@ -52,7 +64,7 @@ class RecipientGroup:
 
     def add(self, seal: Seal) -> None:
         """One more."""
-        if all(seal.recipients is not one.recipients for one in self._seals):
+        if not any(_alike(seal, one) for one in self._seals):
             self._seals.append(seal)
 
     @property
@@ -63,3 +75,8 @@ class RecipientGroup:
         if to is None or len(self._seals) == 1:
             return first
         return replace(first, recipients=to[0], policy=to[1])
+
+
+def _alike(seal: Seal, other: Seal) -> bool:
+    """Whether mail for both becomes the same."""
+    return seal.recipients is other.recipients and seal.policy == other.policy

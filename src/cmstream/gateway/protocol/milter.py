@@ -41,7 +41,7 @@ _PIECES = {0x20000000: (1 << 20) - 1, 0x10000000: (256 << 10) - 1}
 _STEPS = _LEFT_OUT | sum(_SILENT.values()) | _LEADING_SPACE
 
 # The macros that are read, by stage: connect, MAIL, RCPT. For others a server sends its own choice.
-_MACROS = ((0, b"{client_addr}"), (2, b"i"), (3, b"i"))
+_MACROS = ((0, b"{client_addr} {client_port}"), (2, b"i"), (3, b"i {rcpt_addr}"))
 
 _LENGTH = Struct(">I")
 _NUMBERS = Struct(">III")
@@ -56,10 +56,12 @@ class Mail(NamedTuple):
 
 
 class Recipient(NamedTuple):
-    """RCPT TO. It is answered by :meth:`MilterSession.proceed` or :meth:`MilterSession.refuse`."""
+    """RCPT TO. It is answered by :meth:`MilterSession.proceed` or :meth:`MilterSession.refuse`.
+    ``address``: who is looked up, as the server understands what the client wrote."""
 
     path: bytes
     parameters: tuple[bytes, ...]
+    address: str
 
 
 class Header(NamedTuple):
@@ -114,11 +116,14 @@ class MilterSession:
     :meth:`receive` takes what has come, :meth:`next_event` tells what it says, the other methods
     answer, and :meth:`data_to_send` gives what goes back. Commands that this filter has no use for
     are answered here. ``macros``: what the server told of the connection and the message, by names
-    without braces: ``client_addr``, and ``i`` for the queue's name of it.
+    without braces: ``client_addr``, and ``i`` for the queue's name of it. ``mail`` and
+    ``accepted``: the envelope, without refused recipients, until the next message begins.
     """
 
     def __init__(self) -> None:
         self.macros: dict[bytes, bytes] = {}
+        self.mail: Mail | None = None
+        self.accepted: list[Recipient] = []
         self.leading_space = False
         self.piece = PIECE
         self._connection: dict[bytes, bytes] = {}
@@ -128,6 +133,7 @@ class MilterSession:
         self._state = "new"
         self._silent: frozenset[bytes] = frozenset()
         self._owed = b""
+        self._asked: Recipient | None = None
         self._body_begun = False
 
     # --- what comes ----------------------------------------------------------------------
@@ -136,6 +142,16 @@ class MilterSession:
     def between_messages(self) -> bool:
         """Whether no message has begun, or the last one was answered."""
         return self._state in {"new", "idle", "closed"}
+
+    @property
+    def submitted(self) -> bool:
+        """Whether the message didn't come by SMTP, but from a program of the server's machine."""
+        return self.macros.get(b"client_port") == b"0"
+
+    @property
+    def deciding(self) -> bool:
+        """Whether the message is complete, and its body wasn't begun to be replaced."""
+        return self._owed == b"E" and not self._body_begun
 
     @property
     def waiting(self) -> int:
@@ -196,6 +212,8 @@ class MilterSession:
             self._connection = found
         if stage in {b"C", b"M"}:
             self.macros = dict(self._connection)
+        if stage == b"R":
+            self.macros.pop(b"rcpt_addr", None)
         self.macros.update(found)
 
     def _negotiate(self, data: bytes) -> None:
@@ -218,11 +236,16 @@ class MilterSession:
 
     def _mail(self, data: bytes) -> Mail:
         path, *parameters = _strings(data)
-        return Mail(path, tuple(parameters))
+        self._forget()
+        self.mail = Mail(path, tuple(parameters))
+        return self.mail
 
     def _recipient(self, data: bytes) -> Recipient:
         path, *parameters = _strings(data)
-        return Recipient(path, tuple(parameters))
+        inside = path.removeprefix(b"<").removesuffix(b">").decode("utf-8", "replace")
+        address = _address(self.macros.get(b"rcpt_addr", b"")) or inside
+        self._asked = Recipient(path, tuple(parameters), address)
+        return self._asked
 
     def _header(self, data: bytes) -> Header:
         name, end, value = data.partition(b"\0")
@@ -236,7 +259,11 @@ class MilterSession:
 
     def _abort(self, data: bytes) -> Abort:
         del data
+        self._forget()
         return Abort()
+
+    def _forget(self) -> None:
+        self.mail, self.accepted = None, []
 
     def _next_connection(self, data: bytes) -> Abort:
         self.macros = self._connection = {}
@@ -251,6 +278,8 @@ class MilterSession:
 
     def proceed(self) -> None:
         """Nothing is against the recipient or the message, as it is changed by now."""
+        if self._owed == b"R" and self._asked is not None:
+            self.accepted.append(self._asked)
         self._answer(b"c")
 
     def refuse(self, reply: Reply) -> None:
@@ -292,7 +321,7 @@ class MilterSession:
         return value if self.leading_space else value.removeprefix(b" ")
 
     def _require_decision(self) -> None:
-        if self._owed != b"E" or self._body_begun:
+        if not self.deciding:
             raise RuntimeError("a message can be changed only at its end, and its body last")
 
     def _answer(self, code: bytes, data: bytes = b"") -> None:
@@ -314,7 +343,22 @@ def _strings(data: bytes) -> list[bytes]:
     return words
 
 
-_STAGES = {b"C", b"M", b"T", b"E"}
+def _address(resolved: bytes) -> str:
+    """An address in the form in which a server works with it, as it is written in mail; nothing for
+    a name of the server's own, without a domain."""
+    local, at, domain = resolved.decode("utf-8", "replace").rpartition("@")
+    if not at:
+        return ""
+    if not local.startswith('"') and _SPECIAL.search(local):
+        local = f'"{_ESCAPED.sub(_BACKSLASH, local)}"'
+    return f"{local}@{domain}"
+
+
+_SPECIAL = re.compile(r'[\s"(),:;<>@\[\\\]]')
+_ESCAPED = re.compile(r'(["\\])')
+_BACKSLASH = r"\\\1"
+
+_STAGES = {b"C", b"M", b"R", b"T", b"E"}
 """The stages whose macros are read. Postfix sends some with each header field."""
 _ANSWERED = {b"R", b"E"}
 """What whoever uses the session answers."""
