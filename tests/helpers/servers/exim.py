@@ -35,7 +35,7 @@ hop:
   protocol = {protocol}
   port = {next.port}
   allow_localhost
-  message_linelength_limit = 0
+  message_linelength_limit = 1G
 {options}
 begin retry
 * * F,1h,1s
