@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import smtplib
 import subprocess
 
+from helpers.servers.client import Client, refused
 from helpers.servers.place import free, wait
 
 
@@ -52,8 +52,10 @@ class Server:
 
         return wait(found, tell=self.log)
 
-    def send(self, recipients, message: bytes, *, sender="bob@example.net", options=(), each=()):
+    def send(self, recipients, message, *, sender="bob@example.net", options=(), each=()):
         """Hands a message in by SMTP, dots stuffed and nothing else changed; gives the recipients
-        that were refused, as smtplib does. ``options`` are parameters of MAIL, ``each`` of RCPT."""
-        with smtplib.SMTP(*self.place, timeout=120) as client:
-            return client.sendmail(sender, recipients, message, options, each)
+        for whom it wasn't taken, and why. ``options`` are parameters of MAIL, ``each`` of RCPT."""
+        with Client(self.place) as client:
+            return refused(
+                client.send(recipients, message, sender=sender, options=options, each=each)
+            )
