@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from cmstream.accounts import open_store
-from helpers.accounts.mail_server import USER, Postfix
+from helpers.accounts.mail_server import USER, SealingPostfix
 from helpers.accounts.support import ADMINISTRATOR, pem
 from helpers.authorities import rsa_identity
 from helpers.opening import open_message
+from helpers.servers import place
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 MAIL = (
@@ -25,19 +23,10 @@ MAIL = (
 PLAIN = b"third flower pot"
 
 
-def missing():
-    if os.geteuid() != 0:
-        return "Postfix's master must be started by root"
-    if not shutil.which("postfix") and not Path("/usr/sbin/postfix").exists():
-        return "there is no Postfix"
-    return None
-
-
 @pytest.fixture(scope="module")
 def folder():
-    made = Path(tempfile.mkdtemp(prefix="cmstream-postfix-"))
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+    with place.folder("postfix") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +47,8 @@ def database(folder, _sqlite_template):
 
 @pytest.fixture(scope="module")
 def postfix(folder, database):
-    why = missing()
-    if why and os.environ.get("CI") == "true":
-        pytest.fail(why)
-    if why:
-        pytest.skip(why)
-    os.environ["PATH"] += ":/usr/sbin"
-    server = Postfix(folder, f"sqlite:///{database}")
-    yield server
-    server.stop()
+    with SealingPostfix(folder, f"sqlite:///{database}") as server:
+        yield server
 
 
 def delivered(stored):
@@ -76,7 +58,7 @@ def delivered(stored):
 
 
 def test_sealed_for_an_address_that_is_protected(postfix):
-    postfix.send("Alice+boat@example.org", MAIL)
+    postfix.send(["Alice+boat@example.org"], MAIL)
     assert "status=sent" in postfix.status("Alice+boat@example.org")
     stored = postfix.mailbox("Alice+boat@example.org").read_bytes()
     assert PLAIN not in stored
@@ -87,7 +69,7 @@ def test_sealed_for_an_address_that_is_protected(postfix):
 
 
 def test_untouched_for_another(postfix):
-    postfix.send(BOB, MAIL)
+    postfix.send([BOB], MAIL)
     assert "status=sent" in postfix.status(BOB)
     assert delivered(postfix.mailbox(BOB).read_bytes()) == MAIL.replace(b"\r\n", b"\n")
 
@@ -95,7 +77,7 @@ def test_untouched_for_another(postfix):
 def test_two_recipients_get_one_message_each(postfix):
     with_two = MAIL.replace(b"The boat", b"Two boats")
     for recipient in ("alice@example.org", "carol@example.org"):
-        postfix.send(recipient, with_two)
+        postfix.send([recipient], with_two)
     assert "status=sent" in postfix.status("alice@example.org")
     assert "status=sent" in postfix.status("carol@example.org")
     assert PLAIN not in postfix.mailbox("alice@example.org").read_bytes()
@@ -106,17 +88,17 @@ def test_deferred_while_the_store_is_away_and_sealed_when_it_is_back(postfix, da
     to = "alice+later@example.org"
     away = database.parent.rename(database.parent.with_name("away"))
     try:
-        postfix.send(to, MAIL)
+        postfix.send([to], MAIL)
         status = postfix.status(to)
         assert "status=deferred" in status
         assert "dsn=4." in status
         assert "there is no database" in status
         assert not postfix.mailbox(to).exists()
-        (waiting,) = postfix.queued()
+        (waiting,) = postfix.queue()
         assert waiting["recipients"][0]["address"] == to
     finally:
         away.rename(database.parent)
     postfix.flush()
     assert "status=sent" in postfix.status(to, 2)
     assert PLAIN in open_message(postfix.mailbox(to).read_bytes(), rsa_identity()[0])[1]
-    assert postfix.queued() == []
+    assert postfix.queue() == []

@@ -1,0 +1,38 @@
+"""The gateway as it is run: the command itself, in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+
+from helpers.servers.place import Place, free, wait
+from helpers.servers.server import Server
+
+
+class Gateway(Server):
+    """Listens for each protocol named, at a place of its own: ``at["lmtp"]``. ``next_hop`` is what
+    the command takes: "lmtp:HOST:PORT"."""
+
+    def __init__(self, folder, database: str, next_hop=None, *options: str, listen=("lmtp",)):
+        super().__init__(folder)
+        self.at: dict[str, Place] = {listen[0]: self.place} | {one: free() for one in listen[1:]}
+        self.options = ["--database", database, *options]
+        if next_hop is not None:
+            self.options += ["--next", next_hop]
+
+    def command(self) -> list[str]:
+        listen = [word for one in self.at.items() for word in ("--listen", "{}:{}".format(*one))]
+        return [sys.executable, "-m", "cmstream", "gateway", *listen, *self.options]
+
+    def start(self) -> None:
+        super().start()
+        for place in self.at.values():
+            wait(place.answers, tell=self.log)
+
+    def stop(self) -> int:
+        """By SIGTERM; gives how it ended."""
+        self.process.terminate()
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
