@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import threading
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from cmstream.accounts import open_store
 from cmstream.gateway.listener import Listener
@@ -17,6 +18,9 @@ from cmstream.gateway.metrics import Metrics
 from cmstream.gateway.milter_connection import MilterConnection
 from cmstream.gateway.service import Service
 from cmstream.gateway.settings import Place, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def packet(command: bytes, data: bytes = b"") -> bytes:
@@ -76,8 +80,9 @@ class Client:
 
     def _read(self, count: int) -> bytes:
         found = b""
-        while len(found) < count and (more := self.socket.recv(count - len(found))):
-            found += more
+        with suppress(ConnectionError):
+            while len(found) < count and (more := self.socket.recv(count - len(found))):
+                found += more
         return found
 
     def mail(self, *recipients: str) -> list[tuple[bytes, bytes]]:
@@ -102,22 +107,26 @@ class Client:
 
 
 def changed(fields, body: bytes, wanted) -> bytes:
-    """The message after a milter's changes, with CRLF."""
+    """The message after a milter's changes, with CRLF; the number of a field counts those of its
+    name that are still there, as it does for Postfix."""
     fields = list(fields)
     new = [data for code, data in wanted if code == b"b"]
     for code, data in wanted:
         if code == b"m":
             (number,) = struct.unpack_from(">I", data)
             name, value, _ = data[4:].split(b"\0")
-            places = [i for i, one in enumerate(fields) if one and one[0].lower() == name.lower()]
-            fields[places[number - 1]] = (name, value) if value else (b"", None)
-            # A place that is gone still counts: Postfix counts those that it was told to keep.
-            if not value:
-                del fields[places[number - 1]]
+            places = [i for i, one in enumerate(fields) if one[0].lower() == name.lower()]
+            place = places[number - 1]
+            fields[place : place + 1] = [(name, value)] if value else []
         elif code == b"h":
             fields.append(tuple(data.split(b"\0")[:2]))
-    lines = [b"%b:%b\r\n" % (name, value.replace(b"\n", b"\r\n")) for name, value in fields]
-    return b"".join([*lines, b"\r\n", b"".join(new) if new else body])
+    return written(fields) + b"\r\n" + (b"".join(new) if new else body)
+
+
+def written(fields) -> bytes:
+    """A header block, as a mail server sends it."""
+    lines = (b"%b:%b" % one for one in fields)
+    return b"".join(re.sub(rb"\r?\n", b"\r\n", line) + b"\r\n" for line in lines)
 
 
 class Running:

@@ -44,8 +44,8 @@ def changes(old: Iterable[tuple[bytes, bytes]], block: bytes) -> Changes:
         if kept == len(new) or not _becomes(name, value, new[kept]):
             changed.append(Change(name, number, b""))
             continue
-        if new[kept][1] != value:
-            changed.append(Change(name, number, new[kept][1]))
+        if new[kept] != (name, value):
+            changed.append(Change(new[kept][0], number, new[kept][1]))
         kept += 1
     changed.reverse()
     return Changes(changed, new[kept:])
