@@ -70,11 +70,13 @@ postlog unix-dgram n - n - 1 postlogd
 
 class Way(NamedTuple):
     """One of the ways to put a program into the path of mail: lines of main.cf, and services that
-    master.cf has beside the usual ones. ``first`` are options of the first smtpd."""
+    master.cf has beside the usual ones. ``first`` are options of the smtpd that is there already,
+    ``pickup`` those of the service that takes mail from sendmail(1)."""
 
     main_cf: dict[str, str]
     master: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
+    pickup: tuple[str, ...] = ()
 
 
 # Without them Postfix folds long lines before anybody sees them.
@@ -90,11 +92,13 @@ def lmtp(place) -> Way:
 
 
 def before_queue(proxy: Place, back: Place, place) -> Way:
-    """What is received goes through a proxy, which gives it back to another smtpd."""
+    """What is received goes through a proxy, which gives it back to another smtpd. What comes from
+    sendmail(1) has no smtpd to go through, and goes the other way, after the queue."""
     return Way(
         LINES | IN_FRONT | {"virtual_transport": f"lmtp:{_named(place)}"},
         (_back(back),),
         (f"smtpd_proxy_filter=inet:{proxy}", "smtpd_client_connection_count_limit=0"),
+        (f"content_filter=smtp:[{proxy.host}]:{proxy.port}",),
     )
 
 
@@ -164,9 +168,10 @@ class Postfix(Server):
         settings = MAIN | way.main_cf | (main_cf or {})
         main = "\n".join(f"{name} = {value}" for name, value in settings.items())
         (folder / "etc/main.cf").write_text(main.replace("{folder}", str(folder)) + "\n")
-        first, *rest = MASTER.format(place=self.place).splitlines()
-        first += "".join(f" -o {option}" for option in way.first)
-        services = "\n".join([first, *rest, *way.master, *master])
+        smtpd, pickup, *rest = MASTER.format(place=self.place).splitlines()
+        smtpd += "".join(f" -o {option}" for option in way.first)
+        pickup += "".join(f" -o {option}" for option in way.pickup)
+        services = "\n".join([smtpd, pickup, *rest, *way.master, *master])
         (folder / "etc/master.cf").write_text(services + "\n")
 
     def run(self, name: str, *words: str) -> str:

@@ -13,6 +13,7 @@ class Server:
 
     def __init__(self, folder, place=None):
         self.folder, self.place = folder, place or free()
+        self._read_from = 0
         folder.chmod(0o755)
 
     def __enter__(self):
@@ -39,8 +40,13 @@ class Server:
         self.process.wait(30)
 
     def log(self) -> str:
+        """All that it has said since the last ``forget``."""
         log = self.folder / "log"
-        return log.read_text(errors="replace") if log.exists() else "no log"
+        return log.read_bytes()[self._read_from :].decode(errors="replace") if log.exists() else ""
+
+    def forget(self) -> None:
+        log = self.folder / "log"
+        self._read_from = log.stat().st_size if log.exists() else 0
 
     def logged(self, *parts: str, number: int = 1) -> list[str]:
         """The lines of the log that hold all parts, as soon as there are so many."""

@@ -31,6 +31,18 @@ class Way:
         with Client(self.gateway.place, self.name) as client:
             return refused(client.send(recipients, message, **options))
 
+    def arrived(self, number=1):
+        """The transactions at the next hop, as soon as there are so many."""
+        return self.hop.wait(number, tell=self.tell)
+
+    def clear(self) -> None:
+        """Forgets what was sent, and all that waits."""
+        self.hop.answers.clear()
+        if self.server:
+            self.server.run("postsuper", "-d", "ALL")
+            self.server.forget()
+        self.hop.transactions.clear()
+
     def tell(self) -> str:
         """All that is known, for whom it fails."""
         logs = [one.log() for one in (self.gateway, self.server) if one]
