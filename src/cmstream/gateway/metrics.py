@@ -1,7 +1,8 @@
 """The gateway's figures for Prometheus.
 
-With several worker processes, ``PROMETHEUS_MULTIPROC_DIR`` names a folder that they share; it must
-be set before this module is imported. Each process then tells the sum over all of them.
+With several worker processes, ``PROMETHEUS_MULTIPROC_DIR`` names a folder that they share, and each
+process tells the sum over all of them. The library looks for it when it is imported, so that is
+done where the figures of a process begin.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from prometheus_client import Counter
 
     from .outcome import Outcome
 
@@ -36,6 +35,13 @@ class Metrics:
     """Of one process."""
 
     def __init__(self) -> None:
+        from prometheus_client import (  # noqa: PLC0415 - see above
+            CollectorRegistry,
+            Counter,
+            Gauge,
+            Histogram,
+        )
+
         registry = self._registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
@@ -48,10 +54,11 @@ class Metrics:
         self._recipients = counter("recipients", text, "protocol", "action", "reason")
         text = "The next hop's replies for recipients, by the kind of their code."
         self._replies = counter("next_hop_replies", text, "code")
-        self._connections = Gauge(
+        connections = Gauge(
             f"{_PREFIX}connections", "Clients that are connected now.", ("protocol",),
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
+        self._connections = cache(connections.labels)
         seconds = Histogram(
             f"{_PREFIX}stage_seconds",
             "Time that messages took: to seal, at the next hop, and from the message's end to the "
@@ -97,10 +104,17 @@ class Metrics:
 
     def connected(self, protocol: str, change: int) -> None:
         """So many clients more are connected, or fewer."""
-        self._connections.labels(protocol).inc(change)
+        self._connections(protocol).inc(change)
 
     def render(self) -> tuple[bytes, str]:
         """The figures as Prometheus reads them, and their content type."""
+        from prometheus_client import CollectorRegistry, Info  # noqa: PLC0415 - see above
+        from prometheus_client.exposition import (  # noqa: PLC0415
+            CONTENT_TYPE_PLAIN_0_0_4,
+            generate_latest,
+        )
+        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
+
         self.flush()
         registry = self._registry
         if os.environ.get(FOLDER):
@@ -114,4 +128,6 @@ class Metrics:
 def forget_process(pid: int) -> None:
     """A worker has ended: its connections don't count any more."""
     if os.environ.get(FOLDER):
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see above
+
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

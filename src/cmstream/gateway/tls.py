@@ -18,27 +18,29 @@ def server_context(tls: Tls) -> ssl.SSLContext:
     of its authorities. Raises TlsError."""
     if not tls.certificate:
         raise TlsError("TLS needs a certificate: give the file of the gateway's own")
-    return _made(ssl.PROTOCOL_TLS_SERVER, tls)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED if tls.ca else ssl.CERT_NONE
+    return _loaded(context, tls)
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:
-    """For the next hop. With ``ca`` it must show a certificate of one of its authorities for the
-    name it is reached by; without, TLS protects against those who only listen. Raises TlsError."""
-    return _made(ssl.PROTOCOL_TLS_CLIENT, tls)
+    """For the next hop, which must show a certificate for the name that it is reached by, of an
+    authority in ``ca``; without ``ca``, of one that this system trusts. Raises TlsError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which asks for a certificate and its name
+    if not tls.ca:
+        context.load_default_certs()
+    return _loaded(context, tls)
 
 
 def reload(context: ssl.SSLContext, tls: Tls) -> None:
     """Reads the files again, for connections that come later. Raises TlsError; what was read
     before stays then."""
-    _made(context.protocol, tls)
+    _load(ssl.SSLContext(context.protocol), tls)
     _load(context, tls)
 
 
-def _made(protocol: int, tls: Tls) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def _loaded(context: ssl.SSLContext, tls: Tls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = bool(tls.ca) and protocol == ssl.PROTOCOL_TLS_CLIENT
-    context.verify_mode = ssl.CERT_REQUIRED if tls.ca else ssl.CERT_NONE
     _load(context, tls)
     return context
 

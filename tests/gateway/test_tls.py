@@ -1,0 +1,159 @@
+"""TLS on both sides: who is believed, what a bad file says, and files that are read again."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+import trustme
+
+from cmstream.gateway import tls
+from cmstream.gateway.settings import Tls
+from cmstream.gateway.tls import TlsError, client_context, server_context
+
+
+class Files:
+    """An authority, and what it certified: as files."""
+
+    def __init__(self, folder, names):
+        self.folder, authority = folder, trustme.CA()
+        folder.mkdir()
+        self.ca = self.write("ca.pem", authority.cert_pem)
+        self.own = {name: self.own_of(name, authority.issue_cert(name)) for name in names}
+
+    def write(self, name, blob):
+        blob.write_to_path(str(self.folder / name))
+        return str(self.folder / name)
+
+    def own_of(self, name, made):
+        chain = self.folder / f"{name}.pem"
+        chain.write_bytes(b"".join(one.bytes() for one in made.cert_chain_pems))
+        return Tls(str(chain), self.write(f"{name}.key", made.private_key_pem))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return Files(tmp_path_factory.mktemp("tls") / "one", ("mail.test", "client.test"))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return Files(tmp_path_factory.mktemp("tls") / "two", ("mail.test", "client.test"))
+
+
+def handshake(server, client, name="mail.test"):
+    """Both sides over memory; gives the version."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    there = server.wrap_bio(to_server, to_client, server_side=True)
+    here = client.wrap_bio(to_client, to_server, server_hostname=name)
+    for _ in range(4):
+        for side in (here, there):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    there.do_handshake()
+    here.do_handshake()
+    return here.version()
+
+
+def with_ca(files, name="", ca=None):
+    own = files.own.get(name, Tls())
+    return Tls(own.certificate, own.key, (ca or files).ca)
+
+
+def test_the_next_hop_is_believed_by_its_authority(files):
+    server = server_context(files.own["mail.test"])
+    assert handshake(server, client_context(with_ca(files))) == "TLSv1.3"
+
+
+def test_old_versions_are_refused(files):
+    client = client_context(with_ca(files))
+    assert client.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert server_context(files.own["mail.test"]).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_another_authority_is_not_believed(files, others):
+    server = server_context(files.own["mail.test"])
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, client_context(with_ca(others)))
+
+
+def test_without_a_file_the_systems_authorities_count(files):
+    server = server_context(files.own["mail.test"])
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, client_context(Tls()))
+
+
+def test_another_name_is_not_believed(files):
+    server = server_context(files.own["mail.test"])
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        handshake(server, client_context(with_ca(files)), "other.test")
+
+
+def test_clients_must_show_a_certificate_where_it_is_asked_for(files, others):
+    server = server_context(with_ca(files, "mail.test"))
+    assert handshake(server, client_context(with_ca(files, "client.test"))) == "TLSv1.3"
+    for stranger in (with_ca(files), with_ca(others, "client.test", files)):
+        with pytest.raises(ssl.SSLError):
+            handshake(server, client_context(stranger))
+
+
+def test_files_are_read_again(tmp_path, files, others):
+    own = Tls(str(tmp_path / "mail.pem"), str(tmp_path / "mail.key"))
+
+    def put(source):
+        for name in ("certificate", "key"):
+            with open(getattr(own, name), "wb") as target, open(getattr(source, name), "rb") as old:
+                target.write(old.read())
+
+    put(files.own["mail.test"])
+    server = server_context(own)
+    put(others.own["mail.test"])
+    client = client_context(with_ca(others))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, client)
+    tls.reload(server, own)
+    handshake(server, client)
+
+
+def test_what_cannot_be_read_again_changes_nothing(tmp_path, files):
+    own = Tls(str(tmp_path / "mail.pem"), files.own["mail.test"].key)
+    chain = tmp_path / "mail.pem"
+    chain.write_bytes(open(files.own["mail.test"].certificate, "rb").read())
+    server = server_context(own)
+    chain.write_bytes(b"nothing")
+    with pytest.raises(TlsError):
+        tls.reload(server, own)
+    handshake(server, client_context(with_ca(files)))
+
+
+PROTECTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n"
+
+
+def test_what_is_wrong_with_a_file_is_said(tmp_path, files, others):
+    own = files.own["mail.test"]
+    odd = tmp_path / "odd.pem"
+    odd.write_bytes(b"odd")
+    for wrong, said in (
+        (Tls(), "give the file of the gateway's own"),
+        (Tls("/nowhere.pem", own.key), "/nowhere.pem and .*: No such file"),
+        (Tls(str(odd), own.key), "odd.pem and .*: no start line.*PEM"),
+        (Tls(own.certificate, others.own["mail.test"].key), "key values mismatch"),
+        (Tls(own.certificate, own.key, "/nowhere.pem"), "^/nowhere.pem: No such file"),
+        (Tls(own.certificate, own.key, str(odd)), "odd.pem: .*authorities"),
+    ):
+        with pytest.raises(TlsError, match=said):
+            server_context(wrong)
+
+
+def test_nobody_is_asked_for_the_password_of_a_key(tmp_path, files):
+    from cryptography.hazmat.primitives import serialization as s
+
+    own = files.own["mail.test"]
+    key = s.load_pem_private_key(open(own.key, "rb").read(), None)
+    secret = s.BestAvailableEncryption(b"secret")
+    path = tmp_path / "key.pem"
+    path.write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, secret))
+    with pytest.raises(TlsError, match="protected by a password"):
+        server_context(Tls(own.certificate, str(path)))
