@@ -31,7 +31,8 @@ MANY_BACK = "cmstream decrypt_many"
 
 
 class Goal(NamedTuple):
-    """How many times as fast as ``peer`` the row is to be."""
+    """How many times as fast as ``peer`` the row is to be; with ``at_most``, how many times its time
+    the row may take."""
 
     text: str
     column: str
@@ -39,6 +40,7 @@ class Goal(NamedTuple):
     peer: str
     least: float
     aim: float
+    at_most: bool = False
 
 
 class Reached(NamedTuple):
@@ -53,9 +55,12 @@ class Reached(NamedTuple):
     @property
     def verdict(self) -> str:
         """By the median."""
-        if self.median < self.goal.least:
+        goal, sign = self.goal, -1 if self.goal.at_most else 1
+        if sign * self.median < sign * goal.least:
             return "missed"
-        return "aim" if self.median >= self.goal.aim else "at least"
+        if sign * self.median >= sign * goal.aim:
+            return "aim"
+        return "at most" if goal.at_most else "at least"
 
 
 GOALS = (
@@ -105,6 +110,8 @@ def reached(figures: Figures, goals: Iterable[Goal] = GOALS) -> Iterator[Reached
     for goal in goals:
         row = figures.get(goal.column, {})
         if goal.row in row and goal.peer in row:
-            ours, theirs = row[goal.row], row[goal.peer]
-            noisy = ours.noisy or theirs.noisy
-            yield Reached(goal, theirs.median / ours.median, theirs.best / ours.best, noisy)
+            above, below = row[goal.peer], row[goal.row]
+            if goal.at_most:
+                above, below = below, above
+            noisy = above.noisy or below.noisy
+            yield Reached(goal, above.median / below.median, above.best / below.best, noisy)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from conditions import Conditions
-    from goals import Figures, Reached, Row
+    from goals import Figures, Goal, Reached, Row
     from measure import Figure
 
 NOISY_MARK = "≈"
@@ -102,7 +102,7 @@ def goals_text(found: Iterable[Reached]) -> Iterator[str]:
     yield f"{'goal':44}{'size':>8}{'at least':>10}{'aim':>7}{'reached':>9}{'by best':>9}"
     for one in found:
         goal = one.goal
-        yield (f"{goal.text:44}{goal.column:>8}{goal.least:10.3g}{goal.aim:7g}"
+        yield (f"{goal.text:44}{goal.column:>8}{_bar(goal):>10}{goal.aim:7g}"
                f"{one.median:9.2f}{NOISY_MARK if one.noisy else ' '}{one.best:8.2f}  "
                f"{one.verdict}")  # fmt: skip
 
@@ -163,8 +163,12 @@ def goals_table(found: Iterable[Reached]) -> str:
     """What was to be reached and what was."""
     lines = ["| goal | size | at least | aim | reached |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [
-        f"| {goal.text} | {goal.column} | {goal.least:.3g} | {goal.aim:g} "
+        f"| {goal.text} | {goal.column} | {_bar(goal)} | {goal.aim:g} "
         f"| {NOISY_MARK if noisy else ''}{median:.2f} |"
         for goal, median, _, noisy in found
     ]
     return "\n".join(lines)
+
+
+def _bar(goal: Goal) -> str:
+    return f"{'≤ ' if goal.at_most else ''}{goal.least:.3g}"

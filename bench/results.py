@@ -22,7 +22,7 @@ TRACKED = HERE / "results"
 DEFAULT = HERE / "out"
 README = HERE / "README.md"
 START, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
-ENCRYPTING, OPENING = "results.json", "opening.json"
+ENCRYPTING, OPENING, GATEWAY = "results.json", "opening.json", "gateway.json"
 
 _INTRODUCTION = """\
 {conditions}

@@ -1,0 +1,125 @@
+"""The servers that the gateway is measured among: real ones, each a private instance that the tests
+know how to start, and the gateway itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmstream.accounts import Actor, create_store
+from samples import CERTIFICATE
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from helpers.servers.dovecot import Dovecot
+from helpers.servers.place import Place, free
+from helpers.servers.postfix import Postfix, Way, lmtp, milter
+from helpers.servers.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SEALED, LEFT = "alice@example.org", "bob@example.org"
+"""An account whose mail is sealed, and one whose mail is left as it is."""
+HERE = Path(__file__).parent
+COMMAND = Path(sys.executable).with_name("cmstream")
+NOBODY = "nobody"
+
+SEAL_AND_STORE = """\
+#!/bin/sh
+export CMSTREAM_DATABASE={database}
+{socket}
+sealed=$(mktemp) || exit 75
+trap 'rm -f "$sealed"' EXIT
+{command} seal --for="$1" > "$sealed"
+case $? in
+    0) ;;
+    65) exit 65 ;;
+    *) exit 75 ;;
+esac
+/usr/lib/dovecot/dovecot-lda -c {dovecot} -e -d "$1" < "$sealed"
+"""
+"""The script of src/cmstream/accounts/README.md."""
+
+
+@contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """What is started inside runs on these processors alone, as if by taskset."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def accounts(folder: Path) -> str:
+    """Makes a certificate store with both accounts, which the user of Postfix's pipe may use, too;
+    gives its URL."""
+    url, by = f"sqlite:///{folder}/accounts.sqlite3", Actor("bench", "administrator")
+    with create_store(url) as store:
+        for address in (SEALED, LEFT):
+            store.add_account(address, by=by)
+        store.import_certificates(SEALED, CERTIFICATE.read_bytes(), by=by, confirm_mismatch=True)
+        store.change_account(SEALED, cipher="aes256-cbc", by=by)
+    for path in (folder, *folder.iterdir()):
+        shutil.chown(path, NOBODY)
+    return url
+
+
+class Sink(Server):
+    """smtp-sink: takes everything and keeps nothing."""
+
+    def __init__(self, folder: Path, *, lmtp: bool = True) -> None:
+        super().__init__(folder)
+        self._words = ["-L"] if lmtp else []
+
+    def command(self) -> list[str]:
+        return ["smtp-sink", "-u", NOBODY, *self._words, str(self.place), "100"]
+
+
+class Gateway(Server):
+    """Takes mail by LMTP and gives it on by LMTP; serves as a milter, and ``cmstream seal``, too."""
+
+    def __init__(self, folder: Path, database: str, next_hop: Place) -> None:
+        super().__init__(folder)
+        self.milter, self.socket = free(), folder / "seal"
+        places = f"lmtp:{self.place}", f"milter:{self.milter}", f"seal:unix:{self.socket}"
+        self._words = [word for place in places for word in ("--listen", place)]
+        self._words += ["--next", f"lmtp:{next_hop}", "--database", database]
+
+    def command(self) -> list[str]:
+        return [str(COMMAND), "gateway", *self._words]
+
+
+class Proxy(Server):
+    """The proxy on aiosmtpd."""
+
+    def __init__(self, folder: Path, database: str, next_hop: Place) -> None:
+        super().__init__(folder)
+        self._words = [str(self.place), str(next_hop), database]
+
+    def command(self) -> list[str]:
+        return [sys.executable, str(HERE / "aiosmtpd_proxy.py"), *self._words]
+
+
+def by_pipe(folder: Path, database: str, dovecot: Any, socket: Path | None) -> Way:
+    """The mail path of before the gateway: Postfix starts a script for each message."""
+    script = folder / "seal-and-store"
+    told = f"export CMSTREAM_SOCKET={socket}" if socket else "export CMSTREAM_SOCKET=/nowhere"
+    script.write_text(
+        SEAL_AND_STORE.format(
+            database=database, socket=told, command=COMMAND, dovecot=dovecot.configuration
+        )
+    )
+    script.chmod(0o755)
+    service = f"seal unix - n n - - pipe flags=DRXq user={NOBODY} argv={script} ${{recipient}}"
+    settings = {"virtual_transport": "seal", "seal_destination_recipient_limit": "1"}
+    return Way(settings, (service,))
+
+
+__all__ = ["Dovecot", "Place", "Postfix", "free", "lmtp", "milter"]
