@@ -125,7 +125,7 @@ def test_events_have_fields(path, form):
 
 def failed(error):
     try:
-        raise error
+        raise error  # noqa: TRY301
     except Exception as raised:  # noqa: BLE001
         return raised
 

@@ -6,8 +6,6 @@ import asyncio
 import subprocess
 import sys
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from cmstream.gateway import metrics
 from cmstream.gateway.metrics import Metrics
 from cmstream.gateway.outcome import Outcome
@@ -26,6 +24,9 @@ def outcome():
 
 
 def figures(text):
+    # Not above: the library looks at the environment when it is imported.
+    from prometheus_client.parser import text_string_to_metric_families
+
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -78,7 +79,7 @@ def test_few_are_counted_after_a_while(monkeypatch):
 
     async def wait():
         await _count(made, 2)
-        while made._waiting:
+        while made._waiting:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
     asyncio.run(wait())
@@ -111,7 +112,7 @@ from gateway.test_metrics import _count, check, shown
 from cmstream.gateway import metrics
 
 os.environ[metrics.FOLDER] = sys.argv[1]
-made = None
+
 def work(ready, go):
     made = metrics.Metrics()
     made.connected("lmtp", 1)
@@ -119,7 +120,6 @@ def work(ready, go):
     made.flush()
     os.write(ready, b"r")
     os.read(go, 1)
-    os._exit(0)
 
 ready, told = os.pipe()
 wait, go = os.pipe()
@@ -127,9 +127,14 @@ children = []
 for _ in range(2):
     child = os.fork()
     if not child:
-        work(told, wait)
+        os.close(go)
+        try:
+            work(told, wait)
+        finally:
+            os._exit(0)
     children.append(child)
-os.read(ready, 1), os.read(ready, 1)
+os.close(told)
+assert os.read(ready, 1) + os.read(ready, 1) == b"rr"
 made = metrics.Metrics()
 found = shown(made)
 check(found, 6)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization as s
 
 from cmstream.gateway import tls
 from cmstream.gateway.settings import Tls
@@ -48,10 +52,8 @@ def handshake(server, client, name="mail.test"):
     here = client.wrap_bio(to_client, to_server, server_hostname=name)
     for _ in range(4):
         for side in (here, there):
-            try:
+            with suppress(ssl.SSLWantReadError):
                 side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
     there.do_handshake()
     here.do_handshake()
     return here.version()
@@ -104,8 +106,7 @@ def test_files_are_read_again(tmp_path, files, others):
 
     def put(source):
         for name in ("certificate", "key"):
-            with open(getattr(own, name), "wb") as target, open(getattr(source, name), "rb") as old:
-                target.write(old.read())
+            shutil.copyfile(getattr(source, name), getattr(own, name))
 
     put(files.own["mail.test"])
     server = server_context(own)
@@ -120,15 +121,12 @@ def test_files_are_read_again(tmp_path, files, others):
 def test_what_cannot_be_read_again_changes_nothing(tmp_path, files):
     own = Tls(str(tmp_path / "mail.pem"), files.own["mail.test"].key)
     chain = tmp_path / "mail.pem"
-    chain.write_bytes(open(files.own["mail.test"].certificate, "rb").read())
+    shutil.copyfile(files.own["mail.test"].certificate, chain)
     server = server_context(own)
     chain.write_bytes(b"nothing")
     with pytest.raises(TlsError):
         tls.reload(server, own)
     handshake(server, client_context(with_ca(files)))
-
-
-PROTECTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n"
 
 
 def test_what_is_wrong_with_a_file_is_said(tmp_path, files, others):
@@ -138,7 +136,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, files, others):
     for wrong, said in (
         (Tls(), "give the file of the gateway's own"),
         (Tls("/nowhere.pem", own.key), "/nowhere.pem and .*: No such file"),
-        (Tls(str(odd), own.key), "odd.pem and .*: no start line.*PEM"),
+        (Tls(str(odd), own.key), "odd.pem and .*can't be read: .* PEM"),
         (Tls(own.certificate, others.own["mail.test"].key), "key values mismatch"),
         (Tls(own.certificate, own.key, "/nowhere.pem"), "^/nowhere.pem: No such file"),
         (Tls(own.certificate, own.key, str(odd)), "odd.pem: .*authorities"),
@@ -148,10 +146,8 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, files, others):
 
 
 def test_nobody_is_asked_for_the_password_of_a_key(tmp_path, files):
-    from cryptography.hazmat.primitives import serialization as s
-
     own = files.own["mail.test"]
-    key = s.load_pem_private_key(open(own.key, "rb").read(), None)
+    key = s.load_pem_private_key(Path(own.key).read_bytes(), None)
     secret = s.BestAvailableEncryption(b"secret")
     path = tmp_path / "key.pem"
     path.write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, secret))
