@@ -191,7 +191,7 @@ class Rows:
         seal = [CMSTREAM, "seal", "--for", SEALED, "--database", database]
         words = {
             COMMAND: ([CMSTREAM, "seal", "--for", SEALED], {"CMSTREAM_SOCKET": str(socket)}),
-            COMMAND_ALONE: (seal, {"CMSTREAM_SOCKET": "/nowhere"}),
+            COMMAND_ALONE: (seal, {}),
             NOTHING: ([sys.executable, "-c", "pass"], {}),
         }
         return [

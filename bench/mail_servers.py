@@ -16,7 +16,7 @@ from samples import CERTIFICATE
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
 from helpers.servers.dovecot import Dovecot
-from helpers.servers.place import Place, free
+from helpers.servers.place import Place, free, wait
 from helpers.servers.postfix import Postfix, Way, lmtp, milter
 from helpers.servers.server import Server
 
@@ -95,6 +95,11 @@ class Gateway(Server):
     def command(self) -> list[str]:
         return [str(COMMAND), "gateway", *self._words]
 
+    def start(self) -> None:
+        super().start()
+        wait(self.socket.exists)
+        self.socket.chmod(0o666)  # for the user of Postfix's pipe
+
 
 class Proxy(Server):
     """The proxy on aiosmtpd."""
@@ -110,7 +115,7 @@ class Proxy(Server):
 def by_pipe(folder: Path, database: str, dovecot: Any, socket: Path | None) -> Way:
     """The mail path of before the gateway: Postfix starts a script for each message."""
     script = folder / "seal-and-store"
-    told = f"export CMSTREAM_SOCKET={socket}" if socket else "export CMSTREAM_SOCKET=/nowhere"
+    told = f"export CMSTREAM_SOCKET={socket}" if socket else "unset CMSTREAM_SOCKET"
     script.write_text(
         SEAL_AND_STORE.format(
             database=database, socket=told, command=COMMAND, dovecot=dovecot.configuration
