@@ -67,13 +67,17 @@ def _stop(number: int, _: object) -> None:
 
 
 class Gateway:
-    """A connection to the gateway at a place."""
+    """A connection to the gateway at a place. Raises ValueError for what is no place, OSError."""
 
     def __init__(self, place: str) -> None:
         self.place = place
         self._connection = _connected(place)
         self._connection.settimeout(SILENCE)
         self._reader = Reader(Answer.read)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.close()
 
     def failure(self, why: object) -> Failure:
         """What to end with where the gateway fails."""
@@ -165,9 +169,10 @@ def _connection(family: int, address: Any) -> _socket.socket:
         connection.settimeout(BUSY)
         try:
             connection.connect(address)
-        except BlockingIOError:  # a Unix socket with too many who wait
+        except OSError as error:
             connection.close()
-            if time.monotonic() > until:
+            # A Unix socket says so where too many wait already.
+            if not isinstance(error, BlockingIOError) or time.monotonic() > until:
                 raise
             time.sleep(0.05)
         else:
@@ -181,14 +186,17 @@ def deliver(options: seal_options.SealOptions, gateway: Gateway) -> None:
     """Hands the message over, and what comes back to standard output. Raises Failure."""
     if sys.stdout is None:
         raise Failure(os.EX_TEMPFAIL, "can't write standard output: it is closed")
-    _send(options, gateway)
     result = Scratch()
     answer = Answer(os.EX_TEMPFAIL)
-    for event in gateway.events():
-        if isinstance(event, Answer):
-            answer = event
-        else:
-            result.write(event)
+    try:
+        _send(options, gateway)
+        for event in gateway.events():
+            if isinstance(event, Answer):
+                answer = event
+            else:
+                result.write(event)
+    finally:
+        gateway.close()
     *told, last = answer.sentences or (f"the gateway refuses the message with {answer.code}",)
     failed = answer.code != os.EX_OK
     for sentence in told if failed else answer.sentences:

@@ -26,9 +26,10 @@ Codes: 0, the message may be stored; 64, that is no mail address; 65, the messag
 75, try again. What comes without its last ``0`` is no message and no answer: whoever sent it was
 interrupted. Then a client takes it for 75.
 
-The next request may follow at once; answers come in the order of the requests. The gateway ends a
-connection that breaks these rules, that is silent for too long, or whose client has closed its
-side and got its answers. A number has at most 12 digits, a header at most 64 KiB.
+The next request may follow at once; answers come in the order of the requests, and a client that
+doesn't wait for them must read while it writes. The gateway ends a connection that breaks these
+rules, that is silent for too long, or whose client has closed its side and got its answers. A
+number has at most 12 digits, a header at most 64 KiB.
 
 The thin command imports this module: it needs nothing but Python's core.
 """
