@@ -13,6 +13,7 @@ import sys
 import threading
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
 from cmstream.accounts import open_store
@@ -27,6 +28,7 @@ from helpers.opening import open_message
 
 __all__ = ["database"]  # a fixture
 
+OLD = "old@example.org"
 ALREADY = cmstream.encrypt_message(MAIL.read_bytes(), cmstream.load_recipients(pem(7)))
 
 
@@ -53,7 +55,7 @@ CASES = [
     (["--for", ALICE, f"--for={BOB}"], None),
     (["--for", ALICE, "--for", NOBODY], None),
     (["--for", "new@example.org"], None),
-    (["--for", "old@example.org"], None),
+    (["--for", OLD], None),
     (["--for", "nonsense"], None),
     (["--for", ""], None),
     (["--for", "\udcff@example.org"], None),
@@ -78,6 +80,16 @@ CASES = [
 ]
 
 
+def me(address, **options):
+    """Who holds the first key, as the owner of an address."""
+    secret, certificate = rsa_identity(number=0, emails=(address,), **options)
+    der = certificate.public_bytes(Encoding.DER)
+    return cmstream.Identity(secret, cmstream.load_recipients(der)[0])
+
+
+ME = me(ALICE), me(OLD, not_after=NOW)
+
+
 def outcome(words, given):
     given = MAIL.read_bytes() if given is None else given
     done = subprocess.run(
@@ -86,18 +98,16 @@ def outcome(words, given):
     )  # fmt: skip
     assert b"Traceback" not in done.stderr
     if done.stdout and cmstream.is_encrypted(done.stdout) and given != done.stdout:
-        return done.returncode, open_message(done.stdout, key())[1], done.stderr
+        return done.returncode, cmstream.decrypt_message(done.stdout, ME), done.stderr
     return done.returncode, done.stdout, done.stderr
 
 
 def test_it_does_and_says_the_same_with_a_socket(database, place):
     with open_store(database) as store:
         store.add_account("new@example.org", cipher="aes256-cbc", by=ADMINISTRATOR)
-        store.add_account("old@example.org", cipher="aes256-cbc", by=ADMINISTRATOR)
-        data = pem(
-            0, emails=("old@example.org",), not_after=cmstream.load_recipients(pem())[0].not_before
-        )
-        store.import_certificates("old@example.org", data, by=ADMINISTRATOR)
+        store.add_account(OLD, cipher="aes256-cbc", by=ADMINISTRATOR)
+        data = pem(0, emails=(OLD,), not_after=cmstream.load_recipients(pem())[0].not_before)
+        store.import_certificates(OLD, data, by=ADMINISTRATOR)
     for words, given in CASES:
         with_socket = outcome(["--socket", place, *words], given)
         assert with_socket == outcome(["--database", database, *words], given), words
