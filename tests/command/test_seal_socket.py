@@ -22,6 +22,7 @@ from cmstream.command.endings import Failure
 from cmstream.gateway.protocol.seal import END, Answer, chunk
 from command.test_seal_command import ALICE, BOB, MAIL, NOBODY, OFF, PLAIN, database, key
 from helpers.accounts.support import ADMINISTRATOR, pem
+from helpers.authorities import NOW, rsa_identity
 from helpers.command import run_process
 from helpers.gateway_process import gateway
 from helpers.opening import open_message
