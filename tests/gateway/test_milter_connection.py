@@ -245,12 +245,15 @@ def test_too_many_recipients(gateway):
 # --- refused ---------------------------------------------------------------------------------
 
 
-def test_what_nobody_seals_where_sealing_is_required(gateway):
-    with gateway(require=True) as one:
-        one.client.mail(CAROL)
-        assert said(one.client.message(FIELDS, BODY)[1]) == "451 4.7.1"
+def test_what_nobody_seals_where_sealing_is_required(gateway, database):
+    with gateway(require=True) as one, open_store(database) as store:
+        answers = one.client.mail(CAROL, ALICE)
+        assert (said(answers[0]), answers[1]) == ("451 4.7.1", PROCEED)
+        assert one.client.message(FIELDS, BODY)[0]
         one.client.mail(ALICE)
-        assert one.client.message(FIELDS, BODY)[1] == PROCEED
+        store.change_account(ALICE, cipher=None, by=ADMINISTRATOR)
+        time.sleep(1)
+        assert said(one.client.message(FIELDS, BODY)[1]) == "451 4.7.1"
 
 
 def test_an_account_without_a_usable_certificate(gateway, database):

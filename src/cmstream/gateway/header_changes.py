@@ -34,34 +34,44 @@ def changes(old: Iterable[tuple[bytes, bytes]], block: bytes) -> Changes:
     Whatever the two blocks are, the result is ``block``: what doesn't match in its order goes, and
     what is left over is added.
     """
-    new = [_taken_apart(field.raw) for field in fields.split(block) if field.name]
-    kept = 0
+    at = 0
     counts: dict[bytes, int] = {}
     changed = []
-    for name, written in old:
-        value = with_line_feeds(written)
-        number = counts[name.lower()] = counts.get(name.lower(), 0) + 1
-        if kept == len(new) or not _becomes(name, value, new[kept]):
-            changed.append(Change(name, number, b""))
+    for name, value in old:
+        lower = name.lower()
+        number = counts[lower] = counts.get(lower, 0) + 1
+        as_it_is = line(name, value)
+        end = at + len(as_it_is)
+        if block.startswith(as_it_is, at) and block[end : end + 1] not in _FOLDS:
+            at = end
             continue
-        if new[kept] != (name, value):
-            changed.append(Change(new[kept][0], number, new[kept][1]))
-        kept += 1
+        end = _end(block, at)
+        new_name, new_value = _taken_apart(block[at:end])
+        # A field that is given no value is taken away.
+        if new_value and new_name.lower() == lower:
+            changed.append(Change(new_name, number, new_value))
+            at = end
+        else:
+            changed.append(Change(name, number, b""))
     changed.reverse()
-    return Changes(changed, new[kept:])
+    return Changes(changed, [_taken_apart(field.raw) for field in fields.split(block[at:])])
 
 
-def _becomes(name: bytes, value: bytes, field: tuple[bytes, bytes]) -> bool:
-    """Whether a change of value makes ``field`` of it: no value can be taken from a field without
-    the field."""
-    return name.lower() == field[0].lower() and bool(field[1] or not value)
+def line(name: bytes, value: bytes) -> bytes:
+    """A field as it is written in a message, line end included."""
+    if b"\n" in value:
+        value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return b"%b:%b\r\n" % (name, value)
 
 
-def with_line_feeds(value: bytes) -> bytes:
-    """A field's value with LF, as mail servers and milters have it in folded ones."""
-    return value.replace(b"\r\n", b"\n") if b"\r" in value else value
+_FOLDS = (b" ", b"\t")
+
+
+def _end(block: bytes, at: int) -> int:
+    found = fields.END.search(block, at)
+    return found.end() if found else len(block)
 
 
 def _taken_apart(raw: bytes) -> tuple[bytes, bytes]:
     name, _, value = raw.partition(b":")
-    return name.rstrip(), with_line_feeds(value).removesuffix(b"\n")
+    return name.rstrip(), value.replace(b"\r\n", b"\n").removesuffix(b"\n")

@@ -14,7 +14,7 @@ from .protocol import milter
 from .protocol.milter import MilterSession
 from .protocol.replies import ProtocolError, Reply
 from .recipient_group import ANOTHER, REFUSALS, RecipientGroup
-from .relay import NO_ROOM, NOT_NOW
+from .relay import NO_ROOM, NOT_NOW, REQUIRED
 from .service import Deferred
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class MilterConnection(asyncio.Protocol):
             while (event := session.next_event()) is not None:
                 self._handlers[type(event)](event)
         except ProtocolError as error:
-            self.service.log.error(error)
+            self.service.log.warning(f"no milter protocol: {error}", client=self.peer)
             self.transport.abort()
             return
         self._write()
@@ -240,11 +240,11 @@ class MilterConnection(asyncio.Protocol):
         refusal = self._against(seal)
         if refusal is None:
             return None
-        again = refusal is NOT_NOW
-        if not self.session.submitted or again:
-            self._refusals += 1
-            if again or self._refusals <= REFUSALS:
-                return refusal
+        if refusal is NOT_NOW or refusal is REQUIRED:
+            return refusal
+        self._refusals += 1
+        if self._refusals <= REFUSALS and not self.session.submitted:
+            return refusal
         if self.message is not None:
             self.message.refusal = self.message.refusal or self._mixed
         return None
@@ -257,6 +257,8 @@ class MilterConnection(asyncio.Protocol):
         if isinstance(seal, Deferred):
             self.service.log.warning(f"deferred: {seal.why}", reason=seal.code)
             return NOT_NOW
+        if seal.action == "leave" and self.service.settings.require:
+            return REQUIRED
         if len(self.session.accepted) >= self.service.settings.recipient_limit:
             return TOO_MANY
         if not self._group.takes(seal, refusals=self._refusals):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..mail.mime import HEADER_LIMIT
 from ..scratch import Scratch
-from .header_changes import with_line_feeds
+from .header_changes import line
 from .protocol.replies import Reply
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ class MilterMessage:
 
     def _begin_body(self) -> None:
         self._in_body = True
-        lines = [
-            b"%b:%b\r\n" % (name, with_line_feeds(value).replace(b"\n", b"\r\n"))
-            for name, value in self.fields
-        ]
+        lines = [line(name, value) for name, value in self.fields]
         self._octets.write(b"".join(lines) + b"\r\n")
 
     def _drop(self, refusal: Reply) -> None:
