@@ -32,7 +32,7 @@ from .server_rules import CHUNKS, MAIL, NEW, PLAIN, RCPT, READY, Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_WAITS = (MailBegin, Recipient, DataBegin, MessageEnd)
+_WAITS = frozenset({MailBegin, Recipient, DataBegin, MessageEnd})
 _GO_ON = 354
 _DATA_BEGIN = DataBegin()
 _MESSAGE_END = MessageEnd()
@@ -146,7 +146,7 @@ class ServerSession:
                     return None
                 self._end("the connection was lost")
         event = queue.popleft()
-        if isinstance(event, _WAITS):
+        if type(event) in _WAITS:
             self.waits = event
         return event
 
@@ -162,16 +162,17 @@ class ServerSession:
         if len(replies) != wanted:
             raise ValueError(f"{wanted} replies are wanted, not {len(replies)}")
         self.waits = None
-        if isinstance(event, DataBegin):
-            self._begin_content(replies[0])
-            return
-        for reply in replies:
-            self._out.append(reply.octets())
-        if isinstance(event, MessageEnd):
+        first = replies[0]
+        if event is _DATA_BEGIN:
+            self._begin_content(first)
+        elif event is _MESSAGE_END:
+            self._out += [reply.octets() for reply in replies]
             self._commands = self._errors = 0
             self._clear()
-        elif replies[0].kind == 2:
-            self._accept(event)
+        else:
+            self._out.append(first.octets())
+            if first.kind == 2:
+                self._accept(event)
 
     def data_to_send(self) -> bytes:
         """What is to be sent now; it is given once."""
