@@ -301,7 +301,7 @@ class ServerSession:
         if wrong is None and not argument.isascii() and mail.parameter(b"SMTPUTF8") is None:
             wrong = rules.NOT_ASCII
         if wrong is not None:
-            self._error(wrong)
+            self._say(wrong)
             return
         self._queue.append(MailBegin(mail))
 
@@ -318,9 +318,8 @@ class ServerSession:
         if wrong is None and not argument.isascii() and not self._has_utf8:
             wrong = rules.NOT_ASCII
         if wrong is not None:
-            self._error(wrong)
+            self._say(wrong)
             return
-        self._commands -= 1
         self._queue.append(Recipient(rcpt))
 
     @property
@@ -333,6 +332,7 @@ class ServerSession:
         elif isinstance(event, Recipient):
             self.accepted.append(event.rcpt)
             self._state = RCPT
+            self._commands -= 1
 
     def _rset(self, _: bytes) -> None:
         self._forget("the client said RSET")
