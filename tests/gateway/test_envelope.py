@@ -145,11 +145,11 @@ def test_xtext_gives_back_what_was_put_in(value):
 
 def test_attributes():
     assert parse_attributes(
-        b"name=[UNAVAILABLE]  ADDR=192.0.2.1 HELO=a+20b IDENT=[TempUnavail]"
+        b"name=[UNAVAILABLE]  ADDR=192.0.2.1 HELO=a+20b+0A+00+C3 IDENT=[TempUnavail]"
     ) == {
         b"NAME": None,
         b"ADDR": b"192.0.2.1",
-        b"HELO": b"a b",
+        b"HELO": b"a b??\xc3",
         b"IDENT": None,
     }
     for wrong in (b"", b" ", b"NAME", b"=a", b"NAME=+", b"NAME=a b"):

@@ -126,6 +126,12 @@ def test_commands_without_a_message():
     assert play(of, b"NOOP\r\n") == ([], b"")
 
 
+def test_endless_refused_recipients():
+    of = hello(limits=Limits(commands=10))
+    _, sent = play(of, b"MAIL FROM:<a@x>\r\n" + b"RCPT TO:<never@y>\r\n" * 20)
+    assert codes(sent) == [250] + [550] * 8 + [421]
+
+
 def test_endless_empty_chunks():
     of = hello(limits=Limits(commands=10))
     events, sent = play(of, ENVELOPE + b"BDAT 0\r\n" * 20)

@@ -130,6 +130,7 @@ def _require_utf8(argument: bytes, enhanced: str) -> None:
 
 
 _ESCAPE = re.compile(rb"\+([0-9A-Fa-f]{2})?")
+_VISIBLE = bytes.maketrans(_CONTROLS, b"?" * len(_CONTROLS))
 _MISSING = {b"[UNAVAILABLE]", b"[TEMPUNAVAIL]"}
 
 
@@ -144,13 +145,15 @@ def decode_xtext(text: bytes) -> bytes:
 
 def parse_attributes(argument: bytes) -> dict[bytes, bytes | None]:
     """What stands behind XFORWARD and XCLIENT: attributes by name, in upper case. None stands for
-    what the client doesn't know. Raises EnvelopeError."""
+    what the client doesn't know, ``?`` for a control character, since much of it comes from
+    strangers and goes to logs. Raises EnvelopeError."""
     attributes: dict[bytes, bytes | None] = {}
     for word in argument.split():
         name, mark, value = word.partition(b"=")
         if not (name and mark):
             raise EnvelopeError("5.5.4", "say NAME=value for each attribute")
-        attributes[name.upper()] = None if value.upper() in _MISSING else decode_xtext(value)
+        missing = value.upper() in _MISSING
+        attributes[name.upper()] = None if missing else decode_xtext(value).translate(_VISIBLE)
     if not attributes:
         raise EnvelopeError("5.5.4", "say NAME=value for each attribute")
     return attributes

@@ -29,10 +29,10 @@ class Incoming:
 
     def feed(self, data: bytes) -> None:
         """Takes what has come."""
-        if self:
-            self._more.append(data)
-        else:
+        if self._at == len(self._data) and not self._more:
             self._data, self._at = data, 0
+        else:
+            self._more.append(data)
 
     def join(self) -> bool:
         """Makes what was fed since readable, and says whether there was anything."""

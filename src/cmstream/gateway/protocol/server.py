@@ -32,7 +32,7 @@ from .server_rules import CHUNKS, MAIL, NEW, PLAIN, RCPT, READY, Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_WAITS = (MailBegin, Recipient, DataBegin, MessageEnd)
+_WAITS = frozenset({MailBegin, Recipient, DataBegin, MessageEnd})
 _GO_ON = 354
 _DATA_BEGIN = DataBegin()
 _MESSAGE_END = MessageEnd()
@@ -146,7 +146,7 @@ class ServerSession:
                     return None
                 self._end("the connection was lost")
         event = queue.popleft()
-        if isinstance(event, _WAITS):
+        if type(event) in _WAITS:
             self.waits = event
         return event
 
@@ -162,16 +162,17 @@ class ServerSession:
         if len(replies) != wanted:
             raise ValueError(f"{wanted} replies are wanted, not {len(replies)}")
         self.waits = None
-        if isinstance(event, DataBegin):
-            self._begin_content(replies[0])
-            return
-        for reply in replies:
-            self._out.append(reply.octets())
-        if isinstance(event, MessageEnd):
+        first = replies[0]
+        if event is _DATA_BEGIN:
+            self._begin_content(first)
+        elif event is _MESSAGE_END:
+            self._out += [reply.octets() for reply in replies]
             self._commands = self._errors = 0
             self._clear()
-        elif replies[0].kind == 2:
-            self._accept(event)
+        else:
+            self._out.append(first.octets())
+            if first.kind == 2:
+                self._accept(event)
 
     def data_to_send(self) -> bytes:
         """What is to be sent now; it is given once."""
@@ -300,7 +301,7 @@ class ServerSession:
         if wrong is None and not argument.isascii() and mail.parameter(b"SMTPUTF8") is None:
             wrong = rules.NOT_ASCII
         if wrong is not None:
-            self._error(wrong)
+            self._say(wrong)
             return
         self._queue.append(MailBegin(mail))
 
@@ -317,9 +318,8 @@ class ServerSession:
         if wrong is None and not argument.isascii() and not self._has_utf8:
             wrong = rules.NOT_ASCII
         if wrong is not None:
-            self._error(wrong)
+            self._say(wrong)
             return
-        self._commands -= 1
         self._queue.append(Recipient(rcpt))
 
     @property
@@ -332,6 +332,7 @@ class ServerSession:
         elif isinstance(event, Recipient):
             self.accepted.append(event.rcpt)
             self._state = RCPT
+            self._commands -= 1
 
     def _rset(self, _: bytes) -> None:
         self._forget("the client said RSET")

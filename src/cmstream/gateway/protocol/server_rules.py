@@ -91,8 +91,8 @@ EARLY = Reply.of(421, "4.7.0", "Nothing may follow STARTTLS before the handshake
 class Limits:
     """What one client may take. ``size``: bytes of a message, None for any. ``recipients``: of
     one message. ``line``: bytes of a command with its parameters. ``commands``: without a
-    message in between, those of a message's own not counted. ``errors``: commands that there
-    aren't, or with wrong syntax, without a message in between."""
+    message in between; recipients that are accepted and pieces of BDAT don't count. ``errors``:
+    commands that there aren't, or with wrong syntax, without a message in between."""
 
     size: int | None = None
     recipients: int = 1000
