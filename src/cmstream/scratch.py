@@ -92,7 +92,10 @@ class Scratch(io.RawIOBase):
     def close(self) -> None:
         """Forgets it."""
         if self._file is not None:
-            self._file.close()
+            try:  # noqa: SIM105 - as above
+                self._file.close()
+            except OSError:  # what couldn't be written isn't wanted any more
+                pass
         self._held = bytearray()
         super().close()
 

@@ -11,7 +11,7 @@ from .protocol import server_events as events
 from .protocol.replies import Reply
 from .protocol.server import ServerSession
 from .protocol.server_rules import Limits
-from .relay import LOOP, NO_ROOM, Arrived
+from .relay import NO_ROOM, Arrived
 from .service import Deferred
 from .streaming import Stream
 
@@ -27,6 +27,11 @@ RECIPIENT_OK = Reply.of(250, "2.1.5", "OK")
 GO_ON = Reply.of(354, "", "end with CRLF . CRLF")
 SHUTTING_DOWN = Reply.of(421, "4.3.2", "the gateway is shutting down: try again")
 TOO_SLOW = Reply.of(421, "4.4.2", "no command in time: the gateway ends the connection")
+SLOWEST = 500
+"""Bytes in a second with which the time for a message keeps up; a client that is slower for long
+is silent. Postfix has the same number."""
+LINGER = 30
+"""Seconds that a client has to read the last reply."""
 BROKEN = Reply.of(451, "4.3.0", "the gateway has an error: try again")
 
 
@@ -45,7 +50,8 @@ class MailConnection(asyncio.Protocol):
         self.attributes: dict[bytes, bytes] = {}
         self._words: dict[bytes, bytes] = {}
         self.busy: asyncio.Task[None] | None = None
-        self._paused = False
+        self._paused = self._choked = self._in_content = False
+        self._early: list[bytes] | None = None
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.MailBegin: self.on_mail,
             events.Recipient: self.on_recipient,
@@ -86,12 +92,17 @@ class MailConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Asyncio's."""
-        self.active = self.loop.time()
+        if self._early is not None:
+            self._early.append(data)
+            return
+        now = self.loop.time()
+        if self._in_content or self.message is not None:
+            self.active = min(now, self.active + len(data) / SLOWEST)
         self.session.receive(data)
-        if self.session.waits is not None:
-            self.pause()
-        else:
+        if self.session.waits is None:
             self.proceed()
+            self._end_with_gateway()
+        self.flow()
 
     def eof_received(self) -> bool:
         """asyncio's: half a message is forgotten, but a reply on its way still goes out."""
@@ -105,16 +116,32 @@ class MailConnection(asyncio.Protocol):
         self.listener.leave(self)
         self.forget()
 
-    def pause(self) -> None:
-        """The client has to wait."""
-        if not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
+    def pause_writing(self) -> None:
+        """asyncio's: the client doesn't read its replies."""
+        self._choked = True
+        self.flow()
 
-    def resume(self) -> None:
-        """It may go on."""
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
+    def resume_writing(self) -> None:
+        """Asyncio's."""
+        self._choked = False
+        self.active = self.loop.time()
+        self.flow()
+
+    @property
+    def stuck(self) -> bool:
+        """What has come waits for somebody else than the client."""
+        return False
+
+    def flow(self) -> None:
+        """Reads from the client, or lets it wait."""
+        wait = self._choked or self.stuck or self.session.waits is not None
+        if wait == self._paused or self.transport.is_closing():
+            return
+        self._paused = wait
+        if wait:
+            self.transport.pause_reading()
+        else:
+            self.active = self.loop.time()
             self.transport.resume_reading()
 
     # --- the session
@@ -125,13 +152,18 @@ class MailConnection(asyncio.Protocol):
         try:
             while (event := session.next_event()) is not None:
                 self._handlers[type(event)](event)
-        except OSError:  # of the temporary file
+        except OSError as error:  # of the temporary file
+            self.service.log.error(error)
             self.abandon(NO_ROOM)
             return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client tries again
+            self.service.log.error(error)
+            self.abandon(BROKEN)
+            return
         if out := session.data_to_send():
+            self.active = self.loop.time()
             self.transport.write(out)
-        if self._paused and session.waits is None:
-            self.resume()
+        self.flow()
 
     def answer(self, *replies: Reply) -> None:
         """Answers what the session waits for."""
@@ -151,8 +183,13 @@ class MailConnection(asyncio.Protocol):
             return
         self.busy = None
         self.active = self.loop.time()
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            self.forget()  # nobody is left to whom it matters
+        else:
             self.proceed()
+            self._end_with_gateway()
+
+    def _end_with_gateway(self) -> None:
         if self.listener.closing and self.session.mail is None:
             self.end(SHUTTING_DOWN)
 
@@ -170,11 +207,13 @@ class MailConnection(asyncio.Protocol):
 
     def check_time(self, now: float) -> None:
         """Ends it if the client has been silent for too long; called from time to time."""
-        settings = self.service.settings
+        if self.busy is not None or self.stuck:
+            return
+        settings, silent = self.service.settings, now - self.active
         limit = settings.data_timeout if self.message is not None else settings.command_timeout
-        if self.busy is None and now - self.active > limit:
+        if silent > limit:
             self.end(TOO_SLOW)
-            if now - self.active > 2 * limit:  # it doesn't read the reply either
+            if self._choked or silent > limit + LINGER:  # it doesn't read the reply either
                 self.transport.abort()
 
     def forget(self) -> None:
@@ -187,6 +226,7 @@ class MailConnection(asyncio.Protocol):
 
     def on_mail(self, _: events.MailBegin) -> None:
         """MAIL."""
+        self._in_content = False
         self.answer(SENDER_OK)
 
     def on_recipient(self, _: events.Recipient) -> None:
@@ -200,6 +240,8 @@ class MailConnection(asyncio.Protocol):
 
     def begin_message(self) -> None:
         """Makes room for a message."""
+        self._in_content = True
+        self.active = self.loop.time()
         settings = self.service.settings
         self.message = Scratch(settings.memory)
         if settings.received:
@@ -213,6 +255,7 @@ class MailConnection(asyncio.Protocol):
 
     def on_end(self, _: events.MessageEnd) -> None:
         """The whole message is there."""
+        self._in_content = False
         self.start(self.finish())
 
     async def finish(self) -> None:
@@ -247,6 +290,7 @@ class MailConnection(asyncio.Protocol):
         """The handshake takes time; nothing that came before it counts."""
         self.transport.write(self.session.data_to_send())
         self.transport.pause_reading()
+        self._early = []
         self.busy = self.loop.create_task(self._start_tls())
 
     async def _start_tls(self) -> None:
@@ -264,8 +308,13 @@ class MailConnection(asyncio.Protocol):
                 self.transport.abort()
             return
         self.busy = None
+        self.active = self.loop.time()
         self.session.tls_started()
         self.session.extensions = self.extensions()
+        # The client's next words may come with the end of the handshake.
+        early, self._early = self._early or [], None
+        for data in early:
+            self.data_received(data)
 
     def extensions(self) -> Mapping[bytes, bytes]:
         """What is announced: what the next hop has too, and what is the gateway's own."""
@@ -327,8 +376,6 @@ class LmtpConnection(MailConnection):
         message, stream = self.message, self._stream
         if stream is not None:
             stream.write(event.data)
-            if stream.full:
-                self.pause()
             return
         super().on_chunk(event)
         if self._may_stream is not None and message is not None and message.held is None:
@@ -340,10 +387,15 @@ class LmtpConnection(MailConnection):
             raise AssertionError("there is no sender")
         rcpts = list(self.session.accepted)
         self._stream = Stream(
-            self.service, mail, rcpts, seal, attributes=self.told, room=self.resume
+            self.service, mail, rcpts, seal, attributes=self.told, room=self.flow
         )
         for chunk in message.chunks():
             self._stream.write(chunk)
+
+    @property
+    def stuck(self) -> bool:
+        """The next hop is slow."""
+        return self._stream is not None and self._stream.full
 
     def forget(self) -> None:
         """Forgets the message, at the next hop too."""
@@ -372,12 +424,10 @@ class LmtpConnection(MailConnection):
         return replies
 
     async def _relay(self, message: Scratch) -> list[Reply]:
-        mail, rcpts, settings = self.session.mail, self.session.accepted, self.service.settings
+        mail = self.session.mail
         if mail is None:
             raise AssertionError("there is no sender")
-        if settings.received and received.goes_round(message, settings.hop_limit):
-            return [LOOP] * len(rcpts)
-        arrived = Arrived(self.service, mail, list(rcpts), message, self.told)
+        arrived = Arrived(self.service, mail, list(self.session.accepted), message, self.told)
         replies = await arrived.relay()
         self.service.tell(arrived.outcome, self)
         return replies

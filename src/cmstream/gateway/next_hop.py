@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TIMED_OUT = Reply.of(451, "4.4.2", "the next hop took too long: try again")
-SLOWEST = 64 << 10
-"""Bytes in a second that a long message may count on, beyond the time limit."""
+BUSY = Reply.of(451, "4.3.2", "no connection to the next hop became free: try again")
 WRITE_HIGH = 1 << 20
 
 
@@ -45,8 +44,11 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._why = conversation.LOST
         self.transport: Any = None
+        self._seconds = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.used = False
+        self.heard = False
         self.features: Features = {}
         self.idle_since = 0.0
         self.dirty = False
@@ -58,8 +60,10 @@ class Connection(asyncio.Protocol):
 
     async def run(self, steps: Generator[Step, list[Reply], Any], seconds: float) -> Any:
         """Takes the steps of a conversation; gives what it gives. After ``seconds`` the connection
-        is ended and Lost thrown into it."""
-        timer = self._loop.call_later(seconds, self._time_out)
+        is ended and Lost thrown into it; with a message that is still coming, they begin anew with
+        each of its pieces."""
+        self._seconds, self.heard = seconds, False
+        self._start_clock()
         try:
             step = next(steps)
             while True:
@@ -75,13 +79,23 @@ class Connection(asyncio.Protocol):
             self.abort()  # whatever was begun must not look complete
             raise
         finally:
-            timer.cancel()
+            self._stop_clock()
+
+    def _start_clock(self) -> None:
+        self._timer = self._loop.call_later(self._seconds, self._time_out)
+
+    def _stop_clock(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _take(self, step: Step) -> list[Reply]:
         self._require_open()
+        if self._replies and step.send != ():
+            # One too many: nobody knows any more which reply belongs to what.
+            self.abort()
+            raise Lost((), conversation.ODD)
         if isinstance(step.send, AsyncIterator):
-            async for piece in step.send:
-                await self._write(piece)
+            await self._write_all(step.send)
         else:
             for piece in step.send:
                 if self._full:
@@ -96,11 +110,17 @@ class Connection(asyncio.Protocol):
         del self._replies[: step.replies]
         return replies
 
-    async def _write(self, piece: bytes) -> None:
-        self._require_open()
-        if self._full:
-            await self._drained()
-        self.transport.write(piece)
+    async def _write_all(self, pieces: AsyncIterator[bytes]) -> None:
+        """How long the client takes for a piece doesn't count."""
+        self._stop_clock()
+        async for piece in pieces:
+            self._start_clock()
+            self._require_open()
+            if self._full:
+                await self._drained()
+            self.transport.write(piece)
+            self._stop_clock()
+        self._start_clock()
 
     def _require_open(self) -> None:
         if self.closed:
@@ -146,6 +166,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio's: cuts replies out."""
         self._reader.feed(data)
+        self.heard = True
         try:
             while (reply := self._reader.next()) is not None:
                 self._replies.append(reply)
@@ -184,6 +205,14 @@ def _leaves(reply: Reply) -> bool:
     return reply.code == 421
 
 
+def _took_nothing(connection: Connection, replies: Sequence[Reply]) -> bool:
+    """It had ended before a single reply came, as one does that was idle for too long, or ends
+    with a 421 to everything."""
+    if all(map(_leaves, replies)):
+        return True
+    return connection.closed and not connection.heard and replies[0] is conversation.LOST
+
+
 class Transaction:
     """One over which MAIL and each RCPT are answered as they come (SMTP)."""
 
@@ -218,7 +247,7 @@ class Transaction:
         if connection is None:
             return conversation.LOST
         steps = conversation.finish(connection.features, False, [conversation.TAKEN], content)
-        replies: list[Reply] = await self._ask(steps, content.length) or [conversation.LOST]
+        replies: list[Reply] = await self._ask(steps) or [conversation.LOST]
         self._connection = None
         connection.dirty = replies[0].kind != 2
         self._next_hop.release(connection)
@@ -229,16 +258,14 @@ class Transaction:
             await self._ask(conversation.command(line.removesuffix(b"\r\n"))) or conversation.LOST
         )
 
-    async def _ask(
-        self, steps: Generator[Step, list[Reply], T], length: int | None = 0
-    ) -> T | None:
+    async def _ask(self, steps: Generator[Step, list[Reply], T]) -> T | None:
         """None where the connection has ended."""
         connection = self._connection
         if connection is None or connection.closed:
             steps.close()
             return None
         try:
-            answer: T = await connection.run(steps, self._next_hop.time_for(length))
+            answer: T = await connection.run(steps, self._next_hop.limit)
         except Lost:
             return None
         return answer
@@ -261,62 +288,80 @@ class NextHop:
         self._idle: deque[Connection] = deque()
         self._free = asyncio.Semaphore(settings.next_connections)
 
+    @property
+    def limit(self) -> float:
+        """Seconds that it has for a transaction, or for a command of one."""
+        return self._settings.next_timeout
+
     async def deliver(self, mail: Mail, rcpts: Sequence[Rcpt], content: Content,
                       attributes: Sequence[bytes] = ()) -> list[Reply]:  # fmt: skip
         """Gives a message on, in one transaction; one reply for each recipient, in their order.
-        Never raises for what the next hop does: then the replies are temporary failures."""
-        async with self._free:
-            try:
-                while True:
-                    connection = await self.connect()
-                    used, connection.used = connection.used, True
-                    replies = await self._over(connection, mail, rcpts, content, attributes)
-                    if replies is not None or not used or content.length is None:
-                        break
-            except Unreachable as error:
-                return [Reply.of(451, "4.4.1", str(error))] * len(rcpts)
-        return replies or [conversation.LOST] * len(rcpts)
+        Never raises for what the next hop does: then the replies are temporary failures. Raises
+        OSError where the content can't be read."""
+        end = asyncio.get_running_loop().time() + self.limit
+        try:
+            await self._turn()
+        except asyncio.TimeoutError:
+            return [BUSY] * len(rcpts)
+        try:
+            while True:
+                connection = await self.connect(fresh=content.length is None)
+                used, connection.used = connection.used, True
+                replies = await self._over(
+                    connection, mail, rcpts, content, attributes=attributes, end=end
+                )
+                if not used or not _took_nothing(connection, replies):
+                    return replies
+                self.close()  # those that are as old have most likely ended too
+        except Unreachable as error:
+            return [Reply.of(451, "4.4.1", str(error))] * len(rcpts)
+        finally:
+            self._free.release()
+
+    async def _turn(self) -> None:
+        """Waits until one more connection may be used. Raises asyncio.TimeoutError."""
+        if self._free.locked():
+            await asyncio.wait_for(self._free.acquire(), self.limit)
+        else:
+            await self._free.acquire()
 
     async def _over(
-        self, connection: Connection, mail: Mail, rcpts: Sequence[Rcpt], content: Content,
-        attributes: Sequence[bytes],
-    ) -> list[Reply] | None:  # fmt: skip
-        """None: it had ended before a single reply came, as one does that was idle for too long."""
+        self, connection: Connection, mail: Mail, rcpts: Sequence[Rcpt], content: Content, *,
+        attributes: Sequence[bytes], end: float,
+    ) -> list[Reply]:  # fmt: skip
+        """``end``: when time is over, unless the message is still coming."""
         if not await self.prepare(connection, attributes):
-            return None
+            connection.heard = False  # of this message
+            return [conversation.LOST] * len(rcpts)
         lmtp, features = self.place.lmtp, connection.features
         steps = conversation.transaction(features, lmtp, mail, rcpts, content)
-        replies: list[Reply] = await connection.run(steps, self.time_for(content.length))
-        if connection.closed and all(one is conversation.LOST or _leaves(one) for one in replies):
-            return None
+        left = end - asyncio.get_running_loop().time()
+        seconds = self.limit if content.length is None else max(0.0, left)
+        replies: list[Reply] = await connection.run(steps, seconds)
         connection.dirty = any(one.kind != 2 for one in replies)
+        if all(map(_leaves, replies)):
+            connection.abort()
         self.release(connection)
         return replies
 
     async def prepare(self, connection: Connection, attributes: Sequence[bytes]) -> bool:
         """Makes a connection ready for the next transaction; False where it has ended."""
-        limit = self._settings.next_timeout
         try:
             if connection.dirty:
-                await connection.run(conversation.command(b"RSET"), limit)
+                await connection.run(conversation.command(b"RSET"), self.limit)
                 connection.dirty = False
             if attributes and b"XFORWARD" in connection.features:
-                await connection.run(conversation.xforward(connection.features, attributes), limit)
+                steps = conversation.xforward(connection.features, attributes)
+                await connection.run(steps, self.limit)
         except Lost:
             return False
         return True
 
-    def time_for(self, length: int | None) -> float:
-        """Seconds that a message of so many bytes may take; one that is still coming, as long as
-        the longest."""
-        length = self._settings.size_limit if length is None else length
-        return self._settings.next_timeout + length / SLOWEST
-
     # --- connections
 
-    async def connect(self) -> Connection:
+    async def connect(self, *, fresh: bool = False) -> Connection:
         """One that is idle, or a new one. Raises Unreachable."""
-        while self._idle:
+        while self._idle and not fresh:
             connection = self._idle.pop()
             if not connection.closed and connection.quiet:
                 return connection
@@ -360,6 +405,8 @@ class NextHop:
                 raise ProtocolError("it doesn't announce STARTTLS")
             return
         await connection.run(conversation.start_tls(), limit)
+        if not connection.quiet:  # whoever put that in wants it to count as said under TLS
+            raise ProtocolError("it goes on in the clear after STARTTLS")
         if self._tls is None:
             raise AssertionError("there is no TLS context")
         loop = asyncio.get_running_loop()

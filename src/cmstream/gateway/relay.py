@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..accounts.errors import AccountsError
 from ..errors import CmstreamError, MessageError
 from ..scratch import Scratch
+from . import received
 from .outcome import Outcome
 from .protocol.conversation import Content
 from .protocol.data import LookAlikes
@@ -20,7 +21,7 @@ from .protocol.replies import Reply
 from .service import Deferred
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ..accounts.lookup import Seal
     from ..policy import Policy
@@ -56,44 +57,46 @@ class Arrived:
                  attributes: Sequence[bytes] = ()) -> None:  # fmt: skip
         self._service, self._mail, self._rcpts = service, mail, rcpts
         self._message, self._attributes = message, attributes
-        self._sealed: dict[Any, Scratch | memoryview] = {}
+        self._sealed: list[Scratch] = []
         self.outcome = Outcome(len(rcpts), len(message))
 
     async def relay(self) -> list[Reply]:
         """One reply for each recipient, in their order."""
-        begun = time.perf_counter()
-        try:
-            replies = await self._relay()
-        except OSError as error:
-            self.outcome.failed = f"{type(error).__name__}: {error.strerror}"
-            replies = [NO_ROOM] * len(self._rcpts)
-        finally:
-            self._close()
-        self.outcome.seconds = time.perf_counter() - begun
-        return replies
-
-    def _close(self) -> None:
-        for one in self._sealed.values():
-            if isinstance(one, Scratch):
-                one.close()
+        return await self._done(self._relay)
 
     async def relay_together(self, seal: Seal, transaction: Transaction) -> Reply:
         """One message for all, over a transaction that has the recipients already; one reply."""
+
+        async def work() -> list[Reply]:
+            replies, groups = await self._grouped([seal] * len(self._rcpts))
+            for group in groups:  # one, unless nobody gets it
+                content = await self._content(group, replies)
+                if content is not None:
+                    await self._give_on(group, content, replies, self._over(transaction))
+            return [replies[0] or NOT_NOW]
+
+        return (await self._done(work))[0]
+
+    async def _done(self, work: Callable[[], Awaitable[list[Reply]]]) -> list[Reply]:
         begun = time.perf_counter()
         try:
-            replies, groups = await self._grouped([seal] * len(self._rcpts))
-            if groups:
-                given = self._over(transaction)
-                await self._give_on(
-                    Group(groups[0].to, "", list(range(len(replies)))), replies, given
-                )
+            replies = self._goes_round() or await work()
         except OSError as error:
-            self.outcome.failed = f"{type(error).__name__}: {error.strerror}"
-            replies = [NO_ROOM]
+            self.outcome.failed = _why(error)
+            replies = [NO_ROOM] * len(self._rcpts)
         finally:
-            self._close()
+            for one in self._sealed:
+                one.close()
         self.outcome.seconds = time.perf_counter() - begun
-        return replies[0] or NOT_NOW
+        return replies
+
+    def _goes_round(self) -> list[Reply]:
+        settings = self._service.settings
+        if not (settings.received and received.goes_round(self._message, settings.hop_limit)):
+            return []
+        for place in range(len(self._rcpts)):
+            self.outcome.tell(place, "refused", "mail-loop")
+        return [LOOP] * len(self._rcpts)
 
     def _over(self, transaction: Transaction) -> Give:
         async def give(content: Content, group: Group) -> list[Reply]:
@@ -108,10 +111,18 @@ class Arrived:
     async def _relay(self) -> list[Reply]:
         seals = await self._service.seals([one.address for one in self._rcpts])
         replies, groups = await self._grouped(seals)
-        if len(groups) == 1:
-            await self._give_on(groups[0], replies)
+        # All is sealed before any goes on: what fails here fails for nobody else, and the message
+        # is read by one at a time.
+        contents = await self._contents(groups, replies)
+        given = [
+            self._give_on(group, content, replies)
+            for group, content in zip(groups, contents, strict=True)
+            if content is not None
+        ]
+        if len(given) == 1:
+            await given[0]
         else:
-            await asyncio.gather(*(self._give_on(group, replies) for group in groups))
+            await asyncio.gather(*given)
         return [NOT_NOW if one is None else one for one in replies]
 
     async def _grouped(
@@ -143,20 +154,33 @@ class Arrived:
             self.outcome.tell(place, "sealed" if to else "left", why)
         return replies, list(groups.values())
 
-    async def _give_on(
-        self, group: Group, replies: list[Reply | None], give: Give | None = None
-    ) -> None:
-        """Seals for a group and hands it to the next hop."""
+    async def _contents(
+        self, groups: Sequence[Group], replies: list[Reply | None]
+    ) -> list[Content | None]:
+        if self._message.held is None or len(groups) == 1:
+            return [await self._content(group, replies) for group in groups]
+        return await asyncio.gather(*(self._content(group, replies) for group in groups))
+
+    async def _content(self, group: Group, replies: list[Reply | None]) -> Content | None:
+        """What a group is given; None, and the reply is there, where it can't be had."""
         try:
-            content = await self.content(group.to)
+            return await self.content(group.to)
         except MessageError as error:
             self._refuse(group, replies, MALFORMED, error)
-            return
         except (CmstreamError, AccountsError) as error:
             self._refuse(group, replies, NOT_NOW, error)
-            return
+        return None
+
+    async def _give_on(
+        self, group: Group, content: Content, replies: list[Reply | None], give: Give | None = None
+    ) -> None:
+        """Hands a group's mail to the next hop."""
         begun = time.perf_counter()
-        given = await (give or self._by_next_hop)(content, group)
+        try:
+            given = await (give or self._by_next_hop)(content, group)
+        except OSError as error:  # the file can't be read
+            self.outcome.failed = _why(error)
+            given = [NO_ROOM] * len(group.places)
         self.outcome.next_seconds += time.perf_counter() - begun
         for place, reply in zip(group.places, given, strict=True):
             replies[place] = reply
@@ -171,27 +195,33 @@ class Arrived:
             self.outcome.tell(place, action, error.code, str(error))
 
     async def content(self, to: tuple[Recipients, Policy] | None) -> Content:
-        """What is given on, sealed at most once for the same recipients. Raises MessageError,
-        OSError."""
+        """What is given on. Raises MessageError, OSError."""
         if to is None:
-            return Content(len(self._message), self._left, self._has_lookalike())
-        key = (id(to[0]), id(to[1]))
-        sealed = self._sealed.get(key)
-        if sealed is None:
-            begun = time.perf_counter()
-            sealed = await self._service.seal(self._message, *to)
-            self._sealed[key] = sealed
-            self.outcome.seal_seconds += time.perf_counter() - begun
+            return Content(len(self._message), self._left, await self._has_lookalike())
+        begun = time.perf_counter()
+        sealed = await self._service.seal(self._message, *to)
+        self.outcome.seal_seconds += time.perf_counter() - begun
         if isinstance(sealed, Scratch):
+            self._sealed.append(sealed)
             return Content(len(sealed), sealed.chunks)
         return Content(len(sealed), (sealed,).__iter__)
 
-    def _has_lookalike(self) -> bool:
-        found = LookAlikes()
-        for chunk in self._left():
-            found.feed(bytes(chunk))
-        return found.finish()
+    async def _has_lookalike(self) -> bool:
+        if self._message.held is not None:
+            return _has_lookalike(self._left())
+        return await asyncio.to_thread(_has_lookalike, self._left())
 
     def _left(self) -> Any:
         held = self._message.held
         return iter((held,)) if held is not None else self._message.chunks()
+
+
+def _why(error: OSError) -> str:
+    return f"{type(error).__name__}: {error.strerror}"
+
+
+def _has_lookalike(chunks: Iterable[Any]) -> bool:
+    found = LookAlikes()
+    for chunk in chunks:
+        found.feed(bytes(chunk))
+    return found.finish()

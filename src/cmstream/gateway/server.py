@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import os
+import resource
+import select
 import signal
 import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from . import worker
 from .sockets import listening, notify
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
-
     from .settings import Settings
 
 AGAIN = 1.0
 """Seconds between the start of a worker and that of the one that takes its place, at least."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. Raises NoSocket where it can't listen."""
+    _allow_many_files()
     with ExitStack() as closing:
         sockets = [closing.enter_context(listening(place)) for place in settings.listen]
         health = None
@@ -52,6 +54,13 @@ def _ready() -> None:
     _tell("the gateway is ready")
 
 
+def _allow_many_files() -> None:
+    """Each connection is one, and many systems begin with 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 class _Workers:
     """Processes that share the sockets; one that ends by itself is replaced."""
 
@@ -60,41 +69,60 @@ class _Workers:
         self._settings, self._sockets, self._health = settings, sockets, health
         self._running: dict[int, float] = {}
         self._ending = False
+        self._lifeline, self._alive = os.pipe()
+        self._heard, self._told = os.pipe()
+        os.set_blocking(self._told, False)
 
     def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
-        signal.signal(signal.SIGHUP, self._pass_on)
-        channel, told = os.pipe()
+        for number in _SIGNALS:
+            signal.signal(number, self._pass_on)
         for _ in range(self._settings.workers):
-            self._start(lambda: os.write(told, b"r"))
-        for _ in range(self._settings.workers):
-            os.read(channel, 1)
-        _ready()
+            self._start()
+        self._await_ready()
         while self._running:
-            self._wait()
+            self._replace(0)
 
-    def _start(self, ready: Callable[[], object]) -> None:
+    def _await_ready(self) -> None:
+        ready = 0
+        while ready < self._settings.workers and not self._ending:
+            if select.select([self._heard], [], [], AGAIN)[0]:
+                ready += len(os.read(self._heard, 1))
+            self._replace(os.WNOHANG)
+        if not self._ending:
+            _ready()
+
+    def _start(self) -> None:
+        # No signal may come before it is known to whom it must be passed on.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         process = os.fork()
-        if process:
-            self._running[process] = time.monotonic()
-            return
+        if not process:
+            self._work()
+        self._running[process] = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _work(self) -> NoReturn:
         code = os.EX_SOFTWARE
         try:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
-            worker.run(self._settings, self._sockets, self._health, ready)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            os.close(self._alive)
+            worker.run(self._settings, self._sockets, self._health, self._tell_ready,
+                       self._lifeline)  # fmt: skip
             code = os.EX_OK
         except BaseException as error:  # noqa: BLE001 - a process of its own ends here
             _tell(f"a worker ends: {error}")
         finally:
             os._exit(code)
 
-    def _wait(self) -> None:
+    def _tell_ready(self) -> None:
+        with suppress(BlockingIOError):  # later, nobody reads it
+            os.write(self._told, b"r")
+
+    def _replace(self, options: int) -> None:
+        """Waits for one that ends; with WNOHANG only looks."""
         try:
-            process, _ = os.waitpid(-1, 0)
-        except InterruptedError:
-            return
+            process, _ = os.waitpid(-1, options)
         except ChildProcessError:
             self._running.clear()
             return
@@ -102,14 +130,12 @@ class _Workers:
         if started is None or self._ending:
             return
         time.sleep(max(0.0, started + AGAIN - time.monotonic()))
-        _tell("a worker has ended, and another one starts")
-        self._start(lambda: None)
-
-    def _end(self, number: int, _: object) -> None:
-        self._ending = True
-        self._pass_on(number, _)
+        if not self._ending:
+            _tell("a worker has ended, and another one starts")
+            self._start()
 
     def _pass_on(self, number: int, _: object) -> None:
+        self._ending = self._ending or number != signal.SIGHUP
         for process in tuple(self._running):
             with suppress(ProcessLookupError):
                 os.kill(process, number)

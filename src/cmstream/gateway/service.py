@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 INLINE = 256 << 10
 """A longer message is sealed in a thread: it would hold the event loop up."""
 TOGETHER_ROOM = 1024
+AWAY = "store-unavailable"
 
 
 class Deferred(NamedTuple):
@@ -61,7 +62,12 @@ class Service:
         self, addresses: Sequence[str], *, appended: bool = False
     ) -> list[Seal | Deferred]:
         """How mail for each address is sealed, or why it must wait. Never raises."""
-        return [await self._seal_for(one, appended) for one in addresses]
+        found: list[Seal | Deferred] = []
+        for one in addresses:
+            # A store that is away is asked once for a message, not once for each recipient.
+            away = found and isinstance(last := found[-1], Deferred) and last.code == AWAY
+            found.append(last if away else await self._seal_for(one, appended))
+        return found
 
     async def _seal_for(self, address: str, appended: bool) -> Seal | Deferred:
         if "@" not in address and self.settings.domain:

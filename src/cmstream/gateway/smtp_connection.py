@@ -24,6 +24,7 @@ class SmtpConnection(MailConnection):
 
     def on_mail(self, event: events.MailBegin) -> None:
         """MAIL is answered by the next hop."""
+        self._in_content = False
         self._group = RecipientGroup(self.service)
         self._transaction = Transaction(self.service.hop, event.mail, self.told)
         self.start(self._begin(self._transaction))
@@ -75,16 +76,11 @@ class SmtpConnection(MailConnection):
         if not self.transport.is_closing():
             self.answer(reply)
 
-    def on_reset(self, event: events.Reset) -> None:
-        """RSET, or the end in the middle of a message."""
-        self._give_up()
-        super().on_reset(event)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Asyncio's."""
+    def forget(self) -> None:
+        """Forgets the message, at the next hop too."""
         if self.busy is None:
             self._give_up()
-        super().connection_lost(error)
+        super().forget()
 
     def _give_up(self) -> None:
         transaction, self._transaction = self._transaction, None

@@ -50,6 +50,7 @@ class Stream:
         self._delivery = asyncio.get_running_loop().create_task(
             service.hop.deliver(mail, rcpts, content, attributes)
         )
+        self._delivery.add_done_callback(lambda _: room())
 
     @property
     def full(self) -> bool:

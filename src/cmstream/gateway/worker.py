@@ -41,14 +41,15 @@ ASK = 60
 
 
 def run(settings: Settings, sockets: list[socket.socket], health: socket.socket | None,
-        ready: Callable[[], object]) -> None:  # fmt: skip
+        ready: Callable[[], object], lifeline: int | None = None) -> None:  # fmt: skip
     """Serves until SIGTERM or SIGINT, then ends what has been begun. ``ready`` is called once it
-    can take mail."""
+    can take mail. ``lifeline``: a pipe of the process that started this one; its end is the end of
+    both."""
     with contextlib.suppress(ImportError):  # faster, where it is installed
         import uvloop  # noqa: PLC0415
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(_Worker(settings).serve(sockets, health, ready))
+    asyncio.run(_Worker(settings).serve(sockets, health, ready, lifeline))
 
 
 class _Worker:
@@ -59,12 +60,14 @@ class _Worker:
         self._ending = asyncio.Event()
 
     async def serve(self, sockets: list[socket.socket], health: socket.socket | None,
-                    ready: Callable[[], object]) -> None:  # fmt: skip
+                    ready: Callable[[], object], lifeline: int | None) -> None:  # fmt: skip
         settings = self._settings
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        if lifeline is not None:
+            loop.add_reader(lifeline, self._cut_off, lifeline)
         with open_store(settings.database) as store:
             service = Service(settings, store, self._log, Metrics(), self._next_hop())
             listeners = [Listener(place, service, self._tls(place)) for place in settings.listen]
@@ -74,6 +77,8 @@ class _Worker:
                 for listener, sock in zip(listeners, sockets, strict=True)
             ]
             tasks = [loop.create_task(self._tick(service, listeners))]
+            if service.next_hop is not None:
+                tasks.append(loop.create_task(self._keep_asking(service.next_hop)))
             if health is not None:
                 tasks.append(loop.create_task(serve_health(health, service)))
             ready()
@@ -102,6 +107,11 @@ class _Worker:
         self._contexts.append((context, settings.tls))
         return context
 
+    def _cut_off(self, lifeline: int) -> None:
+        """The process that started this one has been killed."""
+        asyncio.get_running_loop().remove_reader(lifeline)
+        self._ending.set()
+
     def _reload(self) -> None:
         """SIGHUP: new files for the log, new certificates for TLS."""
         self._log.reopen()
@@ -118,21 +128,23 @@ class _Worker:
             self._log.warning(f"the next hop {service.next_hop.place} can't be reached yet")
 
     async def _tick(self, service: Service, listeners: list[Listener]) -> None:
-        """Time limits, idle connections, and a next hop that wasn't there."""
+        """Time limits, and idle connections."""
         loop = asyncio.get_running_loop()
-        asked = loop.time()
         while True:
             await asyncio.sleep(TICK)
-            now = loop.time()
-            for listener in listeners:
-                listener.check_time(now)
-            next_hop = service.next_hop
-            if next_hop is None:
-                continue
-            next_hop.sweep()
-            if next_hop.features is None or now - asked > ASK:
-                asked = now
-                await next_hop.ask()
+            try:
+                for listener in listeners:
+                    listener.check_time(loop.time())
+                if service.next_hop is not None:
+                    service.next_hop.sweep()
+            except Exception as error:  # noqa: BLE001 - without it nothing would ever time out
+                self._log.error(error)
+
+    async def _keep_asking(self, next_hop: NextHop) -> None:
+        """What the next hop announces: soon where it wasn't there, else from time to time."""
+        while True:
+            await asyncio.sleep(TICK if next_hop.features is None else ASK)
+            await next_hop.ask()
 
     async def _drain(self, servers: list[Any], listeners: list[Listener]) -> None:
         """Takes no new connections, and waits for the transactions that have been begun."""

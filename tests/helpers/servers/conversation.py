@@ -137,7 +137,9 @@ class Conversation:
             got = self.some()
             self.transaction.octets.write(got[:left])
             self.buffer, left = got[left:], left - len(got[:left])
-        if words[1:] and words[1].upper() == b"LAST":
+        if not self.transaction.recipients:
+            self.send("503 5.5.1 no valid recipients")
+        elif words[1:] and words[1].upper() == b"LAST":
             self.end()
         else:
             self.say("BDAT")

@@ -10,18 +10,20 @@ from helpers.servers.server import Server
 
 class Gateway(Server):
     """Listens for each protocol named, at a place of its own: ``at["lmtp"]``. ``next_hop`` is what
-    the command takes: "lmtp:HOST:PORT"."""
+    the command takes: "lmtp:HOST:PORT". ``prefix``: a program that runs it, and its arguments."""
 
-    def __init__(self, folder, database: str, next_hop=None, *options: str, listen=("lmtp",)):
+    def __init__(self, folder, database: str, next_hop=None, *options: str, listen=("lmtp",),
+                 prefix=()):  # fmt: skip
         super().__init__(folder)
         self.at: dict[str, Place] = {listen[0]: self.place} | {one: free() for one in listen[1:]}
+        self.prefix = prefix
         self.options = ["--database", database, *options]
         if next_hop is not None:
             self.options += ["--next", next_hop]
 
     def command(self) -> list[str]:
         listen = [word for one in self.at.items() for word in ("--listen", "{}:{}".format(*one))]
-        return [sys.executable, "-m", "cmstream", "gateway", *listen, *self.options]
+        return [*self.prefix, sys.executable, "-m", "cmstream", "gateway", *listen, *self.options]
 
     def start(self) -> None:
         super().start()

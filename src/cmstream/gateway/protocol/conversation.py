@@ -132,7 +132,7 @@ def transaction(
             for line in lines:
                 replies += yield Step((line,), 1)
                 if replies[0].kind != 2:
-                    return replies[:1] * len(rcpts)
+                    return [_temporary(replies[0])] * len(rcpts)
             return (yield from finish(features, lmtp, replies[1:], content))
         return (yield from _finished(lmtp, replies, Step((), 0)))
     except Lost as lost:
@@ -144,14 +144,14 @@ def finish(
 ) -> Generator[Step, list[Reply], list[Reply]]:
     """Gives the content on, after MAIL and RCPT; ``given``: the replies to RCPT."""
     if not any(one.kind == 2 for one in given):
-        return list(given)
+        return [_temporary(one) for one in given]
     if b"CHUNKING" in features and content.length is not None:
         return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_bdat([], content), 0)))
     if content.lookalike:
-        return [NO_SUCH if one.kind == 2 else one for one in given]
+        return [NO_SUCH if one.kind == 2 else _temporary(one) for one in given]
     (reply,) = yield Step((b"DATA\r\n",), 1)
     if reply.code != GO_ON:
-        return [_temporary(reply) if one.kind == 2 else one for one in given]
+        return [_temporary(reply if one.kind == 2 else one) for one in given]
     return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_data(content), 0)))
 
 
@@ -187,7 +187,7 @@ def _finished(
         last = lost.replies + [lost.why] * (count - len(lost.replies))
     if not accepted:
         return _refused(before, last[0])
-    answers = list(before[1:])
+    answers = [_temporary(one) for one in before[1:]]
     for place, reply in zip(accepted, last if lmtp else last * len(accepted), strict=True):
         answers[place] = reply if reply.kind in (2, 4, 5) else ODD
     return answers
