@@ -131,7 +131,10 @@ def _add_outside(add: Any) -> None:
 def _gateway(options: argparse.Namespace) -> None:
     settings = _settings(options)
     if options.printed:
-        say(printed(options.printed, settings))
+        try:
+            say(printed(options.printed, settings))
+        except ValueError as error:
+            raise Failure(os.EX_USAGE, str(error)) from None
         return
     with opened(options):  # whoever names a wrong database learns it now
         pass

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from . import worker
+from .metrics import forget_process
 from .sockets import listening, notify
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class _Workers:
             self._running.clear()
             return
         started = self._running.pop(process, None)
+        forget_process(process)
         if started is None or self._ending:
             return
         time.sleep(max(0.0, started + AGAIN - time.monotonic()))

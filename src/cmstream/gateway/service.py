@@ -126,6 +126,7 @@ class Service:
 
     async def close(self) -> None:
         """Ends what it uses."""
+        self.metrics.flush()
         await self._gather.aclose()
         if self.next_hop is not None:
             self.next_hop.close()

@@ -1,0 +1,128 @@
+# Postfix, for cmstream gateway{% for one in settings.listen %} --listen {{ one }}{% endfor %}{% if settings.next_hop %} --next {{ settings.next_hop }}{% endif %}
+
+# These are commands: read them, then run them as root, all by sh or one by one. Each changes
+# main.cf or master.cf. At the end: postfix check && postfix reload
+
+{% if lmtp %}
+# --- LMTP: between Postfix and the mailboxes ---
+
+# Postfix breaks lines of more than 998 bytes. It must not, or it changes what is sealed.
+postconf -e 'lmtp_line_length_limit = 0'
+
+# Mail for virtual_mailbox_domains goes through the gateway.
+postconf -e {{ ('virtual_transport = lmtp:' ~ lmtp) | shell }}
+# If the mailboxes are those of users in mydestination, this one counts instead:
+#postconf -e {{ ('mailbox_transport = lmtp:' ~ lmtp) | shell }}
+
+# Postfix waits longer for the reply to a message than the gateway waits for the next server.
+# Otherwise it would send a message again that has been stored.
+postconf -e 'lmtp_data_done_timeout = {{ seconds }}s'
+{% if wrapped %}
+
+# The gateway speaks TLS from the first byte on.
+postconf -e 'lmtp_tls_wrappermode = yes'
+{% endif %}
+{% if tls %}
+postconf -e 'lmtp_tls_security_level = encrypt'
+{% endif %}
+{% if settings.xforward %}
+
+# The gateway learns the queue id and the client, and writes them to its log.
+postconf -e 'lmtp_send_xforward_command = yes'
+{% endif %}
+
+# Dovecot adds Delivered-To only where a message has one recipient. The gateway gives each account
+# a message of its own, but recipients without an account share one. If they need the field too:
+#postconf -e 'lmtp_destination_recipient_limit = 1'
+
+{% endif %}
+{% if smtp %}
+# --- SMTP, before the queue: no plaintext on the disk ---
+
+# All that comes by SMTP goes through the gateway while its client waits. The gateway sees
+# addresses before Postfix expands virtual_alias_maps: give accounts their aliases in cmstream too,
+# or mail for an alias is left as it is.
+postconf -e {{ ('smtpd_proxy_filter = ' ~ smtp) | shell }}
+# With speed_adjust Postfix would write the message to a file first, in plaintext, and it forbids
+# what the gateway does: to refuse single recipients.
+postconf -e 'smtpd_proxy_options ='
+# Longer than the gateway waits for the next server.
+postconf -e 'smtpd_proxy_timeout = {{ seconds }}s'
+
+# Recipients who need another copy are put off (452), and Postfix counts each as an error of the
+# client. After 20 errors it would end the session, and the message would reach nobody.
+postconf -e 'smtpd_hard_error_limit = 1000'
+# Exim tries recipients that were put off at once only where CHUNKING isn't announced.
+postconf -e 'smtpd_discard_ehlo_keywords = chunking'
+{% if back %}
+
+# The gateway gives mail back here, and from here it goes into the queue. Only this machine may
+# use it. A sealed message is longer, and has passed the limit of length before.
+postconf -M {{ (back ~ '/inet=' ~ back ~ ' inet n - n - - smtpd') | shell }}
+{% for option in [
+    'smtpd_proxy_filter=', 'content_filter=', 'smtpd_milters=', 'mynetworks=127.0.0.0/8,[::1]/128',
+    'smtpd_client_restrictions=', 'smtpd_helo_restrictions=', 'smtpd_sender_restrictions=',
+    'smtpd_relay_restrictions=', 'smtpd_recipient_restrictions=permit_mynetworks,reject',
+    'smtpd_data_restrictions=', 'smtpd_end_of_data_restrictions=',
+    'smtpd_authorized_xforward_hosts=127.0.0.0/8,[::1]/128', 'smtpd_tls_security_level=none',
+    'smtpd_sasl_auth_enable=no', 'smtpd_client_connection_count_limit=0',
+    'smtpd_hard_error_limit=1000', 'message_size_limit=0',
+    'receive_override_options=no_unknown_recipient_checks,no_header_body_checks',
+] %}
+postconf -P {{ (back ~ '/inet/' ~ option) | shell }}
+{% endfor %}
+{% elif hop %}
+
+# {{ hop }} gets the mail. It must not be an smtpd that has this smtpd_proxy_filter, or mail goes round
+# in circles.
+{% endif %}
+
+{% if filter %}
+# Mail from sendmail(1) has no client to wait, and takes the way after the queue. One recipient for
+# each message, so that none is put off; and lines of any length.
+postconf -M 'cmstream/unix=cmstream unix - - n - 20 smtp'
+postconf -P 'cmstream/unix/smtp_line_length_limit=0'
+postconf -P 'cmstream/unix/smtp_data_done_timeout={{ seconds }}s'
+postconf -P 'cmstream/unix/smtp_send_xforward_command=yes'
+postconf -P 'cmstream/unix/smtp_tls_security_level=none'
+postconf -e 'cmstream_destination_recipient_limit = 1'
+postconf -P {{ ('pickup/unix/content_filter=cmstream:' ~ filter) | shell }}
+
+# --- or SMTP, after the queue ---
+
+# Simpler for clients, but mail lies in the queue in plaintext until the gateway has it. Then leave
+# smtpd_proxy_filter empty, and let all mail take the way of that from sendmail(1):
+#postconf -e 'smtpd_proxy_filter ='
+#postconf -e {{ ('content_filter = cmstream:' ~ filter) | shell }}
+{% if back %}
+# Aliases have been expanded before then, and must not be again:
+#postconf -P {{ (back ~ '/inet/receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_address_mappings') | shell }}
+{% endif %}
+{% else %}
+# Mail from sendmail(1) doesn't come here, and stays as it is. For it, Postfix needs a place with a
+# port: add --listen smtp:127.0.0.1:10026.
+{% endif %}
+
+{% endif %}
+{% if milter %}
+# --- Milter ---
+
+# Mail from clients, and mail from sendmail(1): the one without the other leaves mail unsealed. If
+# there are other milters, keep them in both lists, before this one: they read what it seals.
+postconf -e {{ ('smtpd_milters = ' ~ milter) | shell }}
+postconf -e {{ ('non_smtpd_milters = ' ~ milter) | shell }}
+# While the gateway is away, clients are told to try again. Otherwise mail would pass unsealed.
+postconf -e 'milter_default_action = tempfail'
+postconf -e 'milter_protocol = 6'
+# Recipients who need another copy are put off (452), and Postfix counts each as an error of the
+# client. After 20 errors it would end the session, and the message would reach nobody.
+postconf -e 'smtpd_hard_error_limit = 1000'
+# Exim tries recipients that were put off at once only where CHUNKING isn't announced.
+postconf -e 'smtpd_discard_ehlo_keywords = chunking'
+
+{% endif %}
+{% for one in outside %}
+# {{ one.path }} lies outside of /var/spool/postfix. Programs of Postfix that live in a chroot, as
+# Debian sets them up, don't see it. Move the socket below that folder, or end the chroot:
+#{{ ' postconf -F lmtp/unix/chroot=n' if one.lmtp else ' postconf -F smtp/inet/chroot=n cleanup/unix/chroot=n' }}
+{% endfor %}
