@@ -39,6 +39,9 @@ REQUIRED = Reply.of(451, "4.7.1", "nobody seals mail for this recipient, and the
 LOOP = Reply.of(554, "5.4.6", "the mail has passed too many servers: it goes round in circles")
 NO_ROOM = Reply.of(452, "4.3.1", "no room for a mail of this length now: try again")
 
+ROOM = 16 << 20
+"""Bytes of one message's copies that are sealed at a time, each for an account of its own."""
+
 
 @dataclass
 class Group:
@@ -85,8 +88,7 @@ class Arrived:
             self.outcome.failed = _why(error)
             replies = [NO_ROOM] * len(self._rcpts)
         finally:
-            for one in self._sealed:
-                one.close()
+            self._close()
         self.outcome.seconds = time.perf_counter() - begun
         return replies
 
@@ -111,8 +113,17 @@ class Arrived:
     async def _relay(self) -> list[Reply]:
         seals = await self._service.seals([one.address for one in self._rcpts])
         replies, groups = await self._grouped(seals)
-        # All is sealed before any goes on: what fails here fails for nobody else, and the message
-        # is read by one at a time.
+        late = time.monotonic() + self._service.settings.next_timeout
+        count = max(1, ROOM // max(1, len(self._message)))
+        for start in range(0, len(groups), count):
+            if start and time.monotonic() > late:  # the sender won't wait for the others
+                break
+            await self._relay_to(groups[start : start + count], replies)
+        return [NOT_NOW if one is None else one for one in replies]
+
+    async def _relay_to(self, groups: Sequence[Group], replies: list[Reply | None]) -> None:
+        """All is sealed before any goes on: what fails here fails for nobody else, and the message
+        is read by one at a time."""
         contents = await self._contents(groups, replies)
         given = [
             self._give_on(group, content, replies)
@@ -123,7 +134,12 @@ class Arrived:
             await given[0]
         else:
             await asyncio.gather(*given)
-        return [NOT_NOW if one is None else one for one in replies]
+        self._close()
+
+    def _close(self) -> None:
+        for one in self._sealed:
+            one.close()
+        self._sealed.clear()
 
     async def _grouped(
         self, seals: Sequence[Seal | Deferred]
