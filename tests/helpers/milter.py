@@ -96,6 +96,8 @@ class Client:
 
     def message(self, fields, body: bytes = b"", piece=65535):
         """The rest of the message; gives what the milter wants, and its verdict."""
+        self.send(packet(b"T"))
+        assert self.reply() == (b"c", b"")
         self.send(*(field(*one) for one in fields))
         for start in range(0, len(body), piece):
             self.send(packet(b"B", body[start : start + piece]))
