@@ -216,24 +216,28 @@ def test_a_store_that_is_away(running):
 
 @pytest.mark.parametrize("moment", ["before the body", "in the body"])
 def test_a_milter_that_dies(running, moment):
-    message = b"From: b@x\r\n\r\n" + BODY * 20_000
     with Client(running.server.place) as client:
         client.command("MAIL FROM:<bob@example.net>")
         assert client.command(f"RCPT TO:<{ALICE}>").startswith("250")
         if moment == "before the body":
             running.gateway.kill()
+            answer = client.command("DATA")
         else:
-            running.gateway.process.send_signal(signal.SIGSTOP)
-        assert client.command("DATA").startswith("354")
-        before = running.server.log().count("message-id=")
-        client.say(message + b".")
-        if moment == "in the body":
-            # The server has all of it, and the milter a part.
-            running.server.logged("message-id=", number=before + 1)
-            running.gateway.kill()
-        assert client.reply()[:9] == "451 4.7.1"
+            assert client.command("DATA").startswith("354")
+            answer = _killed_in_the_body(running, client)
+        assert answer[:9] == "451 4.7.1"
     assert refused(running, ALICE) == "451 4.7.1"
     running.gateway.start()
     _, (one,) = running.sent([ALICE], b"From: b@x\r\n\r\n" + BODY)
     assert running.opened(one.message)[0] == b"\r\n" + BODY
     assert running.server.queue() == []
+
+
+def _killed_in_the_body(running, client):
+    """It is held up, so that the server has all of the message, and it has a part."""
+    running.gateway.process.send_signal(signal.SIGSTOP)
+    before = running.server.log().count("message-id=")
+    client.say(b"From: b@x\r\n\r\n" + BODY * 20_000 + b".")
+    running.server.logged("message-id=", number=before + 1)
+    running.gateway.kill()
+    return client.reply()

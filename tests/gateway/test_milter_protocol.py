@@ -211,7 +211,7 @@ def test_an_old_server_wants_more_replies():
     )  # fmt: skip
     # The space behind the colon was eaten.
     assert [one for one in found if isinstance(one, Header)] == [Header(b"Subject", b"  a\n\tb")]
-    # MAIL, RCPT, DATA, a field, three pieces and the end; connect, HELO and the header's end it was told
+    # MAIL, RCPT, a field, three pieces and the end; connect, HELO and the header's end it was told
     # to leave out, and answers come all the same where it doesn't.
     assert replies(one) == [(b"c", b"")] * 10
 
