@@ -4,7 +4,7 @@ and one reply for all of them (SMTP, milter)."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..accounts import delivery
 from ..errors import CmstreamError
@@ -30,6 +30,7 @@ class RecipientGroup:
     def __init__(self, service: Service, seals: Iterable[Seal] = ()) -> None:
         self._service = service
         self._seals: list[Seal] = []
+        self._kinds: list[Any] = []
         for one in seals:
             self.add(one)
 
@@ -43,7 +44,9 @@ class RecipientGroup:
             return False
         if _alike(seal, first):
             return True
-        return self._may_join(refusals) and self._opens_for_all([*self._seals, seal])
+        return self._may_join(refusals) and (
+            self._is_like_another(seal) or self._opens_for_all([*self._seals, seal])
+        )
 
     def is_one(self, *, refusals: int = 0) -> bool:
         """Whether all who are in it can get one message."""
@@ -53,6 +56,12 @@ class RecipientGroup:
 
     def _may_join(self, refusals: int) -> bool:
         return self._service.settings.mixed == "together" or refusals >= REFUSALS
+
+    def _is_like_another(self, seal: Seal) -> bool:
+        """Whether it can change nothing for those who are in: all policies are the same, and keys
+        and mail programs are like somebody's. To look at all again with each recipient would take
+        time by the square of their number."""
+        return all(seal.policy == one[0] for one in self._kinds) and _kind(seal) in self._kinds
 
     def _opens_for_all(self, seals: list[Seal]) -> bool:
         """Whether every account's mail programs can open one message for all of them."""
@@ -66,6 +75,8 @@ class RecipientGroup:
         """One more."""
         if not any(_alike(seal, one) for one in self._seals):
             self._seals.append(seal)
+            if (kind := _kind(seal)) not in self._kinds:
+                self._kinds.append(kind)
 
     @property
     def seal(self) -> Seal:
@@ -75,6 +86,11 @@ class RecipientGroup:
         if to is None or len(self._seals) == 1:
             return first
         return replace(first, recipients=to[0], policy=to[1])
+
+
+def _kind(seal: Seal) -> Any:
+    clients = seal.account.clients if seal.account else ()
+    return seal.policy, {getattr(one, "key", "") for one in seal.recipients or ()}, clients
 
 
 def _alike(seal: Seal, other: Seal) -> bool:
