@@ -15,7 +15,7 @@ from helpers.servers.client import Client
 from helpers.servers.gateway import Gateway
 from helpers.servers.mail import ALICE, BOB, CAROL, DOMAINS, DORA, person_of, populated
 from helpers.servers.next_hop import NextHop
-from helpers.servers.place import folder, wait
+from helpers.servers.place import folder, free, wait
 from helpers.servers.postfix import Postfix
 
 SECRET = b"third flower pot"
@@ -190,6 +190,43 @@ def test_where_postfix_writes_an_address_anew(running):
     assert running.opened(one.message)[0] == b"\r\n" + BODY
 
 
+def after_the_queue(milter, back, hop):
+    """A second smtpd asks the milter, for one recipient at a time, once aliases are resolved."""
+    way = postfix.milter(f"inet:{milter}", hop)
+    main = {
+        "smtpd_milters": "",
+        "non_smtpd_milters": "",
+        "content_filter": f"once:[{back.host}]:{back.port}",
+        "once_destination_recipient_limit": "1",
+        "virtual_alias_maps": f"inline:{{{{team@example.org={ALICE},{CAROL}}}}}",
+    }
+    options = {
+        "content_filter": "",
+        "receive_override_options": "no_address_mappings,no_unknown_recipient_checks",
+        "smtpd_milters": f"inet:{milter}",
+    }
+    words = "".join(f" -o {name}={value}" for name, value in options.items())
+    return postfix.Way(
+        way.main_cf | main, ("once unix - - n - - smtp", f"{back} inet n - n - - smtpd{words}")
+    )
+
+
+@pytest.mark.slow
+def test_after_the_queue_each_recipient_gets_what_is_right(tmp_path):
+    """An alias of Postfix's leads to whom it leads, and sendmail(1) may name both kinds."""
+    with folder("gateway") as own, folder("postfix") as other, NextHop("lmtp") as hop:
+        gateway = Gateway(own, populated(own), listen=("milter",))
+        way = after_the_queue(gateway.at["milter"], free(), hop)
+        with gateway, Postfix(other, way, main_cf={"virtual_mailbox_domains": DOMAINS}) as server:
+            made = Setup(hop, gateway, server, "", OpenSSL(tmp_path))
+            for to, by in (["team@example.org"], "send"), ([ALICE, CAROL], "submit"):
+                _, found = made.sent(to, b"From: b@x\n\n" + BODY, by=by, number=2)
+                got = {tuple(one.addresses): one.message for one in found}
+                assert got.keys() == {(ALICE,), (CAROL,)}
+                assert made.opened(got[ALICE,])[0] == b"\r\n" + BODY
+                assert SECRET in got[CAROL,]
+
+
 # --- what goes wrong -------------------------------------------------------------------------
 
 
@@ -214,7 +251,9 @@ def test_a_store_that_is_away(running):
     wait(lambda: running.sent([ALICE], b"From: b@x\r\n\r\n" + BODY)[0] == {}, tell=running.tell)
 
 
-@pytest.mark.parametrize("moment", ["before the body", "in the body"])
+@pytest.mark.parametrize(
+    "moment", [pytest.param("before the body", marks=pytest.mark.slow), "in the body"]
+)
 def test_a_milter_that_dies(running, moment):
     with Client(running.server.place) as client:
         client.command("MAIL FROM:<bob@example.net>")
