@@ -1,5 +1,11 @@
-# Postfix, for cmstream gateway{% for one in settings.listen %} --listen {{ one }}{% endfor %}{% if settings.next_hop %} --next {{ settings.next_hop }}{% endif %}
-
+# Postfix, for cmstream gateway
+{% for one in settings.listen %}
+#   --listen {{ one }}
+{% endfor %}
+{% if settings.next_hop %}
+#   --next {{ settings.next_hop }}
+{% endif %}
+#
 # These are commands: read them, then run them as root, all by sh or one by one. Each changes
 # main.cf or master.cf. At the end: postfix check && postfix reload
 
@@ -59,18 +65,25 @@ postconf -e 'smtpd_discard_ehlo_keywords = chunking'
 # The gateway gives mail back here, and from here it goes into the queue. Only this machine may
 # use it. A sealed message is longer, and has passed the limit of length before.
 postconf -M {{ (back ~ '/inet=' ~ back ~ ' inet n - n - - smtpd') | shell }}
-{% for option in [
-    'smtpd_proxy_filter=', 'content_filter=', 'smtpd_milters=', 'mynetworks=127.0.0.0/8,[::1]/128',
-    'smtpd_client_restrictions=', 'smtpd_helo_restrictions=', 'smtpd_sender_restrictions=',
-    'smtpd_relay_restrictions=', 'smtpd_recipient_restrictions=permit_mynetworks,reject',
-    'smtpd_data_restrictions=', 'smtpd_end_of_data_restrictions=',
-    'smtpd_authorized_xforward_hosts=127.0.0.0/8,[::1]/128', 'smtpd_tls_security_level=none',
-    'smtpd_sasl_auth_enable=no', 'smtpd_client_connection_count_limit=0',
-    'smtpd_hard_error_limit=1000', 'message_size_limit=0',
-    'receive_override_options=no_unknown_recipient_checks,no_header_body_checks',
-] %}
-postconf -P {{ (back ~ '/inet/' ~ option) | shell }}
-{% endfor %}
+postconf -P \
+  {{ (back ~ '/inet/smtpd_proxy_filter=') | shell }} \
+  {{ (back ~ '/inet/content_filter=') | shell }} \
+  {{ (back ~ '/inet/smtpd_milters=') | shell }} \
+  {{ (back ~ '/inet/mynetworks=127.0.0.0/8,[::1]/128') | shell }} \
+  {{ (back ~ '/inet/smtpd_client_restrictions=') | shell }} \
+  {{ (back ~ '/inet/smtpd_helo_restrictions=') | shell }} \
+  {{ (back ~ '/inet/smtpd_sender_restrictions=') | shell }} \
+  {{ (back ~ '/inet/smtpd_relay_restrictions=') | shell }} \
+  {{ (back ~ '/inet/smtpd_recipient_restrictions=permit_mynetworks,reject') | shell }} \
+  {{ (back ~ '/inet/smtpd_data_restrictions=') | shell }} \
+  {{ (back ~ '/inet/smtpd_end_of_data_restrictions=') | shell }} \
+  {{ (back ~ '/inet/smtpd_authorized_xforward_hosts=127.0.0.0/8,[::1]/128') | shell }} \
+  {{ (back ~ '/inet/smtpd_tls_security_level=none') | shell }} \
+  {{ (back ~ '/inet/smtpd_sasl_auth_enable=no') | shell }} \
+  {{ (back ~ '/inet/smtpd_client_connection_count_limit=0') | shell }} \
+  {{ (back ~ '/inet/smtpd_hard_error_limit=1000') | shell }} \
+  {{ (back ~ '/inet/message_size_limit=0') | shell }} \
+  {{ (back ~ '/inet/receive_override_options=no_unknown_recipient_checks,no_header_body_checks') | shell }}
 {% elif hop %}
 
 # {{ hop }} gets the mail. It must not be an smtpd that has this smtpd_proxy_filter, or mail goes round
@@ -81,10 +94,11 @@ postconf -P {{ (back ~ '/inet/' ~ option) | shell }}
 # Mail from sendmail(1) has no client to wait, and takes the way after the queue. One recipient for
 # each message, so that none is put off; and lines of any length.
 postconf -M 'cmstream/unix=cmstream unix - - n - 20 smtp'
-postconf -P 'cmstream/unix/smtp_line_length_limit=0'
-postconf -P 'cmstream/unix/smtp_data_done_timeout={{ seconds }}s'
-postconf -P 'cmstream/unix/smtp_send_xforward_command=yes'
-postconf -P 'cmstream/unix/smtp_tls_security_level=none'
+postconf -P \
+  'cmstream/unix/smtp_line_length_limit=0' \
+  'cmstream/unix/smtp_data_done_timeout={{ seconds }}s' \
+  'cmstream/unix/smtp_send_xforward_command=yes' \
+  'cmstream/unix/smtp_tls_security_level=none'
 postconf -e 'cmstream_destination_recipient_limit = 1'
 postconf -P {{ ('pickup/unix/content_filter=cmstream:' ~ filter) | shell }}
 

@@ -1,0 +1,253 @@
+"""What ``cmstream doctor`` reads in Postfix's configuration: settings that change mail before it is
+sealed, lose it, or let it pass without being sealed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from .findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..gateway.settings import Settings
+
+_PLACES = "/usr/sbin:/usr/local/sbin:/sbin"
+_TRANSPORTS = (
+    "virtual_transport", "mailbox_transport", "relay_transport", "local_transport",
+    "default_transport",
+)  # fmt: skip
+ENOUGH = 100
+"""So many errors a client must be allowed, where each recipient who is put off is one."""
+
+
+class Configuration:
+    """Of one Postfix: main.cf, and the options of services in master.cf. Raises OSError,
+    ValueError where it can't be read."""
+
+    def __init__(self, program: str, folder: str | None = None) -> None:
+        self._command = [program, *(["-c", folder] if folder else [])]
+        self._main = dict(self._rows("-x"))
+        self._options = dict(self._rows("-xP"))
+        self.services: dict[str, str] = {}
+        for line in self._lines("-M"):
+            columns = line.split()
+            if len(columns) > 7:  # noqa: PLR2004 - master(5): the eighth is the program
+                self.services["/".join(columns[:2])] = columns[7]
+
+    def value(self, name: str, service: str = "") -> str:
+        """A setting as a service has it."""
+        return self._options.get(f"{service}/{name}", self._main.get(name, ""))
+
+    def of(self, program: str) -> list[str]:
+        """The services that run one of Postfix's programs."""
+        return [name for name, runs in self.services.items() if runs == program]
+
+    def _rows(self, *words: str) -> Iterator[tuple[str, str]]:
+        for line in self._lines(*words):
+            name, mark, value = line.partition(" =")
+            if mark:
+                yield name, value.strip()
+
+    def _lines(self, *words: str) -> list[str]:
+        done = subprocess.run(
+            [*self._command, *words], capture_output=True, check=False, timeout=60
+        )
+        if done.returncode:
+            raise ValueError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
+        return done.stdout.decode(errors="replace").splitlines()
+
+
+def look(
+    folder: str | None, settings: Settings, delimiters: str | None
+) -> tuple[int | None, list[Finding]]:
+    """What is wrong with it, and ``message_size_limit`` (None where there is no Postfix).
+    ``folder``: of another configuration. ``delimiters``: those of the store."""
+    program = shutil.which("postconf") or shutil.which("postconf", path=_PLACES)
+    if program is None:
+        if folder is None:
+            return None, []
+        return None, [Finding("postfix", "wrong", "there is no postconf: is Postfix installed?")]
+    try:
+        found = Configuration(program, folder)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        return None, [Finding("postfix", "wrong", f"its configuration can't be read: {error}")]
+    size = found.value("message_size_limit")
+    return int(size) if size.isdigit() else None, [*_findings(found, settings, delimiters)]
+
+
+def _findings(
+    found: Configuration, settings: Settings, delimiters: str | None
+) -> Iterator[Finding]:
+    ways = [*_clients(found, settings), *_proxies(found, settings), *_milters(found)]
+    yield from ways
+    if not ways:
+        text = "nothing hands mail to a gateway: no lmtp: transport, filter or milter is set"
+        yield Finding("postfix", "warning", text, "cmstream gateway … --print postfix says how")
+    if delimiters is not None:
+        yield _delimiter(found, delimiters)
+    yield _size(found, settings)
+
+
+def _set(name: str, value: object, service: str = "") -> str:
+    """The command that sets it."""
+    if service:
+        return f"postconf -P '{service}/{name}={value}'"
+    return f"postconf -e '{name} = {value}'"
+
+
+# --- LMTP and filters after the queue --------------------------------------------------------
+
+
+def _clients(found: Configuration, settings: Settings) -> Iterator[Finding]:
+    """Services that hand mail over by LMTP, and those that do so by SMTP to a filter."""
+    filters = {found.value("content_filter", one) for one in ["", *found.services]}
+    transports = filters | {found.value(name) for name in _TRANSPORTS}
+    for name in sorted({one.partition(":")[0] for one in transports if one}):
+        service = f"{name}/unix"
+        program = found.services.get(service)
+        filtering = any(one.partition(":")[0] == name for one in filters)
+        if program == "lmtp" or (program == "smtp" and filtering):
+            yield _lines(found, service, program)
+            yield _patience(found, settings, service, f"{program}_data_done_timeout")
+
+
+def _lines(found: Configuration, service: str, program: str) -> Finding:
+    name = f"{program}_line_length_limit"
+    limit = found.value(name, service)
+    if limit == "0":
+        return Finding("postfix", "ok", f"{service} leaves lines of any length as they are")
+    text = f"{service} breaks lines of more than {limit} bytes before they are sealed"
+    own = "" if service == f"{program}/unix" and program == "lmtp" else service
+    return Finding("postfix", "wrong", text, _set(name, 0, own))
+
+
+def _patience(found: Configuration, settings: Settings, service: str, name: str) -> Finding:
+    """Whether Postfix waits longer than the gateway waits for the next hop."""
+    waits, least = _seconds(found.value(name, service)), round(settings.next_timeout)
+    if waits > least:
+        return Finding("postfix", "ok", f"{service} waits {waits} s for the reply to a message")
+    text = (
+        f"{service} waits {waits} s for the reply to a message, and the gateway {least} s for the "
+        "next hop: mail may be delivered twice"
+    )
+    return Finding("postfix", "wrong", text, _set(name, f"{least + 300}s"))
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"(\d+)([smhdw]?)", text)
+    return int(found[1]) * _UNITS[found[2] or "s"] if found else 0
+
+
+# --- before the queue ------------------------------------------------------------------------
+
+
+def _proxies(found: Configuration, settings: Settings) -> Iterator[Finding]:
+    for service in found.of("smtpd"):
+        if not found.value("smtpd_proxy_filter", service):
+            continue
+        yield _patience(found, settings, service, "smtpd_proxy_timeout")
+        yield from _refusals(found, service)
+        if "speed_adjust" in found.value("smtpd_proxy_options", service):
+            text = f"{service} writes mail to a file before the gateway gets it (speed_adjust)"
+            yield Finding("postfix", "wrong", text, _set("smtpd_proxy_options", ""))
+    if any(found.value("smtpd_proxy_filter", one) for one in found.of("smtpd")):
+        yield _submitted(found)
+
+
+def _refusals(found: Configuration, service: str) -> Iterator[Finding]:
+    """What becomes of recipients who are put off, since they need another copy."""
+    name = "smtpd_hard_error_limit"
+    limit = found.value(name, service)
+    if limit.isdigit() and int(limit) >= ENOUGH:
+        yield Finding("postfix", "ok", f"{service} lets a client go on after {limit} errors")
+    else:
+        text = (
+            f"{service} ends a session after {limit} errors, and each recipient who is put off is "
+            "one"
+        )
+        yield Finding("postfix", "wrong", text, _set(name, 1000))
+    name = "smtpd_discard_ehlo_keywords"
+    if "chunking" not in found.value(name, service).lower():
+        text = f"{service} announces CHUNKING: Exim tries recipients who are put off much later"
+        yield Finding("postfix", "warning", text, _set(name, "chunking"))
+
+
+def _submitted(found: Configuration) -> Finding:
+    for service in found.of("pickup"):
+        if not found.value("content_filter", service):
+            text = "mail from sendmail(1) passes no smtpd, and isn't sealed"
+            remedy = "give pickup a content_filter: cmstream gateway … --print postfix says how"
+            return Finding("postfix", "warning", text, remedy)
+    return Finding("postfix", "ok", "mail from sendmail(1) has a filter of its own")
+
+
+# --- milters ---------------------------------------------------------------------------------
+
+_MILTER = re.compile(r"\{[^}]*\}|[^,\s]+")
+_ACTION = re.compile(r"default_action\s*=\s*(\w+)")
+
+
+def _milters(found: Configuration) -> Iterator[Finding]:
+    lists = {found.value("smtpd_milters", one) for one in found.of("smtpd")}
+    lists.add(found.value("non_smtpd_milters"))
+    milters = sorted({one for text in lists for one in _MILTER.findall(text)})
+    if not milters:
+        return
+    usual = found.value("milter_default_action")
+    for one in milters:
+        own = _ACTION.search(one)
+        action = own[1] if own else usual
+        if action == "tempfail":
+            yield Finding("postfix", "ok", f"while the milter {one} is away, mail waits")
+        else:
+            text = f"while the milter {one} is away, Postfix does this with mail: {action}"
+            remedy = f"if it is the gateway: {_set('milter_default_action', 'tempfail')}"
+            yield Finding("postfix", "wrong" if action == "accept" else "warning", text, remedy)
+    yield from _one_sided(found)
+
+
+def _one_sided(found: Configuration) -> Iterator[Finding]:
+    inner = set(_MILTER.findall(found.value("non_smtpd_milters")))
+    outer = set(_MILTER.findall(found.value("smtpd_milters")))
+    for name, missing, mail in (
+        ("non_smtpd_milters", outer - inner, "mail from sendmail(1)"),
+        ("smtpd_milters", inner - outer, "mail that comes by SMTP"),
+    ):
+        for one in sorted(missing):
+            text = f"{mail} doesn't pass the milter {one}"
+            remedy = f"if it is the gateway, add it to {name}"
+            yield Finding("postfix", "warning", text, remedy)
+
+
+# --- what the store and the gateway must agree to --------------------------------------------
+
+
+def _delimiter(found: Configuration, delimiters: str) -> Finding:
+    theirs = found.value("recipient_delimiter")
+    said = f"recipient_delimiter is {theirs!r}, and the store's is {delimiters!r}"
+    if unknown := set(theirs) - set(delimiters):
+        text = f"{said}: mail to an address with {''.join(sorted(unknown))!r} is left as it is"
+        together = "".join(dict.fromkeys(delimiters + theirs))
+        remedy = f"cmstream account server --recipient-delimiter={together}"
+        return Finding("postfix", "wrong", text, remedy)
+    return Finding("postfix", "ok", said)
+
+
+def _size(found: Configuration, settings: Settings) -> Finding:
+    text = found.value("message_size_limit")
+    limit, ours = int(text) if text.isdigit() else 0, settings.size_limit
+    if limit and limit <= ours:
+        return Finding("postfix", "ok", f"message_size_limit is {limit}, the gateway's is {ours}")
+    said = (
+        f"Postfix takes messages of {limit or 'any number of'} bytes, the gateway of {ours}: "
+        "longer ones bounce"
+    )
+    remedy = f"{_set('message_size_limit', ours)}, or start the gateway with a larger --size-limit"
+    return Finding("postfix", "warning", said, remedy)
