@@ -16,7 +16,8 @@ from cmstream.gateway.protocol.conversation import (
 from cmstream.gateway.protocol.envelope import Mail, Rcpt
 from cmstream.gateway.protocol.replies import ProtocolError, Reply
 
-PIPELINING = {b"PIPELINING": b"", b"SIZE": b"1000"}
+PLAIN = {b"8BITMIME": b"", b"DSN": b""}
+PIPELINING = {**PLAIN, b"PIPELINING": b"", b"SIZE": b"1000"}
 BDAT = {**PIPELINING, b"CHUNKING": b""}
 MAIL = Mail(b"<a@example.org>", (b"BODY=8BITMIME", b"SIZE=17"))
 BOB = Rcpt(b"<bob@example.org>", (b"NOTIFY=NEVER",), "bob@example.org")
@@ -83,13 +84,13 @@ def test_pipelined_data_waits_once_for_the_354():
 
 
 def test_without_pipelining_each_command_waits():
-    found = played({}, [OK, OK, OK, GO_ON, SAVED, LATER])
+    found = played(PLAIN, [OK, OK, OK, GO_ON, SAVED, LATER])
     assert found.said == ENVELOPE.replace(b" SIZE=11", b"") + b"DATA\r\none\r\n..two\r\n.\r\n"
     assert found.steps == 5
     assert found.gave == [SAVED, LATER]
 
 
-@pytest.mark.parametrize("features", [{}, PIPELINING])
+@pytest.mark.parametrize("features", [PLAIN, PIPELINING])
 def test_replies_stay_with_their_recipients(features):
     found = played(features, [OK, UNKNOWN, OK, GO_ON, SAVED])
     assert found.gave == [UNKNOWN, SAVED]
@@ -110,12 +111,12 @@ def test_smtp_has_one_reply_for_all():
 
 def test_a_refusal_of_mail_is_everybodys():
     assert played(PIPELINING, [DENIED, NOBODY, NOBODY, NOBODY]).gave == [DENIED, DENIED]
-    assert played({}, [DENIED]).gave == [DENIED, DENIED]
+    assert played(PLAIN, [DENIED]).gave == [DENIED, DENIED]
 
 
 def test_a_refusal_of_data_is_that_of_accepted_recipients():
     assert played(PIPELINING, [OK, OK, UNKNOWN, LATER]).gave == [LATER, UNKNOWN]
-    assert played({}, [OK, OK, UNKNOWN, LATER]).gave == [LATER, UNKNOWN]
+    assert played(PLAIN, [OK, OK, UNKNOWN, LATER]).gave == [LATER, UNKNOWN]
 
 
 def test_content_that_nobody_is_to_get_is_never_sent():
@@ -124,7 +125,7 @@ def test_content_that_nobody_is_to_get_is_never_sent():
     assert found.gave == [UNKNOWN, UNKNOWN]
 
 
-@pytest.mark.parametrize("features", [{}, PIPELINING, BDAT], ids=["plain", "pipelining", "bdat"])
+@pytest.mark.parametrize("features", [PLAIN, PIPELINING, BDAT], ids=["plain", "pipelining", "bdat"])
 @pytest.mark.parametrize("count", range(6))
 def test_a_lost_connection_is_no_success(features, count):
     """Whatever was said before: what has no answer of its own gets a temporary failure."""
@@ -152,7 +153,7 @@ def test_a_lookalike_needs_bdat():
     message = content(b"a\n.\r\nb\r\n", lookalike=True)
     assert played(PIPELINING, [], message=message).gave == [NO_SUCH, NO_SUCH]
     assert played(BDAT, [OK, OK, OK, SAVED, SAVED], message=message).gave == [SAVED, SAVED]
-    only_chunking = {b"CHUNKING": b""}
+    only_chunking = {**PLAIN, b"CHUNKING": b""}
     found = played(only_chunking, [OK, OK, OK, SAVED, SAVED], message=message)
     assert found.said.endswith(b"BDAT 8 LAST\r\na\n.\r\nb\r\n")
 
@@ -177,3 +178,19 @@ def test_an_old_server_is_greeted_by_helo():
     found = Played(greet(False, "gate"), [OK, UNKNOWN, OK])
     assert found.said == b"EHLO gate\r\nHELO gate\r\n"
     assert found.gave == {}
+
+
+def test_what_the_next_hop_has_no_more_is_no_reason_to_bounce():
+    for missing in (b"8BITMIME", b"DSN"):
+        features = {name: b"" for name in BDAT if name != missing}
+        found = played(features, [])
+        assert found.said == b""
+        assert [one.code for one in found.gave] == [451, 451]
+
+
+def test_a_reply_of_no_use_is_a_temporary_failure():
+    for features in (PLAIN, PIPELINING):
+        for replies in ([GO_ON], [OK, GO_ON, GO_ON]):
+            more = [DENIED] * (4 - len(replies)) if features is PIPELINING else []
+            gave = played(features, replies + more).gave
+            assert all(one.kind in (4, 5) for one in gave)

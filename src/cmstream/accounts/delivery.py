@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..certificates.recipient import Recipient
 from ..cms import already_encrypted
 from ..encryption import encrypt_message
+from ..errors import MessageError
 from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
 from ..policy import CIPHER_CHOICES
 from ..recipients.recipients import Recipients
@@ -81,7 +82,10 @@ def is_encrypted(message: Scratch) -> bool:
     if message.held is not None:
         return already_encrypted.is_encrypted(message.held)
     start = _start(message)
-    end, _ = header_end(start, 0, final=False)
+    try:
+        end, _ = header_end(start, 0, final=False)
+    except MessageError:
+        return False  # its header is too long; whoever seals it says so
     if end is None:
         return False
     rest = iter(lambda: message.read(CHUNK) or b"", b"")

@@ -234,11 +234,15 @@ class Transaction:
 
     async def _begin(self, connection: Connection) -> Reply:
         self._connection = connection
+        if conversation.lacks(connection.features, self._mail):
+            return conversation.CHANGED
         await self._next_hop.prepare(connection, self._attributes)
         return await self._command(conversation.mail_line(self._mail, None, connection.features))
 
     async def recipient(self, rcpt: Rcpt) -> Reply:
         """RCPT; its reply."""
+        if self._connection and conversation.lacks(self._connection.features, rcpt):
+            return conversation.CHANGED
         return await self._command(conversation.rcpt_line(rcpt))
 
     async def finish(self, content: Content) -> Reply:
@@ -254,9 +258,9 @@ class Transaction:
         return replies[0]
 
     async def _command(self, line: bytes) -> Reply:
-        return (
-            await self._ask(conversation.command(line.removesuffix(b"\r\n"))) or conversation.LOST
-        )
+        steps = conversation.command(line.removesuffix(b"\r\n"))
+        reply = await self._ask(steps) or conversation.LOST
+        return reply if reply.kind in (2, 4, 5) else conversation.ODD
 
     async def _ask(self, steps: Generator[Step, list[Reply], T]) -> T | None:
         """None where the connection has ended."""

@@ -17,10 +17,14 @@ class Client:
             self.socket.settimeout(timeout)
             self.socket.connect(str(place).removeprefix("unix:"))
         self.protocol, self._replies = protocol, self.socket.makefile("rb")
-        self.greeting = self.reply()
-        if hello:
-            answer = self.command("LHLO client" if protocol == "lmtp" else "EHLO client")
-            self.features = {line[4:].split(" ")[0] for line in answer.splitlines()[1:]}
+        try:
+            self.greeting = self.reply()
+            if hello:
+                answer = self.command("LHLO client" if protocol == "lmtp" else "EHLO client")
+                self.features = {line[4:].split(" ")[0] for line in answer.splitlines()[1:]}
+        except OSError:
+            self.__exit__()
+            raise
 
     def __enter__(self):
         return self

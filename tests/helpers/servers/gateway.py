@@ -7,6 +7,8 @@ import sys
 from helpers.servers.place import Place, free, wait
 from helpers.servers.server import Server
 
+READY = "cmstream: the gateway is ready"
+
 
 class Gateway(Server):
     """Listens for each protocol named, at a place of its own: ``at["lmtp"]``. ``next_hop`` is what
@@ -26,9 +28,12 @@ class Gateway(Server):
         return [*self.prefix, sys.executable, "-m", "cmstream", "gateway", *listen, *self.options]
 
     def start(self) -> None:
+        begun = self.log().count(READY)
         super().start()
         for place in self.at.values():
             wait(place.answers, tell=self.log)
+        # Before, it listens and hasn't asked the next hop yet.
+        wait(lambda: self.log().count(READY) > begun, tell=self.log)
 
     def stop(self) -> int:
         """By SIGTERM; gives how it ended."""

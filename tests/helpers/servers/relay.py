@@ -12,7 +12,7 @@ from helpers.servers.client import Client
 from helpers.servers.gateway import Gateway
 from helpers.servers.mail import SECRET, TEXT, Cell, person_of, populated
 from helpers.servers.next_hop import NextHop
-from helpers.servers.place import folder
+from helpers.servers.place import folder, wait
 
 NO_CHUNKING = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "SIZE 0")
 
@@ -36,8 +36,28 @@ class Relay:
     def begin(self) -> None:
         """Forgets what other tests have left."""
         self.hop.answers.clear()
+        wait(self._noted, tell=self.gateway.log)
         for kept in (self.hop.transactions, self.hop.begun, self.hop.sessions):
             kept.clear()
+
+    def _noted(self) -> bool:
+        """The next hop notes a message after its reply."""
+        return all(one in self.hop.transactions for one in [*self.hop.begun] if one.whole)
+
+    @contextmanager
+    def announced(self, *extensions):
+        """The next hop is started anew with other extensions; in the end with those it had."""
+        kept, self.hop.extensions = self.hop.extensions, extensions
+        self.restart()
+        yield
+        self.hop.answers.clear()
+        self.hop.extensions = kept
+        self.restart()
+
+    def restart(self) -> None:
+        """The next hop ends, and is back at once."""
+        self.hop.stop()
+        self.hop.start()
 
     def wait(self, number=1):
         return self.hop.wait(number, seconds=20, tell=self.gateway.log)

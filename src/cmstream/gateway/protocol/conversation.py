@@ -21,9 +21,20 @@ ODD = Reply.of(451, "4.5.0", "the next hop gave a reply that doesn't fit: try ag
 NO_SUCH = Reply.of(554, "5.6.0", "a line with a lone dot ends in a bare CR or LF, and the next hop "
                    "has no CHUNKING to take it safely")  # fmt: skip
 
+CHANGED = Reply.of(451, "4.4.0", "the next hop doesn't announce any more what this mail needs: try "
+                   "again in a new session")  # fmt: skip
+
 HANDED_ON = frozenset((b"8BITMIME", b"SMTPUTF8", b"DSN", b"ENHANCEDSTATUSCODES"))
 """What is announced to clients only where the next hop has it too: their parameters are handed on,
 or their replies."""
+_NEEDS = {
+    b"BODY": b"8BITMIME",
+    b"SMTPUTF8": b"SMTPUTF8",
+    b"RET": b"DSN",
+    b"ENVID": b"DSN",
+    b"NOTIFY": b"DSN",
+    b"ORCPT": b"DSN",
+}
 
 
 class Step(NamedTuple):
@@ -99,6 +110,16 @@ def command(verb: bytes) -> Generator[Step, list[Reply], Reply]:
 # --- one transaction ---------------------------------------------------------------------------
 
 
+def lacks(features: Features, one: Mail | Rcpt) -> bool:
+    """Whether the next hop would refuse a parameter for good, which the client may use since what
+    was announced to it."""
+    for word in one.parameters:
+        needed = _NEEDS.get(word.partition(b"=")[0].upper())
+        if needed is not None and needed not in features:
+            return True
+    return False
+
+
 def mail_line(mail: Mail, size: int | None, features: Features) -> bytes:
     """The MAIL command as the client gave it, but for the size, which sealing has changed."""
     words = [one for one in mail.parameters if not one.upper().startswith(b"SIZE=")]
@@ -117,6 +138,8 @@ def transaction(
 ) -> Generator[Step, list[Reply], list[Reply]]:
     """Gives a message on; one reply for each recipient, in their order. Never raises Lost: a
     recipient of which nothing is known gets a temporary failure."""
+    if any(lacks(features, one) for one in (mail, *rcpts)):
+        return [CHANGED] * len(rcpts)
     lines = [mail_line(mail, content.length, features), *map(rcpt_line, rcpts)]
     replies: list[Reply] = []
     try:
@@ -199,7 +222,7 @@ def _refused(before: Sequence[Reply], data: Reply) -> list[Reply]:
     if mail.kind != 2:
         return [mail if mail.kind in (4, 5) else ODD] * len(given)
     last = _temporary(data)
-    return [one if one.kind in (4, 5) else last for one in given]
+    return [last if one.kind == 2 else _temporary(one) for one in given]
 
 
 def _temporary(reply: Reply) -> Reply:
