@@ -48,6 +48,7 @@ from mail_servers import (
     Sink,
     accounts,
     by_pipe,
+    compiled,
     lmtp,
     milter,
     pinned,
@@ -85,6 +86,7 @@ class Servers:
     def __init__(self, lab: Lab, folder: Path, cores: list[int]) -> None:
         self._lab, self._folder = lab, folder
         lab.enter_context(pinned(set(cores)))
+        compiled()
         self.database = accounts(self._new("accounts"))
         self.dovecot = self._started(Dovecot, [SEALED])
         self.sink = self._started(Sink)
@@ -204,7 +206,7 @@ def effort(options: argparse.Namespace) -> measure.Effort:
     """Few long samples: each is many messages."""
     if options.quick:
         return measure.Effort(options.rounds or 3, least=0, budget=8)
-    return measure.Effort(options.rounds or 15, least=0, budget=60)
+    return measure.Effort(options.rounds or 15, least=0, budget=30)
 
 
 def find(options: argparse.Namespace, progress: Progress) -> report.Found:

@@ -3,6 +3,7 @@ know how to start, and the gateway itself."""
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cmstream
 from cmstream.accounts import Actor, create_store
 from samples import CERTIFICATE
 
@@ -55,6 +57,13 @@ def pinned(cores: set[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def compiled() -> None:
+    """Python's compiled files stand beside those of the package, as where it is installed: the user
+    of Postfix's pipe can't make them."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(Path(cmstream.__file__).parent, quiet=1)
 
 
 def accounts(folder: Path) -> str:
