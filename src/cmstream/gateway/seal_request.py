@@ -64,8 +64,8 @@ class SealRequest:
         if len(self._request.addresses) > service.settings.recipient_limit:
             return self._defer("too-many-recipients", "these are too many addresses for one call")
         addresses = [self._whole(one) for one in self._request.addresses]
-        for one in addresses:
-            canonical(one)
+        for address in addresses:
+            canonical(address)
         found = await service.seals(addresses, appended=self._request.append)
         seals = [one for one in found if isinstance(one, Seal)]
         for one in found:

@@ -18,6 +18,7 @@ from .sockets import listening, notify
 
 if TYPE_CHECKING:
     import socket
+
     from .settings import Settings
 
 AGAIN = 1.0

@@ -138,7 +138,8 @@ def transaction(
 ) -> Generator[Step, list[Reply], list[Reply]]:
     """Gives a message on; one reply for each recipient, in their order. Never raises Lost: a
     recipient of which nothing is known gets a temporary failure."""
-    if any(lacks(features, one) for one in (mail, *rcpts)):
+    said: list[Mail | Rcpt] = [mail, *rcpts]
+    if any(lacks(features, one) for one in said):
         return [CHANGED] * len(rcpts)
     lines = [mail_line(mail, content.length, features), *map(rcpt_line, rcpts)]
     replies: list[Reply] = []
