@@ -319,6 +319,7 @@ def test_what_nobody_foresaw(gateway, error, code):
         assert said(one.client.message(FIELDS, BODY)[1]) == code
         one.client.mail(CAROL)
         assert one.client.message(FIELDS, BODY) == ([], PROCEED)
+    assert type(error).__name__ in str(one.log())
 
 
 # --- connections -----------------------------------------------------------------------------

@@ -279,12 +279,15 @@ class MilterConnection(asyncio.Protocol):
                 return found
             if found is not None:
                 await self._change(message.fields, found)
-            self._refusals = 0
-            return None
+        except BaseException as error:  # also where the server has gone
+            decision.outcome.failed = type(error).__name__
+            raise
         finally:
             self.message = None
             message.close()
             self.service.tell(decision.outcome, self)
+        self._refusals = 0
+        return None
 
     async def _change(self, old: list[milter.Header], sealed: Scratch | memoryview) -> None:
         """Makes the server's message the sealed one."""
@@ -297,10 +300,16 @@ class MilterConnection(asyncio.Protocol):
         for name, value in added:
             session.add_header(name, value)
         session.replace_body(body)
+        count = len(block) + len(_BLANK) + len(body)
         for piece in pieces:
             self._write()
             await self._room.wait()
             session.replace_body(piece)
+            count += len(piece)
+        if count != len(sealed):
+            raise OSError(f"only {count} of {len(sealed)} bytes came back from a temporary file")
+        if isinstance(sealed, Scratch):
+            sealed.close()
 
     def _tell_progress(self) -> None:
         if self.session.deciding:
@@ -316,5 +325,9 @@ def _cut(pieces: Iterator[Buffer]) -> tuple[bytes, memoryview]:
     while end < 0:
         seen = max(len(start) - 3, 0)
         start += next(pieces)
-        end = start.find(b"\r\n\r\n", seen)
-    return bytes(start[: end + 2]), memoryview(start)[end + 4 :]
+        end = start.find(b"\r\n" + _BLANK, seen)
+    body = end + 2 + len(_BLANK)
+    return bytes(start[: end + 2]), memoryview(start)[body:]
+
+
+_BLANK = b"\r\n"
