@@ -91,6 +91,7 @@ def outcome(words, given, me):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_it_does_and_says_the_same_with_a_socket(database, place):
     with open_store(database) as store:
         store.add_account("new@example.org", cipher="aes256-cbc", by=ADMINISTRATOR)
