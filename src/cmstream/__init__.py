@@ -34,19 +34,20 @@ else:
     def __getattr__(name: str) -> Any:
         """Imports what is asked for: a program that needs one module of the package pays for that
         alone, and the accounts need a database's packages."""
-        from importlib import import_module  # noqa: PLC0415
+        from importlib import import_module, util  # noqa: PLC0415
 
-        if name == "accounts":
-            return import_module(".accounts", __name__)
         if name == "__version__":
             globals()[name] = import_module("importlib.metadata").version(__name__)
-        elif name == "__all__" or not name.startswith("__"):
+        elif name != "__all__" and name.startswith("__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        elif util.find_spec(f"{__name__}.{name}") is not None:
+            return import_module(f".{name}", __name__)
+        else:
             public = import_module(".public", __name__)
-            if name == "__all__" or name in public.__all__:
-                globals()[name] = getattr(public, name)
-        if name in globals():
-            return globals()[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            if name not in ("__all__", *public.__all__):
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            globals()[name] = getattr(public, name)
+        return globals()[name]
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__getattr__("__all__"), "__version__"})

@@ -13,7 +13,6 @@ import sys
 import threading
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
 from cmstream.accounts import open_store
@@ -22,7 +21,6 @@ from cmstream.command.endings import Failure
 from cmstream.gateway.protocol.seal import END, Answer, chunk
 from command.test_seal_command import ALICE, BOB, MAIL, NOBODY, OFF, PLAIN, database, key
 from helpers.accounts.support import ADMINISTRATOR, pem
-from helpers.authorities import NOW, rsa_identity
 from helpers.command import run_process
 from helpers.gateway_process import gateway
 from helpers.opening import open_message
@@ -81,17 +79,7 @@ CASES = [
 ]
 
 
-def me(address, **options):
-    """Who holds the first key, as the owner of an address."""
-    secret, certificate = rsa_identity(number=0, emails=(address,), **options)
-    der = certificate.public_bytes(Encoding.DER)
-    return cmstream.Identity(secret, cmstream.load_recipients(der)[0])
-
-
-ME = me(ALICE), me(OLD, not_after=NOW)
-
-
-def outcome(words, given):
+def outcome(words, given, me):
     given = MAIL.read_bytes() if given is None else given
     done = subprocess.run(
         [sys.executable, "-m", "cmstream", "seal", *words], input=given, capture_output=True,
@@ -99,19 +87,22 @@ def outcome(words, given):
     )  # fmt: skip
     assert b"Traceback" not in done.stderr
     if done.stdout and cmstream.is_encrypted(done.stdout) and given != done.stdout:
-        return done.returncode, cmstream.decrypt_message(done.stdout, ME), done.stderr
+        return done.returncode, cmstream.decrypt_message(done.stdout, me), done.stderr
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_it_does_and_says_the_same_with_a_socket(database, place):
     with open_store(database) as store:
         store.add_account("new@example.org", cipher="aes256-cbc", by=ADMINISTRATOR)
         store.add_account(OLD, cipher="aes256-cbc", by=ADMINISTRATOR)
         data = pem(0, emails=(OLD,), not_after=cmstream.load_recipients(pem())[0].not_before)
         store.import_certificates(OLD, data, by=ADMINISTRATOR)
+        held = [store.certificates(address)[0].recipient for address in (ALICE, OLD)]
+    me = [cmstream.Identity(key(), one) for one in held]
     for words, given in CASES:
-        with_socket = outcome(["--socket", place, *words], given)
-        assert with_socket == outcome(["--database", database, *words], given), words
+        with_socket = outcome(["--socket", place, *words], given, me)
+        assert with_socket == outcome(["--database", database, *words], given, me), words
 
 
 def test_an_address_of_two_lines_is_64(place):
@@ -150,7 +141,8 @@ def test_nothing_but_python_s_core_is_imported(place):
         "cmstream", "cmstream.scratch", "cmstream.gateway", "cmstream.gateway.protocol",
         "cmstream.gateway.protocol.seal", "cmstream.command", "cmstream.command.entry",
         "cmstream.command.endings", "cmstream.command.seal_client",
-        "cmstream.command.seal_options", "cmstream.command.standard_streams",
+        "cmstream.command.seal_options", "cmstream.command.seal_start",
+        "cmstream.command.standard_streams",
     }  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from ..mail.mime import HEADER_LIMIT, PEEK_LIMIT, header_end
 from ..policy import CIPHER_CHOICES
 from ..recipients.recipients import Recipients
 from ..scratch import CHUNK, MEMORY, Scratch
-from ..streams import encrypt_iter
 from .clients import judge
 from .errors import MixedRecipients
 
@@ -120,6 +119,8 @@ def sealed(message: Scratch, to: Recipients, policy: Policy, memory: int = MEMOR
     MessageError for what can't be sealed as it is, OSError where the disk is full."""
     result = Scratch(memory)
     if message.held is None:
+        from ..streams import encrypt_iter  # noqa: PLC0415 - for long messages alone
+
         message.seek(0)
         for piece in encrypt_iter(message, to, form="message", policy=policy):
             result.write(piece)

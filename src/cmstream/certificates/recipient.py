@@ -13,7 +13,6 @@ from ..asn1.tlv import TlvError
 from ..errors import CertificateError, PrivateKeyIgnored, octets_of
 from . import (
     archive_keys,
-    containers,
     fitness,
     keys,
     x509,
@@ -218,6 +217,8 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     ``corrupt``, ``wrong-password``, ``password-needed``, ``unsupported-key``,
     ``unsupported-cipher``.
     """
+    from . import containers  # noqa: PLC0415 - a stored certificate is in none
+
     contents = containers.unpack(bytes(octets_of(data, "data")), password)
     parsed, broken = _readable(contents.certificates)
     kept, aside = _without_authorities(parsed, broken)

@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
 
-from .. import __version__, ciphers, policy
+from .. import ciphers, policy
 from ..encryption import encryptor
 from ..engine import gate
 from ..errors import CmstreamError, RecipientWarning
@@ -196,7 +196,9 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show program's version number and exit"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _add_encrypt(commands)
     decrypt.add_commands(commands)
@@ -217,6 +219,15 @@ def _managed(name: str) -> Any:
         raise Failure(os.EX_TEMPFAIL if name == DEFERRING else os.EX_USAGE, needed) from None
 
 
+class _Version(argparse.Action):
+    """Finds out only when it is asked: that takes as long as Python's start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Prints it, and ends the command."""
+        say(_version())
+        parser.exit()
+
+
 def _version() -> str:
     rows = (
         f"{what}: {names[0]} in use; this machine has {', '.join(names)}"
@@ -224,6 +235,8 @@ def _version() -> str:
         else f"{what}: by cryptography"
         for what, names in gate.kernels().items()
     )
+    from .. import __version__  # noqa: PLC0415
+
     head = f"cmstream {__version__} (CMSTREAM_CPU=NAME lowers the kernels)"
     return "\n".join([head, *rows])
 

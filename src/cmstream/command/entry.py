@@ -21,9 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     if words[:1] != [DEFERRING]:
         return _whole()(words)
     try:
-        from . import seal_client  # noqa: PLC0415 - what fails there must be 75 too
+        from . import seal_start  # noqa: PLC0415 - what fails there must be 75 too
 
-        code = seal_client.main(words[1:])
+        code = seal_start.main(words[1:])
         return _whole()(words) if code is None else code
     except SystemExit:  # the parser's, after help or wrong usage
         raise

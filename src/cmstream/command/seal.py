@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..accounts import answers, delivery, open_store
 from ..accounts.delivery import is_encrypted, together
+from ..engine import gate
 from ..errors import CmstreamError
 from ..gateway.protocol.seal import DEFAULT_SOCKET
 from ..scratch import Scratch
 from . import seal_client
 from .database import add_database, database
 from .endings import Failure
-from .shared import subcommand
 from .standard_streams import give, pieces, tell
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def add_command(commands: Any) -> None:
     """Adds it to the command."""
     text = "seal a mail as the certificate store says for an address"
     usage = "seal --for ADDRESS [--for ...] [options] [MESSAGE]"
+    from .shared import subcommand  # noqa: PLC0415 - not for each message
+
     parser = subcommand(commands, usage, text, _EXAMPLES, _run)
     add = parser.add_argument
     add("--for", dest="addresses", action="append", required=True, metavar="ADDRESS",
@@ -74,7 +76,14 @@ def _run(options: SealOptions) -> None:
     gateway = seal_client.reached(options)
     if gateway is not None:
         seal_client.deliver(options, gateway)
-        return
+    else:
+        seal(options)
+
+
+def seal(options: SealOptions) -> None:
+    """Seals as the store itself says. Raises Failure, OSError."""
+    if gate.misnamed:
+        raise Failure(os.EX_TEMPFAIL, gate.misnamed)
     if sys.stdout is None:
         raise Failure(os.EX_TEMPFAIL, "can't write standard output: it is closed")
     try:

@@ -3,8 +3,7 @@ imports nothing but Python's core: no store, no cryptography."""
 
 from __future__ import annotations
 
-# The modules around these two take as long to import as Python takes to start.
-import _signal  # type: ignore[import-not-found]
+# The module around it takes as long to import as Python takes to start.
 import _socket
 import os
 import sys
@@ -20,14 +19,15 @@ from ..gateway.protocol.seal import (
     chunk,
 )
 from ..scratch import Scratch
-from . import seal_options
-from .endings import Failure, Stopped
-from .standard_streams import PIECE, give, hold_standard_streams, pieces, tell
+from .endings import Failure
+from .standard_streams import PIECE, give, pieces, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from .seal_options import SealOptions
 
 VARIABLE = "CMSTREAM_SOCKET"
 STORE_VARIABLE = "CMSTREAM_DATABASE"
@@ -36,31 +36,6 @@ SILENCE = 300.0
 BUSY = 10.0
 """Seconds for which a gateway may be too busy to take a connection."""
 FORMS = "unix:/PATH, /PATH or inet:HOST:PORT"
-
-
-def main(words: list[str]) -> int | None:
-    """Runs the subcommand and gives its exit code; None where the whole command must do it: no
-    gateway is named or at hand, or the options are unusual."""
-    hold_standard_streams()
-    for number in (_signal.SIGTERM, _signal.SIGHUP):
-        _signal.signal(number, _stop)
-    try:
-        options = seal_options.read(words)
-        gateway = options and reached(options)
-        if not options or not gateway:
-            return None
-        deliver(options, gateway)
-    except Failure as failure:
-        tell(str(failure))
-        return failure.code
-    except Stopped:
-        tell("stopped")
-        return os.EX_TEMPFAIL
-    return os.EX_OK
-
-
-def _stop(number: int, _: object) -> None:
-    raise Stopped(number)
 
 
 # --- which gateway ---------------------------------------------------------------------------
@@ -117,7 +92,7 @@ class Gateway:
             self._reader.receive(received)
 
 
-def reached(options: seal_options.SealOptions) -> Gateway | None:
+def reached(options: SealOptions) -> Gateway | None:
     """The gateway that is named, or else the one at the usual place if there is one and no database
     is named. None where the store itself must be asked.
 
@@ -182,7 +157,7 @@ def _connection(family: int, address: Any) -> _socket.socket:
 # --- the message -----------------------------------------------------------------------------
 
 
-def deliver(options: seal_options.SealOptions, gateway: Gateway) -> None:
+def deliver(options: SealOptions, gateway: Gateway) -> None:
     """Hands the message over, and what comes back to standard output. Raises Failure."""
     if sys.stdout is None:
         raise Failure(os.EX_TEMPFAIL, "can't write standard output: it is closed")
@@ -207,7 +182,7 @@ def deliver(options: seal_options.SealOptions, gateway: Gateway) -> None:
     give(result.chunks(), len(result))
 
 
-def _send(options: seal_options.SealOptions, gateway: Gateway) -> None:
+def _send(options: SealOptions, gateway: Gateway) -> None:
     """A short message goes out at once with all around it."""
     addresses = (one.strip() if "\n" in one else one for one in options.addresses)
     request = Request(addresses, append=options.append, require=options.require)
