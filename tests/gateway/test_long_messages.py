@@ -95,5 +95,6 @@ def _opened_digest(octets, folder):
     with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as process:
         while chunk := process.stdout.read(MiB):
             made.update(chunk)
+    source.unlink()
     assert process.returncode == 0
     return made.hexdigest()
