@@ -38,7 +38,12 @@ def wrong(cell, arrived, openssl, as_it_is):
     return None if canonical(opened) == inner(sent) else ("other content", opened)
 
 
-@pytest.mark.parametrize("name", [*CLIENTS, *POSTFIX])
+QUICK = (*CLIENTS, "postfix lmtp", "milter")
+WAYS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in (*CLIENTS, *POSTFIX)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAYS)
 def test_every_message_arrives_for_every_account(name, tmp_path):
     openssl = OpenSSL(tmp_path)
     with way(name) as running:

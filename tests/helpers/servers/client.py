@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 
 
@@ -83,7 +82,7 @@ class Client:
 
 
 def stuffed(message: bytes) -> bytes:
-    return re.sub(rb"(^|\r\n)\.", rb"\1..", message)
+    return b"." * message.startswith(b".") + message.replace(b"\r\n.", b"\r\n..")
 
 
 def refused(replies: dict[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ SETTINGS = """\
 smtp max-message-size 2G
 listen on {place.host} port {place.port}
 listen on socket
+table users {{ "@" = "nobody" }}
 action "hop" {action}
 match from any for any action "hop"
 """
@@ -51,9 +52,9 @@ class OpenSMTPD(Server):
         return cls(folder, f"relay host {protocol}://{next_hop}")
 
     @classmethod
-    def deliver(cls, folder, next_hop, *, rcpt_to=True):
-        """By its own program for LMTP, one process for each recipient."""
-        return cls(folder, f'lmtp "{next_hop}"{" rcpt-to" * rcpt_to} virtual <users>')
+    def deliver(cls, folder, next_hop):
+        """By its own program for LMTP, which runs once for each recipient."""
+        return cls(folder, f'lmtp "{next_hop}" rcpt-to virtual <users>')
 
     def command(self) -> list[str]:
         return within(self.folder, PATHS, [self.smtpd, "-d", "-f", self.folder / "conf"])
