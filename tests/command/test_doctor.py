@@ -144,6 +144,7 @@ for one in denied:
 DENIED = [
     (0o600, 0o755, "nobody can't read {path}, which is root's, mode 0600"),
     (0o644, 0o755, "nobody can't write to {path}, which is root's, mode 0644"),
+    (0o666, 0o777, "nobody can't read {path}-wal, which is root's, mode 0600"),
     (0o666, 0o700, "nobody can't enter {folder}, which is root's, mode 0700"),
     (0o666, 0o755, "nobody can't write to {folder}, which is root's, mode 0755"),
 ]
@@ -154,10 +155,12 @@ def test_permission_denied(database):
     with ExitStack() as stack:
         places = [stack.enter_context(folder("denied")) for _ in DENIED]
         paths = [place / "accounts.sqlite3" for place in places]
-        for (file, mode, _), place, path in zip(DENIED, places, paths, strict=True):
+        for (file, mode, text), place, path in zip(DENIED, places, paths, strict=True):
             shutil.copyfile(Path(database.removeprefix("sqlite:///")), path)
             path.chmod(file)
             place.chmod(mode)
+            if "-wal" in text:
+                path.with_name(f"{path.name}-wal").touch(0o600)
         urls = [database, *(f"sqlite:///{path}" for path in paths)]
         said = must(sys.executable, "-c", AS_NOBODY, *urls).stdout.decode()
     _, *reports, rest = re.split(r"(?<=^\])\n", said, flags=re.MULTILINE)
