@@ -55,7 +55,7 @@ def test_a_message_is_one_line_of_text(path):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment)
     assert int(process) == os.getpid()
     assert rest == (
-        "warning message protocol=lmtp from=<carol@example.net> bytes=4096 seconds=0.250000"
+        "warning message protocol=lmtp bytes=4096 seconds=0.250000 from=<carol@example.net>"
         " queue_id=4XyZ client=192.0.2.1 to=Alice+x@example.org action=sealed reason=enabled"
         r' reply="250 2.0.0 saved as \"7\"" to=bob@example.org action=deferred'
         ' reason=no-usable-certificate detail="bob@example.org has no certificate"\n'

@@ -40,17 +40,21 @@ class Configured:
         self.server = Postfix(own, Way({}))
         self.etc = f"{own}/etc"
         must("sh", "-eu", input=text.encode(), env=os.environ | {"MAIL_CONFIG": self.etc})
-        checked = run("postfix", "-c", self.etc, "check")
-        assert checked.returncode == 0, checked.stderr
-        self.warnings = (checked.stderr + run("postconf", "-c", self.etc, "-n").stderr).decode()
-        self.warnings += run("postconf", "-c", self.etc, "-M").stderr.decode()
+        read = [must("postconf", "-c", self.etc, word) for word in ("-n", "-M")]
+        self.warnings = b"".join(one.stderr for one in read).decode()
+        self._values = dict(self._rows("-x"))
+        self._options = dict(self._rows("-P"))
+
+    def _rows(self, word):
+        for line in self.server.run("postconf", word).splitlines():
+            name, _, value = line.partition(" =")
+            yield name, value.strip()
 
     def value(self, name):
-        return self.server.run("postconf", "-xh", name).strip()
+        return self._values[name]
 
     def option(self, service, name):
-        lines = self.server.run("postconf", "-P", f"{service}/{name}")
-        return lines.strip().partition(" = ")[2]
+        return self._options[f"{service}/{name}"]
 
 
 @pytest.fixture
@@ -118,6 +122,8 @@ def test_a_comment_may_be_taken_up():
     assert taken_up.count("\npostconf ") >= text.count("\npostconf ") + 5
     with folder("printed") as own:
         made = Configured(own, taken_up + taken_up)
+        checked = run("postfix", "-c", made.etc, "check")
+        assert (checked.returncode, checked.stderr) == (0, b"")
         assert made.warnings == ""
         assert made.value("content_filter") == "cmstream:[127.0.0.1]:10026"
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # --- the gateway's socket --------------------------------------------------------------------
 
+PATIENCE = 10.0
+"""Seconds that a gateway has to answer."""
 _NOBODY = "nobody@doctor.invalid"
 _PROBE = b"From: postmaster\r\nSubject: cmstream doctor\r\n\r\nIs anybody there?\r\n"
 
@@ -39,7 +41,7 @@ def look_at_socket(named: str | None) -> Finding:
         text = f"no gateway has {place}: cmstream seal asks the database itself, and takes longer"
         return Finding("socket", "ok", text)
     try:
-        gateway = Gateway(place)
+        gateway = Gateway(place, PATIENCE)
     except ValueError:
         return Finding("socket", "wrong", f"{place} is no place of a socket", f"give {FORMS}")
     except OSError as error:

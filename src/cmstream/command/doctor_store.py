@@ -66,9 +66,9 @@ def _file(url: str) -> Path | None:
 
 def _kept_out(file: Path) -> str:
     """SQLite needs to write even to read: it keeps its log in two files beside the database."""
-    if why := barrier(file, os.R_OK | os.W_OK):
-        return why
-    return barrier(file.parent, os.R_OK | os.W_OK | os.X_OK)
+    log = [file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm")]
+    reasons = (barrier(one, os.R_OK | os.W_OK) for one in (file, *log))
+    return next(filter(None, reasons), "") or barrier(file.parent, os.R_OK | os.W_OK | os.X_OK)
 
 
 def _used(store: Store) -> list[Finding]:

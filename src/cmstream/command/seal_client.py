@@ -42,12 +42,13 @@ FORMS = "unix:/PATH, /PATH or inet:HOST:PORT"
 
 
 class Gateway:
-    """A connection to the gateway at a place. Raises ValueError for what is no place, OSError."""
+    """A connection to the gateway at a place; ``silence``: seconds that it may take to say more.
+    Raises ValueError for what is no place, OSError."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    def __init__(self, place: str, silence: float = SILENCE) -> None:
+        self.place, self._silence = place, silence
         self._connection = _connected(place)
-        self._connection.settimeout(SILENCE)
+        self._connection.settimeout(silence)
         self._reader = Reader(Answer.read)
 
     def close(self) -> None:
@@ -63,7 +64,7 @@ class Gateway:
         try:
             self._connection.sendall(octets)
         except TimeoutError:
-            raise self.failure(f"took nothing for {SILENCE:g} s") from None
+            raise self.failure(f"took nothing for {self._silence:g} s") from None
         except OSError:
             return False
         return True
@@ -84,7 +85,7 @@ class Gateway:
             except ProtocolError as error:
                 raise self.failure(f"answers what it shouldn't ({error})") from None
             except TimeoutError:
-                raise self.failure(f"said nothing for {SILENCE:g} s") from None
+                raise self.failure(f"said nothing for {self._silence:g} s") from None
             except OSError as error:
                 raise self.failure(f"can't be heard any more ({error.strerror})") from None
             if not received:

@@ -49,10 +49,11 @@ class Text:
         """What became of one."""
         start = (
             f"{_moment(head.now)} {head.process} {head.level} message protocol={protocol}"
-            f" from={_word(_decoded(sender))} bytes={outcome.length}"
-            f" seconds={outcome.seconds:.6f}"
+            f" bytes={outcome.length} seconds={outcome.seconds:.6f}"
         )
         words = [start]
+        if sender:
+            words.append(f"from={_word(_decoded(sender))}")
         if queue_id:
             words.append(f"queue_id={_word(queue_id)}")
         if client:
@@ -85,11 +86,12 @@ class Json:
         """What became of one."""
         start = (
             f'{{"time": "{_moment(head.now)}", "process": {head.process}, "level": "{head.level}",'
-            f' "event": "message", "protocol": {_quoted(protocol)},'
-            f' "from": {_quoted(_decoded(sender))}, "bytes": {outcome.length},'
+            f' "event": "message", "protocol": {_quoted(protocol)}, "bytes": {outcome.length},'
             f' "seconds": {outcome.seconds:.6f}'
         )
         words = [start]
+        if sender:
+            words.append(f'"from": {_quoted(_decoded(sender))}')
         if queue_id:
             words.append(f'"queue_id": {_quoted(queue_id)}')
         if client:

@@ -1,0 +1,127 @@
+"""``cmstream doctor`` reads a real Postfix's configuration: what ``--print`` prints is well, and
+each setting that would lose or open mail is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from cmstream.command import doctor_postfix
+from cmstream.gateway.printed import printed
+from cmstream.gateway.settings import Place, Settings
+from helpers.peers.program import must
+from helpers.servers.place import folder
+from helpers.servers.postfix import Postfix, Way
+
+LMTP = ("lmtp:127.0.0.1:10024", "lmtp:unix:/run/dovecot/lmtp")
+SMTP = ("smtp:127.0.0.1:10026", "smtp:127.0.0.1:10027")
+MILTER = ("milter:127.0.0.1:10025", None)
+LIMIT = {"message_size_limit": "10240000"}
+
+
+def settings(way, **options):
+    listen, hop = way
+    return Settings((Place.parse(listen),), "", hop and Place.parse(hop), **options)
+
+
+@pytest.fixture(scope="module", params=[LMTP, SMTP, MILTER], ids=["lmtp", "smtp", "milter"])
+def way(request):
+    """A way, and the folder of a configuration as it is printed for it."""
+    with folder("doctor") as own:
+        postfix = Postfix(own, Way(LIMIT))
+        text = printed("postfix", settings(request.param))
+        must("sh", "-eu", input=text.encode(), env={"MAIL_CONFIG": f"{own}/etc", "PATH": PATH})
+        yield request.param, postfix
+
+
+PATH = "/usr/sbin:/usr/bin:/bin"
+
+
+def look(postfix, delimiters="+", **options):
+    words = f"{postfix.folder}/etc", settings(LMTP, **options), delimiters
+    return doctor_postfix.look(*words)[1]
+
+
+def test_what_is_printed_is_well(way):
+    _, postfix = way
+    found = look(postfix)
+    assert {one.status for one in found} == {"ok"}, found
+
+
+def test_each_line_of_it_counts():
+    """With all that is printed there is nothing to say; with each line changed, of each."""
+    with folder("doctor") as own:
+        postfix = Postfix(own, Way(LIMIT))
+        for way in (LMTP, SMTP, MILTER):
+            text = printed("postfix", settings(way)).encode()
+            must("sh", "-eu", input=text, env={"MAIL_CONFIG": f"{own}/etc", "PATH": PATH})
+        assert {one.status for one in look(postfix)} == {"ok"}
+        more = "content_filter=cmstream:[127.0.0.1]:10026"  # now not only pickup's
+        postfix.run("postconf", "-e", more, *(f"{name}={value}" for name, value, *_ in MAIN))
+        postfix.run("postconf", "-P", *(f"{name}={value}" for name, value, *_ in SERVICES))
+        bad = [one for one in look(postfix) if one.status != "ok"]
+        for name, _, status, said in MAIN + SERVICES:
+            assert [one.status for one in bad if said in str(one)] == [status], (name, bad)
+        assert len(bad) == len(MAIN + SERVICES)
+
+
+MAIN = [
+    ("lmtp_line_length_limit", "998", "wrong", "breaks lines of more than 998 bytes"),
+    ("lmtp_data_done_timeout", "3m", "wrong", "lmtp/unix waits 180 s"),
+    ("smtpd_proxy_timeout", "100s", "wrong", "waits 100 s"),
+    ("smtpd_hard_error_limit", "${stress?{1}:{20}}", "wrong", "after 20 errors"),
+    ("smtpd_discard_ehlo_keywords", "dsn", "warning", "announces CHUNKING"),
+    ("smtpd_proxy_options", "speed_adjust", "wrong", "writes mail to a file"),
+    ("smtpd_milters", "inet:127.0.0.1:9, {inet:127.0.0.1:8, default_action=reject}", "warning",
+     "does this with mail: reject"),
+    ("milter_default_action", "accept", "wrong", "does this with mail: accept"),
+    ("non_smtpd_milters", "inet:127.0.0.1:9", "warning", "mail from sendmail(1) doesn't pass"),
+    ("recipient_delimiter", "+-", "wrong", "--recipient-delimiter=+-"),
+    ("message_size_limit", "0", "warning", "any number of bytes"),
+]  # fmt: skip
+SERVICES = [
+    ("cmstream/unix/smtp_line_length_limit", "990", "wrong",
+     "postconf -P 'cmstream/unix/smtp_line_length_limit=0'"),
+    ("pickup/unix/content_filter", "", "warning", "sendmail(1) passes no smtpd"),
+]  # fmt: skip
+
+
+def test_a_milter_may_have_an_action_of_its_own():
+    at = "inet:127.0.0.1:10025"
+    own = f"{{ {at}, default_action=tempfail }}"
+    lists = {"smtpd_milters": own, "non_smtpd_milters": own, "milter_default_action": "accept"}
+    with folder("doctor") as place:
+        found = look(Postfix(place, Way(LIMIT | lists)))
+    assert [one.status for one in found if "milter" in one.text] == ["ok"]
+
+
+def test_a_postfix_that_hands_nothing_over():
+    with folder("doctor") as own:
+        found = look(Postfix(own, Way(LIMIT)))
+    assert [one.status for one in found] == ["warning", "ok", "ok"]
+    assert "nothing hands mail to a gateway" in found[0].text
+
+
+def test_limits_are_the_gateways():
+    with folder("doctor") as own:
+        postfix = Postfix(own, Way(LIMIT | {"virtual_transport": "lmtp:inet:127.0.0.1:10024",
+                                            "lmtp_line_length_limit": "0"}))  # fmt: skip
+        assert {one.status for one in look(postfix)} == {"ok"}
+        short = [one for one in look(postfix, size_limit=1000) if one.status == "warning"]
+        assert "the gateway of 1000: longer ones bounce" in short[0].text
+        late = [one for one in look(postfix, next_timeout=900.0) if one.status == "wrong"]
+        assert late[0].remedy == "postconf -e 'lmtp_data_done_timeout = 1200s'"
+
+
+def test_a_folder_without_a_configuration(tmp_path):
+    size, (found,) = doctor_postfix.look(str(tmp_path), settings(LMTP), None)
+    assert size is None
+    assert found.status == "wrong"
+    assert "can't be read" in found.text
+
+
+def test_without_postfix_there_is_nothing_to_look_at(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(doctor_postfix, "_PLACES", "/nowhere")
+    assert doctor_postfix.look(None, settings(LMTP), "+") == (None, [])
+    _, (found,) = doctor_postfix.look("/etc/postfix", settings(LMTP), "+")
+    assert found.status == "wrong"
