@@ -11,6 +11,7 @@ from ..gateway.printed import NAMES, printed
 from ..gateway.server import serve
 from ..gateway.settings import NEXT, Place, Settings, Tls
 from ..gateway.sockets import NoSocket
+from ..gateway.tls import TlsError
 from .database import add_database, database
 from .endings import Failure
 from .managing import opened
@@ -142,6 +143,8 @@ def _gateway(options: argparse.Namespace) -> None:
         serve(settings)
     except NoSocket as error:
         raise Failure(os.EX_UNAVAILABLE, str(error)) from None
+    except TlsError as error:
+        raise Failure(os.EX_USAGE, str(error)) from None
     if sys.stderr is not None:
         print("cmstream: the gateway has ended", file=sys.stderr, flush=True)
 

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from . import worker
+from . import tls, worker
 from .metrics import forget_process
 from .sockets import listening, notify
 
@@ -27,8 +27,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT. Raises NoSocket where it can't listen."""
+    """Serves until SIGTERM or SIGINT. Raises NoSocket where it can't listen, TlsError for files
+    that can't be used."""
     _allow_many_files()
+    tls.check(settings)  # here, and not in each of several workers
     with ExitStack() as closing:
         sockets = [closing.enter_context(listening(place)) for place in settings.listen]
         health = None

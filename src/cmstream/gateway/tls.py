@@ -6,7 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from .settings import Tls
+    from .settings import Settings, Tls
 
 
 class TlsError(ValueError):
@@ -30,6 +30,13 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     if not tls.ca:
         context.load_default_certs()
     return _loaded(context, tls)
+
+
+def check(settings: Settings) -> None:
+    """Reads the files of both sides. Raises TlsError."""
+    if settings.tls.certificate:
+        server_context(settings.tls)
+    client_context(settings.next_tls)
 
 
 def reload(context: ssl.SSLContext, tls: Tls) -> None:
