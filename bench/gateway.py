@@ -3,11 +3,11 @@ without; the gateway's processor time against a proxy on aiosmtpd; its memory.
 
 python bench/gateway.py [--rounds N] [--quick] [--cores 0,1] [--folder FOLDER] [--out FOLDER]
 
-Needs root, Postfix (with smtp-source and smtp-sink), Dovecot, Linux, and the extras gateway and
+Needs Linux, root, Postfix with smtp-source and smtp-sink, Dovecot, and the extras gateway, test and
 bench. All servers are private instances on the loopback. All rows take turns in one run, which
-takes about 20 minutes; --quick takes two or three. Everything runs on the processors of --cores, the
-queues and mailboxes below --folder: by default in memory, so that no disk hides what the gateway
-costs.
+takes about 20 minutes; --quick takes two or three. Everything runs on the processors of --cores,
+as if by taskset. Queues and mailboxes stand below --folder: by default in memory, so that no disk
+hides what the gateway costs.
 """
 
 from __future__ import annotations
@@ -19,51 +19,26 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gateway_memory
-import gateway_report as report
-import goals
+import gateway_report as rows
 import measure
 import results
-import samples
 from conditions import Conditions
-from engines import Engine, Lab
-from gateway_report import (
-    COMMAND, COMMAND_ALONE, CPU, CPU_LEFT, CPU_PROXY, DOVECOT, DOVECOT_BY_GATEWAY, DOVECOT_BY_PIPE,
-    DOVECOT_BY_SOCKET, HAND_OVER, HAND_OVER_BY_GATEWAY, HAND_OVER_SINK, HAND_OVER_SINK_BY_GATEWAY,
-    MILTER, NOTHING, SINK, SINK_BY_GATEWAY,
-)  # fmt: skip
-from mail_load import Command, Direct, Through
-from mail_servers import (
-    COMMAND as CMSTREAM,
-)
-from mail_servers import (
-    LEFT,
-    SEALED,
-    Dovecot,
-    Gateway,
-    Postfix,
-    Proxy,
-    Sink,
-    accounts,
-    by_pipe,
-    compiled,
-    lmtp,
-    milter,
-    pinned,
-)
-from run import QUICKLY, Extent, Progress, add_rounds, document, figures_of
+from engines import Absent, Engine, Lab
+from mail_load import Command, Load, Sending
+from mail_servers import COMMAND, LEFT, SEALED, Servers, lmtp, milter
+from run import QUICKLY, Extent, Progress, add_rounds, figures_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from engines import Run
-    from goals import Figures
     from samples import Column
 
-SESSIONS = 10
-"""Connections of smtp-source at a time."""
+SMALL, BOTH = ("4 KiB",), ("4 KiB", "75 KiB")
+"""The columns of a row."""
 
 
 class Counts(NamedTuple):
@@ -77,52 +52,6 @@ class Counts(NamedTuple):
 
 COUNTS = Counts(400, 8, 1000, 200)
 QUICK_COUNTS = Counts(100, 3, 200, 50)
-
-
-class Servers:
-    """All of them, started. The gateway and the proxy whose processor time is measured have one
-    processor for themselves, as far as this run goes."""
-
-    def __init__(self, lab: Lab, folder: Path, cores: list[int]) -> None:
-        self._lab, self._folder = lab, folder
-        lab.enter_context(pinned(set(cores)))
-        compiled()
-        self.database = accounts(self._new("accounts"))
-        self.dovecot = self._started(Dovecot, [SEALED])
-        self.sink = self._started(Sink)
-        self.to_dovecot = self._started(Gateway, self.database, self.dovecot.place)
-        self.to_sink = self._started(Gateway, self.database, self.sink.place)
-        with pinned({cores[-1]}):
-            sink, smtp_sink = self._started(Sink), self._started(Sink, lmtp=False)
-        with pinned({cores[0]}):
-            self.alone = self._started(Gateway, self.database, sink.place)
-            self.proxy = self._started(Proxy, self.database, smtp_sink.place)
-        self.mailbox = self.dovecot.folder / "mail" / SEALED / "Maildir"
-
-    def postfix(self, name: str) -> Postfix:
-        """The Postfix of a row."""
-        ways = {
-            DOVECOT: partial(lmtp, self.dovecot.place),
-            DOVECOT_BY_GATEWAY: partial(lmtp, self.to_dovecot.place),
-            DOVECOT_BY_PIPE: partial(self._pipe, None),
-            DOVECOT_BY_SOCKET: partial(self._pipe, self.to_dovecot.socket),
-            SINK: partial(lmtp, self.sink.place),
-            SINK_BY_GATEWAY: partial(lmtp, self.to_sink.place),
-            MILTER: partial(milter, f"inet:{self.to_sink.milter}", self.sink.place),
-        }
-        return self._started(Postfix, ways[name]())
-
-    def _pipe(self, socket: Path | None):
-        return by_pipe(self._new("pipe"), self.database, self.dovecot, socket)
-
-    def _started(self, kind, *arguments, **options):
-        server = kind(self._new(kind.__name__), *arguments, **options)
-        return self._lab.enter_context(server)
-
-    def _new(self, name: str) -> Path:
-        made = Path(tempfile.mkdtemp(prefix=f"{name.lower()}-", dir=self._folder))
-        made.chmod(0o755)
-        return made
 
 
 def message_file(folder: Path, column: Column) -> Path:
@@ -139,27 +68,13 @@ class Rows:
         self._servers, self._folder, self._counts = servers, lab.folder, counts
 
     def engines(self) -> list[Engine]:
-        servers, counts = self._servers, self._counts
-        mailbox, alone = servers.mailbox, servers.alone
-        small, both = ("4 KiB",), ("4 KiB", "75 KiB")
-        one = counts.one_by_one
-        return [
-            self._through(DOVECOT, small, counts.through, mailbox),
-            self._through(DOVECOT_BY_GATEWAY, small, counts.through, mailbox),
-            self._through(DOVECOT_BY_PIPE, small, counts.by_pipe, mailbox),
-            self._through(DOVECOT_BY_SOCKET, small, counts.by_pipe, mailbox),
-            self._through(SINK, both, counts.through),
-            self._through(SINK_BY_GATEWAY, both, counts.through),
-            self._through(MILTER, both, counts.through),
-            self._cpu(CPU, alone, SEALED),
-            self._cpu(CPU_LEFT, alone, LEFT),
-            self._cpu(CPU_PROXY, servers.proxy, SEALED),
-            self._hand_over(HAND_OVER, servers.dovecot, one, mailbox),
-            self._hand_over(HAND_OVER_BY_GATEWAY, servers.to_dovecot, one, mailbox),
-            self._hand_over(HAND_OVER_SINK, servers.sink, one),
-            self._hand_over(HAND_OVER_SINK_BY_GATEWAY, servers.to_sink, one),
-            *self._commands(),
-        ]
+        """All that are on this machine; says what is left out."""
+        try:
+            by_pipe = list(self._by_pipe())
+        except Absent as reason:
+            print(f"Postfix's pipe is left out: {reason}")
+            by_pipe = []
+        return [*self._through(), *by_pipe, *self._cpu(), *self._hand_over(), *self._commands()]
 
     def _row(self, name: str, sizes: tuple[str, ...], made: Callable[[Path], Run]) -> Engine:
         def prepare(column: Column) -> Run | None:
@@ -168,38 +83,61 @@ class Rows:
 
         return Engine(name, prepare)
 
-    def _through(self, name, sizes, count, mailbox=None) -> Engine:
-        postfix = self._servers.postfix(name)
-        return self._row(
-            name, sizes,
-            lambda path: Through(postfix, path, SEALED, count, SESSIONS, mailbox),
-        )  # fmt: skip
+    def _behind_postfix(
+        self, name: str, sizes: tuple[str, ...], way: Any, count: int, mailbox: Path | None = None
+    ) -> Engine:
+        postfix = self._servers.postfix(way)
+        load = Load(postfix.place, SEALED, count, mailbox=mailbox)
+        return self._row(name, sizes, partial(Sending, load, log=postfix.folder / "log"))
 
-    def _cpu(self, name, server, to) -> Engine:
-        process, count = server.process.pid, self._counts.direct
-        return self._row(
-            name, ("4 KiB", "75 KiB"),
-            lambda path: Direct(server.place, path, to, count, SESSIONS, process=process),
-        )  # fmt: skip
+    def _through(self) -> Iterator[Engine]:
+        servers, count = self._servers, self._counts.through
+        for name, server in ((rows.DOVECOT, servers.dovecot),
+                             (rows.DOVECOT_BY_GATEWAY, servers.to_dovecot)):  # fmt: skip
+            yield self._behind_postfix(name, SMALL, lmtp(server.place), count, servers.mailbox)
+        at = milter(f"inet:{servers.to_sink.milter}", servers.sink.place)
+        yield self._behind_postfix(rows.SINK, BOTH, lmtp(servers.sink.place), count)
+        yield self._behind_postfix(rows.SINK_BY_GATEWAY, BOTH, lmtp(servers.to_sink.place), count)
+        yield self._behind_postfix(rows.MILTER, BOTH, at, count)
 
-    def _hand_over(self, name, server, count, mailbox=None) -> Engine:
-        return self._row(
-            name, ("4 KiB",),
-            lambda path: Direct(server.place, path, SEALED, count, 1, mailbox=mailbox),
-        )  # fmt: skip
+    def _by_pipe(self) -> Iterator[Engine]:
+        servers, count = self._servers, self._counts.by_pipe
+        for name, socket in ((rows.DOVECOT_BY_PIPE, None),
+                             (rows.DOVECOT_BY_SOCKET, servers.to_dovecot.socket)):  # fmt: skip
+            way = servers.pipe(socket)
+            yield self._behind_postfix(name, SMALL, way, count, servers.mailbox)
 
-    def _commands(self) -> list[Engine]:
+    def _cpu(self) -> Iterator[Engine]:
+        servers = self._servers
+        for name, server, to in (
+            (rows.CPU, servers.alone, SEALED),
+            (rows.CPU_LEFT, servers.alone, LEFT),
+            (rows.CPU_PROXY, servers.proxy, SEALED),
+        ):
+            load = Load(server.place, to, self._counts.direct, lmtp=True)
+            yield self._row(name, BOTH, partial(Sending, load, process=server.process.pid))
+
+    def _hand_over(self) -> Iterator[Engine]:
+        servers = self._servers
+        for name, server, mailbox in (
+            (rows.HAND_OVER, servers.dovecot, servers.mailbox),
+            (rows.HAND_OVER_BY_GATEWAY, servers.to_dovecot, servers.mailbox),
+            (rows.HAND_OVER_SINK, servers.sink, None),
+            (rows.HAND_OVER_SINK_BY_GATEWAY, servers.to_sink, None),
+        ):
+            load = Load(server.place, SEALED, self._counts.one_by_one, sessions=1, lmtp=True,
+                        mailbox=mailbox)  # fmt: skip
+            yield self._row(name, SMALL, partial(Sending, load))
+
+    def _commands(self) -> Iterator[Engine]:
         database, socket = self._servers.database, self._servers.to_sink.socket
-        seal = [CMSTREAM, "seal", "--for", SEALED, "--database", database]
-        words = {
-            COMMAND: ([CMSTREAM, "seal", "--for", SEALED], {"CMSTREAM_SOCKET": str(socket)}),
-            COMMAND_ALONE: (seal, {}),
-            NOTHING: ([sys.executable, "-c", "pass"], {}),
-        }
-        return [
-            self._row(name, ("4 KiB",), partial(Command, command, environment=environment))
-            for name, (command, environment) in words.items()
-        ]
+        seal = [COMMAND, "seal", "--for", SEALED]
+        for name, words in (
+            (rows.COMMAND, [*seal, "--socket", socket]),
+            (rows.COMMAND_ALONE, [*seal, "--database", database]),
+            (rows.NOTHING, [sys.executable, "-c", "pass"]),
+        ):
+            yield self._row(name, SMALL, partial(Command, words))
 
 
 def effort(options: argparse.Namespace) -> measure.Effort:
@@ -209,7 +147,7 @@ def effort(options: argparse.Namespace) -> measure.Effort:
     return measure.Effort(options.rounds or 15, least=0, budget=30)
 
 
-def find(options: argparse.Namespace, progress: Progress) -> report.Found:
+def find(options: argparse.Namespace, progress: Progress) -> rows.Found:
     """Measures everything."""
     conditions = Conditions()
     cores = [int(one) for one in options.cores.split(",")]
@@ -221,14 +159,14 @@ def find(options: argparse.Namespace, progress: Progress) -> report.Found:
         servers = Servers(lab, folder, cores)
         engines = Rows(servers, lab, counts).engines()
         extent = Extent(["4 KiB", "75 KiB"], 64, effort(options))
-        figures: Figures = figures_of(engines, extent, progress)
+        figures = figures_of(engines, extent, progress)
         progress.heading("memory")
         mib = 64 if options.quick else 1024
         alone = servers.alone
         memory = gateway_memory.above_base(alone.process.pid, alone.place, mib << 20)
     conditions.end([*versions(), f"processors {options.cores}", f"files in {options.folder}"])
     progress.end()
-    return report.Found(conditions, figures, mib, memory)
+    return rows.Found(conditions, figures, mib, memory)
 
 
 def versions() -> list[str]:
@@ -255,11 +193,11 @@ def main() -> None:
     results.add_options(parser)
     options = parser.parse_args()
     found = find(options, Progress())
-    print(*report.text(found), sep="\n")
+    print(*rows.text(found), sep="\n")
     if options.quick:
         print(QUICKLY)
-    results.write_json(options.out / results.GATEWAY, report.as_document(found))
-    (options.out / "gateway.md").write_text(report.markdown(found), "utf-8")
+    results.write_json(options.out / results.GATEWAY, rows.as_document(found))
+    (options.out / "gateway.md").write_text(rows.markdown(found), "utf-8")
     results.publish(options.out)
 
 

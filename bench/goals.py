@@ -31,8 +31,8 @@ MANY_BACK = "cmstream decrypt_many"
 
 
 class Goal(NamedTuple):
-    """How many times as fast as ``peer`` the row is to be; with ``at_most``, how many times its time
-    the row may take."""
+    """How many times as fast as ``peer`` the row is to be; with ``at_most``, how many times as long
+    as ``peer`` it may take."""
 
     text: str
     column: str

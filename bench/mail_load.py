@@ -8,28 +8,40 @@ import resource
 import shutil
 import subprocess
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from measure import Clocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from mail_servers import Place, Postfix
+    from mail_servers import Place
 
 SENDER = "carol@example.net"
 LONGEST = 300  # seconds that one sample may take
 
 
-def smtp_source(place: Place, message: Path, to: str, *, count: int, sessions: int,
-                lmtp: bool = False) -> None:  # fmt: skip
-    """Sends a message so often, over so many connections at a time, which are used again."""
-    subprocess.run(
-        ["smtp-source", *(["-L"] if lmtp else []), "-d", "-m", str(count), "-s", str(sessions),
-         "-F", message, "-f", SENDER, "-t", to, f"inet:{place}"],
-        check=True, timeout=LONGEST,
-    )  # fmt: skip
+class Load(NamedTuple):
+    """A message that is sent again and again. ``sessions``: over so many connections at a time,
+    which are used again. ``mailbox``: a folder that is emptied before, since Dovecot gets slower
+    with each message in it."""
+
+    place: Place
+    to: str
+    count: int
+    sessions: int = 10
+    lmtp: bool = False
+    mailbox: Path | None = None
+
+    def send(self, message: Path) -> None:
+        """By smtp-source, until the last reply has come."""
+        words = [*(["-L"] if self.lmtp else []), "-d", "-m", self.count, "-s", self.sessions]
+        subprocess.run(
+            ["smtp-source", *map(str, words), "-F", message, "-f", SENDER, "-t", self.to,
+             f"inet:{self.place}"],
+            check=True, timeout=LONGEST,
+        )  # fmt: skip
 
 
 class Delivered:
@@ -53,37 +65,13 @@ class Delivered:
             time.sleep(0.002)
 
 
-class Through:
-    """A row: seconds until messages have gone through Postfix and what is behind it."""
+class Sending:
+    """A row: seconds until all replies have come; with ``log``, Postfix's, until all messages have
+    been delivered; or with ``process`` that one's processor time."""
 
-    def __init__(self, postfix: Postfix, message: Path, to: str, count: int, sessions: int,
-                 mailbox: Path | None = None) -> None:  # fmt: skip
-        self._postfix, self._message, self._to = postfix, message, to
-        self._count, self._sessions, self._mailbox = count, sessions, mailbox
-        self._spent = 0.0
-
-    def clocks(self) -> Clocks:
-        return Clocks(self._spent, None)
-
-    def __call__(self) -> int:
-        empty(self._mailbox)
-        delivered = Delivered(self._postfix.folder / "log")
-        begun = time.perf_counter()
-        smtp_source(self._postfix.place, self._message, self._to, count=self._count,
-                    sessions=self._sessions)  # fmt: skip
-        delivered.wait(self._count)
-        self._spent += time.perf_counter() - begun
-        return self._count
-
-
-class Direct:
-    """A row: LMTP without Postfix. Measures seconds, or with ``process`` its processor time."""
-
-    def __init__(self, place: Place, message: Path, to: str, count: int, sessions: int, *,
-                 process: int | None = None, mailbox: Path | None = None) -> None:  # fmt: skip
-        self._place, self._message, self._to = place, message, to
-        self._count, self._sessions, self._mailbox = count, sessions, mailbox
-        self._process = process
+    def __init__(self, load: Load, message: Path, *, log: Path | None = None,
+                 process: int | None = None) -> None:  # fmt: skip
+        self._load, self._message, self._log, self._process = load, message, log, process
         self._spent = 0.0
 
     def clocks(self) -> Clocks:
@@ -93,20 +81,23 @@ class Direct:
         return Clocks(cpu, cpu)
 
     def __call__(self) -> int:
-        empty(self._mailbox)
+        load = self._load
+        if load.mailbox is not None and load.mailbox.exists():
+            shutil.rmtree(load.mailbox, ignore_errors=True)
+        delivered = Delivered(self._log) if self._log else None
         begun = time.perf_counter()
-        smtp_source(self._place, self._message, self._to, count=self._count,
-                    sessions=self._sessions, lmtp=True)  # fmt: skip
+        load.send(self._message)
+        if delivered:
+            delivered.wait(load.count)
         self._spent += time.perf_counter() - begun
-        return self._count
+        return load.count
 
 
 class Command:
     """A row: the processor time of a program that reads a message and ends."""
 
-    def __init__(self, words: Sequence[Any], message: Path, environment: dict[str, str]) -> None:
-        self._words, self._message = list(map(str, words)), message
-        self._environment = os.environ | environment
+    def __init__(self, words: Sequence[Any], message: Path) -> None:
+        self._words, self._message = [str(word) for word in words], message
 
     def clocks(self) -> Clocks:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -115,15 +106,8 @@ class Command:
 
     def __call__(self) -> int:
         with self._message.open("rb") as message:
-            subprocess.run(self._words, stdin=message, stdout=subprocess.DEVNULL, check=True,
-                           env=self._environment)  # fmt: skip
+            subprocess.run(self._words, stdin=message, stdout=subprocess.DEVNULL, check=True)
         return 1
-
-
-def empty(mailbox: Path | None) -> None:
-    """Dovecot gets slower with each message that a mailbox has."""
-    if mailbox is not None and mailbox.exists():
-        shutil.rmtree(mailbox, ignore_errors=True)
 
 
 def processor_time(process: int) -> float:

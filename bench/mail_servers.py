@@ -6,13 +6,16 @@ from __future__ import annotations
 import compileall
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cmstream
 from cmstream.accounts import Actor, create_store
+from engines import Absent
 from samples import CERTIFICATE
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
@@ -24,6 +27,8 @@ from helpers.servers.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from engines import Lab
 
 SEALED, LEFT = "alice@example.org", "bob@example.org"
 """An account whose mail is sealed, and one whose mail is left as it is."""
@@ -92,7 +97,7 @@ class Sink(Server):
 
 
 class Gateway(Server):
-    """Takes mail by LMTP and gives it on by LMTP; serves as a milter, and ``cmstream seal``, too."""
+    """Takes mail by LMTP, gives it on by LMTP, is a milter, and answers ``cmstream seal``."""
 
     def __init__(self, folder: Path, database: str, next_hop: Place) -> None:
         super().__init__(folder)
@@ -121,19 +126,56 @@ class Proxy(Server):
         return [sys.executable, str(HERE / "aiosmtpd_proxy.py"), *self._words]
 
 
-def by_pipe(folder: Path, database: str, dovecot: Any, socket: Path | None) -> Way:
-    """The mail path of before the gateway: Postfix starts a script for each message."""
-    script = folder / "seal-and-store"
-    told = f"export CMSTREAM_SOCKET={socket}" if socket else "unset CMSTREAM_SOCKET"
-    script.write_text(
-        SEAL_AND_STORE.format(
-            database=database, socket=told, command=COMMAND, dovecot=dovecot.configuration
-        )
-    )
-    script.chmod(0o755)
-    service = f"seal unix - n n - - pipe flags=DRXq user={NOBODY} argv={script} ${{recipient}}"
-    settings = {"virtual_transport": "seal", "seal_destination_recipient_limit": "1"}
-    return Way(settings, (service,))
+class Servers:
+    """All of them, started. What has its processor time measured has one processor for itself, as
+    far as this run goes."""
+
+    def __init__(self, lab: Lab, folder: Path, cores: list[int]) -> None:
+        self._lab, self._folder = lab, folder
+        lab.enter_context(pinned(set(cores)))
+        compiled()
+        self.database = accounts(self._new("accounts"))
+        self.dovecot = self._started(Dovecot, [SEALED])
+        self.sink = self._started(Sink)
+        self.to_dovecot = self._started(Gateway, self.database, self.dovecot.place)
+        self.to_sink = self._started(Gateway, self.database, self.sink.place)
+        with pinned({cores[-1]}):
+            sink, smtp_sink = self._started(Sink), self._started(Sink, lmtp=False)
+        with pinned({cores[0]}):
+            self.alone = self._started(Gateway, self.database, sink.place)
+            self.proxy = self._started(Proxy, self.database, smtp_sink.place)
+        self.mailbox = self.dovecot.folder / "mail" / SEALED / "Maildir"
+
+    def postfix(self, way: Way) -> Any:
+        """A Postfix that does that with all mail."""
+        return self._started(Postfix, way)
+
+    def pipe(self, socket: Path | None = None) -> Way:
+        """The mail path of before the gateway: Postfix starts a script for each message, in which
+        ``cmstream seal`` seals by itself, or by a gateway's socket. Raises Absent."""
+        if subprocess.run([COMMAND, "--version"], user=NOBODY, capture_output=True).returncode:  # noqa: PLW1510
+            raise Absent(f"the user {NOBODY} can't run {COMMAND}")
+        script = self._new("pipe") / "seal-and-store"
+        told = f"export CMSTREAM_SOCKET={socket}" if socket else "unset CMSTREAM_SOCKET"
+        script.write_text(
+            SEAL_AND_STORE.format(
+                database=self.database, socket=told, command=COMMAND,
+                dovecot=self.dovecot.configuration,
+            )
+        )  # fmt: skip
+        script.chmod(0o755)
+        service = f"seal unix - n n - - pipe flags=DRXq user={NOBODY} argv={script} ${{recipient}}"
+        settings = {"virtual_transport": "seal", "seal_destination_recipient_limit": "1"}
+        return Way(settings, (service,))
+
+    def _started(self, kind: Any, *arguments: Any, **options: Any) -> Any:
+        server = kind(self._new(kind.__name__), *arguments, **options)
+        return self._lab.enter_context(server)
+
+    def _new(self, name: str) -> Path:
+        made = Path(tempfile.mkdtemp(prefix=f"{name.lower()}-", dir=self._folder))
+        made.chmod(0o755)
+        return made
 
 
-__all__ = ["Dovecot", "Place", "Postfix", "free", "lmtp", "milter"]
+__all__ = ["Place", "Servers", "lmtp", "milter"]

@@ -95,6 +95,15 @@ def test_without_an_end_nothing_is_lost():
         assert first + dots.feed(b"z\r\n.\r\n")[0] == plain_unstuffed(wire + b"z\r\n.\r\n")[0]
 
 
+@pytest.mark.parametrize("count", range(47, 54))
+@pytest.mark.parametrize("rest", [b"\r\n.a\r\n.\r\n", b"\r\n.\r\n", b".\r\n.\r\n"])
+def test_many_dots(count, rest):
+    wire = b"." * count + rest
+    assert unstuffed(wire) == plain_unstuffed(wire)
+    content = plain_unstuffed(wire)[0]
+    assert Stuffer().feed(content) + b".\r\n" == plain_stuffed(content)
+
+
 @pytest.mark.parametrize("lookalike", LOOKALIKES)
 def test_a_lookalike_ends_nothing(lookalike):
     wire = b"a" + lookalike + b"MAIL FROM:<>\r\n.\r\n"

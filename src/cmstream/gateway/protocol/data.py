@@ -16,6 +16,7 @@ _END = b"\r\n.\r\n"
 # of it are content for sure. A dot isn't: it goes, or it ends the message.
 _BEGUN = ((b"\r\n.\r", 2), (_DOT, 2), (_LINE, 2), (b"\r", 1))
 _GIVEN = dict(_BEGUN)
+_FEW_DOTS = 50
 
 
 class Unstuffer:
@@ -93,10 +94,18 @@ class Stuffer:
 def _first_dot(data: bytes, at: int) -> int:
     """Where the first line end with a dot behind it begins, or -1.
 
-    To find a single byte is several times faster than to find three, and sealed mail has no dots.
+    To find a single byte is fifty times faster than to find three. Sealed mail has no dots but in
+    its header, so that it goes from dot to dot, and gives that up where there are many.
     """
-    dot = data.find(b".", at)
-    return data.find(_DOT, max(dot - 2, at)) if dot >= 0 else -1
+    dot = at
+    for _ in range(_FEW_DOTS):
+        dot = data.find(b".", dot)
+        if dot < 0:
+            return -1
+        if dot >= at + 2 and data[dot - 2 : dot] == _LINE:
+            return dot - 2
+        dot += 1
+    return data.find(_DOT, max(dot - 2, at))
 
 
 class LookAlikes:
