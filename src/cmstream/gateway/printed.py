@@ -23,7 +23,7 @@ _FILES = {
     "dovecot": "dovecot.conf",
     "exim": "exim.conf",
     "opensmtpd": "smtpd.conf",
-    "systemd": "systemd.units",
+    "systemd": "systemd.sh",
 }
 NAMES = tuple(_FILES)
 _TEMPLATES = Path(__file__).parent / "templates"
