@@ -386,9 +386,7 @@ class LmtpConnection(MailConnection):
         if mail is None:
             raise AssertionError("there is no sender")
         rcpts = list(self.session.accepted)
-        self._stream = Stream(
-            self.service, mail, rcpts, seal, attributes=self.told, room=self.flow
-        )
+        self._stream = Stream(self.service, mail, rcpts, seal, attributes=self.told, room=self.flow)
         for chunk in message.chunks():
             self._stream.write(chunk)
 

@@ -4,8 +4,8 @@
 # They need a user cmstream:
 #   useradd --system --home-dir /var/lib/cmstream --shell /usr/sbin/nologin cmstream
 #
-# Whoever changes accounts of an SQLite store should be the same user, or the gateway can't open it:
-#   runuser -u cmstream -- cmstream account list
+# An SQLite store must be that user's, or the gateway can't open it. Root may change its accounts:
+#   chown -R cmstream: /var/lib/cmstream
 {% if home %}
 #
 # {{ program }} is in a home folder, where the user cmstream can't reach it: install cmstream in
