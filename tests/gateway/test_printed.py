@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -194,12 +195,13 @@ def test_opensmtpd(listen):
 
 
 def units(text, own):
-    """The files of which the text consists."""
-    _, *parts = re.split(r"^# --- (\S+) ---\n", text, flags=re.MULTILINE)
-    for path, part in zip(parts[::2], parts[1::2], strict=True):
-        target = own / os.path.basename(path)  # noqa: PTH119
-        target.write_text(part)
-        yield target
+    """The files that its commands write."""
+    paths = re.findall(r"^cat > (\S+) <<'END'$", text, re.MULTILINE)
+    files = {path: own / Path(path).name for path in paths}
+    for path, file in files.items():
+        text = text.replace(f"cat > {path} ", f"cat > {shlex.quote(str(file))} ")
+    must("sh", "-eu", input=text.partition("\nsystemctl ")[0].encode())
+    return [*files.values()]
 
 
 def test_systemd(tmp_path):

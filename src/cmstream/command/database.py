@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "CMSTREAM_DATABASE"
 SERVER = Path("/var/lib/cmstream/accounts.sqlite3")
-"""Root's database, unless another is named."""
+"""The database of root and of the gateway's user, unless another is named."""
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
@@ -29,14 +29,15 @@ def add_database(parser: argparse.ArgumentParser) -> None:
 
 
 def database(options: argparse.Namespace | SealOptions) -> str:
-    """The database's URL: what the option says, else the environment, else root's own or the
-    user's own file."""
+    """The database's URL: what the option says, else the environment, else the server's file
+    or the user's own."""
     named = options.database or os.environ.get(VARIABLE)
     return named or f"sqlite:///{quote(str(_place()))}"
 
 
 def _place() -> Path:
-    if os.geteuid() == 0:
+    """The server's for root and whoever may write to its folder, such as the gateway's user."""
+    if os.geteuid() == 0 or os.access(SERVER.parent, os.W_OK):
         return SERVER
     folder = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(folder) / "cmstream" / "accounts.sqlite3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -23,7 +24,7 @@ _FILES = {
     "dovecot": "dovecot.conf",
     "exim": "exim.conf",
     "opensmtpd": "smtpd.conf",
-    "systemd": "systemd.units",
+    "systemd": "systemd.sh",
 }
 NAMES = tuple(_FILES)
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -119,7 +120,9 @@ def _dovecot(name: str, settings: Settings) -> dict[str, Any]:
     hop = settings.next_hop
     if hop is None or not hop.lmtp:
         raise ValueError(f"--print {name}: it takes mail by LMTP: name it with --next lmtp:PLACE")
-    return {"hop": _reached(hop), "delimiters": DELIMITERS}
+    # Debian's own lines name this socket without the folder, and Dovecot starts only if ours do too.
+    listener = re.sub("^(/var)?/run/dovecot/", "", hop.path)
+    return {"hop": _reached(hop), "listener": listener, "delimiters": DELIMITERS}
 
 
 def _by_lmtp(name: str, settings: Settings) -> dict[str, Any]:

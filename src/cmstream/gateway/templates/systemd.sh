@@ -1,15 +1,11 @@
 # systemd, for cmstream gateway
 #
-# Write each part to the file that its line names. Then:
+# These are commands: read them, then run them as root, by sh. They write the units and start them.
+# They need a user cmstream:
 #   useradd --system --home-dir /var/lib/cmstream --shell /usr/sbin/nologin cmstream
-#   systemctl daemon-reload
-{% for name in sockets %}
-#   systemctl enable --now cmstream-gateway-{{ name }}.socket
-{% endfor %}
-#   systemctl enable --now cmstream-gateway.service
 #
-# Whoever changes accounts of an SQLite store should be the same user, or the gateway can't open it:
-#   runuser -u cmstream -- cmstream account list
+# An SQLite store must be that user's, or the gateway can't open it. Root may change its accounts:
+#   chown -R cmstream: /var/lib/cmstream
 {% if home %}
 #
 # {{ program }} is in a home folder, where the user cmstream can't reach it: install cmstream in
@@ -17,7 +13,7 @@
 {% endif %}
 {% for name, place in sockets.items() %}
 
-# --- /etc/systemd/system/cmstream-gateway-{{ name }}.socket ---
+cat > /etc/systemd/system/cmstream-gateway-{{ name }}.socket <<'END'
 [Unit]
 Description=Socket of the mail gateway cmstream ({{ place.protocol }})
 
@@ -37,9 +33,10 @@ Service=cmstream-gateway.service
 
 [Install]
 WantedBy=sockets.target
+END
 {% endfor %}
 
-# --- /etc/systemd/system/cmstream-gateway.service ---
+cat > /etc/systemd/system/cmstream-gateway.service <<'END'
 [Unit]
 Description=Mail gateway cmstream, which seals mail
 {% for name in sockets %}
@@ -104,3 +101,10 @@ SystemCallFilter=~@privileged @resources
 
 [Install]
 WantedBy=multi-user.target
+END
+
+systemctl daemon-reload
+{% for name in sockets %}
+systemctl enable --now cmstream-gateway-{{ name }}.socket
+{% endfor %}
+systemctl enable --now cmstream-gateway.service
