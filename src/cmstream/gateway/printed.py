@@ -120,7 +120,7 @@ def _dovecot(name: str, settings: Settings) -> dict[str, Any]:
     hop = settings.next_hop
     if hop is None or not hop.lmtp:
         raise ValueError(f"--print {name}: it takes mail by LMTP: name it with --next lmtp:PLACE")
-    # Debian's own lines name this socket without the folder, and Dovecot starts only if ours do too.
+    # Debian's own lines name this socket without the folder: Dovecot starts only if ours do too.
     listener = re.sub("^(/var)?/run/dovecot/", "", hop.path)
     return {"hop": _reached(hop), "listener": listener, "delimiters": DELIMITERS}
 
