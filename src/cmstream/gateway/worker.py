@@ -56,6 +56,7 @@ class _Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = Log(settings)
+        self._log.adopt()
         self._contexts: list[tuple[Any, Any]] = []
         self._ending = asyncio.Event()
 
