@@ -205,3 +205,33 @@ def test_mail_from_sendmail_is_sealed_too(running):
     running.server.submit([ALICE], message().replace(b"\r\n", b"\n"))
     (one,) = running.arrived()
     assert SECRET in opened(one, 0)
+
+
+@pytest.mark.slow
+def test_the_log_names_postfixs_queue_id():
+    settings = {"lmtp_send_xforward_command": "yes"}
+    with way("postfix lmtp", "--xforward", main_cf=settings) as running:
+        assert running.send([ALICE], message()) == {}
+        (one,) = running.arrived()
+        (line,) = running.gateway.logged("queue_id=")
+        queue_id = re.search(r": (\w+): to=<", running.server.status(ALICE))[1]
+        assert f"queue_id={queue_id}" in line
+        assert one.session.xforward[b"IDENT"].decode() == queue_id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["postfix lmtp"])
+def test_what_the_next_hop_lacks_is_not_announced(name):
+    """Or all mail would bounce there; with SMTPUTF8 missing, Postfix bounces what needs it."""
+    with way(name) as running:
+        running.hop.extensions = ("PIPELINING",)
+        running.gateway.stop()
+        running.gateway.start()
+        for to in (ALICE, BOB):
+            assert running.send([to], message(), options=["RET=HDRS"]) == {}
+        running.arrived(2)
+        for one in running.hop.transactions:
+            assert not {b"RET", b"BODY"} & {word.split(b"=")[0] for word in one.mail.split()}
+        options = ["SMTPUTF8"]
+        running.send(["jürgen@example.org"], message(), options=options)
+        running.server.logged("status=bounced", "SMTPUTF8")

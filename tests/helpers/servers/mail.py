@@ -76,11 +76,12 @@ MESSAGES = {
     "no body": b"Content-Type: text/plain\r\n\r\n",
     "header only": b"Content-Type: text/plain\r\n",
     "no Content fields": b"\r\n" + BODY,
-    "bare LF": TEXT + b"one\ntwo\n.\nthree\n" + BODY,
+    "bare LF": TEXT + b"one\ntwo\n\nthree\n" + BODY,
     "From line": TEXT + b"From me to you\r\n>From\r\n" + BODY,
     "75 KiB": TEXT + BODY * 2000,
 }
-ENCRYPTED = b"already encrypted"
+# Many programs take it for the end of the message, so only a client of our own may send it.
+LOOK_ALIKE = TEXT + b"one\ntwo\n.\nMAIL FROM:<x@example.net>\r\n\r.\r" + BODY
 
 
 class Cell(NamedTuple):
