@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import smtplib
 import socket
 import ssl
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import pytest
 import trustme
@@ -50,7 +52,8 @@ class Files:
 
 
 @contextmanager
-def running(*options, listen="lmtp", implicit=False, authority=None, hop_tls=True, need=False):
+def running(*options, listen="lmtp", implicit=False, authority=None, hop_tls=True, need=False,
+            prefix=()):  # fmt: skip
     with folder("tls") as own, NextHop("lmtp", implicit=implicit) as hop:
         files = Files(own, hop.place.host)
         if hop_tls:
@@ -63,7 +66,9 @@ def running(*options, listen="lmtp", implicit=False, authority=None, hop_tls=Tru
         if implicit:
             hop.stop()
             hop.start()
-        with Gateway(own, populated(own), next_hop, *words, listen=(listen,)) as gateway:
+        with Gateway(
+            own, populated(own), next_hop, *words, listen=(listen,), prefix=prefix
+        ) as gateway:
             made = Relay("lmtp", hop, gateway, own)
             made.files = files
             yield made
@@ -89,10 +94,17 @@ def connected(made, **options):
     return client
 
 
-@pytest.fixture(scope="module")
-def both():
-    with running(*OURS, *THEIRS, "--require-tls") as made:
-        made.files.renew_for = made.gateway.place.host
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def both(request, tmp_path_factory):
+    """Each event loop has a TLS of its own."""
+    prefix = []
+    if request.param == "asyncio":
+        path = tmp_path_factory.mktemp("without")
+        (path / "uvloop.py").write_text("raise ImportError")
+        prefix = ["env", f"PYTHONPATH={path}:{os.environ.get('PYTHONPATH', '')}"]
+    elif not find_spec("uvloop"):
+        pytest.skip("uvloop isn't installed")
+    with running(*OURS, *THEIRS, "--require-tls", prefix=prefix) as made:
         yield made
 
 

@@ -167,15 +167,16 @@ def test_a_message_that_is_too_long(size, made):
 
 
 def test_a_client_that_never_reads_is_waited_for_and_not_fed(made):
-    """Each of these octets asks for more than it is; replies wait for who doesn't read them."""
+    """It asks for more octets than it sends; replies wait for who doesn't read them."""
     before = memory(made, "VmHWM")
     with made.client() as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.command("MAIL FROM:<>")
+        client.command(f"RCPT TO:<{BOB}>")
         client.socket.settimeout(20)
-        message = b"MAIL FROM:<>\r\nRCPT TO:<x@y.example>\r\nBDAT 1\r\nx" + b"BDAT 1\r\nx" * 1000
         with pytest.raises(OSError):
-            for _ in range(100_000):
-                client.socket.sendall(message + b"RSET\r\n")
+            for _ in range(1900):
+                client.socket.sendall(b"BDAT 1\r\nx" * 1000)
     assert memory(made, "VmHWM") - before < 8 << 20
 
 
@@ -233,9 +234,9 @@ def test_a_thousand_silent_clients_cost_a_few_kib_each():
 def test_thousands_come_and_go(made):
     """More than may stay, again and again; each is told, and none leaves anything behind."""
     before = memory(made)
-    for _ in range(3):
+    for _ in range(2):
         with ExitStack() as stack:
-            for _ in range(2000):
+            for _ in range(1600):
                 one = stack.enter_context(socket.socket())
                 one.connect(made.gateway.place)
     wait(lambda: made.client().__exit__() is None, 20)

@@ -15,7 +15,7 @@ from helpers.servers.conversation import DROP, HANG
 from helpers.servers.mail import ALICE, BOB, DORA
 from helpers.servers.next_hop import NextHop
 from helpers.servers.place import wait
-from helpers.servers.relay import NO_CHUNKING, long, opened, relay, text
+from helpers.servers.relay import long, opened, relay, text
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +116,6 @@ def test_who_the_client_is_goes_on(lmtp):
         b"NAME": b"mx.example.com", b"ADDR": b"192.0.2.1", b"PORT": b"[UNAVAILABLE]",
         b"IDENT": b"4XQ2",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("said", ["250 ok\r\n250 ok", "250 ok\r\n250 ok\r\n250 ok\r\n250 ok"])
-@pytest.mark.parametrize("event", ["MAIL", "RCPT"])
-def test_a_reply_too_many_never_passes_for_the_last(event, said, lmtp):
-    """It comes before the message is there."""
-    with lmtp.announced(*NO_CHUNKING):
-        lmtp.hop.answers |= {event: said, "dot": "451 4.2.0 not taken"}
-        assert lmtp.send([ALICE])[0].startswith("451")
-        lmtp.hop.answers.clear()
-        assert lmtp.send([ALICE])[0].startswith("250")
 
 
 @pytest.mark.parametrize("said", ["hello", "99 x", "250_x", "1" * 9000, "354 go on"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from helpers.servers.conversation import DROP
@@ -128,6 +130,27 @@ def test_a_next_hop_that_drops_the_connection_is_a_temporary_failure(event, spli
     assert split.send([ALICE])[0].startswith("451 4.4.2")
     split.hop.answers.clear()
     assert split.send([ALICE])[0].startswith("250")
+
+
+@pytest.mark.parametrize("event", ["MAIL", "RCPT"])
+def test_a_reply_too_many_never_passes_for_the_last(event, smtp):
+    """It comes before the message is there."""
+    smtp.hop.answers |= {event: "250 ok\r\n250 ok", "dot": "451 4.2.0 not taken"}
+    assert smtp.send([ALICE])[0].startswith("451")
+    smtp.hop.answers.clear()
+    assert smtp.send([ALICE])[0].startswith("250")
+
+
+def test_a_client_that_goes_while_the_next_hop_thinks_leaves_nothing_behind(smtp):
+    smtp.restart()
+    smtp.hop.answers["RCPT"] = lambda *_: time.sleep(0.5)
+    with smtp.client() as client:
+        client.command("MAIL FROM:<gone@example.net>")
+        client.say(f"RCPT TO:<{ALICE}>")
+    time.sleep(1)
+    smtp.hop.answers.clear()
+    assert smtp.send([ALICE])[0].startswith("250")
+    assert len(smtp.hop.sessions) == 1
 
 
 def test_a_long_message(smtp, split):
