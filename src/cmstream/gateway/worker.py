@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from ..accounts import open_store
-from . import tls
+from . import heap, tls
 from .health import serve_health
 from .listener import Listener
 from .log import Log
@@ -45,6 +45,7 @@ def run(settings: Settings, sockets: list[socket.socket], health: socket.socket 
     """Serves until SIGTERM or SIGINT, then ends what has been begun. ``ready`` is called once it
     can take mail. ``lifeline``: a pipe of the process that started this one; its end is the end of
     both."""
+    heap.keep()
     with contextlib.suppress(ImportError):  # faster, where it is installed
         import uvloop  # noqa: PLC0415
 
