@@ -181,6 +181,7 @@ def _refused(client) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_a_temporary_failure():
     need("prlimit")
     with relay("--memory", str(100 << 20)) as made:
