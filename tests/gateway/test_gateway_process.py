@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.peers.program import need
 from helpers.servers.client import Client
 from helpers.servers.conversation import HANG
 from helpers.servers.gateway import READY
@@ -216,6 +217,7 @@ def _served(made) -> Client | None:
 
 @pytest.mark.slow
 def test_too_few_descriptors_is_a_matter_of_time():
+    need("prlimit")
     with relay("--client-limit", "500", prefix=["prlimit", "--nofile=60"]) as made:
         sockets = []
         for _ in range(80):
