@@ -154,7 +154,8 @@ def test_places_are_those_that_a_client_reaches(listen, reached):
 def test_dovecot(hop):
     with folder("printed") as own:
         text = printed("dovecot", settings(LMTP, hop=hop, domain="example.org"))
-        server = Dovecot(own, ["alice@example.org"], settings=text)
+        debian = "base_dir = /run/dovecot\nservice lmtp {\n  unix_listener lmtp {\n  }\n}\n"
+        server = Dovecot(own, ["alice@example.org"], settings=debian + text)
         must("doveconf", "-c", server.configuration, "-n")
 
         def value(*words):
@@ -167,8 +168,8 @@ def test_dovecot(hop):
         )
         assert "lmtp" in value("-h", "protocols")
         listener = value("service/lmtp")
-        place = "/run/dovecot/lmtp" if "unix" in hop else "port = 24"
-        assert place in listener
+        assert ("mode = 0600" in listener) == ("unix" in hop)
+        assert ("port = 24" in listener) == ("unix" not in hop)
 
 
 @pytest.mark.parametrize("listen", [LMTP, "lmtp:unix:/run/cmstream/lmtp"])

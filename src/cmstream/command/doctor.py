@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gateway.settings import NEXT, Place, Settings, Tls
 from ..gateway.tls import TlsError
-from . import doctor_path, doctor_postfix, doctor_store
+from . import doctor_handover, doctor_path, doctor_postfix, doctor_store
 from .database import add_database, database
 from .endings import Failure
 from .findings import Finding
@@ -29,8 +29,9 @@ examples:
   runuser -u cmstream -- cmstream doctor --json
 
 Run it as the user that the gateway runs as: it says what that user may not do. It looks at the
-database, the gateway's socket, the next hop, and Postfix's settings where Postfix is installed. It
-changes nothing; only --test with --next sends a message.
+database, the gateway's socket, the next hop, and, where Postfix is installed, at its settings and
+whether somebody answers where it hands mail over. It changes nothing; only --test with --next sends
+a message.
 
 Each line is ok, a warning, or wrong, with what to do. Exit codes: 0 nothing is wrong, 64 wrong
 usage, 78 something is wrong.
@@ -76,7 +77,7 @@ def _doctor(options: argparse.Namespace) -> None:
             findings += _next_hop(settings, longest, store, options.test)
         except TlsError as error:
             findings.append(Finding("next hop", "wrong", str(error)))
-        findings += told
+        findings += [*told, *doctor_handover.look(options.postfix_config)]
     rows = [one._asdict() for one in findings]
     say(as_json(rows) if options.json else "\n".join(map(str, findings)))
     if wrong := sum(one.status == "wrong" for one in findings):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..gateway.settings import Settings
 
 _PLACES = "/usr/sbin:/usr/local/sbin:/sbin"
-_TRANSPORTS = (
+TRANSPORTS = (
     "virtual_transport", "mailbox_transport", "relay_transport", "local_transport",
     "default_transport",
 )  # fmt: skip
@@ -61,20 +61,28 @@ class Configuration:
         return done.stdout.decode(errors="replace").splitlines()
 
 
+UNREADABLE = OSError, ValueError, subprocess.TimeoutExpired
+
+
+def configuration(folder: str | None) -> Configuration | None:
+    """That of the Postfix here, or of ``folder``; None without Postfix. Raises UNREADABLE."""
+    program = shutil.which("postconf") or shutil.which("postconf", path=_PLACES)
+    return Configuration(program, folder) if program else None
+
+
 def look(
     folder: str | None, settings: Settings, delimiters: str | None
 ) -> tuple[int | None, list[Finding]]:
     """What is wrong with it, and ``message_size_limit`` (None where there is no Postfix).
     ``folder``: of another configuration. ``delimiters``: those of the store."""
-    program = shutil.which("postconf") or shutil.which("postconf", path=_PLACES)
-    if program is None:
+    try:
+        found = configuration(folder)
+    except UNREADABLE as error:
+        return None, [Finding("postfix", "wrong", f"its configuration can't be read: {error}")]
+    if found is None:
         if folder is None:
             return None, []
         return None, [Finding("postfix", "wrong", "there is no postconf: is Postfix installed?")]
-    try:
-        found = Configuration(program, folder)
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        return None, [Finding("postfix", "wrong", f"its configuration can't be read: {error}")]
     size = found.value("message_size_limit")
     return int(size) if size.isdigit() else None, [*_findings(found, settings, delimiters)]
 
@@ -105,7 +113,7 @@ def _set(name: str, value: object, service: str = "") -> str:
 def _clients(found: Configuration, settings: Settings) -> Iterator[Finding]:
     """Services that hand mail over by LMTP, and those that do so by SMTP to a filter."""
     filters = {found.value("content_filter", one) for one in ["", *found.services]}
-    transports = filters | {found.value(name) for name in _TRANSPORTS}
+    transports = filters | {found.value(name) for name in TRANSPORTS}
     for name in sorted({one.partition(":")[0] for one in transports if one}):
         service = f"{name}/unix"
         program = found.services.get(service)
@@ -190,14 +198,14 @@ def _submitted(found: Configuration) -> Finding:
 
 # --- milters ---------------------------------------------------------------------------------
 
-_MILTER = re.compile(r"\{[^}]*\}|[^,\s]+")
+MILTER = re.compile(r"\{[^}]*\}|[^,\s]+")
 _ACTION = re.compile(r"default_action\s*=\s*(\w+)")
 
 
 def _milters(found: Configuration) -> Iterator[Finding]:
     lists = {found.value("smtpd_milters", one) for one in found.of("smtpd")}
     lists.add(found.value("non_smtpd_milters"))
-    milters = sorted({one for text in lists for one in _MILTER.findall(text)})
+    milters = sorted({one for text in lists for one in MILTER.findall(text)})
     if not milters:
         return
     usual = found.value("milter_default_action")
@@ -214,8 +222,8 @@ def _milters(found: Configuration) -> Iterator[Finding]:
 
 
 def _one_sided(found: Configuration) -> Iterator[Finding]:
-    inner = set(_MILTER.findall(found.value("non_smtpd_milters")))
-    outer = set(_MILTER.findall(found.value("smtpd_milters")))
+    inner = set(MILTER.findall(found.value("non_smtpd_milters")))
+    outer = set(MILTER.findall(found.value("smtpd_milters")))
     for name, missing, mail in (
         ("non_smtpd_milters", outer - inner, "mail from sendmail(1)"),
         ("smtpd_milters", inner - outer, "mail that comes by SMTP"),

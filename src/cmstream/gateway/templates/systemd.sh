@@ -104,6 +104,8 @@ WantedBy=multi-user.target
 END
 
 systemctl daemon-reload
+# What runs already, with other options, ends first. Disable its sockets that aren't needed any more.
+systemctl stop 'cmstream-gateway*'
 {% for name in sockets %}
 systemctl enable --now cmstream-gateway-{{ name }}.socket
 {% endfor %}

@@ -1,0 +1,93 @@
+"""Whether somebody answers where Postfix hands mail over, for ``cmstream doctor``."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .doctor_postfix import MILTER, TRANSPORTS, UNREADABLE, configuration
+from .findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .doctor_postfix import Configuration
+
+PATIENCE = 10.0
+"""Seconds that a gateway has to greet."""
+_PLACE = re.compile(r"(?:inet:)?(?:\[([^\]]+)\]|([^\[\]:{}\s]+)):(\w+)")
+
+
+class Handover(NamedTuple):
+    """``place``: as Postfix writes it; ``greets``: whether a gateway speaks first there."""
+
+    place: str
+    greets: bool
+
+
+def look(folder: str | None) -> Iterator[Finding]:
+    """Each place at which Postfix hands mail over, and whether it can. ``folder``: of another
+    configuration."""
+    try:
+        found = configuration(folder)
+    except UNREADABLE:
+        return  # doctor_postfix says so
+    if found is None:
+        return
+    queue = found.value("queue_directory")
+    for one in sorted(set(_handovers(found))):
+        try:
+            said = _greeting(one, queue)
+        except (ValueError, PermissionError):
+            continue  # no place that can be tried, or Postfix's alone
+        except OSError as error:
+            why = error.strerror or str(error)
+            text = f"nobody answers at {one.place}, where Postfix hands mail over ({why})"
+            yield Finding("gateway", "wrong", text, "start cmstream gateway there")
+            continue
+        if one.greets and not said.startswith("220"):
+            text = f"at {one.place}, where Postfix hands mail over, it says {said!r}"
+            yield Finding("gateway", "wrong", text, "see the gateway's log")
+        else:
+            yield Finding("gateway", "ok", f"somebody answers at {one.place}")
+
+
+def _handovers(found: Configuration) -> Iterator[Handover]:
+    filters = {found.value("content_filter", one) for one in ("", *found.services)}
+    for text in filters | {found.value(name) for name in TRANSPORTS}:
+        name, _, place = text.partition(":")
+        service = f"{name}/unix"
+        program = found.services.get(service, "")
+        if place and (program == "lmtp" or (program == "smtp" and text in filters)):
+            wrapped = found.value(f"{program}_tls_wrappermode", service) == "yes"
+            yield Handover(place, not wrapped)
+    for service in found.of("smtpd"):
+        if place := found.value("smtpd_proxy_filter", service):
+            yield Handover(place, greets=True)
+    for name in ("smtpd_milters", "non_smtpd_milters"):
+        for one in MILTER.findall(found.value(name)):
+            yield Handover(re.split(r"[,\s]+", one.strip("{} "))[0], greets=False)
+
+
+def _greeting(handover: Handover, folder: str) -> str:
+    """What is said there first. Raises OSError, and ValueError for what isn't one place."""
+    with _connected(handover.place, folder) as connection:
+        return connection.recv(512).decode(errors="replace").strip() if handover.greets else ""
+
+
+def _connected(place: str, folder: str) -> socket.socket:
+    if named := _PLACE.fullmatch(place):
+        return socket.create_connection((named[1] or named[2], named[3]), PATIENCE)
+    kind, _, path = place.partition(":")
+    if kind != "unix":
+        raise ValueError(place)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE)
+    try:
+        connection.connect(str(Path(folder, path)))
+    except OSError:
+        connection.close()
+        raise
+    return connection
