@@ -101,6 +101,10 @@ def _add_limits(add: Any) -> None:
 
 
 def _add_trust(add: Any) -> None:
+    add("--socket-mode", type=_octal, default=DEFAULT.socket_mode, metavar="MODE",
+        help="mode of the Unix sockets, octal; default: 660")  # fmt: skip
+    add("--socket-group", default="", metavar="GROUP",
+        help="their group: whose members may hand mail in; default: the gateway's")  # fmt: skip
     add("--tls-certificate", default="", metavar="FILE",
         help="PEM chain: offers STARTTLS, and is needed for lmtps and smtps")  # fmt: skip
     add("--tls-key", default="", metavar="FILE", help="its key; default: in the same file")
@@ -120,6 +124,13 @@ def _add_trust(add: Any) -> None:
         help="default: with lmtp only; Exim tries refused recipients again at once only without "
         "it")  # fmt: skip
     add("--no-next-chunking", action="store_true", help="never use BDAT at the next hop")
+
+
+def _octal(text: str) -> int:
+    mode = int(text, 8)
+    if not 0 < mode <= 0o777:
+        raise ValueError(text)
+    return mode
 
 
 def _add_outside(add: Any) -> None:
@@ -154,7 +165,7 @@ _PLAIN = (
     "size_limit",
     "recipient_limit", "connection_limit", "client_limit", "command_limit", "command_timeout",
     "data_timeout", "next_timeout", "next_connections", "drain_timeout", "require_tls",
-    "next_starttls", "xforward", "xclient", "log_format", "workers",
+    "next_starttls", "socket_mode", "socket_group", "xforward", "xclient", "log_format", "workers",
 )  # fmt: skip
 
 

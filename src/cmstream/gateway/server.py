@@ -32,7 +32,10 @@ def serve(settings: Settings) -> None:
     _allow_many_files()
     tls.check(settings)  # here, and not in each of several workers
     with ExitStack() as closing:
-        sockets = [closing.enter_context(listening(place)) for place in settings.listen]
+        mode, group = settings.socket_mode, settings.socket_group
+        sockets = [
+            closing.enter_context(listening(place, mode, group)) for place in settings.listen
+        ]
         health = None
         if settings.health is not None:
             health = closing.enter_context(listening(settings.health))

@@ -125,7 +125,10 @@ class Settings:
     """How long a connection that isn't needed stays open."""
     next_chunking: bool = True
 
-    # Who is trusted to say what
+    # Who may connect, and is trusted to say what
+    socket_mode: int = 0o660
+    """Of the Unix sockets that it makes."""
+    socket_group: str = ""
     announce_chunking: bool | None = None
     """By default with LMTP alone: Exim tries refused recipients again at once only where it isn't
     announced."""

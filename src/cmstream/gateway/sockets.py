@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 from contextlib import suppress
@@ -21,12 +22,14 @@ class NoSocket(Exception):  # noqa: N818 - what is so, not what went wrong
     """The gateway can't listen there."""
 
 
-def listening(place: Place, mode: int = 0o660) -> socket.socket:
-    """A socket that listens. ``mode``: of a Unix socket. Raises NoSocket."""
+def listening(place: Place, mode: int = 0o660, group: str = "") -> socket.socket:
+    """A socket that listens. ``mode``, ``group``: those of a Unix socket. Raises NoSocket."""
     try:
         if place.name:
             return _passed(place.name)
-        return _unix(place.path, mode) if place.path else _inet(place)
+        return _unix(place.path, mode, group) if place.path else _inet(place)
+    except LookupError:
+        raise NoSocket(f"can't listen at {place}: there is no group {group}") from None
     except OSError as error:
         raise NoSocket(f"can't listen at {place}: {error.strerror or error}") from None
 
@@ -46,14 +49,16 @@ def _inet(place: Place) -> socket.socket:
     return listener
 
 
-def _unix(path: str, mode: int) -> socket.socket:
+def _unix(path: str, mode: int, group: str) -> socket.socket:
     _remove_dead(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o777 & ~mode)
     try:
         listener.bind(path)
+        if group:
+            shutil.chown(path, group=group)
         listener.listen(BACKLOG)
-    except OSError:
+    except (OSError, LookupError):
         listener.close()
         raise
     finally:
