@@ -128,7 +128,7 @@ def _add_trust(add: Any) -> None:
 
 def _octal(text: str) -> int:
     mode = int(text, 8)
-    if not 0 < mode <= 0o777:
+    if not 0 < mode <= 0o777:  # noqa: PLR2004
         raise ValueError(text)
     return mode
 
