@@ -16,6 +16,7 @@ from cmstream.accounts import (
     create_store,
     database,
     open_store,
+    revision,
     tables,
 )
 from cmstream.accounts.database import open_database
@@ -103,7 +104,7 @@ def test_a_newer_database_is_refused(url):
                 function(url)
     finally:
         with opened.write() as connection:
-            connection.execute(number, {"number": tables.REVISION})
+            connection.execute(number, {"number": revision.REVISION})
         opened.close()
 
 
@@ -182,7 +183,7 @@ def test_the_migrations_lead_to_the_tables(url):
     from alembic.migration import MigrationContext
 
     opened = open_database(url)
-    options = {"version_table": database.VERSION_TABLE, "compare_type": True}
+    options = {"version_table": revision.VERSION_TABLE, "compare_type": True}
     with opened.read() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, tables.metadata) == []
@@ -193,7 +194,7 @@ def test_the_newest_migration_is_the_one_asked_for():
     from alembic.script import ScriptDirectory
 
     folder = Path(database.__file__).parent / "migrations"
-    assert ScriptDirectory(folder).get_current_head() == tables.REVISION
+    assert ScriptDirectory(folder).get_current_head() == revision.REVISION
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url, monkeypatch):

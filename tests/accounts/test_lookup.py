@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -10,10 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmstream
-from cmstream.accounts import StoreUnavailable, UnusableAccount, lookup
+from cmstream.accounts import (
+    StoreUnavailable,
+    UnusableAccount,
+    brief_connection,
+    open_store,
+    tables,
+)
 from cmstream.accounts.account import Account, StoredCertificate
 from cmstream.accounts.errors import Invalid
-from cmstream.accounts.lookup import Record, SealingRules
+from cmstream.accounts.lookup import SealingRules
+from cmstream.accounts.record import Record
 from helpers.accounts.support import ADMINISTRATOR, pem
 from helpers.authorities import NOW, YEARS, identity, key_usage, rsa_identity
 from helpers.opening import open_message
@@ -28,6 +36,23 @@ def add(store, address=ALICE, *, certificate=None, **changes):
     store.import_certificates(address, data, by=ADMINISTRATOR, confirm_mismatch=True)
     changes.setdefault("cipher", "aes256-cbc")
     store.change_account(address, by=ADMINISTRATOR, **changes)
+
+
+def brief(url, address, *, appended=False):
+    """The answer without SQLAlchemy; an error where the store would have to be asked."""
+    found = brief_connection.seals(url, [address], appended=appended)
+    if found is None:
+        raise StoreUnavailable("store-unavailable", "the store must be asked")
+    return found[0]
+
+
+@pytest.fixture(params=["store", "brief connection"])
+def store(request, url):
+    """Both ways to look up."""
+    with open_store(url) as opened:
+        if request.param == "brief connection":
+            opened.seal_for = partial(brief, url)
+        yield opened
 
 
 def owner(store, address):
@@ -257,7 +282,7 @@ def test_a_certificate_for_signing_is_left_out_beside_one_for_encrypting(store):
 def test_a_certificate_that_cannot_be_read_any_more_blocks_no_other(store):
     add(store)
     store.import_certificates(ALICE, pem(1), by=ADMINISTRATOR)
-    table = lookup.tables.certificates
+    table = tables.certificates
     broken = store.certificates(ALICE)[0].fingerprint
     with store.database.write() as connection:
         connection.execute(
@@ -272,7 +297,7 @@ def test_a_certificate_that_cannot_be_read_any_more_blocks_no_other(store):
 def test_a_setting_of_the_future_is_no_answer(store):
     add(store)
     with store.database.write() as connection:
-        connection.execute(lookup.tables.accounts.update().values(cipher="aes512-xyz"))
+        connection.execute(tables.accounts.update().values(cipher="aes512-xyz"))
     store._lookups.expire()
     with pytest.raises(StoreUnavailable):
         store.seal_for(ALICE)

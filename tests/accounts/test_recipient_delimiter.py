@@ -6,10 +6,12 @@ import time
 
 import pytest
 
-from accounts.test_lookup import ALICE, add, owner
+from accounts.test_lookup import ALICE, add, owner, store
 from cmstream.accounts import AccessDenied, Invalid, open_store
 from helpers.accounts.served import populate, serving
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
+
+__all__ = ["store"]  # a fixture: both ways to look up
 
 
 def test_mail_with_a_detail_is_sealed_by_each_delimiter_of_the_server(store):

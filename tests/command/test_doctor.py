@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cmstream.accounts import open_store
-from cmstream.accounts.tables import REVISION
+from cmstream.accounts.revision import REVISION
 from helpers.accounts.support import ADMINISTRATOR
 from helpers.command import run
 from helpers.opening import open_message

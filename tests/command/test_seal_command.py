@@ -81,6 +81,18 @@ def test_sealed_for_who_is_protected(database, where):
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("address", [ALICE, NOBODY])
+def test_it_needs_no_sqlalchemy_where_all_is_well(database, address):
+    words = ["seal", "--database", database, "--for", address, str(MAIL)]
+    code = (
+        f"import sys; from cmstream.command.entry import main; assert main({words!r}) == 0; "
+        "assert not {'sqlalchemy', 'asyncio', 'email.policy', 'socket'} & {*sys.modules}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (PLAIN in done.stdout) is (address == NOBODY)
+
+
 @pytest.mark.parametrize(("address", "why"), [(NOBODY, b"unknown-address"), (OFF, b"disabled")])
 def test_unchanged_for_others_and_the_reason_is_told(database, address, why):
     done = seal("--for", address, database=database)

@@ -9,49 +9,30 @@ An optional part: ``pip install 'cmstream[manage]'``.
 
 from __future__ import annotations
 
-from .account import (
-    SWITCHES,
-    Account,
-    Actor,
-    AuditEntry,
-    Examined,
-    ImportReport,
-    StoredCertificate,
-)
-from .account_settings import CIPHERS
-from .errors import (
-    AccessDenied,
-    AccountsError,
-    Conflict,
-    ImportRefused,
-    Invalid,
-    NotFound,
-    StoreUnavailable,
-    UnusableAccount,
-)
-from .lookup import Reason, Seal
-from .store import Store, create_store, open_store
+TYPE_CHECKING = False  # known to type checkers by its name
+if TYPE_CHECKING:
+    from typing import Any
 
-__all__ = [
-    "CIPHERS",
-    "SWITCHES",
-    "AccessDenied",
-    "Account",
-    "AccountsError",
-    "Actor",
-    "AuditEntry",
-    "Conflict",
-    "Examined",
-    "ImportRefused",
-    "ImportReport",
-    "Invalid",
-    "NotFound",
-    "Reason",
-    "Seal",
-    "Store",
-    "StoreUnavailable",
-    "StoredCertificate",
-    "UnusableAccount",
-    "create_store",
-    "open_store",
-]
+    from . import public
+    from .public import *  # noqa: F403 - its __all__ counts
+
+    __all__: list[str] = []
+    __all__ += public.__all__
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Imports what is asked for: one lookup doesn't need SQLAlchemy, which the store does."""
+        from importlib import import_module, util  # noqa: PLC0415
+
+        if name != "__all__" and name.startswith("__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if util.find_spec(f"{__name__}.{name}") is not None:
+            return import_module(f".{name}", __name__)
+        public = import_module(".public", __name__)
+        if name not in ("__all__", *public.__all__):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = getattr(public, name)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from sqlalchemy import create_engine, event, inspect, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
+from . import record, sqlite_file
 from .errors import StoreUnavailable
-from .tables import REVISION, changes
+from .limits import BOUNDS, WAIT
+from .revision import REVISION, VERSION_TABLE
+from .tables import changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection, Engine
 
-VERSION_TABLE = "cmstream_version"
-WAIT = 5.0
-"""Seconds that a statement waits for another process's lock, or for a connection."""
+    from .record import Ask
+
 
 _CREATE = "run 'cmstream serve' or 'cmstream account list' on it once, which create and upgrade"
 _ADVISORY_LOCK = 0x636D_7374
@@ -59,10 +61,16 @@ class Database:
                 connection.execute(_HOLD)
             yield connection
 
+    @contextmanager
+    def asked(self) -> Iterator[Ask]:
+        """The same snapshot for statements in SQL, as a lookup has them."""
+        with self.read() as connection:
+            yield lambda statement, **values: connection.execute(_text(statement), values).all()
+
     def counter(self) -> int:
         """How many counted transactions there have been."""
-        with self.read() as connection:
-            return int(connection.execute(_COUNTER).scalar_one())
+        with self.asked() as ask:
+            return record.counter(ask)
 
     def close(self) -> None:
         """Give all connections back; every use after that raises StoreUnavailable."""
@@ -90,6 +98,9 @@ _COUNT = update(changes).where(changes.c.id == 1).values(counter=changes.c.count
 _HOLD = _COUNTER.with_for_update()
 
 
+_text = cache(text)  # as an object, a statement is compiled once
+
+
 @contextmanager
 def unavailable(place: str) -> Iterator[None]:
     """Turns what SQLAlchemy raises into StoreUnavailable; the driver's first line says why."""
@@ -111,7 +122,7 @@ def open_database(url: str) -> Database:
     address = _address(url)
     if address.drivername == "sqlite":
         path = Path(address.database or "")
-        if not _is_file(path):
+        if not sqlite_file.is_there(path):
             message = f"there is no database at {path}: check the path, or {_CREATE} it"
             raise StoreUnavailable("no-database", message)
     database = Database(_engine(address), _place(address))
@@ -140,13 +151,6 @@ def create_database(url: str) -> Database:
     finally:
         engine.dispose()
     return open_database(url)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # in a folder that can't be looked into, or a name that can't be
-        return False
 
 
 def _place(address: URL) -> str:
@@ -214,41 +218,27 @@ def _engine(address: URL, *, create: bool = False) -> Engine:
     if address.drivername == "sqlite":
         return _sqlite(address, create=create)
     try:
-        return create_engine(
-            address, pool_pre_ping=True, pool_timeout=WAIT, connect_args=_postgresql()
-        )
+        return create_engine(address, pool_pre_ping=True, pool_timeout=WAIT, connect_args=BOUNDS)
     except ModuleNotFoundError as error:
         message = "PostgreSQL needs its driver: pip install 'cmstream[postgresql]'"
         raise StoreUnavailable("unsupported-database", message) from error
 
 
-def _postgresql() -> dict[str, object]:
-    """Parameters of libpq: nothing is waited for without end."""
-    wait = round(WAIT * 1000)
-    return {
-        "connect_timeout": max(2, round(WAIT)),  # the least that libpq takes
-        "tcp_user_timeout": wait,
-        "application_name": "cmstream",
-        "options": f"-c lock_timeout={wait} -c statement_timeout={2 * wait}",
-    }
-
-
 def _sqlite(address: URL, *, create: bool) -> Engine:
     path = address.database or ""
-    engine = create_engine(
-        address, creator=_opener(path, "rwc" if create else "rw"), pool_timeout=WAIT
-    )
+    connect = partial(sqlite_file.connect, path, "rwc" if create else "rw", wait=WAIT)
+    engine = create_engine(address, creator=connect, pool_timeout=WAIT)
 
     @event.listens_for(engine, "connect")
     def remember(connection: sqlite3.Connection, record: Any) -> None:
         del connection
-        record.info["file"] = _identity(path)
+        record.info["file"] = sqlite_file.identity(path)
 
     @event.listens_for(engine, "checkout")
     def compare(connection: sqlite3.Connection, record: Any, proxy: Any) -> None:
         """A file that was removed or replaced goes on to answer whoever has it open."""
         del connection, proxy
-        if record.info["file"] != _identity(path):
+        if record.info["file"] != sqlite_file.identity(path):
             raise DisconnectionError
 
     @event.listens_for(engine, "begin")
@@ -257,31 +247,6 @@ def _sqlite(address: URL, *, create: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
-
-
-def _opener(path: str, mode: str) -> Callable[[], sqlite3.Connection]:
-    def connect() -> sqlite3.Connection:
-        # Transactions are begun by the engine's own event, never by the driver.
-        connection = sqlite3.connect(
-            f"file:{quote(path)}?mode={mode}",
-            uri=True,
-            timeout=WAIT,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    return connect
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _create_file(path: Path, engine: Engine) -> None:

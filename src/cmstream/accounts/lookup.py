@@ -9,27 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-from sqlalchemy import bindparam, literal, select, union_all
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from ..certificates.recipient import Recipient
 from ..errors import CmstreamError
 from ..policy import DEFAULT, Policy
 from ..recipients.recipients import Recipients
-from . import queries, tables
-from .addresses import canonical, keys
+from . import record
+from .addresses import canonical
 from .errors import StoreUnavailable, UnusableAccount
 from .sealed_to import current, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from sqlalchemy import Column, Connection, Select
+    from contextlib import AbstractContextManager
 
     from .account import Account, StoredCertificate
-    from .addresses import Key
-    from .database import Database
+    from .record import Ask, Record
 
 FRESH = 0.5
 """Seconds for which the counter of changes is not read again."""
@@ -117,10 +113,20 @@ class _Generation:
         _keep(self._answers, (address, appended), answer)
 
 
+class Readable(Protocol):
+    """A database as far as a lookup goes. Both raise StoreUnavailable."""
+
+    def counter(self) -> int:
+        """How many transactions there have been that may change an answer."""
+
+    def asked(self) -> AbstractContextManager[Ask]:
+        """One snapshot: everything asked for in it belongs together."""
+
+
 class Lookups:
     """Answers for one process, from a cache; safe to share between threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Readable) -> None:
         self._database = database
         self._lock = Lock()
         self._generation: _Generation | None = None
@@ -201,10 +207,10 @@ class Lookups:
 
     def _load(self, address: str, exact: str, appended: bool) -> _Answer:
         begun = _Instant.now()
-        with self._database.read() as connection:
-            counter = connection.execute(_COUNTER).scalar_one()
-            record = _record(connection, exact)
-        answer = self._rules.answer(address, record, appended=appended, at=begun.wall)
+        with self._database.asked() as ask:
+            counter = record.counter(ask)
+            found = record.read(ask, exact)
+        answer = self._rules.answer(address, found, appended=appended, at=begun.wall)
         _in_time(begun)
         if self._generation is None or self._generation.counter != counter:
             self._generation = _Generation(counter, begun)
@@ -226,52 +232,6 @@ def _in_time(begun: _Instant) -> None:
 
 def _unavailable(why: str) -> StoreUnavailable:
     return StoreUnavailable("store-unavailable", f"the store can't answer now ({why}): try again")
-
-
-# --- what the database says ------------------------------------------------------------------
-
-
-class Record(NamedTuple):
-    """What the database held at one moment, as far as one address goes."""
-
-    switches: Mapping[str, str]
-    account: Account | None = None
-    certificates: Sequence[StoredCertificate] = ()
-
-
-_COUNTER = select(tables.changes.c.counter).where(tables.changes.c.id == 1)
-_EITHER: tuple[Any, ...] = bindparam("exact"), bindparam("base")
-
-
-def _leads(kind: str, column: Column[Any], owner: Column[Any], *values: Any) -> Select[Any]:
-    query = select(literal(kind), column, tables.accounts.c.address)
-    return query.where(column.in_(values), owner == tables.accounts.c.id)
-
-
-# Built once: building it takes longer than running it.
-_OWNERS = union_all(
-    _leads("account", tables.accounts.c.address, tables.accounts.c.id, *_EITHER),
-    _leads("alias", tables.aliases.c.address, tables.aliases.c.account_id, *_EITHER),
-    _leads("domain", tables.domains.c.domain, tables.domains.c.account_id, bindparam("domain")),
-)
-
-
-def _record(connection: Connection, exact: str) -> Record:
-    switches = queries.switches(connection)
-    address = _owner(connection, keys(exact, switches["recipient_delimiter"]))
-    if address is None:
-        return Record(switches)
-    account = queries.account(connection, address)
-    return Record(switches, account, queries.certificates(connection, account))
-
-
-def _owner(connection: Connection, asked: Sequence[Key]) -> str | None:
-    """The address of the account that the first matching key leads to."""
-    addresses = [key.value for key in asked if key.kind == "account"]
-    values = {"exact": addresses[0], "base": addresses[-1], "domain": asked[-1].value}
-    leads = connection.execute(_OWNERS, values)
-    found = {(kind, value): owner for kind, value, owner in leads}
-    return next((found[key] for key in asked if key in found), None)
 
 
 # --- the rules -------------------------------------------------------------------------------

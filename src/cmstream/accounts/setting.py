@@ -1,6 +1,6 @@
 """The kinds of settings an account can have: a choice, yes or no, a list of names.
 
-A kind knows how a value is checked, stored in a column, described in JSON Schema, read from text
+A kind knows how a value is checked, stored, described in JSON Schema, read from text
 and put into words. Which settings there are stands in :mod:`.account_settings`.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from sqlalchemy import Boolean, Column, Text
 
 from . import values
 from .errors import Invalid
@@ -55,10 +53,6 @@ class Setting:
 
     def check(self, value: Any) -> Any:
         """The value in its canonical form. Raises Invalid."""
-        raise NotImplementedError
-
-    def column(self) -> Column[Any]:
-        """Its column in the table of accounts, unless it has a table of its own."""
         raise NotImplementedError
 
     def store(self, value: Any) -> Any:
@@ -107,9 +101,6 @@ class Choice(Setting):
         known = ", ".join([*self.choices, *(["or none"] if self.none else [])])
         raise self._invalid(f"choose one of {known}")
 
-    def column(self) -> Column[Any]:
-        return Column(self.name, Text, nullable=bool(self.none))
-
     def schema(self) -> Schema:
         if not self.none:
             return {"type": "string", "enum": list(self.choices), "description": self.help}
@@ -144,8 +135,8 @@ class Flag(Setting):
             raise self._invalid("true or false")
         return value
 
-    def column(self) -> Column[Any]:
-        return Column(self.name, Boolean, nullable=False)
+    def load(self, stored: Any) -> bool:
+        return bool(stored)  # SQLite has a number
 
     def schema(self) -> Schema:
         return {"type": "boolean", "description": self.help}
@@ -183,9 +174,6 @@ class Names(Setting):
             raise self._invalid(f"a list of at most {values.MAX_NAMES} texts")
         names = tuple(dict.fromkeys(self.canonical(one) for one in members))
         return names if self.ordered else tuple(sorted(names))
-
-    def column(self) -> Column[Any]:
-        return Column(self.name, Text, nullable=False)
 
     def store(self, value: Any) -> str:
         return json.dumps(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -22,13 +21,12 @@ from sqlalchemy import (
 )
 
 from .account_settings import STORED
+from .setting import Choice, Flag
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-_MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
-REVISION = max(path.name[:4] for path in _MIGRATIONS.glob("[0-9]*.py"))
-"""The newest migration: what a database must have reached before this program uses it."""
+    from .setting import Setting
 
 
 class Utc(TypeDecorator[datetime]):
@@ -69,12 +67,17 @@ def _account(*, nullable: bool = False) -> Column[int]:
     return Column("account_id", Integer, key, nullable=nullable, index=True)
 
 
+def _setting(one: Setting) -> Column[Any]:
+    kind = Boolean if isinstance(one, Flag) else Text
+    return Column(one.name, kind, nullable=isinstance(one, Choice) and bool(one.none))
+
+
 accounts = Table(
     "accounts",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("address", Text, nullable=False, unique=True),
-    *(one.column() for one in STORED.values()),
+    *(_setting(one) for one in STORED.values()),
     Column("created_at", Utc, nullable=False),
     **_NUMBERED,
 )

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..accounts import delivery, open_store
 from ..accounts.errors import AccountsError, StoreUnavailable
-from ..accounts.tables import REVISION
+from ..accounts.revision import REVISION
 from ..certificates.recipient import Recipient
 from ..errors import CmstreamError
 from ..scratch import Scratch

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..accounts import answers, delivery, open_store
+from ..accounts import answers, brief_connection, delivery
 from ..accounts.delivery import is_encrypted, together
 from ..engine import gate
 from ..errors import CmstreamError
@@ -21,6 +21,7 @@ from .standard_streams import give, pieces, tell
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..accounts.lookup import Seal
     from .seal_options import SealOptions
 
 _EXAMPLES = """\
@@ -97,8 +98,7 @@ def seal(options: SealOptions) -> None:
 def _answer(options: SealOptions) -> tuple[Iterable[bytes], int]:
     """What comes out, complete, and its length."""
     message = _read(options.input)
-    with open_store(database(options)) as store:
-        seals = [store.seal_for(one, appended=options.append) for one in options.addresses]
+    seals = _looked_up(options)
     for note in answers.notes(seals):
         tell(note)
     to = together(seals)
@@ -110,6 +110,20 @@ def _answer(options: SealOptions) -> tuple[Iterable[bytes], int]:
         tell(warning)
     sealed = delivery.sealed(message, *to)
     return sealed.chunks(), len(sealed)
+
+
+def _looked_up(options: SealOptions) -> list[Seal]:
+    url = database(options)
+    found = brief_connection.seals(url, options.addresses, appended=options.append)
+    if found is not None:
+        return found
+    try:
+        from ..accounts import open_store  # noqa: PLC0415 - SQLAlchemy
+    except ImportError as error:
+        needed = f"seal needs more packages ({error}): pip install 'cmstream[manage]'"
+        raise Failure(os.EX_TEMPFAIL, needed) from None
+    with open_store(url) as store:
+        return [store.seal_for(one, appended=options.append) for one in options.addresses]
 
 
 def _read(name: str) -> Scratch:

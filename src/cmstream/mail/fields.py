@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from datetime import timezone
-from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -186,6 +185,11 @@ def addresses(field: Field) -> list[bytes] | None:
 
 def in_utc(field: Field) -> bytes | None:
     """A date-time (RFC 5322 section 3.3) as UTC has it; None for what isn't one."""
+    from email.utils import (  # noqa: PLC0415 - it imports the network's modules
+        format_datetime,
+        parsedate_to_datetime,
+    )
+
     mask, _ = masked(field.value[:_LONGEST_DATE])
     text = mask.strip()
     if len(field.value) > _LONGEST_DATE or not _DATE_TIME.fullmatch(text):

@@ -14,7 +14,6 @@ from ..engine.prepared_recipients import PreparedRecipients
 from ..errors import RecipientError, RecipientWarning
 from ..policy import DEFAULT, Policy
 from . import (
-    kek_password,
     kem,
     key_agreement,
     key_transport,
@@ -147,8 +146,14 @@ def _kind(recipient: Anyone) -> str:
     return keys.kind(recipient.public_key) if isinstance(recipient, Recipient) else "archive"
 
 
+def _archive(group: list[Any], policy: Policy) -> Sequence[RecipientInfoEncoder]:
+    from . import kek_password  # noqa: PLC0415 - mail has no such recipients
+
+    return kek_password.prepare(group, policy)
+
+
 _PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[RecipientInfoEncoder]]] = {
-    "archive": kek_password.prepare,
+    "archive": _archive,
     "kem": kem.prepare,
     "key-agreement": key_agreement.prepare,
     "key-transport": key_transport.prepare,

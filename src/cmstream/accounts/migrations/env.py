@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from cmstream.accounts.database import VERSION_TABLE
+from cmstream.accounts.revision import VERSION_TABLE
 from cmstream.accounts.tables import metadata
 
 context.configure(

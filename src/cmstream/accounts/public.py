@@ -1,0 +1,50 @@
+"""The public names of the store, gathered for :mod:`cmstream.accounts`, which gives them out."""
+
+from __future__ import annotations
+
+from .account import (
+    SWITCHES,
+    Account,
+    Actor,
+    AuditEntry,
+    Examined,
+    ImportReport,
+    StoredCertificate,
+)
+from .account_settings import CIPHERS
+from .errors import (
+    AccessDenied,
+    AccountsError,
+    Conflict,
+    ImportRefused,
+    Invalid,
+    NotFound,
+    StoreUnavailable,
+    UnusableAccount,
+)
+from .lookup import Reason, Seal
+from .store import Store, create_store, open_store
+
+__all__: list[str] = [
+    "CIPHERS",
+    "SWITCHES",
+    "AccessDenied",
+    "Account",
+    "AccountsError",
+    "Actor",
+    "AuditEntry",
+    "Conflict",
+    "Examined",
+    "ImportRefused",
+    "ImportReport",
+    "Invalid",
+    "NotFound",
+    "Reason",
+    "Seal",
+    "Store",
+    "StoreUnavailable",
+    "StoredCertificate",
+    "UnusableAccount",
+    "create_store",
+    "open_store",
+]
