@@ -14,15 +14,13 @@ from ..engine.prepared_recipients import PreparedRecipients
 from ..errors import RecipientError, RecipientWarning
 from ..policy import DEFAULT, Policy
 from . import (
-    kem,
-    key_agreement,
     key_transport,
     policy_resolution,
 )
 from .recipient_info import unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from .policy_resolution import Anyone
     from .recipient_info import RecipientInfoEncoder
@@ -138,7 +136,7 @@ def _encoders(
     return tuple(
         encoder
         for (kind, policy), group in groups.items()
-        for encoder in _PREPARE[kind](group, policy)
+        for encoder in _prepare(kind, group, policy)
     )
 
 
@@ -146,18 +144,21 @@ def _kind(recipient: Anyone) -> str:
     return keys.kind(recipient.public_key) if isinstance(recipient, Recipient) else "archive"
 
 
-def _archive(group: list[Any], policy: Policy) -> Sequence[RecipientInfoEncoder]:
-    from . import kek_password  # noqa: PLC0415 - mail has no such recipients
+def _prepare(kind: str, group: list[Any], policy: Policy) -> Sequence[RecipientInfoEncoder]:
+    """Imports what few messages need only for them: importing takes longer than sealing."""
+    if kind == "key-transport":
+        return key_transport.prepare(group, policy)
+    if kind == "key-agreement":
+        from . import key_agreement  # noqa: PLC0415
+
+        return key_agreement.prepare(group, policy)
+    if kind == "kem":
+        from . import kem  # noqa: PLC0415
+
+        return kem.prepare(group, policy)
+    from . import kek_password  # noqa: PLC0415
 
     return kek_password.prepare(group, policy)
-
-
-_PREPARE: dict[str, Callable[[list[Any], Policy], Sequence[RecipientInfoEncoder]]] = {
-    "archive": _archive,
-    "kem": kem.prepare,
-    "key-agreement": key_agreement.prepare,
-    "key-transport": key_transport.prepare,
-}
 
 
 def _native(encoders: tuple[RecipientInfoEncoder, ...], policy: Policy) -> PreparedRecipients:
