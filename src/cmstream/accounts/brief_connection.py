@@ -37,67 +37,74 @@ def seals(url: str, addresses: Iterable[str], *, appended: bool) -> list[Seal] |
     """What :meth:`cmstream.accounts.Store.seal_for` answers for each address. None where the store
     must be asked. Raises UnusableAccount, Invalid ``invalid-address``."""
     try:
-        with _connected(url) as ask:
-            lookups = Lookups(_Connection(ask))
+        with _connected(url) as connection:
+            lookups = Lookups(connection)
             return [lookups.seal_for(one, appended=appended) for one in addresses]
     except (StoreUnavailable, ImportError):
         return None
 
 
 class _Connection:
-    """What is asked within one transaction."""
+    """Runs statements, each snapshot begun by ``begin``."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, ask: Ask, begin: str) -> None:
+        self._ask, self._begin = ask, begin
 
     def counter(self) -> int:
-        return record.counter(self._ask)
+        with self.asked() as ask:
+            return record.counter(ask)
 
     @contextmanager
     def asked(self) -> Iterator[Ask]:
+        self._ask(self._begin)
         yield self._ask
+        self._ask("COMMIT")
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Ask]:
+def _connected(url: str) -> Iterator[_Connection]:
     if plain := _SQLITE.fullmatch(url):
         opened = _sqlite(plain[1])
     elif plain := _POSTGRESQL.fullmatch(url):
         opened = _postgresql(f"postgresql{plain[1]}")
     else:
         raise _unclear("an unusual URL")
-    with opened as ask:
-        reached = ask(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a constant
+    with opened as connection:
+        with connection.asked() as ask:
+            reached = ask(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a constant
         if [version for (version,) in reached] != [REVISION]:
             raise _unclear("another version")
-        yield ask
+        yield connection
 
 
 @contextmanager
-def _sqlite(path: str) -> Iterator[Ask]:
+def _sqlite(path: str) -> Iterator[_Connection]:
     whole = str(Path(path).absolute())
     try:
         with closing(sqlite_file.connect(whole, "rw", wait=0)) as connection:
-            connection.execute("BEGIN")
-            yield lambda statement, **values: connection.execute(statement, values).fetchall()
+
+            def ask(statement: str, **values: object) -> list[tuple[Any, ...]]:
+                return connection.execute(statement, values).fetchall()
+
+            yield _Connection(ask, "BEGIN")
     except sqlite3.Error as error:
         raise _unclear(str(error)) from error
 
 
 @contextmanager
-def _postgresql(url: str) -> Iterator[Ask]:
+def _postgresql(url: str) -> Iterator[_Connection]:
     import psycopg  # noqa: PLC0415 - an optional driver
 
     options: dict[str, Any] = dict(BOUNDS)
     try:
-        with closing(psycopg.connect(url, **options)) as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with closing(psycopg.connect(url, autocommit=True, **options)) as connection:
 
             def ask(statement: str, **values: object) -> list[tuple[Any, ...]]:
                 written = _PARAMETER.sub(r"%(\1)s", statement)
-                return connection.execute(written.encode(), values).fetchall()
+                found = connection.execute(written.encode(), values)
+                return found.fetchall() if found.description else []
 
-            yield ask
+            yield _Connection(ask, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     except psycopg.Error as error:
         raise _unclear(str(error)) from error
 
