@@ -195,7 +195,9 @@ sys.exit(cli.main())
 """
 
 
-PLACES = itertools.cycle(["open_store", "delivery.sealed", "_read", "give", "is_encrypted"])
+PLACES = itertools.cycle(
+    ["brief_connection.seals", "delivery.sealed", "_read", "give", "is_encrypted"]
+)
 ENDINGS = [
     "raise RuntimeError('unforeseen')",
     "raise MemoryError",
