@@ -104,7 +104,8 @@ def both(request, tmp_path_factory):
         prefix = ["env", f"PYTHONPATH={path}:{os.environ.get('PYTHONPATH', '')}"]
     elif not find_spec("uvloop"):
         pytest.skip("uvloop isn't installed")
-    with running(*OURS, *THEIRS, "--require-tls", prefix=prefix) as made:
+    options = "--require-tls", "--client-limit", "2"
+    with running(*OURS, *THEIRS, *options, prefix=prefix) as made:
         yield made
 
 
@@ -157,6 +158,14 @@ def _read(tls, incoming, sock) -> bytes | None:
     except ssl.SSLWantReadError:
         incoming.write(sock.recv(1 << 16))
         return None
+
+
+def test_connections_that_have_ended_count_no_more(both):
+    """A client may have two at a time, and any number one after the other."""
+    for _ in range(4):
+        with connected(both) as client:
+            secured(client, context_for(both))
+            assert client.quit().startswith("221")
 
 
 def test_what_is_said_in_the_clear_after_starttls_counts_for_nothing(both):

@@ -26,7 +26,7 @@ class Listener:
 
     def __init__(self, place: Place, service: Service, tls: ssl.SSLContext | None = None) -> None:
         self.place, self.service, self.tls = place, service, tls
-        self.connections: set[Any] = set()
+        self.connections: dict[Any, str] = {}
         self.closing = False
         self._clients: Counter[str] = Counter()
 
@@ -35,7 +35,8 @@ class Listener:
         client = self._client(connection)
         settings = self.service.settings
         self._clients[client] += 1
-        self.connections.add(connection)
+        # Kept, since TLS forgets the address when a connection ends.
+        self.connections[connection] = client
         self.service.metrics.connected(self.place.protocol, 1)
         if self.closing or len(self.connections) > settings.connection_limit:
             return TOO_MANY
@@ -50,11 +51,10 @@ class Listener:
 
     def leave(self, connection: Any) -> None:
         """It has ended."""
-        if connection not in self.connections:
+        client = self.connections.pop(connection, None)
+        if client is None:
             return
-        self.connections.discard(connection)
         self.service.metrics.connected(self.place.protocol, -1)
-        client = self._client(connection)
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
