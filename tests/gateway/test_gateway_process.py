@@ -159,6 +159,38 @@ def test_workers_end_with_the_process_that_started_them():
         assert not place.answers()
 
 
+def test_sigterm_while_workers_start_ends_all_of_them():
+    with folder("process") as own:
+        command = [sys.executable, "-m", "cmstream", "gateway", "--listen", f"seal:unix:{own}/in",
+                   "--workers", "16", "--database", populated(own)]  # fmt: skip
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and not children(process.pid):
+                pass  # the others follow within milliseconds
+            process.terminate()
+            try:
+                assert process.wait(40) == 0
+            finally:
+                process.kill()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_ends_it_while_the_next_hop_does_not_answer(workers):
+    with folder("process") as own, socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.settimeout(60)
+        hop = f"lmtp:127.0.0.1:{deaf.getsockname()[1]}"
+        command = [sys.executable, "-m", "cmstream", "gateway", "--listen", f"lmtp:unix:{own}/in",
+                   "--next", hop, "--workers", workers, "--database", populated(own)]  # fmt: skip
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            with deaf.accept()[0]:
+                process.send_signal(signal.SIGHUP)
+                process.terminate()
+                try:
+                    assert process.wait(20) == 0
+                finally:
+                    process.kill()
+            assert not (own / "in").exists()
+
+
 def test_sigterm_lets_a_message_come_to_its_end():
     with relay() as made:
         with made.client() as idle, made.client() as busy:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 AGAIN = 1.0
 """Seconds between the start of a worker and that of the one that takes its place, at least."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_READY = b"r"
+"""What a worker tells once it can take mail; no signal has its number."""
+_MANY = 4096
 
 
 def serve(settings: Settings) -> None:
@@ -76,6 +79,7 @@ class _Workers:
         self._settings, self._sockets, self._health = settings, sockets, health
         self._running: dict[int, float] = {}
         self._ending = False
+        self._able = 0
         self._lifeline, self._alive = os.pipe()
         self._heard, self._told = os.pipe()
         os.set_blocking(self._told, False)
@@ -83,35 +87,42 @@ class _Workers:
     def run(self) -> None:
         for number in _SIGNALS:
             signal.signal(number, self._pass_on)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only with a handler it wakes anybody
+        # A byte for each signal: one that comes right before it is waited for wakes too.
+        signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
         for _ in range(self._settings.workers):
             self._start()
-        self._await_ready()
         while self._running:
-            self._replace(0)
+            self._wait()
 
-    def _await_ready(self) -> None:
-        ready = 0
-        while ready < self._settings.workers and not self._ending:
-            if select.select([self._heard], [], [], AGAIN)[0]:
-                ready += len(os.read(self._heard, 1))
-            self._replace(os.WNOHANG)
-        if not self._ending:
+    def _wait(self) -> None:
+        """For the next worker that is ready, that has ended, or the next signal."""
+        select.select([self._heard], [], [])
+        told = os.read(self._heard, _MANY)
+        before, self._able = self._able, self._able + told.count(_READY)
+        if before < self._settings.workers <= self._able and not self._ending:
             _ready()
+        while self._running and self._replace():
+            pass
 
     def _start(self) -> None:
+        """None is started where the end has begun: nobody would tell it to end."""
         # No signal may come before it is known to whom it must be passed on.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        process = os.fork()
-        if not process:
-            self._work()
-        self._running[process] = time.monotonic()
+        if not self._ending:
+            process = os.fork()
+            if not process:
+                self._work()
+            self._running[process] = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def _work(self) -> NoReturn:
         code = os.EX_SOFTWARE
         try:
-            for number in _SIGNALS:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             os.close(self._alive)
             worker.run(self._settings, self._sockets, self._health, self._tell_ready,
@@ -123,24 +134,25 @@ class _Workers:
             os._exit(code)
 
     def _tell_ready(self) -> None:
-        with suppress(BlockingIOError):  # later, nobody reads it
-            os.write(self._told, b"r")
+        os.write(self._told, _READY)
 
-    def _replace(self, options: int) -> None:
-        """Waits for one that ends; with WNOHANG only looks."""
+    def _replace(self) -> bool:
+        """Looks for one that has ended, and whether there was one."""
         try:
-            process, _ = os.waitpid(-1, options)
+            process, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             self._running.clear()
-            return
+            return False
+        if not process:
+            return False
         started = self._running.pop(process, None)
         forget_process(process)
-        if started is None or self._ending:
-            return
-        time.sleep(max(0.0, started + AGAIN - time.monotonic()))
-        if not self._ending:
-            _tell("a worker has ended, and another one starts")
-            self._start()
+        if started is not None and not self._ending:
+            time.sleep(max(0.0, started + AGAIN - time.monotonic()))
+            if not self._ending:
+                _tell("a worker has ended, and another one starts")
+                self._start()
+        return True
 
     def _pass_on(self, number: int, _: object) -> None:
         self._ending = self._ending or number != signal.SIGHUP

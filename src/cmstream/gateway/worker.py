@@ -45,6 +45,7 @@ def run(settings: Settings, sockets: list[socket.socket], health: socket.socket 
     """Serves until SIGTERM or SIGINT, then ends what has been begun. ``ready`` is called once it
     can take mail. ``lifeline``: a pipe of the process that started this one; its end is the end of
     both."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is being done
     heap.keep()
     with contextlib.suppress(ImportError):  # faster, where it is installed
         import uvloop  # noqa: PLC0415
@@ -124,9 +125,15 @@ class _Worker:
                 self._log.error(error)
 
     async def _ask(self, service: Service) -> None:
+        """Learns what the next hop has; one that doesn't answer doesn't hold the end up."""
         if service.next_hop is None:
             return
-        if await service.next_hop.ask() is None:
+        waits = [asyncio.ensure_future(one) for one in (service.next_hop.ask(), self._ending.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for one in waits:
+            one.cancel()
+        await asyncio.wait(waits)
+        if service.next_hop.features is None:
             self._log.warning(f"the next hop {service.next_hop.place} can't be reached yet")
 
     async def _tick(self, service: Service, listeners: list[Listener]) -> None:
