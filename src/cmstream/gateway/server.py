@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import tls, worker
 from .metrics import forget_process
-from .sockets import listening, notify
+from .sockets import listening, notify, own_file
 
 if TYPE_CHECKING:
     import socket
@@ -36,9 +36,11 @@ def serve(settings: Settings) -> None:
     tls.check(settings)  # here, and not in each of several workers
     with ExitStack() as closing:
         mode, group = settings.socket_mode, settings.socket_group
-        sockets = [
-            closing.enter_context(listening(place, mode, group)) for place in settings.listen
-        ]
+        sockets = []
+        for place in settings.listen:
+            sockets.append(closing.enter_context(listening(place, mode, group)))
+            if place.path:
+                closing.enter_context(own_file(place.path))
         health = None
         if settings.health is not None:
             health = closing.enter_context(listening(settings.health))
@@ -48,10 +50,6 @@ def serve(settings: Settings) -> None:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="cmstream-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             _Workers(settings, sockets, health).run()
-        for place in settings.listen:
-            if place.path:
-                with suppress(OSError):
-                    os.unlink(place.path)  # noqa: PTH108
 
 
 def _tell(text: str) -> None:

@@ -6,11 +6,13 @@ import os
 import shutil
 import socket
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .settings import Place
 
 BACKLOG = 1024
@@ -32,6 +34,25 @@ def listening(place: Place, mode: int = 0o660, group: str = "") -> socket.socket
         raise NoSocket(f"can't listen at {place}: there is no group {group}") from None
     except OSError as error:
         raise NoSocket(f"can't listen at {place}: {error.strerror or error}") from None
+
+
+@contextmanager
+def own_file(path: str) -> Iterator[None]:
+    """Removes the file of a Unix socket in the end, but not that of another gateway, which may have
+    put its own there meanwhile."""
+    made = _identity(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if _identity(path) == made:
+                Path(path).unlink()
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    """The time too: a new file may get the number of one that is gone."""
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 def _inet(place: Place) -> socket.socket:
@@ -72,6 +93,7 @@ def _remove_dead(path: str) -> None:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.setblocking(False)  # one that is in use may have no room to connect
             try:
                 trial.connect(path)
             except ConnectionRefusedError:

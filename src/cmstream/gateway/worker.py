@@ -128,7 +128,9 @@ class _Worker:
         """Learns what the next hop has; one that doesn't answer doesn't hold the end up."""
         if service.next_hop is None:
             return
-        waits = [asyncio.ensure_future(one) for one in (service.next_hop.ask(), self._ending.wait())]
+        waits = [
+            asyncio.ensure_future(one) for one in (service.next_hop.ask(), self._ending.wait())
+        ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for one in waits:
             one.cancel()
