@@ -116,6 +116,26 @@ def test_who_the_client_is_goes_on(lmtp):
         b"NAME": b"mx.example.com", b"ADDR": b"192.0.2.1", b"PORT": b"[UNAVAILABLE]",
         b"IDENT": b"4XQ2",
     }  # fmt: skip
+    first, second = lmtp.gateway.logged("message protocol=lmtp")[-2:]
+    assert "client=192.0.2.1" in first
+    assert "queue_id=4XQ2" in second
+    assert "client=192.0.2.1" not in second
+
+
+def test_what_is_told_of_a_client_goes_with_its_message(lmtp):
+    """Another client's name on a message would mislead whoever looks for its sender."""
+    with lmtp.client() as client:
+        for end in ("RSET", "DATA"):
+            client.command("XFORWARD ADDR=192.0.2.77 IDENT=5XQ3")
+            client.command("MAIL FROM:<bob@example.net>")
+            client.command(f"RCPT TO:<{ALICE}>")
+            client.command(end)
+            if end == "DATA":
+                client.command("A: b\r\n\r\n.")
+            client.send([BOB], text())
+            line = lmtp.gateway.logged("message protocol=lmtp")[-1]
+            assert "192.0.2.77" not in line
+            assert "5XQ3" not in line
 
 
 @pytest.mark.parametrize("said", ["hello", "99 x", "250_x", "1" * 9000, "354 go on"])

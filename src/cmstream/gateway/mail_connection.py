@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..scratch import Scratch
 from . import received
@@ -47,8 +47,8 @@ class MailConnection(asyncio.Protocol):
         self.transport: Any = None
         self.active = self.loop.time()
         self.message: Scratch | None = None
-        self.attributes: dict[bytes, bytes] = {}
-        self._words: dict[bytes, bytes] = {}
+        self._of_client: dict[bytes, _Attribute] = {}
+        self._of_message: dict[bytes, _Attribute] = {}
         self.busy: asyncio.Task[None] | None = None
         self._paused = self._choked = self._in_content = False
         self._early: list[bytes] | None = None
@@ -135,7 +135,8 @@ class MailConnection(asyncio.Protocol):
     def flow(self) -> None:
         """Reads from the client, or lets it wait."""
         wait = self._choked or self.stuck or self.session.waits is not None
-        if wait == self._paused or self.transport.is_closing():
+        handshake = self._early is not None
+        if wait == self._paused or handshake or self.transport.is_closing():
             return
         self._paused = wait
         if wait:
@@ -256,7 +257,13 @@ class MailConnection(asyncio.Protocol):
     def on_end(self, _: events.MessageEnd) -> None:
         """The whole message is there."""
         self._in_content = False
-        self.start(self.finish())
+        self.start(self._finish())
+
+    async def _finish(self) -> None:
+        try:
+            await self.finish()
+        finally:
+            self._of_message = {}
 
     async def finish(self) -> None:
         """Relays the message and answers for it."""
@@ -264,21 +271,20 @@ class MailConnection(asyncio.Protocol):
 
     def on_reset(self, _: events.Reset) -> None:
         """What was begun is forgotten."""
+        self._of_message = {}
         self.forget()
 
     def on_xforward(self, event: events.XForward) -> None:
-        """Who the client's client is."""
-        self._learn(event)
+        """Who the client's client is, for the next message alone, as Postfix has it."""
+        self._of_message |= _attributes(event)
 
     def on_xclient(self, event: events.XClient) -> None:
-        """The same, as if it were ours."""
-        self._learn(event)
+        """The same, as if it were ours, until the connection ends."""
+        self._of_client |= _attributes(event)
 
-    def _learn(self, event: events.XForward | events.XClient) -> None:
-        for word in event.raw.split():
-            name = word.partition(b"=")[0].upper()
-            self.attributes[name] = event.attributes.get(name) or b""
-            self._words[name] = word
+    @property
+    def _attributes(self) -> dict[bytes, _Attribute]:
+        return self._of_client | self._of_message
 
     def on_quit(self, _: events.Quit) -> None:
         """The goodbye has been said."""
@@ -290,7 +296,9 @@ class MailConnection(asyncio.Protocol):
         """The handshake takes time; nothing that came before it counts."""
         self.transport.write(self.session.data_to_send())
         self.transport.pause_reading()
+        self._paused = False
         self._early = []
+        self._of_client, self._of_message = {}, {}
         self.busy = self.loop.create_task(self._start_tls())
 
     async def _start_tls(self) -> None:
@@ -328,15 +336,19 @@ class MailConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address, for the log."""
-        if told := self.attributes.get(b"ADDR"):
-            return told.decode("ascii", "backslashreplace")
+        if told := self._value(b"ADDR"):
+            return told
         peer = self.transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else "unix"
 
     @property
     def queue_id(self) -> str:
         """The client's name for the message, where it told us."""
-        return self.attributes.get(b"IDENT", b"").decode("ascii", "backslashreplace")
+        return self._value(b"IDENT")
+
+    def _value(self, name: bytes) -> str:
+        found = self._attributes.get(name)
+        return found.value.decode("ascii", "backslashreplace") if found else ""
 
     def finish_up(self) -> None:
         """The gateway ends: the connection too, as soon as no message is on its way."""
@@ -346,7 +358,20 @@ class MailConnection(asyncio.Protocol):
     @property
     def told(self) -> tuple[bytes, ...]:
         """The attributes for XFORWARD, as the client wrote them."""
-        return tuple(self._words.values())
+        return tuple(one.word for one in self._attributes.values())
+
+
+class _Attribute(NamedTuple):
+    """Of XFORWARD or XCLIENT. ``word``: as the client wrote it. ``value``: empty for what it
+    doesn't know."""
+
+    word: bytes
+    value: bytes
+
+
+def _attributes(event: events.XForward | events.XClient) -> dict[bytes, _Attribute]:
+    words = {one.partition(b"=")[0].upper(): one for one in event.raw.split()}
+    return {name: _Attribute(words[name], value or b"") for name, value in event.attributes.items()}
 
 
 class LmtpConnection(MailConnection):
