@@ -168,6 +168,13 @@ def test_connections_that_have_ended_count_no_more(both):
             assert client.quit().startswith("221")
 
 
+def test_a_unix_socket_proves_no_name():
+    for options in (["--next", "lmtps:unix:/x"], ["--next", "lmtp:unix:/x", *THEIRS[:2]]):
+        words = "gateway", "--listen", "lmtp:127.0.0.1:0", *options
+        done = run_process(*words, code=os.EX_USAGE)
+        assert b"Unix socket" in done.stderr
+
+
 def test_what_is_said_in_the_clear_after_starttls_counts_for_nothing(both):
     with connected(both) as client:
         client.socket.sendall(b"STARTTLS\r\nMAIL FROM:<evil@example.net>\r\n")

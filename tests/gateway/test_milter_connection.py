@@ -240,6 +240,10 @@ def test_too_many_recipients(gateway):
             True,
             False,
         ]
+    with gateway(recipient_limit=2) as one:
+        answers = one.client.mail(*[CAROL] * (REFUSALS + 10))
+        assert [said(each) for each in answers if each != PROCEED] == ["452 4.5.3"] * (REFUSALS + 8)
+        assert one.client.message(FIELDS, BODY)[1] == PROCEED
 
 
 # --- refused ---------------------------------------------------------------------------------

@@ -185,6 +185,16 @@ def test_several_messages_on_one_connection():
         events(one, *ENVELOPE)
 
 
+def test_what_is_kept_of_an_envelope_has_an_end():
+    one = session()
+    events(one, *ENVELOPE, *(macros(b"R", b"{x%d}" % number, b"y") for number in range(1000)))
+    assert one.macros.keys() == {b"client_addr", b"client_port", b"i"}
+    long = b"a" * (16 << 10)
+    for kept in (packet(b"R", strings(long)), macros(b"R", b"{rcpt_addr}", long + b"a")):
+        with pytest.raises(ProtocolError):
+            events(session(), *ENVELOPE, kept)
+
+
 def test_another_client_on_the_same_connection():
     one = session()
     events(one, *ENVELOPE, *MESSAGE)

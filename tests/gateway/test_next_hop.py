@@ -3,14 +3,17 @@ and slow while a message is streamed."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from cmstream.gateway.next_hop import Connection
 from helpers.servers.conversation import DROP, HANG
 from helpers.servers.mail import ALICE, BOB, DORA
 from helpers.servers.next_hop import NextHop
@@ -136,6 +139,24 @@ def test_what_is_told_of_a_client_goes_with_its_message(lmtp):
             line = lmtp.gateway.logged("message protocol=lmtp")[-1]
             assert "192.0.2.77" not in line
             assert "5XQ3" not in line
+
+
+def test_a_next_hop_that_never_stops_talking_is_left():
+    async def talk(_, writer):
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"250 ok\r\n" * 4096)
+                await writer.drain()
+
+    async def work():
+        loop = asyncio.get_running_loop()
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+            place = server.sockets[0].getsockname()
+            _, connection = await loop.create_connection(lambda: Connection(loop), *place)
+            while not connection.closed:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(work(), 60))
 
 
 @pytest.mark.parametrize("said", ["hello", "99 x", "250_x", "1" * 9000, "354 go on"])

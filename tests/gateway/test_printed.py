@@ -249,7 +249,7 @@ def test_the_unit_starts_the_same_gateway(tmp_path):
                "--tls-client-ca=/ca.pem", "--next-starttls=must", "--next-ca=/next.pem",
                "--log-file=/var/log/cmstream/log", "--log-format=json", "--xforward",
                "--drain-timeout=5", "--next-timeout=120"]  # fmt: skip
-    words = ["gateway", f"--listen={LMTP}", "--next=lmtp:unix:/run/dovecot/lmtp", *options]
+    words = ["gateway", f"--listen={LMTP}", "--next=lmtp:mail.example.org:24", *options]
     text = command(*words, "--database", DATABASE, "--print=systemd").stdout.decode()
     *_, service = units(text, tmp_path)
     whole = service.read_text().replace("\\\n", "")

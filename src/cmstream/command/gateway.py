@@ -70,7 +70,8 @@ def _add_rules(add: Any) -> None:
     add("--mixed", choices=["together", "split"], default=DEFAULT.mixed,
         help="smtp and milter: one message for several accounts, which tells each that others get "
         "it, or ask the sender for one message for each; default: %(default)s")  # fmt: skip
-    add("--domain", default="", help="domain of recipients that have none")
+    add("--domain", default="",
+        help="domain of recipients that have none; without it their mail is left")  # fmt: skip
     add("--stream", action="store_true",
         help="LMTP: give long messages on as they come, in BER, which some can't read")  # fmt: skip
     add("--received", action="store_true",

@@ -235,12 +235,15 @@ class MilterConnection(asyncio.Protocol):
     async def _recipient(self, address: str) -> Reply | None:
         """What RCPT is refused with, or None. A message that would need more refusals than its
         client is allowed is refused at its end instead, for all; so is one that came from a program
-        on the server's machine, where Postfix would try all of it again for ever."""
+        on the server's machine, where Postfix would try all of it again for ever. One who is too
+        many is refused however many were: what is kept of them has an end."""
         (seal,) = await self.service.seals([address])
         refusal = self._against(seal)
         if refusal is None:
             return None
-        if refusal is NOT_NOW or refusal is REQUIRED:
+        if refusal in (NOT_NOW, REQUIRED):
+            return refusal
+        if refusal is TOO_MANY and not self.session.submitted:
             return refusal
         self._refusals += 1
         if self._refusals <= REFUSALS and not self.session.submitted:

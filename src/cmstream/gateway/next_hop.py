@@ -14,7 +14,7 @@ from .protocol.replies import ProtocolError, Reply, ReplyReader
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from .protocol.conversation import Features
     from .protocol.envelope import Mail, Rcpt
@@ -25,6 +25,8 @@ T = TypeVar("T")
 TIMED_OUT = Reply.of(451, "4.4.2", "the next hop took too long: try again")
 BUSY = Reply.of(451, "4.3.2", "no connection to the next hop became free: try again")
 WRITE_HIGH = 1 << 20
+REPLIES_LIMIT = 1 << 16
+"""More replies than this that nobody waits for are nonsense, and would fill the memory."""
 
 
 class Unreachable(Exception):  # noqa: N818 - what is so, not what went wrong
@@ -94,14 +96,11 @@ class Connection(asyncio.Protocol):
             # One too many: nobody knows any more which reply belongs to what.
             self.abort()
             raise Lost((), conversation.ODD)
+        self._wanted = step.replies
         if isinstance(step.send, AsyncIterator):
             await self._write_all(step.send)
         else:
-            for piece in step.send:
-                if self._full:
-                    await self._drained()
-                self.transport.write(piece)
-        self._wanted = step.replies
+            await self._write(step.send)
         if len(self._replies) < step.replies:
             self._require_open()
             self._answer = self._loop.create_future()
@@ -109,6 +108,18 @@ class Connection(asyncio.Protocol):
         replies = self._replies[: step.replies]
         del self._replies[: step.replies]
         return replies
+
+    async def _write(self, pieces: Iterable[bytes]) -> None:
+        written = 0
+        for piece in pieces:
+            if self._full:
+                await self._drained()
+            elif written >= WRITE_HIGH:  # others have their turn, however fast this next hop is
+                written = 0
+                await asyncio.sleep(0)
+                self._require_open()
+            self.transport.write(piece)
+            written += len(piece)
 
     async def _write_all(self, pieces: AsyncIterator[bytes]) -> None:
         """How long the client takes for a piece doesn't count."""
@@ -170,7 +181,10 @@ class Connection(asyncio.Protocol):
         try:
             while (reply := self._reader.next()) is not None:
                 self._replies.append(reply)
+            odd = len(self._replies) > self._wanted + REPLIES_LIMIT
         except ProtocolError:
+            odd = True
+        if odd:
             self.abort()
             self.connection_lost(None)
             return
@@ -402,8 +416,8 @@ class NextHop:
 
     async def _start_tls(self, connection: Connection) -> None:
         wanted, limit = self._settings.next_starttls, self._settings.next_timeout
-        if wanted == "never" or self.place.tls:
-            return
+        if wanted == "never" or self.place.tls or self.place.path:
+            return  # a Unix socket has no name that a certificate could prove
         if b"STARTTLS" not in connection.features:
             if wanted == "must":
                 raise ProtocolError("it doesn't announce STARTTLS")

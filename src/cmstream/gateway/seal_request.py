@@ -11,7 +11,7 @@ from ..accounts.addresses import canonical
 from ..accounts.lookup import Seal
 from ..errors import CmstreamError
 from .outcome import Outcome
-from .protocol.envelope import Rcpt
+from .protocol.envelope import Rcpt, with_domain
 from .protocol.seal import Answer
 from .service import Deferred
 
@@ -63,7 +63,8 @@ class SealRequest:
             return self._refuse("too-large", f"the message is longer than {limit} bytes")
         if len(self._request.addresses) > service.settings.recipient_limit:
             return self._defer("too-many-recipients", "these are too many addresses for one call")
-        addresses = [self._whole(one) for one in self._request.addresses]
+        domain = service.settings.domain
+        addresses = [with_domain(one, domain) for one in self._request.addresses]
         for address in addresses:
             canonical(address)
         found = await service.seals(addresses, appended=self._request.append)
@@ -72,10 +73,6 @@ class SealRequest:
             if isinstance(one, Deferred):
                 return self._defer(one.code, one.why)
         return await self._seal(seals)
-
-    def _whole(self, address: str) -> str:
-        domain = self._service.settings.domain
-        return address if "@" in address or not domain else f"{address}@{domain}"
 
     async def _seal(self, seals: Sequence[Seal]) -> tuple[int, Scratch | memoryview | None]:
         service, message = self._service, self._message

@@ -12,6 +12,7 @@ from ..accounts.errors import AccountsError, Invalid
 from ..accounts.lookup import Reason, Seal
 from ..cms.already_encrypted import is_encrypted
 from ..gather import Gatherer
+from .protocol.envelope import with_domain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,10 +71,9 @@ class Service:
         return found
 
     async def _seal_for(self, address: str, appended: bool) -> Seal | Deferred:
-        if "@" not in address and self.settings.domain:
-            address = f"{address}@{self.settings.domain}"
+        whole = with_domain(address, self.settings.domain)
         try:
-            return await self._store.seal_for_async(address, appended=appended)
+            return await self._store.seal_for_async(whole, appended=appended)
         except Invalid:
             return Seal("leave", Reason("unknown-address", f"no account has {address!r}"))
         except AccountsError as error:

@@ -157,6 +157,12 @@ class Settings:
                 )
             if (one.tls or self.require_tls) and not self.tls.certificate:
                 raise ValueError(f"--listen {one}: name a certificate with --tls-certificate")
+        hop = self.next_hop
+        if hop is not None and hop.path and (hop.tls or self.next_starttls == "must"):
+            raise ValueError(
+                f"--next {hop}: a Unix socket has no name that a certificate could prove: use it "
+                "without TLS"
+            )
         numbers = {
             name: value for name, value in vars(self).items() if isinstance(value, (int, float))
         }

@@ -46,14 +46,11 @@ class Rcpt(NamedTuple):
         """As that of Mail."""
         return _parameter(self.parameters, name)
 
-    @property
-    def has_domain(self) -> bool:
-        """Whether the address names a domain. Local mail servers leave theirs away."""
-        return "@" in self.address and not self.address.endswith('"')
 
-    def with_domain(self, domain: str) -> Rcpt:
-        """With an address in ``domain``, if it names none. The path stays."""
-        return self if self.has_domain else self._replace(address=f"{self.address}@{domain}")
+def with_domain(address: str, domain: str) -> str:
+    """An address in ``domain``, if it names none, as local mail servers write them."""
+    named = "@" in address and not address.endswith('"')  # a quoted @ is one of the name
+    return address if named or not domain else f"{address}@{domain}"
 
 
 def _parameter(parameters: tuple[bytes, ...], name: bytes) -> bytes | None:

@@ -26,6 +26,8 @@ PIECE = 65535
 PACKET_LIMIT = (1 << 20) + (64 << 10)
 """Bytes of a packet that are taken: the largest piece of a body, with room to spare. A header field
 comes in one packet, from Postfix with up to 102 400 bytes by default."""
+ENVELOPE_LIMIT = 16 << 10
+"""Bytes of an address and its parameters, of which a message may have many."""
 
 # What the filter may do.
 _ADD_HEADERS, _CHANGE_BODY, _CHANGE_HEADERS, _SET_MACROS = 0x01, 0x02, 0x10, 0x100
@@ -42,6 +44,7 @@ _PIECES = {0x20000000: (1 << 20) - 1, 0x10000000: (256 << 10) - 1}
 _STEPS = _LEFT_OUT | sum(_SILENT.values()) | _LEADING_SPACE
 
 # The macros that are read, by stage: connect, MAIL, RCPT. For others a server sends its own choice.
+_READ = {b"client_addr", b"client_port", b"i", b"rcpt_addr"}
 _MACROS = ((0, b"{client_addr} {client_port}"), (2, b"i"), (3, b"i {rcpt_addr}"))
 
 _LENGTH = Struct(">I")
@@ -208,7 +211,10 @@ class MilterSession:
         if stage not in _STAGES:
             return
         words = data[1:].split(b"\0")
-        found = {name.strip(b"{}"): value for name, value in zip(words[::2], words[1::2])}  # noqa: B905
+        told = zip(words[::2], words[1::2])  # noqa: B905 - the last word is empty
+        found = {name: value for one, value in told if (name := one.strip(b"{}")) in _READ}
+        if any(len(value) > ENVELOPE_LIMIT for value in found.values()):
+            raise ProtocolError(f"a macro of more than {ENVELOPE_LIMIT} bytes")
         if stage == b"C":
             self._connection = found
         if stage in {b"C", b"M"}:
@@ -338,6 +344,8 @@ class MilterSession:
 
 
 def _strings(data: bytes) -> list[bytes]:
+    if len(data) > ENVELOPE_LIMIT:
+        raise ProtocolError(f"an envelope's packet of more than {ENVELOPE_LIMIT} bytes")
     words = data.split(b"\0")
     if words.pop() or not words:
         raise ProtocolError("a list of strings that is none")
