@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from .outcome import Outcome
+    from .outcome import Outcome, Told
     from .protocol.envelope import Rcpt
 
 Level = Literal["info", "warning", "error"]
@@ -29,7 +29,31 @@ class Head(NamedTuple):
     level: Level
 
 
-class Text:
+class _Lines:
+    """What both forms tell of a message."""
+
+    @classmethod
+    def message(cls, head: Head, outcome: Outcome, recipients: Sequence[Rcpt], *, sender: bytes,
+                protocol: str, client: str, queue_id: str) -> str:  # fmt: skip
+        """What became of one."""
+        told = [("from", _decoded(sender))] if sender else []
+        if queue_id:
+            told.append(("queue_id", queue_id))
+        if client:
+            told.append(("client", client))
+        if outcome.failed:
+            told.append(("failed", outcome.failed))
+        whom = zip(recipients, outcome.recipients, strict=True)
+        return cls._message(head, outcome, protocol, told, whom)
+
+    @staticmethod
+    def _message(head: Head, outcome: Outcome, protocol: str, told: list[tuple[str, str]],
+                 whom: Iterable[tuple[Rcpt, Told]]) -> str:  # fmt: skip
+        """The line. ``told``: names and values."""
+        raise NotImplementedError
+
+
+class Text(_Lines):
     """``name=value``, with quotes and JSON's escapes where a value has spaces or anything odd."""
 
     @staticmethod
@@ -44,33 +68,24 @@ class Text:
         return f"{_moment(head.now)} {head.process} {head.level} {shown}{told}"
 
     @staticmethod
-    def message(head: Head, outcome: Outcome, recipients: Sequence[Rcpt], *, sender: bytes,
-                protocol: str, client: str, queue_id: str) -> str:  # fmt: skip
-        """What became of one."""
-        start = (
+    def _message(head: Head, outcome: Outcome, protocol: str, told: list[tuple[str, str]],
+                 whom: Iterable[tuple[Rcpt, Told]]) -> str:  # fmt: skip
+        line = (
             f"{_moment(head.now)} {head.process} {head.level} message protocol={protocol}"
             f" bytes={outcome.length} seconds={outcome.seconds:.6f}"
         )
-        words = [start]
-        if sender:
-            words.append(f"from={_word(_decoded(sender))}")
-        if queue_id:
-            words.append(f"queue_id={_word(queue_id)}")
-        if client:
-            words.append(f"client={_word(client)}")
-        if outcome.failed:
-            words.append(f"failed={_word(outcome.failed)}")
-        for rcpt, told in zip(recipients, outcome.recipients, strict=True):
-            action, reason, detail, reply = told
-            words.append(f"to={_word(rcpt.address)} action={action} reason={reason}")
+        for name, value in told:
+            line += f" {name}={_word(value)}"
+        for rcpt, (action, reason, detail, reply) in whom:
+            line += f" to={_word(rcpt.address)} action={action} reason={reason}"
             if detail:
-                words.append(f"detail={_quoted(detail)}")
+                line += f" detail={_quoted(detail)}"
             if reply is not None:
-                words.append(f"reply={_quoted(reply.text)}")
-        return " ".join(words)
+                line += f" reply={_quoted(reply.text)}"
+        return line
 
 
-class Json:
+class Json(_Lines):
     """An object for each line."""
 
     @staticmethod
@@ -81,34 +96,24 @@ class Json:
         return _encode({**start, "event": text, **told})
 
     @staticmethod
-    def message(head: Head, outcome: Outcome, recipients: Sequence[Rcpt], *, sender: bytes,
-                protocol: str, client: str, queue_id: str) -> str:  # fmt: skip
-        """What became of one."""
-        start = (
+    def _message(head: Head, outcome: Outcome, protocol: str, told: list[tuple[str, str]],
+                 whom: Iterable[tuple[Rcpt, Told]]) -> str:  # fmt: skip
+        line = (
             f'{{"time": "{_moment(head.now)}", "process": {head.process}, "level": "{head.level}",'
             f' "event": "message", "protocol": {_quoted(protocol)}, "bytes": {outcome.length},'
             f' "seconds": {outcome.seconds:.6f}'
         )
-        words = [start]
-        if sender:
-            words.append(f'"from": {_quoted(_decoded(sender))}')
-        if queue_id:
-            words.append(f'"queue_id": {_quoted(queue_id)}')
-        if client:
-            words.append(f'"client": {_quoted(client)}')
-        if outcome.failed:
-            words.append(f'"failed": {_quoted(outcome.failed)}')
-        whom = []
-        for rcpt, told in zip(recipients, outcome.recipients, strict=True):
-            action, reason, detail, reply = told
+        for name, value in told:
+            line += f', "{name}": {_quoted(value)}'
+        people = []
+        for rcpt, (action, reason, detail, reply) in whom:
             one = f'"to": {_quoted(rcpt.address)}, "action": "{action}", "reason": "{reason}"'
             if detail:
                 one += f', "detail": {_quoted(detail)}'
             if reply is not None:
                 one += f', "reply": {_quoted(reply.text)}'
-            whom.append(f"{{{one}}}")
-        words.append(f'"recipients": [{", ".join(whom)}]}}')
-        return ", ".join(words)
+            people.append(f"{{{one}}}")
+        return f'{line}, "recipients": [{", ".join(people)}]}}'
 
 
 _encode = json.JSONEncoder(default=str).encode
