@@ -238,6 +238,15 @@ def test_a_stream_that_is_refused_is_swallowed_to_its_end(event, stream):
     assert stream.send([ALICE])[0].startswith("250")
 
 
+def test_what_is_sealed_already_is_not_sealed_again_as_it_comes(stream):
+    assert stream.send([ALICE], long())[0].startswith("250")
+    (first,) = stream.wait()
+    assert stream.send([ALICE], first.message)[0].startswith("250")
+    assert stream.wait(2)[1].message == first.message
+    (line,) = stream.gateway.logged("reason=already-encrypted")
+    assert "action=left" in line
+
+
 def test_a_next_hop_that_hangs_in_a_stream_is_given_up(stream):
     stream.hop.answers["body"] = HANG
     with stream.client() as client:

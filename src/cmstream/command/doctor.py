@@ -86,7 +86,7 @@ def _doctor(options: argparse.Namespace) -> None:
 
 def _settings(options: argparse.Namespace) -> Settings:
     try:
-        return Settings(
+        settings = Settings(
             (),
             database(options),
             Place.parse(options.next_hop, NEXT) if options.next_hop else None,
@@ -98,6 +98,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         )
     except ValueError as error:
         raise Failure(os.EX_USAGE, f"--next: {error}") from None
+    try:
+        settings.check()
+    except ValueError as error:
+        raise Failure(os.EX_USAGE, str(error)) from None
+    return settings
 
 
 def _next_hop(

@@ -13,7 +13,7 @@ from .protocol.server import ServerSession
 from .protocol.server_rules import Limits
 from .relay import NO_ROOM, Arrived
 from .service import Deferred
-from .streaming import Stream
+from .streaming import Stream, may_begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -402,9 +402,19 @@ class LmtpConnection(MailConnection):
         if stream is not None:
             stream.write(event.data)
             return
+        if message is not None and self._may_stream is not None:
+            self._look_whether_to_stream(message, event.data)
         super().on_chunk(event)
         if self._may_stream is not None and message is not None and message.held is None:
             self._go_over_to_stream(message, self._may_stream)
+
+    def _look_whether_to_stream(self, message: Scratch, more: bytes) -> None:
+        """By its beginning, when that is about to leave memory."""
+        settings = self.service.settings
+        if len(message) + len(more) > settings.memory and message.held is not None:
+            start = bytes(message.held) + more
+            if not may_begin(start, settings):
+                self._may_stream = None
 
     def _go_over_to_stream(self, message: Scratch, seal: Seal) -> None:
         mail = self.session.mail

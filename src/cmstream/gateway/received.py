@@ -24,6 +24,10 @@ def field(client: str | None, hostname: str, protocol: str) -> bytes:
 def goes_round(message: Scratch, limit: int) -> bool:
     """Whether it has more Received fields than a mail that arrives."""
     message.seek(0)
-    start = message.read(_HEADER) or b""
+    return too_many(message.read(_HEADER) or b"", limit)
+
+
+def too_many(start: bytes, limit: int) -> bool:
+    """The same, by the beginning of a message."""
     end = start.find(b"\r\n\r\n")
-    return len(_FIELD.findall(start[: end if end >= 0 else len(start)])) > limit
+    return len(_FIELD.findall(start[: end if end >= 0 else _HEADER])) > limit

@@ -10,8 +10,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ..cms.already_encrypted import may_be_encrypted
 from ..encryption import encryptor
-from ..errors import CmstreamError
+from ..errors import CmstreamError, MessageError
+from ..mail.mime import header_end
+from . import received
 from .outcome import Outcome
 from .protocol.conversation import Content
 from .relay import MALFORMED
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from .protocol.envelope import Mail, Rcpt
     from .protocol.replies import Reply
     from .service import Service
+    from .settings import Settings
 
 FULL = 1 << 20
 """Sealed bytes that wait for a slow next hop before the client has to wait too."""
@@ -115,3 +119,15 @@ class Stream:
                 return
             self._more.clear()
             await self._more.wait()
+
+
+def may_begin(start: bytes, settings: Settings) -> bool:
+    """Whether a message that begins so may be given on before its end. Not one that may be
+    encrypted already, which all of it must show, nor one whose header can't be told."""
+    if settings.received and received.too_many(start, settings.hop_limit):
+        return False
+    try:
+        end, _ = header_end(start, 0, final=False)
+    except MessageError:
+        return False
+    return end is not None and not may_be_encrypted(start[:end], start[end:])
