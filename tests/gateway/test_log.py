@@ -89,6 +89,14 @@ def test_what_goes_well_is_no_warning(path):
     assert " info message " in path.read_text()
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_reply_of_a_book_s_length_is_cut(path, form):
+    told = outcome()
+    told.answered(0, Reply(250, (b"x" * 8000,) * 200))
+    write(opened(path, form), told)
+    assert len(path.read_text()) < 4000
+
+
 anything = st.text(st.characters(codec="utf-8"))
 
 

@@ -207,6 +207,11 @@ def test_no_more_refusals_than_a_client_is_allowed(gateway):
         assert one.client.mail(ALICE) == [PROCEED]
         assert one.client.message(FIELDS, BODY)[1] == PROCEED
         assert said(one.client.mail(ALICE, CAROL)[1]) == "452 4.5.3"
+        # Or until another client is there.
+        one.client.mail(ALICE, *strangers)
+        assert one.client.mail(ALICE, CAROL) == [PROCEED] * 2
+        one.client.send(packet(b"K"))
+        assert said(one.client.mail(ALICE, CAROL)[1]) == "452 4.5.3"
 
 
 def test_what_is_submitted_for_both_kinds_bounces(gateway):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .outcome import Outcome, Told
     from .protocol.envelope import Rcpt
+    from .protocol.replies import Reply
 
 Level = Literal["info", "warning", "error"]
 
@@ -81,7 +82,7 @@ class Text(_Lines):
             if detail:
                 line += f" detail={_quoted(detail)}"
             if reply is not None:
-                line += f" reply={_quoted(reply.text)}"
+                line += f" reply={_said(reply)}"
         return line
 
 
@@ -111,11 +112,13 @@ class Json(_Lines):
             if detail:
                 one += f', "detail": {_quoted(detail)}'
             if reply is not None:
-                one += f', "reply": {_quoted(reply.text)}'
+                one += f', "reply": {_said(reply)}'
             people.append(f"{{{one}}}")
         return f'{line}, "recipients": [{", ".join(people)}]}}'
 
 
+_LONGEST_REPLY = 2000
+"""Characters of a next hop's reply that a line has; it may be of two million."""
 _encode = json.JSONEncoder(default=str).encode
 _quoted = lru_cache(1024)(_encode)
 _BARE = re.compile(r"[!#-\[\]-~]+").fullmatch
@@ -124,6 +127,10 @@ _BARE = re.compile(r"[!#-\[\]-~]+").fullmatch
 @lru_cache(1024)
 def _word(text: str) -> str:
     return text if _BARE(text) else _encode(text)
+
+
+def _said(reply: Reply) -> str:
+    return _quoted(reply.text[:_LONGEST_REPLY])
 
 
 @lru_cache(1024)

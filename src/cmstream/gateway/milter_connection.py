@@ -222,8 +222,10 @@ class MilterConnection(asyncio.Protocol):
             self._add_body(message, event.data)
         self._start(self._finish(message))
 
-    def on_abort(self, _: milter.Abort) -> None:
+    def on_abort(self, event: milter.Abort) -> None:
         """What was begun is forgotten."""
+        if event.next_client:
+            self._refusals = 0
         self.forget()
 
     def on_quit(self, _: milter.Quit) -> None:

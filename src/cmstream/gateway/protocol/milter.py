@@ -89,7 +89,9 @@ class EndOfMessage(NamedTuple):
 
 
 class Abort(NamedTuple):
-    """The message is dropped; another one may follow."""
+    """The message is dropped; another one may follow, with ``next_client`` from another client."""
+
+    next_client: bool = False
 
 
 class Quit(NamedTuple):
@@ -274,7 +276,8 @@ class MilterSession:
 
     def _next_connection(self, data: bytes) -> Abort:
         self.macros = self._connection = {}
-        return self._abort(data)
+        self._abort(data)
+        return Abort(next_client=True)
 
     # --- what goes -----------------------------------------------------------------------
 
