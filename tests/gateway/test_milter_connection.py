@@ -123,13 +123,22 @@ def test_any_body_under_any_header(gateway, two, fields, body):
 
 
 @pytest.mark.parametrize(
-    "addresses", [[CAROL], [OFF], [CAROL, OFF], ["postmaster"], ["no address"], [""]]
+    "addresses", [[CAROL], [OFF], [CAROL, OFF], ["postmaster"], ["Postmaster"], [""]]
 )
 def test_left_where_nobody_is_protected(gateway, addresses):
     with gateway() as one:
         assert one.client.mail(*addresses) == [PROCEED] * len(addresses)
         assert one.client.message(FIELDS, BODY) == ([], PROCEED)
     assert {each["action"] for each in one.log()[0]["recipients"]} == {"left"}
+
+
+@pytest.mark.parametrize("address", ["alice", '"a@b"'])
+def test_whose_mailbox_it_is_must_be_known(gateway, address):
+    """The next hop may know an address without a domain, and the store can't."""
+    with gateway() as one:
+        assert [said(each) for each in one.client.mail(address)] == ["451 4.3.0"]
+    with gateway(domain="example.org") as one:
+        assert one.client.mail(address) == [PROCEED]
 
 
 def test_left_if_it_is_sealed_already(gateway, two):

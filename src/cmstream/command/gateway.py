@@ -71,7 +71,7 @@ def _add_rules(add: Any) -> None:
         help="smtp and milter: one message for several accounts, which tells each that others get "
         "it, or ask the sender for one message for each; default: %(default)s")  # fmt: skip
     add("--domain", default="",
-        help="domain of recipients that have none; without it their mail is left")  # fmt: skip
+        help="domain of recipients that have none; without it their mail must wait")  # fmt: skip
     add("--stream", action="store_true",
         help="LMTP: give long messages on as they come, in BER, which some can't read")  # fmt: skip
     add("--received", action="store_true",

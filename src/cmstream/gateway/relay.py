@@ -113,7 +113,8 @@ class Arrived:
     async def _relay(self) -> list[Reply]:
         seals = await self._service.seals([one.address for one in self._rcpts])
         replies, groups = await self._grouped(seals)
-        late = time.monotonic() + self._service.settings.next_timeout
+        # The last ones may take as long again as the next hop has; the sender waits for all.
+        late = time.monotonic() + self._service.settings.next_timeout / 2
         count = max(1, ROOM // max(1, len(self._message)))
         for start in range(0, len(groups), count):
             if start and time.monotonic() > late:  # the sender won't wait for the others

@@ -12,7 +12,7 @@ from ..accounts.errors import AccountsError, Invalid
 from ..accounts.lookup import Reason, Seal
 from ..cms.already_encrypted import is_encrypted
 from ..gather import Gatherer
-from .protocol.envelope import with_domain
+from .protocol.envelope import names_domain, with_domain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,9 @@ class Service:
         try:
             return await self._store.seal_for_async(whole, appended=appended)
         except Invalid:
+            if not names_domain(whole) and whole.lower() not in ("", "postmaster"):
+                # Whose mailbox the next hop takes it for can't be known here.
+                return Deferred("no-domain", f"{address!r} names no domain: give --domain")
             return Seal("leave", Reason("unknown-address", f"no account has {address!r}"))
         except AccountsError as error:
             return Deferred(error.code, str(error))

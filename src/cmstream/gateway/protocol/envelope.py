@@ -47,10 +47,14 @@ class Rcpt(NamedTuple):
         return _parameter(self.parameters, name)
 
 
+def names_domain(address: str) -> bool:
+    """Whether there is a domain behind the name."""
+    return "@" in address and not address.endswith('"')  # a quoted @ is one of the name
+
+
 def with_domain(address: str, domain: str) -> str:
     """An address in ``domain``, if it names none, as local mail servers write them."""
-    named = "@" in address and not address.endswith('"')  # a quoted @ is one of the name
-    return address if named or not domain else f"{address}@{domain}"
+    return address if names_domain(address) or not domain else f"{address}@{domain}"
 
 
 def _parameter(parameters: tuple[bytes, ...], name: bytes) -> bytes | None:
