@@ -56,9 +56,9 @@ def test_the_next_hop_writes_down_what_it_is_given(protocol):
 
 def test_the_next_hop_undoes_the_stuffing():
     with NextHop("smtp") as hop, smtplib.SMTP(*hop.place) as client:
-        for message in (MAIL, b".\r\n..\r\n.x\r\n", b"\r\n"):
+        for number, message in enumerate((MAIL, b".\r\n..\r\n.x\r\n", b"\r\n"), 1):
             client.sendmail("bob@example.net", [ALICE], message)
-            assert hop.transactions[-1].message == message
+            assert hop.wait(number)[-1].message == message
 
 
 def test_the_next_hop_answers_as_it_is_told():
