@@ -6,8 +6,8 @@ import pytest
 
 from cmstream.gateway.protocol.conversation import (
     LOST,
-    NO_SUCH,
     ODD,
+    UNSAFE,
     Content,
     Lost,
     greet,
@@ -151,7 +151,7 @@ def test_what_is_no_answer_to_a_message_is_no_success(odd):
 
 def test_a_lookalike_needs_bdat():
     message = content(b"a\n.\r\nb\r\n", lookalike=True)
-    assert played(PIPELINING, [], message=message).gave == [NO_SUCH, NO_SUCH]
+    assert played(PIPELINING, [], message=message).gave == [UNSAFE, UNSAFE]
     assert played(BDAT, [OK, OK, OK, SAVED, SAVED], message=message).gave == [SAVED, SAVED]
     only_chunking = {**PLAIN, b"CHUNKING": b""}
     found = played(only_chunking, [OK, OK, OK, SAVED, SAVED], message=message)

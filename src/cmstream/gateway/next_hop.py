@@ -272,9 +272,8 @@ class Transaction:
         return replies[0]
 
     async def _command(self, line: bytes) -> Reply:
-        steps = conversation.command(line.removesuffix(b"\r\n"))
-        reply = await self._ask(steps) or conversation.LOST
-        return reply if reply.kind in (2, 4, 5) else conversation.ODD
+        steps = conversation.command(line)
+        return conversation.final(await self._ask(steps) or conversation.LOST)
 
     async def _ask(self, steps: Generator[Step, list[Reply], T]) -> T | None:
         """None where the connection has ended."""
@@ -366,7 +365,7 @@ class NextHop:
         """Makes a connection ready for the next transaction; False where it has ended."""
         try:
             if connection.dirty:
-                await connection.run(conversation.command(b"RSET"), self.limit)
+                await connection.run(conversation.command(b"RSET\r\n"), self.limit)
                 connection.dirty = False
             if attributes and b"XFORWARD" in connection.features:
                 steps = conversation.xforward(connection.features, attributes)

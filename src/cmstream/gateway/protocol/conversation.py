@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .data import Stuffer
+from .envelope import MAIL_PARAMETERS, RCPT_PARAMETERS
 from .replies import ProtocolError, Reply
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 GO_ON = 354
 LOST = Reply.of(451, "4.4.2", "the next hop ended the connection: try again")
 ODD = Reply.of(451, "4.5.0", "the next hop gave a reply that doesn't fit: try again")
-NO_SUCH = Reply.of(554, "5.6.0", "a line with a lone dot ends in a bare CR or LF, and the next hop "
+UNSAFE = Reply.of(554, "5.6.0", "a line with a lone dot ends in a bare CR or LF, and the next hop "
                    "has no CHUNKING to take it safely")  # fmt: skip
 
 CHANGED = Reply.of(451, "4.4.0", "the next hop doesn't announce any more what this mail needs: try "
@@ -27,14 +28,8 @@ CHANGED = Reply.of(451, "4.4.0", "the next hop doesn't announce any more what th
 HANDED_ON = frozenset((b"8BITMIME", b"SMTPUTF8", b"DSN", b"ENHANCEDSTATUSCODES"))
 """What is announced to clients only where the next hop has it too: their parameters are handed on,
 or their replies."""
-_NEEDS = {
-    b"BODY": b"8BITMIME",
-    b"SMTPUTF8": b"SMTPUTF8",
-    b"RET": b"DSN",
-    b"ENVID": b"DSN",
-    b"NOTIFY": b"DSN",
-    b"ORCPT": b"DSN",
-}
+# The size is written anew in any case.
+_NEEDS = {k: v for k, v in (MAIL_PARAMETERS | RCPT_PARAMETERS).items() if k != b"SIZE"}
 
 
 class Step(NamedTuple):
@@ -61,7 +56,6 @@ class Content(NamedTuple):
     lookalike: bool = False
 
 
-Steps = Generator[Step, list[Reply], Any]
 Features = Mapping[bytes, bytes]
 
 
@@ -101,9 +95,9 @@ def xforward(features: Features, attributes: Sequence[bytes]) -> Generator[Step,
         yield Step((b"XFORWARD " + b" ".join(told) + b"\r\n",), 1)
 
 
-def command(verb: bytes) -> Generator[Step, list[Reply], Reply]:
-    """One command, such as ``RSET``."""
-    (reply,) = yield Step((verb + b"\r\n",), 1)
+def command(line: bytes) -> Generator[Step, list[Reply], Reply]:
+    """One command, line end included."""
+    (reply,) = yield Step((line,), 1)
     return reply
 
 
@@ -141,26 +135,35 @@ def transaction(
     said: list[Mail | Rcpt] = [mail, *rcpts]
     if any(lacks(features, one) for one in said):
         return [CHANGED] * len(rcpts)
+    by_bdat = b"CHUNKING" in features and content.length is not None
+    if content.lookalike and not by_bdat:
+        return [UNSAFE] * len(rcpts)
     lines = [mail_line(mail, content.length, features), *map(rcpt_line, rcpts)]
-    replies: list[Reply] = []
+    if b"PIPELINING" not in features:
+        return (yield from _one_by_one(features, lmtp, lines, content))
     try:
-        if content.length is None and b"PIPELINING" in features:
+        if not by_bdat:
             return (yield from _pipelined(lmtp, lines, content))
-        if content.length is not None and {b"PIPELINING", b"CHUNKING"} <= features.keys():
-            replies += yield Step(_by_bdat(lines, content), len(lines))
-        elif content.lookalike and b"CHUNKING" not in features:
-            return [NO_SUCH] * len(rcpts)
-        elif b"PIPELINING" in features and not content.lookalike:
-            return (yield from _pipelined(lmtp, lines, content))
-        else:
-            for line in lines:
-                replies += yield Step((line,), 1)
-                if replies[0].kind != 2:
-                    return [_temporary(replies[0])] * len(rcpts)
-            return (yield from finish(features, lmtp, replies[1:], content))
-        return (yield from _finished(lmtp, replies, Step((), 0)))
+        before = yield Step(_by_bdat(lines, content), len(lines))
+        return (yield from _finished(lmtp, before, Step((), 0)))
     except Lost as lost:
-        return _known(replies + lost.replies, len(rcpts), lost.why)
+        return _known(lost.replies, len(rcpts), lost.why)
+
+
+def _one_by_one(
+    features: Features, lmtp: bool, lines: Sequence[bytes], content: Content
+) -> Generator[Step, list[Reply], list[Reply]]:
+    """Each command waits for the reply to the one before."""
+    replies: list[Reply] = []
+    count = len(lines) - 1
+    try:
+        for line in lines:
+            replies += yield Step((line,), 1)
+            if replies[0].kind != 2:
+                return [_temporary(replies[0])] * count
+        return (yield from finish(features, lmtp, replies[1:], content))
+    except Lost as lost:
+        return _known(replies + lost.replies, count, lost.why)
 
 
 def finish(
@@ -172,7 +175,7 @@ def finish(
     if b"CHUNKING" in features and content.length is not None:
         return (yield from _finished(lmtp, [TAKEN, *given], Step(_by_bdat([], content), 0)))
     if content.lookalike:
-        return [NO_SUCH if one.kind == 2 else _temporary(one) for one in given]
+        return [UNSAFE if one.kind == 2 else _temporary(one) for one in given]
     (reply,) = yield Step((b"DATA\r\n",), 1)
     if reply.code != GO_ON:
         return [_temporary(reply if one.kind == 2 else one) for one in given]
@@ -213,7 +216,7 @@ def _finished(
         return _refused(before, last[0])
     answers = [_temporary(one) for one in before[1:]]
     for place, reply in zip(accepted, last if lmtp else last * len(accepted), strict=True):
-        answers[place] = reply if reply.kind in (2, 4, 5) else ODD
+        answers[place] = final(reply)
     return answers
 
 
@@ -221,9 +224,14 @@ def _refused(before: Sequence[Reply], data: Reply) -> list[Reply]:
     """The answers where nothing was taken: MAIL's refusal, RCPT's, or that of the content."""
     mail, *given = before
     if mail.kind != 2:
-        return [mail if mail.kind in (4, 5) else ODD] * len(given)
+        return [_temporary(mail)] * len(given)
     last = _temporary(data)
     return [last if one.kind == 2 else _temporary(one) for one in given]
+
+
+def final(reply: Reply) -> Reply:
+    """A reply that ends something: what is neither a success nor a refusal fits nothing."""
+    return reply if reply.kind in (2, 4, 5) else ODD
 
 
 def _temporary(reply: Reply) -> Reply:

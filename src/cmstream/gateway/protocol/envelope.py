@@ -12,6 +12,17 @@ from typing import NamedTuple
 NULL = b"<>"
 """The path of a sender that wants no answer: a bounce's."""
 
+MAIL_PARAMETERS = {
+    b"SIZE": b"SIZE",
+    b"BODY": b"8BITMIME",
+    b"SMTPUTF8": b"SMTPUTF8",
+    b"RET": b"DSN",
+    b"ENVID": b"DSN",
+    b"AUTH": b"AUTH",
+}
+RCPT_PARAMETERS = {b"NOTIFY": b"DSN", b"ORCPT": b"DSN"}
+"""Which extension each parameter is part of."""
+
 
 class EnvelopeError(ValueError):
     """What follows a command isn't what belongs there. ``enhanced``: the code for the reply."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .envelope import MAIL_PARAMETERS, RCPT_PARAMETERS
 from .replies import Reply
 
 if TYPE_CHECKING:
@@ -101,15 +102,6 @@ class Limits:
     errors: int = 100
 
 
-_MAIL = {
-    b"SIZE": b"SIZE",
-    b"BODY": b"8BITMIME",
-    b"SMTPUTF8": b"SMTPUTF8",
-    b"RET": b"DSN",
-    b"ENVID": b"DSN",
-    b"AUTH": b"AUTH",
-}
-_RCPT = {b"NOTIFY": b"DSN", b"ORCPT": b"DSN"}
 _BODIES = {b"7BIT": b"8BITMIME", b"8BITMIME": b"8BITMIME", b"BINARYMIME": b"BINARYMIME"}
 DIGITS = 20  # RFC 1870, section 4
 
@@ -121,7 +113,7 @@ def wrong_in_mail(
     for word in parameters:
         name, _, value = word.partition(b"=")
         name = name.upper()
-        if _MAIL.get(name) not in announced:
+        if MAIL_PARAMETERS.get(name) not in announced:
             return _unknown_parameter(name)
         if name == b"SIZE":
             if not value.isdigit() or len(value) > DIGITS:
@@ -141,7 +133,7 @@ def wrong_in_rcpt(parameters: tuple[bytes, ...], announced: Mapping[bytes, bytes
     for word in parameters:
         name, _, value = word.partition(b"=")
         name = name.upper()
-        if _RCPT.get(name) not in announced:
+        if RCPT_PARAMETERS.get(name) not in announced:
             return _unknown_parameter(name)
         if not value:
             return _wrong_value(name)
