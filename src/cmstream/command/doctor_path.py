@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..gateway.next_hop import NextHop, Unreachable
 from ..gateway.protocol.conversation import Content
-from ..gateway.protocol.envelope import EnvelopeError, Mail, parse_rcpt
+from ..gateway.protocol.envelope import NULL, EnvelopeError, Mail, parse_rcpt
 from ..gateway.protocol.seal import DEFAULT_SOCKET, END, Answer, Request, chunk
-from ..gateway.tls import client_context
+from ..gateway.tls import for_next_hop
 from .endings import Failure
 from .findings import Finding, barrier
 from .seal_client import FORMS, VARIABLE, Gateway
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator, Mapping
 
     from ..gateway.protocol.replies import Reply
@@ -134,7 +133,7 @@ def deliver(settings: Settings, address: str, sealed: bytes) -> Finding:
     async def give() -> list[Reply]:
         hop = _hop(settings)
         try:
-            return await hop.deliver(Mail(b"<>"), [rcpt], content)
+            return await hop.deliver(Mail(NULL), [rcpt], content)
         finally:
             hop.close()
 
@@ -157,7 +156,4 @@ def _hop(settings: Settings) -> NextHop:
     place = settings.next_hop
     if place is None:
         raise ValueError("there is no next hop")
-    context: ssl.SSLContext | None = None
-    if place.tls or settings.next_starttls != "never":
-        context = client_context(settings.next_tls)
-    return NextHop(place, settings, context)
+    return NextHop(place, settings, for_next_hop(settings))

@@ -21,6 +21,12 @@ TOO_MANY_OF_YOURS = Reply.of(421, "4.7.0", "too many connections from your addre
 NOT_YET = Reply.of(421, "4.4.1", "the next hop can't be reached: try again later")
 
 
+def address(transport: Any) -> str:
+    """Who has connected; nothing for a Unix socket, whose clients are the machine's own servers."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
 class Listener:
     """Shared by the connections of one ``--listen`` in one process."""
 
@@ -32,7 +38,7 @@ class Listener:
 
     def enter(self, connection: Any) -> Reply | None:
         """A client has connected: None, or why it can't stay. Each that enters must leave."""
-        client = self._client(connection)
+        client = address(connection.transport)
         settings = self.service.settings
         self._clients[client] += 1
         # Kept, since TLS forgets the address when a connection ends.
@@ -44,7 +50,6 @@ class Listener:
         if next_hop is not None and next_hop.features is None:
             # What it has isn't known: a client told of too little would bounce mail.
             return NOT_YET
-        # A Unix socket has no client addresses: its clients are the machine's own servers.
         if client and self._clients[client] > settings.client_limit:
             return TOO_MANY_OF_YOURS
         return None
@@ -58,11 +63,6 @@ class Listener:
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
-
-    @staticmethod
-    def _client(connection: Any) -> str:
-        peer = connection.transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
 
     def check_time(self, now: float) -> None:
         """Ends silent connections."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..scratch import Scratch
 from . import received
+from .listener import address
 from .protocol import server_events as events
 from .protocol.replies import Reply
 from .protocol.server import ServerSession
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
     from ..accounts.lookup import Seal
     from .listener import Listener
+    from .protocol.envelope import Mail
 
-OK = Reply.of(250, "2.0.0", "OK")
 SENDER_OK = Reply.of(250, "2.1.0", "OK")
 RECIPIENT_OK = Reply.of(250, "2.1.5", "OK")
 GO_ON = Reply.of(354, "", "end with CRLF . CRLF")
@@ -269,6 +271,20 @@ class MailConnection(asyncio.Protocol):
         """Relays the message and answers for it."""
         raise NotImplementedError
 
+    @property
+    def mail(self) -> Mail:
+        """The sender of the message that has begun."""
+        if self.session.mail is None:
+            raise AssertionError("no message has begun")
+        return self.session.mail
+
+    def taken(self) -> Scratch:
+        """The message that has come, from now on somebody else's to close."""
+        message, self.message = self.message, None
+        if message is None:
+            raise AssertionError("no message has come")
+        return message
+
     def on_reset(self, _: events.Reset) -> None:
         """What was begun is forgotten."""
         self._of_message = {}
@@ -276,11 +292,11 @@ class MailConnection(asyncio.Protocol):
 
     def on_xforward(self, event: events.XForward) -> None:
         """Who the client's client is, for the next message alone, as Postfix has it."""
-        self._of_message |= _attributes(event)
+        self._of_message |= _read(event)
 
     def on_xclient(self, event: events.XClient) -> None:
         """The same, as if it were ours, until the connection ends."""
-        self._of_client |= _attributes(event)
+        self._of_client |= _read(event)
 
     @property
     def _attributes(self) -> dict[bytes, _Attribute]:
@@ -336,10 +352,7 @@ class MailConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address, for the log."""
-        if told := self._value(b"ADDR"):
-            return told
-        peer = self.transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else "unix"
+        return self._value(b"ADDR") or address(self.transport) or "unix"
 
     @property
     def queue_id(self) -> str:
@@ -369,7 +382,7 @@ class _Attribute(NamedTuple):
     value: bytes
 
 
-def _attributes(event: events.XForward | events.XClient) -> dict[bytes, _Attribute]:
+def _read(event: events.XForward | events.XClient) -> dict[bytes, _Attribute]:
     words = {one.partition(b"=")[0].upper(): one for one in event.raw.split()}
     return {name: _Attribute(words[name], value or b"") for name, value in event.attributes.items()}
 
@@ -417,11 +430,10 @@ class LmtpConnection(MailConnection):
                 self._may_stream = None
 
     def _go_over_to_stream(self, message: Scratch, seal: Seal) -> None:
-        mail = self.session.mail
-        if mail is None:
-            raise AssertionError("there is no sender")
         rcpts = list(self.session.accepted)
-        self._stream = Stream(self.service, mail, rcpts, seal, attributes=self.told, room=self.flow)
+        self._stream = Stream(
+            self.service, self.mail, rcpts, seal, attributes=self.told, room=self.flow
+        )
         for chunk in message.chunks():
             self._stream.write(chunk)
 
@@ -439,15 +451,9 @@ class LmtpConnection(MailConnection):
 
     async def finish(self) -> None:
         """Relays the message; its replies come in the order of the RCPTs."""
-        message, stream = self.message, self._stream
-        if message is None:
-            raise AssertionError("there is no message")
-        self._stream = self._may_stream = None
-        try:
+        stream, self._stream, self._may_stream = self._stream, None, None
+        with closing(self.taken()) as message:
             replies = await (self._relay(message) if stream is None else self._end_stream(stream))
-        finally:
-            self.message = None
-            message.close()
         if not self.transport.is_closing():
             self.answer(*replies)
 
@@ -457,10 +463,7 @@ class LmtpConnection(MailConnection):
         return replies
 
     async def _relay(self, message: Scratch) -> list[Reply]:
-        mail = self.session.mail
-        if mail is None:
-            raise AssertionError("there is no sender")
-        arrived = Arrived(self.service, mail, list(self.session.accepted), message, self.told)
+        arrived = Arrived(self.service, self.mail, list(self.session.accepted), message, self.told)
         replies = await arrived.relay()
         self.service.tell(arrived.outcome, self)
         return replies

@@ -13,7 +13,7 @@ from .milter_message import MilterMessage
 from .protocol import milter
 from .protocol.milter import MilterSession
 from .protocol.replies import ProtocolError, Reply
-from .recipient_group import ANOTHER, REFUSALS, RecipientGroup
+from .recipient_group import REFUSALS, TOO_MANY, RecipientGroup
 from .relay import NO_ROOM, NOT_NOW, REQUIRED
 from .service import Deferred
 
@@ -34,7 +34,6 @@ HELD_LIMIT = 1 << 20
 
 NEVER = Reply.of(554, "5.5.3", "mail for these recipients is sealed in more than one way: send "
                  "each a message of its own")  # fmt: skip
-TOO_MANY = Reply.of(452, "4.5.3", "too many recipients: send the others a message of their own")
 
 
 class MilterConnection(asyncio.Protocol):
@@ -259,17 +258,11 @@ class MilterConnection(asyncio.Protocol):
         return NEVER if self.session.submitted else MIXED
 
     def _against(self, seal: Seal | Deferred) -> Reply | None:
-        if isinstance(seal, Deferred):
-            self.service.log.warning(f"deferred: {seal.why}", reason=seal.code)
-            return NOT_NOW
-        if seal.action == "leave" and self.service.settings.require:
-            return REQUIRED
-        if len(self.session.accepted) >= self.service.settings.recipient_limit:
-            return TOO_MANY
-        if not self._group.takes(seal, refusals=self._refusals):
-            return ANOTHER
-        self._group.add(seal)
-        return None
+        room = len(self.session.accepted) < self.service.settings.recipient_limit
+        refusal = self._group.refusal(seal, refusals=self._refusals, room=room)
+        if refusal is None and not isinstance(seal, Deferred):
+            self._group.add(seal)
+        return refusal
 
     # --- the message ---------------------------------------------------------------------
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 MIXED = Reply.of(452, "4.5.3", "mail for these recipients is sealed in more than one way: send "
                  "them separately")  # fmt: skip
 
-PERMANENT = 5
-
 
 class Decision:
     """Of one message for these addresses. ``outcome``: what is told of it. ``refusals``: how many
@@ -93,7 +91,5 @@ class Decision:
             self.outcome.tell(place, "left", reason)
 
     def _refuse(self, reply: Reply, reason: str, detail: str) -> Reply:
-        action = "refused" if reply.kind == PERMANENT else "deferred"
-        for place in range(len(self.outcome.recipients)):
-            self.outcome.tell(place, action, reason, detail)
+        self.outcome.refused(reply, reason, detail, range(len(self.outcome.recipients)))
         return reply

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .protocol.replies import Reply
 
 
@@ -30,6 +32,15 @@ class Outcome:
     def tell(self, place: int, action: str, reason: str, detail: str = "") -> None:
         """What becomes of one recipient's mail, and why."""
         self.recipients[place] = Told(action, reason, detail)
+
+    def tell_all(self, action: str, reason: str, detail: str = "") -> None:
+        """The same for all."""
+        self.recipients = [Told(action, reason, detail)] * len(self.recipients)
+
+    def refused(self, reply: Reply, reason: str, detail: str, places: Iterable[int]) -> None:
+        """Why these get nothing now, or never, as our own reply has it."""
+        for place in places:
+            self.tell(place, "refused" if reply.kind == 5 else "deferred", reason, detail)
 
     def answered(self, place: int, reply: Reply) -> None:
         """What the next hop said of it."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..accounts import delivery
 from ..errors import CmstreamError
 from .protocol.replies import Reply
+from .relay import NOT_NOW, REQUIRED
+from .service import Deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 ANOTHER = Reply.of(452, "4.5.3", "this recipient needs another copy of the message: send it again "
                    "for the recipients that are left")  # fmt: skip
+TOO_MANY = Reply.of(452, "4.5.3", "too many recipients: send the others a message of their own")
 REFUSALS = 15
 """How often a session is told to come back: each counts as an error of the client, and some servers
 end a session after 20."""
@@ -33,6 +36,18 @@ class RecipientGroup:
         self._kinds: list[Any] = []
         for one in seals:
             self.add(one)
+
+    def refusal(self, seal: Seal | Deferred, *, refusals: int, room: bool = True) -> Reply | None:
+        """What a recipient is told who can't have this message now; None for one who can.
+        ``room``: whether one more may be taken."""
+        if isinstance(seal, Deferred):
+            self._service.log.warning(f"deferred: {seal.why}", reason=seal.code)
+            return NOT_NOW
+        if seal.action == "leave" and self._service.settings.require:
+            return REQUIRED
+        if not room:
+            return TOO_MANY
+        return None if self.takes(seal, refusals=refusals) else ANOTHER
 
     def takes(self, seal: Seal, *, refusals: int = 0) -> bool:
         """Whether this recipient can get what the others get. ``refusals``: how often the session

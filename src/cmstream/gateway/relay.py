@@ -96,8 +96,7 @@ class Arrived:
         settings = self._service.settings
         if not (settings.received and received.goes_round(self._message, settings.hop_limit)):
             return []
-        for place in range(len(self._rcpts)):
-            self.outcome.tell(place, "refused", "mail-loop")
+        self.outcome.tell_all("refused", "mail-loop")
         return [LOOP] * len(self._rcpts)
 
     def _over(self, transaction: Transaction) -> Give:
@@ -208,8 +207,7 @@ class Arrived:
     ) -> None:
         for place in group.places:
             replies[place] = reply
-            action = "refused" if reply.kind == 5 else "deferred"
-            self.outcome.tell(place, action, error.code, str(error))
+        self.outcome.refused(reply, error.code, str(error), group.places)
 
     async def content(self, to: tuple[Recipients, Policy] | None) -> Content:
         """What is given on. Raises MessageError, OSError."""

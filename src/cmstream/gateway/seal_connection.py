@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..scratch import Scratch
+from .listener import address
 from .protocol.seal import END, Answer, ProtocolError, Reader, Request, chunk
 from .seal_request import SealRequest
 
@@ -202,5 +203,4 @@ class SealConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address, for the log."""
-        peer = self.transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else "unix"
+        return address(self.transport) or "unix"

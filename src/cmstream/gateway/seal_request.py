@@ -50,7 +50,7 @@ class SealRequest:
             if not isinstance(error, CmstreamError | OSError):
                 self._service.log.error(error)
             code, sentence = answers.failure(error)
-            self._all(_ACTIONS.get(code, "refused"), getattr(error, "code", "failed"))
+            self.outcome.tell_all(_ACTIONS.get(code, "refused"), getattr(error, "code", "failed"))
             content = None
             self._sentences.append(sentence)
         self.outcome.seconds = time.perf_counter() - self._begun
@@ -83,13 +83,13 @@ class SealRequest:
                 self.outcome.tell(place, "left", one.reason.code)
             return self._leave(answers.why_left(seals))
         if await service.is_encrypted(message):
-            self._all("left", "already-encrypted")
+            self.outcome.tell_all("left", "already-encrypted")
             return self._leave(answers.ALREADY)
         self._sentences += answers.warnings(message, seals, *to)
         begun = time.perf_counter()
         sealed = await service.seal(message, *to)
         self.outcome.seal_seconds = time.perf_counter() - begun
-        self._all("sealed", "enabled")
+        self.outcome.tell_all("sealed", "enabled")
         return os.EX_OK, sealed
 
     # --- what isn't sealed
@@ -105,18 +105,14 @@ class SealRequest:
         return code, self._message
 
     def _refuse(self, code: str, sentence: str) -> tuple[int, None]:
-        self._all("refused", code)
+        self.outcome.tell_all("refused", code)
         self._sentences.append(f"{sentence} [{code}]")
         return os.EX_DATAERR, None
 
     def _defer(self, code: str, sentence: str) -> tuple[int, None]:
-        self._all("deferred", code)
+        self.outcome.tell_all("deferred", code)
         self._sentences.append(f"{sentence} [{code}]")
         return os.EX_TEMPFAIL, None
-
-    def _all(self, action: str, reason: str) -> None:
-        for place in range(len(self._request.addresses)):
-            self.outcome.tell(place, action, reason)
 
     @property
     def recipients(self) -> list[Rcpt]:

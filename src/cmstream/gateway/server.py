@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from . import tls, worker
-from .metrics import forget_process
+from .metrics import FOLDER, forget_process
 from .sockets import listening, notify, own_file
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def serve(settings: Settings) -> None:
             worker.run(settings, sockets, health, _ready)
         else:
             folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="cmstream-"))
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            os.environ[FOLDER] = folder
             _Workers(settings, sockets, health).run()
 
 

@@ -4,12 +4,13 @@ section 4.5.3.1.10), and MAIL and RCPT are answered by the next hop."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .mail_connection import MailConnection
 from .next_hop import Transaction
 from .recipient_group import ANOTHER, RecipientGroup
-from .relay import NOT_NOW, REQUIRED, Arrived
+from .relay import Arrived
 from .service import Deferred
 
 if TYPE_CHECKING:
@@ -43,32 +44,25 @@ class SmtpConnection(MailConnection):
 
     async def _recipient(self, event: events.Recipient, transaction: Transaction) -> None:
         (seal,) = await self.service.seals([event.rcpt.address])
-        if isinstance(seal, Deferred):
-            self.service.log.warning(f"deferred: {seal.why}", reason=seal.code)
-            self.answer(NOT_NOW)
-        elif seal.action == "leave" and self.service.settings.require:
-            self.answer(REQUIRED)
-        elif not self._group.takes(seal, refusals=self._refusals):
+        reply = self._group.refusal(seal, refusals=self._refusals)
+        if reply is ANOTHER:
             self._refusals += 1
-            self.answer(ANOTHER)
-        else:
+        if reply is None:
             reply = await transaction.recipient(event.rcpt)
-            if reply.kind == 2:
+            if reply.kind == 2 and not isinstance(seal, Deferred):
                 self._group.add(seal)
-            self.answer(reply)
+        self.answer(reply)
 
     async def finish(self) -> None:
         """Seals the message for all of its recipients and gives it on; one reply."""
-        message, mail, transaction = self.message, self.session.mail, self._transaction
-        if message is None or mail is None or transaction is None:
-            raise AssertionError("there is no message")
-        arrived = Arrived(self.service, mail, list(self.session.accepted), message, self.told)
-        try:
+        transaction = self._transaction
+        if transaction is None:
+            raise AssertionError("there is no transaction")
+        with closing(self.taken()) as message:
+            rcpts = list(self.session.accepted)
+            arrived = Arrived(self.service, self.mail, rcpts, message, self.told)
             reply = await arrived.relay_together(self._group.seal, transaction)
             self.service.tell(arrived.outcome, self)
-        finally:
-            self.message = None
-            message.close()
         if reply.kind == 2:
             self._transaction = None
         else:

@@ -48,8 +48,7 @@ class Stream:
         self._failed: CmstreamError | None = None
         self._begun = time.perf_counter()
         self.outcome = Outcome(len(rcpts), 0)
-        for place in range(len(rcpts)):
-            self.outcome.tell(place, "sealed", seal.reason.code)
+        self.outcome.tell_all("sealed", seal.reason.code)
         content = Content(None, self._pieces)
         self._delivery = asyncio.get_running_loop().create_task(
             service.hop.deliver(mail, rcpts, content, attributes)
@@ -88,10 +87,8 @@ class Stream:
         return replies
 
     def _refused(self, error: CmstreamError) -> list[Reply]:
-        count = len(self.outcome.recipients)
-        for place in range(count):
-            self.outcome.tell(place, "refused", error.code, str(error))
-        return [MALFORMED] * count
+        self.outcome.tell_all("refused", error.code, str(error))
+        return [MALFORMED] * len(self.outcome.recipients)
 
     def forget(self) -> None:
         """The message won't come whole: the next hop must not get it."""

@@ -32,6 +32,14 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     return _loaded(context, tls)
 
 
+def for_next_hop(settings: Settings) -> ssl.SSLContext | None:
+    """The context for the next hop; None where nothing asks for TLS there. Raises TlsError."""
+    hop = settings.next_hop
+    if hop is None or (not hop.tls and settings.next_starttls == "never"):
+        return None
+    return client_context(settings.next_tls)
+
+
 def check(settings: Settings) -> None:
     """Reads the files of both sides. Raises TlsError."""
     if settings.tls.certificate:

@@ -96,9 +96,8 @@ class _Worker:
         settings = self._settings
         if settings.next_hop is None:
             return None
-        context = None
-        if settings.next_hop.tls or settings.next_starttls != "never":
-            context = tls.client_context(settings.next_tls)
+        context = tls.for_next_hop(settings)
+        if context is not None:
             self._contexts.append((context, settings.next_tls))
         return NextHop(settings.next_hop, settings, context)
 
@@ -177,6 +176,7 @@ async def _listen(listener: Listener, sock: socket.socket) -> Any:
     made = _CONNECTIONS[listener.place.protocol]
     context = listener.tls if listener.place.tls else None
     server: Any = loop.create_unix_server if listener.place.path else loop.create_server
-    options = {} if context is None else {"ssl_handshake_timeout": 30.0}
+    seconds = listener.service.settings.tls_timeout
+    options = {} if context is None else {"ssl_handshake_timeout": seconds}
     sock.setblocking(False)
     return await server(lambda: made(listener), sock=sock, ssl=context, **options)
