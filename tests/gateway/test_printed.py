@@ -242,13 +242,24 @@ def test_systemd_finds_the_service_closed(tmp_path, weak):
     assert exposure(without) > exposure(whole)
 
 
+OF_THE_UNIT = {"--listen", "--next", "--print", "--database", "--help"}
+
+
 def test_the_unit_starts_the_same_gateway(tmp_path):
     """The options that it prints lead to the settings that they came from."""
     options = ["--require", "--domain=example.org", "--memory=4096", "--no-next-chunking",
                "--announce-chunking=no", "--health=127.0.0.1:8026", "--tls-certificate=/c.pem",
                "--tls-client-ca=/ca.pem", "--next-starttls=must", "--next-ca=/next.pem",
                "--log-file=/var/log/cmstream/log", "--log-format=json", "--xforward",
-               "--drain-timeout=5", "--next-timeout=120"]  # fmt: skip
+               "--drain-timeout=5", "--next-timeout=120", "--workers=3", "--mixed=split",
+               "--stream", "--received", "--hop-limit=9", "--hostname=gate.example.org",
+               "--size-limit=99999", "--recipient-limit=7", "--connection-limit=8",
+               "--client-limit=6", "--command-limit=50", "--command-timeout=11",
+               "--data-timeout=12", "--next-connections=4", "--socket-mode=666",
+               "--socket-group=mail", "--tls-key=/k.pem", "--require-tls",
+               "--next-certificate=/n.pem", "--next-key=/nk.pem", "--xclient"]  # fmt: skip
+    known = set(re.findall(r"--[a-z-]+", command("gateway", "--help").stdout.decode()))
+    assert {one.partition("=")[0] for one in options} >= known - OF_THE_UNIT
     words = ["gateway", f"--listen={LMTP}", "--next=lmtp:mail.example.org:24", *options]
     text = command(*words, "--database", DATABASE, "--print=systemd").stdout.decode()
     *_, service = units(text, tmp_path)

@@ -103,7 +103,7 @@ def _add_limits(add: Any) -> None:
 
 def _add_trust(add: Any) -> None:
     add("--socket-mode", type=_octal, default=DEFAULT.socket_mode, metavar="MODE",
-        help="mode of the Unix sockets, octal; default: 660")  # fmt: skip
+        help="mode of the Unix sockets, as chmod(1) has it; default: %(default)s")  # fmt: skip
     add("--socket-group", default="", metavar="GROUP",
         help="their group: whose members may hand mail in; default: the gateway's")  # fmt: skip
     add("--tls-certificate", default="", metavar="FILE",
@@ -127,11 +127,10 @@ def _add_trust(add: Any) -> None:
     add("--no-next-chunking", action="store_true", help="never use BDAT at the next hop")
 
 
-def _octal(text: str) -> int:
-    mode = int(text, 8)
-    if not 0 < mode <= 0o777:  # noqa: PLR2004
+def _octal(text: str) -> str:
+    if not 0 < int(text, 8) <= 0o777:  # noqa: PLR2004
         raise ValueError(text)
-    return mode
+    return text
 
 
 def _add_outside(add: Any) -> None:

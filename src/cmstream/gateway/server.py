@@ -35,7 +35,7 @@ def serve(settings: Settings) -> None:
     _allow_many_files()
     tls.check(settings)  # here, and not in each of several workers
     with ExitStack() as closing:
-        mode, group = settings.socket_mode, settings.socket_group
+        mode, group = int(settings.socket_mode, 8), settings.socket_group
         sockets = []
         for place in settings.listen:
             sockets.append(closing.enter_context(listening(place, mode, group)))

@@ -126,8 +126,8 @@ class Settings:
     next_chunking: bool = True
 
     # Who may connect, and is trusted to say what
-    socket_mode: int = 0o660
-    """Of the Unix sockets that it makes."""
+    socket_mode: str = "660"
+    """Of the Unix sockets that it makes, in octal digits as chmod(1) has them."""
     socket_group: str = ""
     announce_chunking: bool | None = None
     """By default with LMTP alone: Exim tries refused recipients again at once only where it isn't
