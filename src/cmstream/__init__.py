@@ -32,22 +32,17 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Imports what is asked for: a program that needs one module of the package pays for that
-        alone, and the accounts need a database's packages."""
-        from importlib import import_module, util  # noqa: PLC0415
-
+        """Imports what is asked for: the accounts, say, need a database's packages."""
         if name == "__version__":
-            globals()[name] = import_module("importlib.metadata").version(__name__)
-        elif name != "__all__" and name.startswith("__"):
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        elif util.find_spec(f"{__name__}.{name}") is not None:
-            return import_module(f".{name}", __name__)
-        else:
-            public = import_module(".public", __name__)
-            if name not in ("__all__", *public.__all__):
-                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-            globals()[name] = getattr(public, name)
-        return globals()[name]
+            from importlib.metadata import version  # noqa: PLC0415
+
+            globals()[name] = version(__name__)
+            return globals()[name]
+        from .lazy import attribute  # noqa: PLC0415
+
+        return attribute(globals(), name)
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__getattr__("__all__"), "__version__"})
+        from .lazy import names  # noqa: PLC0415
+
+        return names(globals(), "__version__")

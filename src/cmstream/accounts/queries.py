@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, func, or_, select
 
-from . import tables
-from .account import SWITCHES, Account, StoredCertificate
+from . import record, tables
+from .account import Account, StoredCertificate
 from .account_settings import from_columns
 from .errors import NotFound
 
@@ -23,6 +23,8 @@ _aliases, _domains = tables.aliases, tables.domains
 _active = func.count(_held.c.id).filter(_held.c.state == "active").label("active")
 _retired = func.count(_held.c.id).filter(_held.c.state == "retired").label("retired")
 _expires = func.max(_held.c.not_after).filter(_held.c.state == "active").label("expires_at")
+
+_certificates = select(*(_held.c[name] for name in record.CERTIFICATE))
 
 
 def _query() -> Select[Any]:
@@ -115,35 +117,22 @@ def _account(row: Row[Any], aliases: tuple[str, ...], domains: tuple[str, ...]) 
 
 def certificates(connection: Connection, owner: Account) -> list[StoredCertificate]:
     """The active ones first, then in the order they came."""
-    query = select(_held).where(_held.c.account_id == owner.id)
+    query = _certificates.where(_held.c.account_id == owner.id)
     query = query.order_by(_held.c.state, _held.c.id)
-    return [_certificate(row) for row in connection.execute(query)]
+    return [record.certificate(*row) for row in connection.execute(query)]
 
 
 def certificate(connection: Connection, owner: Account, fingerprint: str) -> StoredCertificate:
     """One of them. Raises NotFound ``no-such-certificate``."""
     where = _held.c.account_id == owner.id, _held.c.fingerprint == fingerprint
-    row = connection.execute(select(_held).where(*where)).one_or_none()
+    row = connection.execute(_certificates.where(*where)).one_or_none()
     if row is None:
         message = f"{owner.address} has no certificate {fingerprint}"
         raise NotFound("no-such-certificate", message)
-    return _certificate(row)
-
-
-def _certificate(row: Row[Any]) -> StoredCertificate:
-    return StoredCertificate(
-        fingerprint=row.fingerprint,
-        der=bytes(row.der),
-        description=row.description,
-        state=row.state,
-        mismatch_confirmed=row.mismatch_confirmed,
-        not_after=row.not_after,
-        added_at=row.added_at,
-        added_by=row.added_by,
-    )
+    return record.certificate(*row)
 
 
 def switches(connection: Connection) -> dict[str, str]:
     """All of them; one that was never set has its default."""
-    stored = {row.name: row.value for row in connection.execute(select(tables.switches))}
-    return {name: stored.get(name, values[0]) for name, values in SWITCHES.items()}
+    columns = tables.switches.c
+    return record.switches_of(connection.execute(select(columns.name, columns.value)).all())

@@ -13,7 +13,7 @@ from .account_settings import STORED, from_columns
 from .addresses import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .addresses import Key
 
@@ -47,10 +47,14 @@ _SETTINGS = ("id", "address", *STORED, "created_at")
 _ACCOUNT = f"SELECT {', '.join(_SETTINGS)} FROM accounts WHERE address = :address"  # noqa: S608 - names of ours
 _ALIASES = "SELECT address FROM aliases WHERE account_id = :id ORDER BY address"
 _DOMAINS = "SELECT domain FROM domains WHERE account_id = :id ORDER BY domain"
-_CERTIFICATES = """
-SELECT fingerprint, der, description, state, mismatch_confirmed, not_after, added_at, added_by
-FROM certificates WHERE account_id = :id ORDER BY state, id
-"""
+CERTIFICATE = (
+    "fingerprint", "der", "description", "state", "mismatch_confirmed", "not_after", "added_at",
+    "added_by",
+)  # fmt: skip
+"""The columns that :func:`certificate` takes, in this order."""
+_CERTIFICATES = f"""
+SELECT {", ".join(CERTIFICATE)} FROM certificates WHERE account_id = :id ORDER BY state, id
+"""  # noqa: S608 - names of ours
 
 
 def counter(ask: Ask) -> int:
@@ -61,13 +65,12 @@ def counter(ask: Ask) -> int:
 
 def read(ask: Ask, exact: str) -> Record:
     """All that decides how mail for an address in canonical form is sealed."""
-    stored: dict[str, str] = {name: value for name, value in ask(_SWITCHES)}  # noqa: C416 - rows
-    switches = {name: stored.get(name, values[0]) for name, values in SWITCHES.items()}
+    switches = switches_of(ask(_SWITCHES))
     address = _owner(ask, keys(exact, switches["recipient_delimiter"]))
     if address is None:
         return Record(switches)
     ((number, *rest),) = ask(_ACCOUNT, address=address)
-    held = [_certificate(*row) for row in ask(_CERTIFICATES, id=number)]
+    held = [certificate(*row) for row in ask(_CERTIFICATES, id=number)]
     return Record(switches, _account(ask, [number, *rest], held), held)
 
 
@@ -93,7 +96,13 @@ def _account(ask: Ask, row: Sequence[Any], held: Sequence[StoredCertificate]) ->
     )
 
 
-def _certificate(
+def switches_of(rows: Iterable[Sequence[Any]]) -> dict[str, str]:
+    """All of them by name; one that was never set has its default."""
+    stored: dict[str, str] = {name: value for name, value in rows}  # noqa: C416 - rows
+    return {name: stored.get(name, values[0]) for name, values in SWITCHES.items()}
+
+
+def certificate(
     fingerprint: str, der: Any, description: str, state: Any, confirmed: Any, *rest: Any
 ) -> StoredCertificate:
     not_after, added_at, added_by = rest

@@ -24,7 +24,7 @@ from ..errors import CmstreamError, RecipientWarning
 from ..mail import mime
 from ..recipients.recipients import Recipients
 from ..streams import CHUNK, encrypt_iter
-from . import decrypt, show
+from . import DEFERRING, decrypt, show
 from .endings import Failure, Stopped
 from .output import output
 from .progress import with_progress
@@ -69,10 +69,6 @@ MANAGED = {
 }
 """The subcommands that need the extra ``manage`` or ``gateway``: each is loaded only when it is
 named."""
-
-DEFERRING = "seal"
-"""The subcommand that a mail server calls: every ending that isn't the message's own fault or
-wrong usage tells it to try again."""
 
 FORBIDDABLE = [*ciphers.BY_NAME, *get_args(policy.KeyTransport)]
 

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .doctor_postfix import MILTER, TRANSPORTS, UNREADABLE, configuration
+from .doctor_postfix import MILTER, UNREADABLE, clients, configuration
 from .findings import Finding
 
 if TYPE_CHECKING:
@@ -55,12 +55,8 @@ def look(folder: str | None) -> Iterator[Finding]:
 
 
 def _handovers(found: Configuration) -> Iterator[Handover]:
-    filters = {found.value("content_filter", one) for one in ("", *found.services)}
-    for text in filters | {found.value(name) for name in TRANSPORTS}:
-        name, _, place = text.partition(":")
-        service = f"{name}/unix"
-        program = found.services.get(service, "")
-        if place and (program == "lmtp" or (program == "smtp" and text in filters)):
+    for service, program, place in clients(found):
+        if place:
             wrapped = found.value(f"{program}_tls_wrappermode", service) == "yes"
             yield Handover(place, not wrapped)
     for service in found.of("smtpd"):

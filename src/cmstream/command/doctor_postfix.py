@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .findings import Finding
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..gateway.settings import Settings
 
 _PLACES = "/usr/sbin:/usr/local/sbin:/sbin"
-TRANSPORTS = (
+_TRANSPORTS = (
     "virtual_transport", "mailbox_transport", "relay_transport", "local_transport",
     "default_transport",
 )  # fmt: skip
@@ -110,17 +110,29 @@ def _set(name: str, value: object, service: str = "") -> str:
 # --- LMTP and filters after the queue --------------------------------------------------------
 
 
-def _clients(found: Configuration, settings: Settings) -> Iterator[Finding]:
-    """Services that hand mail over by LMTP, and those that do so by SMTP to a filter."""
-    filters = {found.value("content_filter", one) for one in ["", *found.services]}
-    transports = filters | {found.value(name) for name in TRANSPORTS}
-    for name in sorted({one.partition(":")[0] for one in transports if one}):
+class Client(NamedTuple):
+    """A service that hands mail over, by LMTP or by SMTP to a filter."""
+
+    service: str
+    program: str
+    place: str
+
+
+def clients(found: Configuration) -> Iterator[Client]:
+    """Each with each place to which it hands mail over."""
+    filters = {found.value("content_filter", one) for one in ("", *found.services)}
+    for text in sorted(filters | {found.value(name) for name in _TRANSPORTS}):
+        name, _, place = text.partition(":")
         service = f"{name}/unix"
-        program = found.services.get(service)
-        filtering = any(one.partition(":")[0] == name for one in filters)
-        if program == "lmtp" or (program == "smtp" and filtering):
-            yield _lines(found, service, program)
-            yield _patience(found, settings, service, f"{program}_data_done_timeout")
+        program = found.services.get(service, "")
+        if program == "lmtp" or (program == "smtp" and text in filters):
+            yield Client(service, program, place)
+
+
+def _clients(found: Configuration, settings: Settings) -> Iterator[Finding]:
+    for service, program in sorted({one[:2] for one in clients(found)}):
+        yield _lines(found, service, program)
+        yield _patience(found, settings, service, f"{program}_data_done_timeout")
 
 
 def _lines(found: Configuration, service: str, program: str) -> Finding:

@@ -6,13 +6,11 @@ from __future__ import annotations
 import os
 import sys
 
+from . import DEFERRING
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-DEFERRING = "seal"
-"""The subcommand that a mail server calls: every ending that isn't the message's own fault or
-wrong usage tells it to try again."""
 
 
 def main(arguments: list[str] | None = None) -> int:

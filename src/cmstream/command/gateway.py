@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,33 +161,27 @@ def _gateway(options: argparse.Namespace) -> None:
         print("cmstream: the gateway has ended", file=sys.stderr, flush=True)
 
 
-_PLAIN = (
-    "require", "mixed", "domain", "received", "stream", "hop_limit", "hostname", "memory",
-    "size_limit",
-    "recipient_limit", "connection_limit", "client_limit", "command_limit", "command_timeout",
-    "data_timeout", "next_timeout", "next_connections", "drain_timeout", "require_tls",
-    "next_starttls", "socket_mode", "socket_group", "xforward", "xclient", "log_format", "workers",
-)  # fmt: skip
-
-
 def _settings(options: argparse.Namespace) -> Settings:
     """Raises Failure for what doesn't fit together."""
     try:
         listen = tuple(Place.parse(one) for one in options.listen)
         next_hop = Place.parse(options.next_hop, NEXT) if options.next_hop else None
         health = Place.parse(f"http:{options.health}", ("http",)) if options.health else None
-        settings = Settings(
-            listen=listen,
-            database=database(options),
-            next_hop=next_hop,
-            health=health,
-            announce_chunking={"yes": True, "no": False, None: None}[options.announce_chunking],
-            next_chunking=not options.no_next_chunking,
-            tls=Tls(options.tls_certificate, options.tls_key, options.tls_client_ca),
-            next_tls=Tls(options.next_certificate, options.next_key, options.next_ca),
-            log_file=Path(options.log_file) if options.log_file else None,
-            **{name: getattr(options, name) for name in _PLAIN},
-        )
+        read = {
+            "listen": listen,
+            "database": database(options),
+            "next_hop": next_hop,
+            "health": health,
+            "announce_chunking": {"yes": True, "no": False}.get(options.announce_chunking),
+            "next_chunking": not options.no_next_chunking,
+            "tls": Tls(options.tls_certificate, options.tls_key, options.tls_client_ca),
+            "next_tls": Tls(options.next_certificate, options.next_key, options.next_ca),
+            "log_file": Path(options.log_file) if options.log_file else None,
+        }
+        # The others are settings as they are given.
+        known = {one.name for one in fields(Settings)}
+        given = {name: value for name, value in vars(options).items() if name in known}
+        settings = Settings(**given | read)
         settings.check()
     except ValueError as error:
         raise Failure(os.EX_USAGE, str(error)) from None

@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..accounts import answers, brief_connection, delivery
-from ..accounts.delivery import is_encrypted, together
 from ..engine import gate
 from ..errors import CmstreamError
 from ..gateway.protocol.seal import DEFAULT_SOCKET
@@ -16,6 +15,7 @@ from ..scratch import Scratch
 from . import seal_client
 from .database import add_database, database
 from .endings import Failure
+from .seal_options import ending
 from .standard_streams import give, pieces, tell
 
 if TYPE_CHECKING:
@@ -74,10 +74,7 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: SealOptions) -> None:
-    gateway = seal_client.reached(options)
-    if gateway is not None:
-        seal_client.deliver(options, gateway)
-    else:
+    if not seal_client.by_gateway(options):
         seal(options)
 
 
@@ -91,8 +88,7 @@ def seal(options: SealOptions) -> None:
         give(*_answer(options))
     except CmstreamError as error:
         code, sentence = answers.failure(error)
-        malformed = code == os.EX_DATAERR and options.defer_malformed
-        raise Failure(os.EX_TEMPFAIL if malformed else code, sentence) from None
+        raise Failure(ending(code, options), sentence) from None
 
 
 def _answer(options: SealOptions) -> tuple[Iterable[bytes], int]:
@@ -101,10 +97,10 @@ def _answer(options: SealOptions) -> tuple[Iterable[bytes], int]:
     seals = _looked_up(options)
     for note in answers.notes(seals):
         tell(note)
-    to = together(seals)
+    to = delivery.together(seals)
     if to is None:
         return _unchanged(message, answers.why_left(seals), options)
-    if is_encrypted(message):
+    if delivery.is_encrypted(message):
         return _unchanged(message, answers.ALREADY, options)
     for warning in answers.warnings(message, seals, *to):
         tell(warning)

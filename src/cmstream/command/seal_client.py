@@ -20,6 +20,7 @@ from ..gateway.protocol.seal import (
 )
 from ..scratch import Scratch
 from .endings import Failure
+from .seal_options import ending
 from .standard_streams import PIECE, give, pieces, tell
 
 TYPE_CHECKING = False
@@ -91,6 +92,16 @@ class Gateway:
             if not received:
                 raise self.failure("ended the connection before its answer was complete")
             self._reader.receive(received)
+
+
+def by_gateway(options: SealOptions) -> bool:
+    """Lets a gateway seal where one is named or at hand; False where the store must be asked.
+    Raises Failure."""
+    gateway = reached(options)
+    if gateway is None:
+        return False
+    deliver(options, gateway)
+    return True
 
 
 def reached(options: SealOptions) -> Gateway | None:
@@ -178,8 +189,7 @@ def deliver(options: SealOptions, gateway: Gateway) -> None:
     for sentence in told if failed else answer.sentences:
         tell(sentence)
     if failed:
-        malformed = answer.code == os.EX_DATAERR and options.defer_malformed
-        raise Failure(os.EX_TEMPFAIL if malformed else answer.code, last)
+        raise Failure(ending(answer.code, options), last)
     give(result.chunks(), len(result))
 
 

@@ -3,6 +3,8 @@ What is unusual, help and wrong usage among it, is left to the whole command's p
 
 from __future__ import annotations
 
+import os
+
 
 class SealOptions:
     """By the names that the whole command's parser gives them."""
@@ -13,6 +15,11 @@ class SealOptions:
         self.socket: str | None = None
         self.database: str | None = None
         self.input = "-"
+
+
+def ending(code: int, options: SealOptions) -> int:
+    """The exit code as the options want it: a message that can't be sealed may have to wait."""
+    return os.EX_TEMPFAIL if code == os.EX_DATAERR and options.defer_malformed else code
 
 
 FLAGS = {"--append": "append", "--require": "require", "--defer-malformed": "defer_malformed"}

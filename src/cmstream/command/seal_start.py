@@ -21,10 +21,7 @@ def main(words: list[str]) -> int | None:
         options = seal_options.read(words)
         if options is None:
             return None
-        gateway = seal_client.reached(options)
-        if gateway is not None:
-            seal_client.deliver(options, gateway)
-        else:
+        if not seal_client.by_gateway(options):
             try:
                 from .seal import seal  # noqa: PLC0415 - the store, and cryptography
             except ImportError:
