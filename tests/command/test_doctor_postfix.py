@@ -85,6 +85,31 @@ SERVICES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("way", [SMTP, MILTER])
+def test_what_delivers_sealed_mail_may_break_lines(way):
+    """Behind a gateway that stands before the queue; not where it stands at the mailboxes."""
+    own_way = settings(way)
+    with folder("doctor") as own:
+        Postfix(own, Way(LIMIT | {"virtual_transport": "lmtp:unix:private/lmtp",
+                                  "lmtp_line_length_limit": "998"}))  # fmt: skip
+        text = printed("postfix", own_way).encode()
+        must("sh", "-eu", input=text, env={"MAIL_CONFIG": f"{own}/etc", "PATH": PATH})
+        found = doctor_postfix.look(f"{own}/etc", own_way, "+")[1]
+        assert {one.status for one in found} == {"ok"}, found
+        found = doctor_postfix.look(f"{own}/etc", settings(LMTP), "+")[1]
+        assert "breaks lines of more than 998" in str([one for one in found if one.remedy])
+
+
+@pytest.mark.parametrize("way", [LMTP, SMTP, MILTER])
+def test_aliases_that_are_applied_after_the_gateway(way):
+    with folder("doctor") as own:
+        postfix = Postfix(own, Way(LIMIT | {"virtual_alias_maps": "inline:{sales=alice}"}))
+        text = printed("postfix", settings(way)).encode()
+        must("sh", "-eu", input=text, env={"MAIL_CONFIG": f"{own}/etc", "PATH": PATH})
+        told = [one for one in look(postfix) if "virtual_alias_maps" in one.text]
+    assert [one.status for one in told] == ([] if way is LMTP else ["warning"])
+
+
 def test_a_milter_may_have_an_action_of_its_own():
     at = "inet:127.0.0.1:10025"
     own = f"{{ {at}, default_action=tempfail }}"

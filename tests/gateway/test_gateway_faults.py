@@ -15,7 +15,7 @@ from helpers.peers.program import need
 from helpers.servers.conversation import DROP, HANG
 from helpers.servers.mail import ALICE, BOB, DORA, SECRET
 from helpers.servers.place import wait
-from helpers.servers.relay import NO_CHUNKING, forget_lookups, long, opened, relay, text
+from helpers.servers.relay import NO_CHUNKING, fixtures, forget_lookups, long, opened, relay, text
 
 PROTECTED = {ALICE, DORA}
 STATES = ["connect", "LHLO", "MAIL", "RCPT", "DATA", "body", "dot", "between replies"]
@@ -38,17 +38,13 @@ def nothing_leaked(hop):
             assert SECRET not in one.message
 
 
-@pytest.fixture(scope="module")
-def _made():
-    with relay("--next-timeout", "2", "--drain-timeout", "1") as made:
-        yield made
+_fresh, fresh = fixtures("fresh", "--next-timeout", "2", "--drain-timeout", "1")
 
 
 @pytest.fixture
-def made(_made):
-    _made.begin()
-    yield _made
-    nothing_leaked(_made.hop)
+def made(fresh):
+    yield fresh
+    nothing_leaked(fresh.hop)
 
 
 @pytest.mark.parametrize("failing", [DROP, HANG], ids=["drops", "hangs"])

@@ -16,26 +16,22 @@ import pytest
 
 from helpers.servers.mail import ALICE, BOB
 from helpers.servers.place import wait
-from helpers.servers.relay import relay, text
+from helpers.servers.relay import fixtures, relay, text
 
 OPTIONS = ["--command-timeout", "2", "--data-timeout", "2", "--connection-limit", "1500",
            "--client-limit", "1400", "--recipient-limit", "1000", "--command-limit", "200",
            "--size-limit", "2000000"]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def _made():
-    with relay(*OPTIONS) as made:
-        yield made
+_fresh, fresh = fixtures("fresh", *OPTIONS)
 
 
 @pytest.fixture
-def made(_made):
-    _made.begin()
-    yield _made
+def made(fresh):
+    yield fresh
     # It goes on as if nothing had been.
-    assert [one[:3] for one in _made.send([ALICE, BOB])] == ["250", "250"]
-    assert "Traceback" not in _made.gateway.log()
+    assert [one[:3] for one in fresh.send([ALICE, BOB])] == ["250", "250"]
+    assert "Traceback" not in fresh.gateway.log()
 
 
 def memory(made, what="VmRSS") -> int:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
 from helpers.servers.mail import ALICE, BOB, CAROL, DORA, EVE, SECRET, TEXT, Cell
 from helpers.servers.next_hop import NextHop
-from helpers.servers.relay import NO_CHUNKING, forget_lookups, long, opened, relay, text
+from helpers.servers.relay import NO_CHUNKING, fixtures, forget_lookups, long, opened, text
 
 NOT_NOW = "451 4.3.0 this mail can't be sealed now: try again"
 
 
-@pytest.fixture(scope="module")
-def shared():
-    with relay() as made:
-        yield made
-
-
-@pytest.fixture
-def lmtp(shared):
-    shared.begin()
-    return shared
+_lmtp, lmtp = fixtures("lmtp")
 
 
 def test_each_reply_is_the_next_hops_and_they_come_in_order(lmtp):
@@ -109,16 +101,7 @@ def test_what_is_left_arrives_octet_for_octet(kind, chunking, lmtp, by_data):
     assert arrived.pieces == chunking
 
 
-@pytest.fixture(scope="module")
-def _by_data():
-    with relay(hop=NextHop("lmtp", extensions=NO_CHUNKING)) as made:
-        yield made
-
-
-@pytest.fixture
-def by_data(_by_data):
-    _by_data.begin()
-    return _by_data
+_by_data, by_data = fixtures("by_data", hop=partial(NextHop, "lmtp", extensions=NO_CHUNKING))
 
 
 LOOK_ALIKES = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\r\n\0.\r\n"]
@@ -212,16 +195,9 @@ def test_a_store_that_is_gone_defers_all(lmtp):
 # --- settings
 
 
-@pytest.fixture(scope="module")
-def _strict():
-    with relay("--require", "--domain", "example.org", "--received", "--hop-limit", "3") as made:
-        yield made
-
-
-@pytest.fixture
-def strict(_strict):
-    _strict.begin()
-    return _strict
+_strict, strict = fixtures(
+    "strict", "--require", "--domain", "example.org", "--received", "--hop-limit", "3"
+)
 
 
 def test_required_sealing_keeps_back_what_would_be_left(strict):

@@ -18,19 +18,9 @@ from helpers.servers.conversation import DROP, HANG
 from helpers.servers.mail import ALICE, BOB, DORA
 from helpers.servers.next_hop import NextHop
 from helpers.servers.place import wait
-from helpers.servers.relay import long, opened, relay, text
+from helpers.servers.relay import fixtures, long, opened, relay, text
 
-
-@pytest.fixture(scope="module")
-def _lmtp():
-    with relay("--xforward", "--next-timeout", "5") as made:
-        yield made
-
-
-@pytest.fixture
-def lmtp(_lmtp):
-    _lmtp.begin()
-    return _lmtp
+_lmtp, lmtp = fixtures("lmtp", "--xforward", "--next-timeout", "5")
 
 
 def test_nobody_is_let_in_before_the_next_hop_was_seen():
@@ -171,17 +161,9 @@ def test_nonsense_is_a_temporary_failure(said, lmtp):
 # --- streams
 
 
-@pytest.fixture(scope="module")
-def _stream():
-    options = ["--stream", "--memory", "100000", "--data-timeout", "3", "--next-timeout", "5"]
-    with relay(*options) as made:
-        yield made
-
-
-@pytest.fixture
-def stream(_stream):
-    _stream.begin()
-    return _stream
+_stream, stream = fixtures(
+    "stream", "--stream", "--memory", "100000", "--data-timeout", "3", "--next-timeout", "5"
+)
 
 
 def test_a_long_message_is_given_on_as_it_comes(stream):

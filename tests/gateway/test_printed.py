@@ -97,6 +97,7 @@ def test_postfix_before_the_queue(postfix):
     assert made.option(back, "smtpd_proxy_filter") == ""
     assert made.option(back, "smtpd_recipient_restrictions") == "permit_mynetworks,reject"
     assert made.option("pickup/unix", "content_filter") == "cmstream:[127.0.0.1]:10026"
+    assert made.option("pickup/unix", "receive_override_options") == "no_address_mappings"
     assert made.option("cmstream/unix", "smtp_line_length_limit") == "0"
     assert made.value("cmstream_destination_recipient_limit") == "1"
 
@@ -240,6 +241,13 @@ def test_systemd_finds_the_service_closed(tmp_path, weak):
     without = "".join(line for line in whole.splitlines(True) if not line.startswith(weak))
     assert exposure(whole) < 2.5
     assert exposure(without) > exposure(whole)
+
+
+def test_a_unix_socket_of_systemd_has_the_mode_and_group_that_were_asked_for():
+    seal = "seal:unix:/run/cmstream/seal"
+    assert "\nSocketGroup=cmstream\nSocketMode=660\n" in printed("systemd", settings(seal))
+    others = settings(seal, socket_mode="666", socket_group="vmail")
+    assert "\nSocketGroup=vmail\nSocketMode=666\n" in printed("systemd", others)
 
 
 OF_THE_UNIT = {"--listen", "--next", "--print", "--database", "--help"}

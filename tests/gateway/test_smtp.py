@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
@@ -10,35 +11,18 @@ from helpers.servers.conversation import DROP
 from helpers.servers.mail import ALICE, BOB, CAROL, DORA, EVE, SECRET, TEXT, Cell
 from helpers.servers.next_hop import NextHop
 from helpers.servers.place import wait
-from helpers.servers.relay import NO_CHUNKING, long, opened, relay, text
+from helpers.servers.relay import NO_CHUNKING, fixtures, long, opened, text
 
 ANOTHER = "452 4.5.3"
 
 
-@pytest.fixture(scope="module")
-def _together():
-    with relay(protocol="smtp") as made:
-        yield made
+_smtp, smtp = fixtures("smtp", protocol="smtp")
 
 
-@pytest.fixture
-def smtp(_together):
-    _together.begin()
-    return _together
-
-
-@pytest.fixture(scope="module")
-def _split():
-    options = ["--mixed", "split", "--received", "--hop-limit", "3", "--xforward"]
-    hop = NextHop("smtp", extensions=(*NO_CHUNKING, "XFORWARD NAME ADDR IDENT"))
-    with relay(*options, protocol="smtp", hop=hop) as made:
-        yield made
-
-
-@pytest.fixture
-def split(_split):
-    _split.begin()
-    return _split
+_split, split = fixtures(
+    "split", "--mixed", "split", "--received", "--hop-limit", "3", "--xforward", protocol="smtp",
+    hop=partial(NextHop, "smtp", extensions=(*NO_CHUNKING, "XFORWARD NAME ADDR IDENT")),
+)  # fmt: skip
 
 
 def test_who_is_sealed_for_and_who_is_not_need_a_transaction_each(smtp):

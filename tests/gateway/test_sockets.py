@@ -25,6 +25,11 @@ def test_a_unix_socket_has_the_mode_and_the_group_that_were_asked_for(tmp_path):
         listening(place, 0o660, "nobody-has-this-group")
 
 
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(NoSocket, match=f"there is no folder {tmp_path}/run"):
+        listening(Place("seal", path=str(tmp_path / "run" / "seal")))
+
+
 def test_only_the_gateway_s_own_file_is_removed(tmp_path):
     """One that starts while another one ends has its socket at the same place."""
     place = Place("seal", path=str(tmp_path / "seal"))

@@ -113,6 +113,8 @@ def _next_hop(
     reached = False
     if settings.next_hop is not None:
         reached, findings = doctor_path.look_at_next_hop(settings, longest)
+    else:
+        findings.append(Finding("next hop", "ok", "not looked at: name it with --next"))
     if address and store is None:
         findings.append(Finding("test message", "wrong", "it can't be sealed without the store"))
     elif address and store is not None:

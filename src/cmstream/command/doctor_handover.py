@@ -55,7 +55,7 @@ def look(folder: str | None) -> Iterator[Finding]:
 
 
 def _handovers(found: Configuration) -> Iterator[Handover]:
-    for service, program, place in clients(found):
+    for service, program, place, _ in clients(found):
         if place:
             wrapped = found.value(f"{program}_tls_wrappermode", service) == "yes"
             yield Handover(place, not wrapped)

@@ -80,7 +80,10 @@ _WITHOUT: dict[bytes, tuple[Status, str]] = {
         "mail that isn't sealed and has a line with a lone dot and a bare CR or LF is refused",
     ),
     b"SMTPUTF8": ("ok", "mail to or from addresses that aren't ASCII is refused"),
-    b"DSN": ("ok", "the server before the gateway says that it has handed mail on"),
+    b"DSN": (
+        "ok",
+        "a sender who asks for a report learns that a server handed mail on, no more",
+    ),
 }
 """What it means where something isn't announced: the gateway announces only what the next hop has,
 since that would bounce what it lacks."""

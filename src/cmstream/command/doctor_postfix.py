@@ -92,6 +92,7 @@ def _findings(
 ) -> Iterator[Finding]:
     ways = [*_clients(found, settings), *_proxies(found, settings), *_milters(found)]
     yield from ways
+    yield from _aliases(found)
     if not ways:
         text = "nothing hands mail to a gateway: no lmtp: transport, filter or milter is set"
         yield Finding("postfix", "warning", text, "cmstream gateway … --print postfix says how")
@@ -111,11 +112,13 @@ def _set(name: str, value: object, service: str = "") -> str:
 
 
 class Client(NamedTuple):
-    """A service that hands mail over, by LMTP or by SMTP to a filter."""
+    """A service that hands mail over, by LMTP or by SMTP to a filter. ``filters``: as a
+    content_filter, so that the mail comes back."""
 
     service: str
     program: str
     place: str
+    filters: bool
 
 
 def clients(found: Configuration) -> Iterator[Client]:
@@ -126,11 +129,15 @@ def clients(found: Configuration) -> Iterator[Client]:
         service = f"{name}/unix"
         program = found.services.get(service, "")
         if program == "lmtp" or (program == "smtp" and text in filters):
-            yield Client(service, program, place)
+            yield Client(service, program, place, text in filters)
 
 
 def _clients(found: Configuration, settings: Settings) -> Iterator[Finding]:
-    for service, program in sorted({one[:2] for one in clients(found)}):
+    hop = settings.next_hop
+    # Where the gateway stands before the queue, what delivers from the queue has sealed mail.
+    delivers = hop.lmtp if hop else not _stands_before(found)
+    handing = {one[:2] for one in clients(found) if delivers or one.filters}
+    for service, program in sorted(handing):
         yield _lines(found, service, program)
         yield _patience(found, settings, service, f"{program}_data_done_timeout")
 
@@ -166,6 +173,22 @@ def _seconds(text: str) -> int:
 
 
 # --- before the queue ------------------------------------------------------------------------
+
+
+def _stands_before(found: Configuration) -> bool:
+    """Whether something sees mail before it is in the queue."""
+    proxies = any(found.value("smtpd_proxy_filter", one) for one in found.of("smtpd"))
+    return proxies or bool(_listed(found))
+
+
+def _aliases(found: Configuration) -> Iterator[Finding]:
+    if found.value("virtual_alias_maps") and _stands_before(found):
+        text = (
+            "virtual_alias_maps is applied after a proxy filter or milter has seen the address: "
+            "mail for an alias that the store doesn't know is left as it is"
+        )
+        remedy = "give the accounts these aliases: cmstream account set ADDRESS --aliases LIST"
+        yield Finding("postfix", "warning", text, remedy)
 
 
 def _proxies(found: Configuration, settings: Settings) -> Iterator[Finding]:
@@ -214,12 +237,14 @@ MILTER = re.compile(r"\{[^}]*\}|[^,\s]+")
 _ACTION = re.compile(r"default_action\s*=\s*(\w+)")
 
 
-def _milters(found: Configuration) -> Iterator[Finding]:
+def _listed(found: Configuration) -> list[str]:
     lists = {found.value("smtpd_milters", one) for one in found.of("smtpd")}
     lists.add(found.value("non_smtpd_milters"))
-    milters = sorted({one for text in lists for one in MILTER.findall(text)})
-    if not milters:
-        return
+    return sorted({one for text in lists for one in MILTER.findall(text)})
+
+
+def _milters(found: Configuration) -> Iterator[Finding]:
+    milters = _listed(found)
     usual = found.value("milter_default_action")
     for one in milters:
         own = _ACTION.search(one)

@@ -37,7 +37,10 @@ def look(url: str) -> tuple[Store | None, list[Finding]]:
     """Whether the database can be used, and the store if so."""
     file = _file(url)
     if file is not None and (why := _kept_out(file)):
-        remedy = "run this as the user that the gateway runs as, or give that user the folder"
+        remedy = (
+            "run this as the user that the gateway runs as, or give that user the folder and all "
+            f"that is in it: chown -R USER: {file.parent}"
+        )
         return None, [Finding("database", "wrong", why, remedy)]
     try:
         store = open_store(url)

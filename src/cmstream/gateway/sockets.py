@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -32,6 +33,14 @@ def listening(place: Place, mode: int = 0o660, group: str = "") -> socket.socket
         return _unix(place.path, mode, group) if place.path else _inet(place)
     except LookupError:
         raise NoSocket(f"can't listen at {place}: there is no group {group}") from None
+    except FileNotFoundError:
+        folder = Path(place.path).parent
+        raise NoSocket(f"can't listen at {place}: there is no folder {folder}") from None
+    except PermissionError as error:
+        why = error.strerror
+        if error.errno == errno.EPERM and group:
+            why = f"this user isn't in the group {group}"
+        raise NoSocket(f"can't listen at {place}: {why}") from None
     except OSError as error:
         raise NoSocket(f"can't listen at {place}: {error.strerror or error}") from None
 

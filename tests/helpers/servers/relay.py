@@ -6,6 +6,8 @@ import fcntl
 import time
 from contextlib import ExitStack, contextmanager
 
+import pytest
+
 import cmstream
 from helpers.people import identity
 from helpers.servers.client import Client
@@ -93,6 +95,24 @@ def opened(transaction, number=0) -> bytes:
     assert SECRET not in transaction.message
     me = identity(person_of(number))
     return cmstream.decrypt_message(transaction.message, [me])
+
+
+def fixtures(name, *options, hop=None, **settings):
+    """Two fixtures: a relay for a whole module, and by ``name`` the same for each test without what
+    others have left. ``hop``: makes its next hop."""
+
+    @pytest.fixture(scope="module", name=f"_{name}")
+    def kept():
+        with relay(*options, hop=hop and hop(), **settings) as made:
+            yield made
+
+    @pytest.fixture(name=name)
+    def fresh(request):
+        made = request.getfixturevalue(f"_{name}")
+        made.begin()
+        return made
+
+    return kept, fresh
 
 
 @contextmanager

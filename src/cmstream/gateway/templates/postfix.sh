@@ -101,6 +101,9 @@ postconf -P \
   'cmstream/unix/smtp_tls_security_level=none'
 postconf -e 'cmstream_destination_recipient_limit = 1'
 postconf -P {{ ('pickup/unix/content_filter=cmstream:' ~ filter) | shell }}
+# The gateway gives it back to the smtpd above, where aliases are expanded, so they must not be here:
+# whoever is in an alias would get the mail twice.
+postconf -P 'pickup/unix/receive_override_options=no_address_mappings'
 
 # --- or SMTP, after the queue ---
 
@@ -109,7 +112,8 @@ postconf -P {{ ('pickup/unix/content_filter=cmstream:' ~ filter) | shell }}
 #postconf -e 'smtpd_proxy_filter ='
 #postconf -e {{ ('content_filter = cmstream:' ~ filter) | shell }}
 {% if back %}
-# Aliases have been expanded before then, and must not be again:
+# Aliases are expanded before the gateway then, and must not be again:
+#postconf -P 'pickup/unix/receive_override_options='
 #postconf -P {{ (back ~ '/inet/receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_address_mappings') | shell }}
 {% endif %}
 {% else %}

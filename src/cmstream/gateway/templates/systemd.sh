@@ -23,8 +23,8 @@ Description=Socket of the mail gateway cmstream ({{ place.protocol }})
 ListenStream={{ place.path }}
 # Whoever belongs to the group may connect.
 SocketUser=cmstream
-SocketGroup=cmstream
-SocketMode=0660
+SocketGroup={{ settings.socket_group or 'cmstream' }}
+SocketMode={{ settings.socket_mode }}
 {% else %}
 ListenStream={{ '[' ~ place.host ~ ']' if ':' in place.host else place.host }}:{{ place.port }}
 {% endif %}
