@@ -30,6 +30,11 @@ MAIL = SAMPLES / "mail.eml"
 ALICE, BOB, OFF = "alice@example.org", "bob@example.org", "off@example.org"
 NOBODY = "nobody@example.org"
 PLAIN = b"third flower pot"
+STREAMS_THAT_FAIL = [
+    f"SEAL < {MAIL} > /dev/full", f"SEAL < {MAIL} >&-", f"SEAL < {MAIL} 1< /dev/null",
+    "SEAL <&-", f"SEAL < {MAIL} >&- 2>&-",
+]  # fmt: skip
+"""Lines of a shell in which SEAL stands for the command."""
 
 
 def key(number=0):
