@@ -186,6 +186,7 @@ from cmstream.command import cli, seal
 def fail(*_, **__):
     {statement}
 
+seal.{where}  # a place that is no more must not pass for one that failed
 seal.{where} = fail
 sys.argv = ["cmstream", "seal", *sys.argv[1:]]
 sys.exit(cli.main())
@@ -193,7 +194,7 @@ sys.exit(cli.main())
 
 
 PLACES = itertools.cycle(
-    ["brief_connection.seals", "delivery.sealed", "_read", "give", "is_encrypted"]
+    ["brief_connection.seals", "delivery.sealed", "_read", "give", "delivery.is_encrypted"]
 )
 ENDINGS = [
     "raise RuntimeError('unforeseen')",
