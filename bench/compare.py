@@ -80,13 +80,13 @@ class Splits:
     def check(self, column: Column, row: Row) -> None:
         """Takes the parts from the row. If they don't add up, measures them and the whole again;
         raises SplitError if that doesn't help."""
-        found = split.of(row, rsa_in_c=gate.wraps_rsa)
+        found = split.of(row, rsa_in_c=bool(gate.rsa_radixes))
         for longer in AGAIN:
             if found.adds_up:
                 break
             self._progress.heading(f"the parts of encrypt_many again, {column.name}")
             row |= measured(self._rows, column, longer, self._progress)
-            found = split.of(row, rsa_in_c=gate.wraps_rsa)
+            found = split.of(row, rsa_in_c=bool(gate.rsa_radixes))
         self.found[column.name] = found
         if not found.adds_up:
             raise split.SplitError(found.complaint(column.name))

@@ -113,7 +113,7 @@ def _rsa(column: Column) -> Run:
             public.encrypt(bytes(KEY_OCTETS), padding.PKCS1v15())
         return count
 
-    if not gate.wraps_rsa:
+    if not gate.rsa_radixes:
         return wrap
     numbers = public.public_numbers()
     key = RsaKey(numbers.n, numbers.e)

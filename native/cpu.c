@@ -20,13 +20,14 @@ static uint32_t kept_registers(void)
     return low;
 }
 
-static uint32_t vector_features(uint32_t kept)
+/* `b` and `c` are what leaf 7 of CPUID says of extensions. */
+static uint32_t vector_features(uint32_t b, uint32_t c, uint32_t kept)
 {
     const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_BMI2;
     const uint32_t bytes = bit_AVX512VBMI | bit_AVX512VBMI2;
-    uint32_t a, b, c, d, found = 0;
+    uint32_t found = 0;
 
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (kept & XCR0_YMM) != XCR0_YMM)
+    if ((kept & XCR0_YMM) != XCR0_YMM)
         return 0;
     if (b & bit_AVX2)
         found |= CPU_AVX2;
@@ -45,15 +46,19 @@ static uint32_t vector_features(uint32_t kept)
 
 static uint32_t probe(void)
 {
-    const uint32_t aesni = bit_AES | bit_SSSE3 | bit_SSE4_1;
-    uint32_t a, b, c, d, found = 0;
+    const uint32_t aesni = bit_AES | bit_SSSE3 | bit_SSE4_1, adx = bit_ADX | bit_BMI2;
+    uint32_t a, b, first, more, d, found = 0;
 
-    if (!__get_cpuid(1, &a, &b, &c, &d))
+    if (!__get_cpuid(1, &a, &b, &first, &d))
         return 0;
-    if ((c & aesni) == aesni)
+    if ((first & aesni) == aesni)
         found |= CPU_AESNI;
-    if ((c & bit_OSXSAVE) && (c & bit_AVX))
-        found |= vector_features(kept_registers());
+    if (!__get_cpuid_count(7, 0, &a, &b, &more, &d))
+        return found;
+    if ((b & adx) == adx)
+        found |= CPU_ADX;
+    if ((first & bit_OSXSAVE) && (first & bit_AVX))
+        found |= vector_features(b, more, kept_registers());
     return found;
 }
 

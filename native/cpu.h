@@ -8,13 +8,14 @@
 /* In the order of the levels that CMSTREAM_CPU names. */
 enum cpu_feature {
     CPU_AESNI = 1 << 0,   /* AES-NI with SSSE3 and SSE4.1 */
-    CPU_AVX2 = 1 << 1,    /* AVX2, ymm registers kept */
-    CPU_VAES256 = 1 << 2, /* VAES on ymm registers */
-    CPU_AVX512 = 1 << 3,  /* AVX-512 F, BW, VL, VBMI, VBMI2; BMI2; zmm registers kept */
-    CPU_VAES512 = 1 << 4, /* VAES on zmm registers */
-    CPU_IFMA = 1 << 5,    /* AVX-512 IFMA */
-    CPU_NEON = 1 << 6,    /* Arm: Advanced SIMD */
-    CPU_ARMAES = 1 << 7,  /* Arm: the crypto extension's AES */
+    CPU_ADX = 1 << 1,     /* ADX, and BMI2 with its MULX */
+    CPU_AVX2 = 1 << 2,    /* AVX2, ymm registers kept */
+    CPU_VAES256 = 1 << 3, /* VAES on ymm registers */
+    CPU_AVX512 = 1 << 4,  /* AVX-512 F, BW, VL, VBMI, VBMI2; BMI2; zmm registers kept */
+    CPU_VAES512 = 1 << 5, /* VAES on zmm registers */
+    CPU_IFMA = 1 << 6,    /* AVX-512 IFMA */
+    CPU_NEON = 1 << 7,    /* Arm: Advanced SIMD */
+    CPU_ARMAES = 1 << 8,  /* Arm: the crypto extension's AES */
 };
 
 /* A feature is offered only if the processor has it and the operating system keeps its registers

@@ -11,6 +11,11 @@ const struct kernel_id *const rsa_kernels[] = {
 #if defined(__x86_64__)
     &rsa_ifma8.id,
     &rsa_ifma1.id,
+    &rsa_avx2x4.id,
+    &rsa_adx.id,
+#endif
+#if defined(__SIZEOF_INT128__)
+    &rsa_portable.id,
 #endif
     NULL,
 };
@@ -29,42 +34,73 @@ const struct rsa_row *rsa_row_for(const struct kernel_id *const *rows, unsigned 
 
 /* --- octets and digits ------------------------------------------------------------------------ */
 
-static void to_digits(const uint8_t *octets, unsigned size, uint64_t *digits)
-{
-    const uint64_t mask = (UINT64_C(1) << RSA_DIGIT_BITS) - 1;
-    uint64_t word = 0, *digit = digits;
-    unsigned bits = 0;
+static const struct {
+    unsigned bits, step, spare;
+} radixes[RSA_RADIXES] = {
+    [RSA_RADIX_52] = {52, 8, 2}, /* eight are a register */
+    [RSA_RADIX_27] = {27, 4, 2},
+    [RSA_RADIX_64] = {64, 8, 0},
+};
 
-    memset(digits, 0, RSA_MOST_DIGITS * sizeof *digits);
-    for (const uint8_t *octet = octets + size; octet-- > octets;) {
-        word |= (uint64_t)*octet << bits;
-        bits += 8;
-        if (bits >= RSA_DIGIT_BITS) {
-            *digit++ = word & mask;
-            bits -= RSA_DIGIT_BITS;
-            word = (uint64_t)*octet >> (8 - bits);
-        }
-    }
-    *digit = word;
+unsigned rsa_digit_bits(unsigned radix)
+{
+    return radixes[radix].bits;
 }
 
-static void to_octets(const uint64_t *digit, uint8_t *octets, unsigned size)
+unsigned rsa_digit_step(unsigned radix)
 {
-    uint64_t word = 0;
-    unsigned bits = 0;
+    return radixes[radix].step;
+}
 
-    for (uint8_t *octet = octets + size; octet-- > octets;) {
-        if (bits < 8) {
-            uint64_t next = *digit++;
-            *octet = (uint8_t)(word | next << bits);
-            word = next >> (8 - bits);
-            bits += RSA_DIGIT_BITS - 8;
-        } else {
-            *octet = (uint8_t)word;
-            word >>= 8;
-            bits -= 8;
+unsigned rsa_spare_bits(unsigned radix)
+{
+    return radixes[radix].spare;
+}
+
+unsigned rsa_radixes(void)
+{
+    const struct rsa_row *row;
+    unsigned found = 0;
+
+    for (unsigned count = 1; count <= LANES; count++)
+        if ((row = rsa_row_for(rsa_kernels, count)))
+            found |= 1U << row->radix;
+    return found;
+}
+
+enum { WORDS = RSA_MOST_OCTETS / 8 };
+
+/* Cuts a big-endian number into digits of so many bits. Those behind it become zero. */
+static void to_digits(const uint8_t *octets, unsigned size, unsigned bits, uint64_t *digits)
+{
+    uint64_t words[WORDS + 1] = {0};
+    const uint64_t mask = UINT64_MAX >> (64 - bits);
+
+    for (unsigned i = 0; i < size; i++)
+        words[i / 8] |= (uint64_t)octets[size - 1 - i] << i % 8 * 8;
+    for (unsigned i = 0, bit = 0; i < RSA_MOST_DIGITS; i++, bit += bits) {
+        const unsigned word = bit / 64, shift = bit % 64;
+        if (word >= WORDS) {
+            digits[i] = 0;
+            continue;
         }
+        /* Shifted in two steps: by 64 at once isn't defined. */
+        digits[i] = (words[word] >> shift | words[word + 1] << 1 << (63 - shift)) & mask;
     }
+    wipe(words, sizeof words);
+}
+
+static void to_octets(const uint64_t *digits, unsigned bits, uint8_t *octets, unsigned size)
+{
+    uint64_t words[WORDS + 2] = {0};
+
+    for (unsigned i = 0, bit = 0; bit < 8 * size; i++, bit += bits) {
+        const unsigned word = bit / 64, shift = bit % 64;
+        words[word] |= digits[i] << shift;
+        words[word + 1] |= digits[i] >> 1 >> (63 - shift);
+    }
+    for (unsigned i = 0; i < size; i++)
+        octets[size - 1 - i] = (uint8_t)(words[i / 8] >> i % 8 * 8);
 }
 
 /* --- padding ---------------------------------------------------------------------------------- */
@@ -155,20 +191,13 @@ static int pad_oaep(const struct rsa_job *job, uint8_t *block)
 
 /* --- many ------------------------------------------------------------------------------------- */
 
+/* Padded secrets that are to be encrypted, for keys that are alike. */
 struct work {
-    uint64_t number[LANES][RSA_MOST_DIGITS]; /* secret */
+    uint8_t block[LANES][RSA_MOST_OCTETS]; /* secret */
     const struct rsa_key *key[LANES];
     uint8_t *out[LANES];
     unsigned count;
 };
-
-static void work_add(struct work *work, const struct rsa_key *key, const uint8_t *block,
-                     uint8_t *out)
-{
-    to_digits(block, key->size, work->number[work->count]);
-    work->key[work->count] = key;
-    work->out[work->count++] = out;
-}
 
 /* Overwrites the part of the stack that a row's function uses: the compiler may have left
  * copies. */
@@ -178,23 +207,46 @@ __attribute__((noinline)) static void wipe_stack(void)
     wipe(frames, sizeof frames);
 }
 
+/* The next `count` blocks from `first`, by a row that can take so many. */
+static void work_part(struct work *work, const struct rsa_row *row, unsigned first, unsigned count)
+{
+    uint64_t number[LANES][RSA_MOST_DIGITS]; /* secret */
+    const struct rsa_form *form[LANES] = {NULL};
+    const unsigned bits = rsa_digit_bits(row->radix);
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct rsa_key *key = work->key[first + i];
+        form[i] = &key->form[row->radix];
+        to_digits(work->block[first + i], key->size, bits, number[i]);
+    }
+    row->power(form, work->key[first]->exponent, number, count);
+    for (unsigned i = 0; i < count; i++)
+        to_octets(number[i], bits, work->out[first + i], work->key[first + i]->size);
+    wipe(number, count * sizeof *number);
+}
+
+/* Does all by `row`; where that is NULL, each part by the best row for what is left. */
 static void work_do(struct work *work, const struct rsa_row *row)
 {
     unsigned step;
 
-    for (unsigned i = 0; i < work->count; i += step) {
-        step = (unsigned)min_size(row->lanes, work->count - i);
-        row->power(work->key + i, work->number + i, step);
+    for (unsigned first = 0; first < work->count; first += step) {
+        const unsigned left = work->count - first;
+        const struct rsa_row *chosen = row ? row : rsa_row_for(rsa_kernels, left);
+        step = (unsigned)min_size(chosen->lanes, left);
+        work_part(work, chosen, first, step);
     }
     wipe_stack();
-    for (unsigned i = 0; i < work->count; i++)
-        to_octets(work->number[i], work->out[i], work->key[i]->size);
-    wipe(work, sizeof *work);
+    wipe(work->block, work->count * sizeof *work->block);
+    work->count = 0;
 }
 
 static bool alike(const struct rsa_key *a, const struct rsa_key *b)
 {
-    return a->digits == b->digits && a->exponent == b->exponent;
+    for (unsigned radix = 0; radix < RSA_RADIXES; radix++)
+        if (a->form[radix].digits != b->form[radix].digits)
+            return false;
+    return a->exponent == b->exponent;
 }
 
 /* Takes the first job that is left, and as many others as fit whose keys are alike. */
@@ -216,23 +268,23 @@ static unsigned take_alike(const struct rsa_job *jobs, uint64_t *left,
 
 static int wrap_alike(const struct rsa_job *const jobs[], unsigned count)
 {
-    uint8_t block[RSA_MOST_OCTETS];
     struct fresh fresh;
     struct work work;
     int error = 0;
 
-    fresh.first = fresh.last = fresh.wanted = work.count = 0;
+    fresh.first = fresh.last = fresh.wanted = 0;
     for (unsigned i = 0; i < count; i++)
         fresh.wanted += pkcs1_random(jobs[i]);
     for (unsigned i = 0; i < count; i++) {
         const struct rsa_job *job = jobs[i];
-        error |= job->padding == RSA_PKCS1V15 ? pad_pkcs1(job, &fresh, block)
-                                              : pad_oaep(job, block);
-        work_add(&work, job->key, block, job->out);
+        error |= job->padding == RSA_PKCS1V15 ? pad_pkcs1(job, &fresh, work.block[i])
+                                              : pad_oaep(job, work.block[i]);
+        work.key[i] = job->key;
+        work.out[i] = job->out;
     }
-    wipe(block, sizeof block);
+    work.count = count;
     wipe(fresh.octets, fresh.last);
-    work_do(&work, rsa_row_for(rsa_kernels, work.count));
+    work_do(&work, NULL);
     return error;
 }
 
@@ -258,37 +310,51 @@ void rsa_raw(unsigned index, const struct rsa_key *const key[], const uint8_t *c
     struct work work = {.count = 0};
 
     for (size_t i = 0; i < count; i++) {
-        work_add(&work, key[i], in[i], out[i]);
+        memcpy(work.block[work.count], in[i], key[i]->size);
+        work.key[work.count] = key[i];
+        work.out[work.count++] = out[i];
         if (work.count == LANES || i + 1 == count)
             work_do(&work, kernel_at(rsa_kernels, index));
     }
 }
 
+enum { ONES = 1246 };
+
+/* 2^1246 - 1, but for one bit. */
+static void all_ones_but(unsigned missing, unsigned bits, uint64_t digits[RSA_MOST_DIGITS])
+{
+    for (unsigned i = 0, bit = 0; i < RSA_MOST_DIGITS; i++, bit += bits) {
+        const unsigned left = bit < ONES ? (unsigned)min_size(bits, ONES - bit) : 0;
+        digits[i] = left ? UINT64_MAX >> (64 - left) : 0;
+    }
+    if (missing < ONES)
+        digits[missing / bits] -= UINT64_C(1) << missing % bits;
+}
+
 /* Modulo 2^1246 - 1 a power of two to any power is again a power of two, and so with the negatives
- * of both, in which almost every bit is set. R is 4 modulo that number: so the constants are
- * simple. */
+ * of both, in which almost every bit is set. R, too, is a power of two. */
 bool rsa_known_answer(const struct kernel_id *id)
 {
-    enum { BITS = 1246, TOP = BITS / RSA_DIGIT_BITS, DIGITS = TOP + 1, EXPONENT = 65537 };
+    enum { EXPONENT = 65537 };
     const struct rsa_row *row = (const void *)id;
-    struct rsa_key key = {.r_squared = {16}, .inverse = 1, .exponent = EXPONENT, .digits = DIGITS};
+    const unsigned bits = rsa_digit_bits(row->radix), step = rsa_digit_step(row->radix);
+    const unsigned digits = (ONES + 2 + bits * step - 1) / (bits * step) * step;
+    const unsigned r_squared = 2 * (digits * bits - ONES);
+    uint64_t modulus[RSA_MOST_DIGITS], squared[RSA_MOST_DIGITS] = {0};
     uint64_t number[LANES][RSA_MOST_DIGITS], expected[LANES][RSA_MOST_DIGITS];
-    const struct rsa_key *keys[LANES];
+    const struct rsa_form form = {modulus, squared, 1, digits}, *forms[LANES];
 
-    for (unsigned i = 0; i < TOP; i++)
-        key.modulus[i] = (UINT64_C(1) << RSA_DIGIT_BITS) - 1;
-    key.modulus[TOP] = (UINT64_C(1) << BITS % RSA_DIGIT_BITS) - 1;
+    all_ones_but(ONES, bits, modulus);
+    squared[r_squared / bits] = UINT64_C(1) << r_squared % bits;
     for (unsigned i = 0; i < row->lanes; i++) {
-        unsigned bit = 5 + 37 * i, turned = bit * EXPONENT % BITS;
-        memcpy(number[i], key.modulus, sizeof key.modulus);
-        memcpy(expected[i], key.modulus, sizeof key.modulus);
-        number[i][bit / RSA_DIGIT_BITS] -= UINT64_C(1) << bit % RSA_DIGIT_BITS;
-        expected[i][turned / RSA_DIGIT_BITS] -= UINT64_C(1) << turned % RSA_DIGIT_BITS;
-        keys[i] = &key;
+        const unsigned bit = 5 + 37 * i;
+        all_ones_but(bit, bits, number[i]);
+        all_ones_but(bit * EXPONENT % ONES, bits, expected[i]);
+        forms[i] = &form;
     }
-    row->power(keys, number, row->lanes);
+    row->power(forms, EXPONENT, number, row->lanes);
     for (unsigned i = 0; i < row->lanes; i++)
-        if (memcmp(number[i], expected[i], DIGITS * sizeof *number[i]) != 0)
+        if (memcmp(number[i], expected[i], digits * sizeof *number[i]) != 0)
             return false;
     return true;
 }

@@ -7,34 +7,47 @@
 
 /* [python] */
 enum {
-    RSA_DIGIT_BITS = 52,
-    RSA_VECTOR = 8,       /* digits in a register: the digits of a number are a multiple of it */
-    RSA_MOST_DIGITS = 80, /* for 4096 bits and the two more by which R exceeds the modulus */
+    RSA_MOST_DIGITS = 152, /* of the shortest digits there are, for 4096 bits and two more */
     RSA_MOST_OCTETS = 512,
 };
 
 enum rsa_padding { RSA_PKCS1V15, RSA_OAEP_SHA256 };
 
-/* A public key prepared for Montgomery's multiplication with R = 2^(52 digits). Numbers are digits
- * of 52 bits, the lowest first. Nothing of it is secret. */
-struct rsa_key {
-    uint64_t modulus[RSA_MOST_DIGITS];   /* odd, at most R / 4 */
-    uint64_t r_squared[RSA_MOST_DIGITS]; /* R^2 mod modulus */
-    uint64_t inverse;                    /* -1 / modulus mod 2^52 */
-    uint64_t exponent;                   /* odd, 3 or more */
-    unsigned digits;
-    unsigned size; /* octets of the modulus, and of what comes out */
+/* How a row cuts numbers into digits. */
+enum rsa_radix { RSA_RADIX_52, RSA_RADIX_27, RSA_RADIX_64, RSA_RADIXES };
+
+/* A modulus prepared for Montgomery's multiplication with R = 2^(bits of a digit * digits). Numbers
+ * are `digits` digits, the lowest first. Nothing of it is secret. */
+struct rsa_form {
+    const uint64_t *modulus;   /* odd */
+    const uint64_t *r_squared; /* R^2 mod modulus */
+    uint64_t inverse;          /* -1 / modulus mod 2^(bits of a digit) */
+    unsigned digits;           /* 0: not prepared */
 };
 
+/* A public key. */
+struct rsa_key {
+    struct rsa_form form[RSA_RADIXES];
+    uint64_t exponent; /* odd, 3 or more */
+    unsigned size;     /* octets of the modulus, and of what comes out */
+};
+
+/* Of a digit of enum rsa_radix: its bits; of how many a number's digits are a multiple; and by how
+ * many bits R must exceed the modulus at least. */
+unsigned rsa_digit_bits(unsigned radix);
+unsigned rsa_digit_step(unsigned radix);
+unsigned rsa_spare_bits(unsigned radix);
+
+/* The radixes of the rows that rsa_wrap may choose on this machine, a bit for each; a key needs the
+ * forms for them. 0: there is no row. */
+unsigned rsa_radixes(void);
+
 /* For tests: raises `count` numbers to the power of their key's exponent by row `index`. in[i] is
- * below the modulus; in[i] and out[i] are big-endian, of the key's size. */
+ * below the modulus; in[i] and out[i] are big-endian, of the key's size. The keys have as many digits
+ * and the same exponent. */
 void rsa_raw(unsigned index, const struct rsa_key *const key[], const uint8_t *const in[],
              uint8_t *const out[], size_t count);
 /* [end] */
-
-_Static_assert(RSA_MOST_DIGITS % RSA_VECTOR == 0, "numbers are whole registers");
-_Static_assert(RSA_MOST_DIGITS * RSA_DIGIT_BITS >= 8 * RSA_MOST_OCTETS + 2,
-               "R must be four times the largest modulus or more");
 
 /* Those with more lanes come first. */
 extern const struct kernel_id *const rsa_kernels[];

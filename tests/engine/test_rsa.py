@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import cmstream
 from cmstream.engine import gate
 from cmstream.engine.encoder import NativeEncoder
-from cmstream.engine.prepared_recipients import RsaKey
+from cmstream.engine.gate import lib
+from cmstream.engine.prepared_recipients import EVERY_RADIX, RsaKey
 from cmstream.recipients.recipients import prepare
 from helpers.authorities import certificate
 from helpers.opening import open_cms
@@ -36,7 +37,7 @@ def test_every_row_raises_to_the_power(bits):
     source = random.Random(bits)
     for exponent in EXPONENTS:
         for modulus in moduli(bits, source):
-            key = RsaKey(modulus, exponent)
+            key = RsaKey(modulus, exponent, EVERY_RADIX)
             numbers = [0, 1, 2, modulus - 1, modulus - 2]
             numbers += [modulus - (1 << source.randrange(bits - 1)) for _ in range(3)]
             numbers += [source.randrange(modulus) for _ in range(source.randrange(10))]
@@ -71,7 +72,10 @@ def wrapped(people, policy):
 
 
 def modulus(key):
-    return sum(digit << 52 * i for i, digit in enumerate(key.modulus))
+    """By whichever form there is."""
+    radix = next(radix for radix in range(lib.RSA_RADIXES) if key.form[radix].digits)
+    form, bits = key.form[radix], lib.rsa_digit_bits(radix)
+    return sum(form.modulus[i] << bits * i for i in range(form.digits))
 
 
 PADDINGS = {

@@ -3,8 +3,8 @@
  *   cc -O3 -Inative tests/native/rsa.c $(find native -name "*.c") -lcrypto -o rsa
  *   ./rsa [cases [seed]]
  *
- * `cases`: how many numbers each row raises to a power, 80000 if not given, which takes less than
- * ten seconds and has moduli of every length; a 64th as many secrets are wrapped. The same seed
+ * `cases`: how many numbers each row raises to a power, 80000 if not given, which takes some ten
+ * seconds and has moduli of every length; a 64th as many secrets are wrapped. The same seed
  * gives the same numbers (but other private keys). Prints a line for each row. */
 #include "rsa/rsa_rows.h"
 #include "tools.h"
@@ -15,7 +15,7 @@
 #include <openssl/rsa.h>
 
 enum { LANES = 8, ROUNDS = 16, MARGIN = 16, SHORTEST = 120 };
-enum { FEWEST_BITS = 1024, MOST_BITS = 4096, VECTOR_BITS = RSA_VECTOR * RSA_DIGIT_BITS };
+enum { FEWEST_BITS = 1024, MOST_BITS = 4096 };
 enum { ROOM = RSA_MOST_OCTETS + MARGIN, UNTOUCHED = 0xa5 };
 enum { DEFAULT_CASES = 80000, CASES_PER_SECRET = 64 };
 
@@ -75,12 +75,14 @@ static uint64_t draw_digit(unsigned bits)
     }
 }
 
-/* Digits as the rows cut them, or runs of any length: mostly such as make carries go far. */
+/* Digits as a row cuts them, or runs of any length: mostly such as make carries go far. */
 static void draw_digits(BIGNUM *x, unsigned bits, bool aligned)
 {
+    const unsigned digit_bits = rsa_digit_bits(below(RSA_RADIXES));
+
     BN_zero(x);
     for (unsigned step; bits; bits -= step) {
-        step = aligned ? (bits - 1) % RSA_DIGIT_BITS + 1 : 1 + below((uint32_t)min_size(bits, 60));
+        step = aligned ? (bits - 1) % digit_bits + 1 : 1 + below((uint32_t)min_size(bits, 60));
         CHECK(BN_lshift(x, x, (int)step) && BN_add_word(x, draw_digit(step)));
     }
 }
@@ -118,49 +120,64 @@ static void draw(BIGNUM *x, unsigned bits)
 
 /* --- keys, prepared by OpenSSL's arithmetic --------------------------------------------------- */
 
-static void to_digits(const BIGNUM *number, uint64_t digits[RSA_MOST_DIGITS])
+static uint64_t *to_digits(const BIGNUM *number, unsigned bits, unsigned count)
 {
-    uint8_t octets[RSA_MOST_DIGITS * RSA_DIGIT_BITS / 8 + 8];
-    uint64_t word;
+    uint64_t *digits = malloc(count * sizeof *digits);
+    BIGNUM *rest = BN_dup(number), *digit = new_number();
 
-    CHECK(BN_bn2lebinpad(number, octets, sizeof octets) > 0);
-    for (unsigned i = 0, bit = 0; i < RSA_MOST_DIGITS; i++, bit += RSA_DIGIT_BITS) {
-        memcpy(&word, octets + bit / 8, sizeof word);
-        digits[i] = word >> bit % 8 & UINT64_MAX >> (64 - RSA_DIGIT_BITS);
+    CHECK(digits && rest);
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(BN_copy(digit, rest) && (BN_num_bits(digit) <= (int)bits
+                                       || BN_mask_bits(digit, (int)bits)));
+        digits[i] = BN_get_word(digit);
+        CHECK(BN_rshift(rest, rest, (int)bits));
     }
+    CHECK(BN_is_zero(rest));
+    BN_free(rest);
+    BN_free(digit);
+    return digits;
 }
 
-/* -1 / odd mod 2^52: each step doubles the bits that are right, of which odd itself has three. */
+/* -1 / odd mod 2^64: each step doubles the bits that are right, of which odd itself has three. */
 static uint64_t negative_inverse(uint64_t odd)
 {
     uint64_t inverse = odd;
 
     for (unsigned step = 0; step < 5; step++)
         inverse *= 2 - odd * inverse;
-    return -inverse & UINT64_MAX >> (64 - RSA_DIGIT_BITS);
+    return -inverse;
 }
 
-static unsigned vectors_for(unsigned bits)
+static unsigned steps_for(unsigned bits, unsigned radix)
 {
-    return (bits + 2 + VECTOR_BITS - 1) / VECTOR_BITS;
+    const unsigned step = rsa_digit_step(radix) * rsa_digit_bits(radix);
+    return (bits + rsa_spare_bits(radix) + step - 1) / step;
+}
+
+static void prepare_form(struct rsa_form *form, const BIGNUM *modulus, unsigned radix)
+{
+    const unsigned bits = rsa_digit_bits(radix);
+    BIGNUM *r_squared = new_number();
+
+    free((void *)form->modulus);
+    free((void *)form->r_squared);
+    form->digits = steps_for((unsigned)BN_num_bits(modulus), radix) * rsa_digit_step(radix);
+    CHECK(form->digits <= RSA_MOST_DIGITS);
+    CHECK(BN_set_bit(r_squared, (int)(2 * form->digits * bits)));
+    CHECK(BN_mod(r_squared, r_squared, modulus, scratch));
+    form->modulus = to_digits(modulus, bits, form->digits);
+    form->r_squared = to_digits(r_squared, bits, form->digits);
+    form->inverse = negative_inverse(form->modulus[0]) & UINT64_MAX >> (64 - bits);
+    BN_free(r_squared);
 }
 
 static void prepare(struct rsa_key *key, const BIGNUM *modulus, uint64_t power)
 {
-    const unsigned bits = (unsigned)BN_num_bits(modulus);
-    const unsigned digits = vectors_for(bits) * RSA_VECTOR;
-    BIGNUM *r_squared = new_number();
-
-    CHECK(digits <= RSA_MOST_DIGITS && BN_is_odd(modulus));
-    CHECK(BN_set_bit(r_squared, (int)(2 * digits * RSA_DIGIT_BITS)));
-    CHECK(BN_mod(r_squared, r_squared, modulus, scratch));
-    to_digits(modulus, key->modulus);
-    to_digits(r_squared, key->r_squared);
-    key->inverse = negative_inverse(key->modulus[0]);
+    CHECK(BN_is_odd(modulus));
+    for (unsigned radix = 0; radix < RSA_RADIXES; radix++)
+        prepare_form(&key->form[radix], modulus, radix);
     key->exponent = power;
-    key->digits = digits;
-    key->size = (bits + 7) / 8;
-    BN_free(r_squared);
+    key->size = ((unsigned)BN_num_bits(modulus) + 7) / 8;
 }
 
 static struct modulus {
@@ -190,26 +207,36 @@ static void draw_modulus(struct modulus *modulus, unsigned bits, uint64_t power)
     CHECK(BN_set_bit(modulus->number, (int)bits - 1) && BN_set_bit(modulus->number, 0));
     prepare(&modulus->key, modulus->number, power);
     CHECK(BN_MONT_CTX_set(modulus->mont, modulus->number, scratch));
+    const unsigned radix = below(RSA_RADIXES), digits = modulus->key.form[radix].digits;
     BN_zero(modulus->r_inverse);
-    CHECK(BN_set_bit(modulus->r_inverse, (int)(modulus->key.digits * RSA_DIGIT_BITS)));
+    CHECK(BN_set_bit(modulus->r_inverse, (int)(digits * rsa_digit_bits(radix))));
     CHECK(BN_mod_inverse(modulus->r_inverse, modulus->r_inverse, modulus->number, scratch));
+}
+
+static bool same_digits(unsigned bits, unsigned others)
+{
+    for (unsigned radix = 0; radix < RSA_RADIXES; radix++)
+        if (steps_for(bits, radix) != steps_for(others, radix))
+            return false;
+    return true;
 }
 
 /* Moduli with as many digits and one exponent, as a row needs them. The lengths in bits go round,
  * so that none is left out; large numbers are rare, since they take long. */
 static void draw_moduli(void)
 {
-    static const uint8_t vectors[] = {3, 4, 5, 3, 4, 5, 3, 4, 5, 3, 4, 6, 7, 8, 9, 10};
-    static unsigned turn, lengths[RSA_MOST_DIGITS / RSA_VECTOR + 1];
-    const unsigned v = vectors[turn++ % sizeof vectors];
-    const unsigned fewest = v == vectors[0] ? FEWEST_BITS : (v - 1) * VECTOR_BITS - 1;
+    static const unsigned first[] = {FEWEST_BITS, 1401, 2101, 3101, MOST_BITS + 1};
+    static unsigned next[] = {FEWEST_BITS, 1401, 2101, 3101}, turn;
+    static const uint8_t ranges[] = {0, 1, 0, 2, 1, 0, 1, 3, 0, 1, 0, 2, 1, 0, 1, 3};
+    const unsigned range = ranges[turn++ % sizeof ranges], bits = next[range];
     const uint64_t power = draw_exponent();
 
     CHECK(BN_set_word(exponent, power));
     for (unsigned i = 0; i < LANES; i++) {
-        if (vectors_for(++lengths[v]) != v || lengths[v] > MOST_BITS)
-            lengths[v] = fewest;
-        draw_modulus(&moduli[i], lengths[v], power);
+        const bool fits = same_digits(next[range], bits);
+        draw_modulus(&moduli[i], fits ? next[range] : bits, power);
+        if (fits && ++next[range] == first[range + 1])
+            next[range] = first[range];
     }
 }
 

@@ -11,18 +11,18 @@
 #define IFMA __attribute__((target("avx512f,avx512ifma")))
 #define ALWAYS __attribute__((always_inline)) IFMA static inline
 
-enum { VECTOR = RSA_VECTOR, MOST_VECTORS = RSA_MOST_DIGITS / VECTOR };
+enum { VECTOR = 8, DIGIT_BITS = 52, MOST_DIGITS = 80, MOST_VECTORS = MOST_DIGITS / VECTOR };
 
 _Static_assert((int)VECTOR <= (int)RSA_MOST_LANES, "a lane for each digit of a register");
 
-static const uint64_t digit_mask = (UINT64_C(1) << RSA_DIGIT_BITS) - 1;
+static const uint64_t digit_mask = (UINT64_C(1) << DIGIT_BITS) - 1;
 
 /* --- a number in each lane -------------------------------------------------------------------- */
 
 /* Digit i of eight numbers is register i. */
 struct eight {
-    __m512i modulus[RSA_MOST_DIGITS], factor[RSA_MOST_DIGITS], result[RSA_MOST_DIGITS];
-    __m512i sum[RSA_MOST_DIGITS + 1], inverse;
+    __m512i modulus[MOST_DIGITS], factor[MOST_DIGITS], result[MOST_DIGITS];
+    __m512i sum[MOST_DIGITS + 1], inverse;
 };
 
 /* sum + a * b for half a product of digits. */
@@ -38,12 +38,12 @@ ALWAYS void multiply_rows(struct eight *w, const __m512i *a, __m512i b0, __m512i
     __m512i *sum = w->sum, low = LOW(sum[0], a[0], b0);
     const __m512i m0 = LOW(zero, low, w->inverse);
 
-    low = _mm512_srli_epi64(LOW(low, n[0], m0), RSA_DIGIT_BITS);
+    low = _mm512_srli_epi64(LOW(low, n[0], m0), DIGIT_BITS);
     low = _mm512_add_epi64(low, sum[1]);
     low = HIGH(HIGH(LOW(LOW(low, a[1], b0), n[1], m0), a[0], b0), n[0], m0);
     low = LOW(low, a[0], b1);
     const __m512i m1 = LOW(zero, low, w->inverse);
-    __m512i carry = _mm512_srli_epi64(LOW(low, n[0], m1), RSA_DIGIT_BITS);
+    __m512i carry = _mm512_srli_epi64(LOW(low, n[0], m1), DIGIT_BITS);
 
     for (unsigned j = 2; j < digits; j++) {
         __m512i first = LOW(LOW(sum[j], a[j], b0), n[j], m0);
@@ -75,7 +75,7 @@ IFMA static void multiply(struct eight *w, const __m512i *a, const __m512i *b, u
     for (unsigned i = 0; i < digits; i++) {
         carry = _mm512_add_epi64(carry, w->sum[i]);
         w->result[i] = _mm512_and_si512(carry, mask);
-        carry = _mm512_srli_epi64(carry, RSA_DIGIT_BITS);
+        carry = _mm512_srli_epi64(carry, DIGIT_BITS);
     }
 }
 
@@ -87,7 +87,7 @@ IFMA static void reduce(struct eight *w, unsigned digits)
 
     for (unsigned i = 0; i < digits; i++) {
         __m512i less = _mm512_add_epi64(_mm512_sub_epi64(w->result[i], w->modulus[i]), borrow);
-        borrow = _mm512_srai_epi64(less, RSA_DIGIT_BITS);
+        borrow = _mm512_srai_epi64(less, DIGIT_BITS);
         w->sum[i] = _mm512_and_si512(less, mask);
     }
     /* All ones where something had to be borrowed: there the number was below already. */
@@ -105,21 +105,20 @@ IFMA static void load_lanes(__m512i *to, const uint64_t *const number[VECTOR], u
 }
 
 /* A free lane repeats the work of the first one. */
-IFMA static void power_eight(const struct rsa_key *const key[], uint64_t (*number)[RSA_MOST_DIGITS],
-                             unsigned count)
+IFMA static void power_eight(const struct rsa_form *const form[], uint64_t exponent,
+                             uint64_t (*number)[RSA_MOST_DIGITS], unsigned count)
 {
-    const unsigned digits = key[0]->digits;
-    const uint64_t exponent = key[0]->exponent;
+    const unsigned digits = form[0]->digits;
     const uint64_t *modulus[VECTOR], *r_squared[VECTOR], *base[VECTOR];
     uint64_t eight[VECTOR];
-    __m512i plain[RSA_MOST_DIGITS] = {0};
+    __m512i plain[MOST_DIGITS] = {0};
     struct eight w;
 
     for (unsigned i = 0; i < VECTOR; i++) {
         const unsigned lane = i < count ? i : 0;
-        modulus[i] = key[lane]->modulus;
-        r_squared[i] = key[lane]->r_squared;
-        eight[i] = key[lane]->inverse;
+        modulus[i] = form[lane]->modulus;
+        r_squared[i] = form[lane]->r_squared;
+        eight[i] = form[lane]->inverse;
         base[i] = number[lane];
     }
     w.inverse = _mm512_loadu_si512(eight);
@@ -148,6 +147,7 @@ IFMA static void power_eight(const struct rsa_key *const key[], uint64_t (*numbe
 
 const struct rsa_row rsa_ifma8 = {
     .id = {"ifma8", CPU_IFMA},
+    .radix = RSA_RADIX_52,
     .lanes = VECTOR,
     .power = power_eight,
 };
@@ -163,13 +163,13 @@ struct one {
 /* The carries of digits that have grown beyond 52 bits. */
 IFMA static void carry_digits(__m512i *number, unsigned vectors)
 {
-    uint64_t digit[RSA_MOST_DIGITS], carry = 0;
+    uint64_t digit[MOST_DIGITS], carry = 0;
 
     memcpy(digit, number, vectors * sizeof *number);
     for (unsigned i = 0; i < vectors * VECTOR; i++) {
         carry += digit[i];
         digit[i] = carry & digit_mask;
-        carry >>= RSA_DIGIT_BITS;
+        carry >>= DIGIT_BITS;
     }
     memcpy(number, digit, vectors * sizeof *number);
     wipe(digit, sizeof digit);
@@ -195,7 +195,7 @@ ALWAYS void multiply_vectors(struct one *w, const __m512i *a, const uint64_t *b,
 #pragma GCC unroll 10
         for (unsigned v = 0; v < vectors; v++)
             sum[v] = _mm512_madd52lo_epu64(sum[v], n[v], m);
-        const __m512i carry = _mm512_maskz_srli_epi64(1, sum[0], RSA_DIGIT_BITS);
+        const __m512i carry = _mm512_maskz_srli_epi64(1, sum[0], DIGIT_BITS);
 #pragma GCC unroll 10
         for (unsigned v = 0; v < vectors; v++) {
             sum[v] = _mm512_alignr_epi64(sum[v + 1], sum[v], 1);
@@ -209,20 +209,21 @@ ALWAYS void multiply_vectors(struct one *w, const __m512i *a, const uint64_t *b,
     carry_digits(w->result, vectors);
 }
 
-ALWAYS void power_vectors(const struct rsa_key *key, uint64_t *number, const unsigned vectors)
+ALWAYS void power_vectors(const struct rsa_form *form, uint64_t exponent, uint64_t *number,
+                          const unsigned vectors)
 {
     const size_t len = vectors * sizeof(__m512i);
     __m512i factor[MOST_VECTORS];
     struct one w;
 
-    w.inverse = _mm512_set1_epi64((long long)key->inverse);
-    memcpy(w.modulus, key->modulus, len);
-    memcpy(factor, key->r_squared, len);
+    w.inverse = _mm512_set1_epi64((long long)form->inverse);
+    memcpy(w.modulus, form->modulus, len);
+    memcpy(factor, form->r_squared, len);
     multiply_vectors(&w, factor, number, vectors);
     memcpy(factor, w.result, len);
-    for (unsigned bit = 62 - (unsigned)__builtin_clzll(key->exponent); bit > 0; bit--) {
+    for (unsigned bit = 62 - (unsigned)__builtin_clzll(exponent); bit > 0; bit--) {
         multiply_vectors(&w, w.result, (const uint64_t *)w.result, vectors);
-        if (key->exponent >> bit & 1)
+        if (exponent >> bit & 1)
             multiply_vectors(&w, w.result, (const uint64_t *)factor, vectors);
     }
     multiply_vectors(&w, w.result, (const uint64_t *)w.result, vectors);
@@ -233,26 +234,26 @@ ALWAYS void power_vectors(const struct rsa_key *key, uint64_t *number, const uns
 }
 
 /* Subtracts the modulus once if the number isn't below it. */
-static void reduce_one(const struct rsa_key *key, uint64_t *number)
+static void reduce_one(const struct rsa_form *form, uint64_t *number)
 {
-    uint64_t less[RSA_MOST_DIGITS], borrow = 0;
+    uint64_t less[MOST_DIGITS], borrow = 0;
 
-    for (unsigned i = 0; i < key->digits; i++) {
-        borrow = number[i] - key->modulus[i] - borrow;
+    for (unsigned i = 0; i < form->digits; i++) {
+        borrow = number[i] - form->modulus[i] - borrow;
         less[i] = borrow & digit_mask;
         borrow >>= 63;
     }
-    for (unsigned i = 0; i < key->digits; i++)
+    for (unsigned i = 0; i < form->digits; i++)
         number[i] = less[i] ^ ((less[i] ^ number[i]) & -borrow);
     wipe(less, sizeof less);
 }
 
-IFMA static void power_one(const struct rsa_key *const key[], uint64_t (*number)[RSA_MOST_DIGITS],
-                           unsigned count)
+IFMA static void power_one(const struct rsa_form *const form[], uint64_t exponent,
+                           uint64_t (*number)[RSA_MOST_DIGITS], unsigned count)
 {
     (void)count;
-    switch (key[0]->digits / VECTOR) {
-#define CASE(vectors) case vectors: power_vectors(key[0], number[0], vectors); break
+    switch (form[0]->digits / VECTOR) {
+#define CASE(vectors) case vectors: power_vectors(form[0], exponent, number[0], vectors); break
     CASE(3);
     CASE(4);
     CASE(5);
@@ -263,11 +264,12 @@ IFMA static void power_one(const struct rsa_key *const key[], uint64_t (*number)
     CASE(10);
 #undef CASE
     }
-    reduce_one(key[0], number[0]);
+    reduce_one(form[0], number[0]);
 }
 
 const struct rsa_row rsa_ifma1 = {
     .id = {"ifma1", CPU_IFMA},
+    .radix = RSA_RADIX_52,
     .lanes = 1,
     .power = power_one,
 };

@@ -22,7 +22,9 @@ LEVELS: dict[str, int] = {
     "ssse3": lib.CPU_AESNI,
     "aesni": lib.CPU_AESNI,
     "aesni8": lib.CPU_AESNI,
+    "adx": lib.CPU_ADX,
     "avx2": lib.CPU_AVX2,
+    "avx2x4": lib.CPU_AVX2,
     "vaes256": lib.CPU_VAES256,
     "avx512vbmi": lib.CPU_AVX512,
     "vaes512": lib.CPU_VAES512,
@@ -38,18 +40,19 @@ OCTETS = ffi.typeof("uint8_t[]")
 
 _TABLES = {"aes": lib.KERNELS_AES, "base64": lib.KERNELS_BASE64, "rsa": lib.KERNELS_RSA}
 
-wraps_rsa = False
-"""Whether C has a kernel for RSA on this machine."""
+rsa_radixes = 0
+"""How C's kernels for RSA on this machine cut numbers into digits, a bit for each enum rsa_radix; 0
+where there are none."""
 
 
 def restrict_cpu(level: str | None) -> None:
     """Lowers the CPU feature mask to what the named kernel and all below it need; None gives
     everything back. For tests and for ``CMSTREAM_CPU``. Raises ValueError for another name."""
-    global wraps_rsa  # noqa: PLW0603 - as long as the mask itself is one
+    global rsa_radixes  # noqa: PLW0603 - as long as the mask itself is one
     if level is not None and level not in LEVELS:
         raise ValueError(f"CMSTREAM_CPU={level!r}: choose one of {', '.join(LEVELS)}")
     lib.cpu_restrict(0xFFFFFFFF if level is None else max(2 * LEVELS[level] - 1, 0))
-    wraps_rsa = bool(lib.kernel_name(lib.KERNELS_RSA, 0))
+    rsa_radixes = lib.rsa_radixes()
 
 
 def check_environment() -> None:

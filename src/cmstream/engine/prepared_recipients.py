@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..ciphers import BY_NAME
+from . import gate
 from .gate import OCTETS, check_environment, ffi, lib
 
 _PADDINGS = {"pkcs1v15": lib.RSA_PKCS1V15, "oaep-sha256": lib.RSA_OAEP_SHA256}
@@ -14,19 +17,30 @@ class RsaKey:
     """An RSA public key prepared for C. Raises ValueError for one that C doesn't take: of less than
     1024 bits or more than 4096, or with an exponent of more than 64."""
 
-    def __init__(self, modulus: int, exponent: int) -> None:
+    def __init__(self, modulus: int, exponent: int, radixes: int | None = None) -> None:
+        """``radixes``: those it is prepared for, as bits; if not given, this machine's."""
         bits = modulus.bit_length()
-        vectors = -(-(bits + 2) // (lib.RSA_DIGIT_BITS * lib.RSA_VECTOR))
-        digits = vectors * lib.RSA_VECTOR
         odd = modulus % 2 == exponent % 2 == 1
         fits = _LEAST_BITS <= bits <= 8 * lib.RSA_MOST_OCTETS
         if not odd or not fits or not 1 < exponent < _MOST_EXPONENT:
             raise ValueError("C doesn't take such a key")
-        r = 1 << (lib.RSA_DIGIT_BITS * digits)
-        inverse = -pow(modulus, -1, 1 << lib.RSA_DIGIT_BITS) % (1 << lib.RSA_DIGIT_BITS)
+        radixes = gate.rsa_radixes if radixes is None else radixes
         self.size = (bits + 7) // 8
-        fields = _digits(modulus), _digits(r * r % modulus), inverse, exponent, digits, self.size
-        self.struct = ffi.new("struct rsa_key *", fields)
+        self._kept: list[Any] = []  # what the struct points to
+        self.struct = ffi.new("struct rsa_key *", {"exponent": exponent, "size": self.size})
+        for radix in range(lib.RSA_RADIXES):
+            if radixes >> radix & 1:
+                self.struct.form[radix] = self._form(modulus, radix)
+
+    def _form(self, modulus: int, radix: int) -> tuple[Any, Any, int, int]:
+        """As struct rsa_form says."""
+        bits, step = lib.rsa_digit_bits(radix), lib.rsa_digit_step(radix)
+        count = -(-(modulus.bit_length() + lib.rsa_spare_bits(radix)) // (bits * step)) * step
+        r, limit = 1 << bits * count, 1 << bits
+        numbers = [ffi.new("uint64_t[]", _digits(number, bits, count))
+                   for number in (modulus, r * r % modulus)]  # fmt: skip
+        self._kept += numbers
+        return *numbers, -pow(modulus, -1, limit) % limit, count
 
     def raw(self, row: int, numbers: list[int]) -> list[int]:
         """Each number to the power of the exponent, by one row. For tests."""
@@ -38,10 +52,12 @@ class RsaKey:
         return [int.from_bytes(ffi.buffer(out), "big") for out in outs]
 
 
-def _digits(number: int) -> list[int]:
-    mask, bits = (1 << lib.RSA_DIGIT_BITS) - 1, lib.RSA_DIGIT_BITS
-    return [number >> bits * i & mask for i in range(lib.RSA_MOST_DIGITS)]
+def _digits(number: int, bits: int, count: int) -> list[int]:
+    mask = (1 << bits) - 1
+    return [number >> bits * i & mask for i in range(count)]
 
+
+EVERY_RADIX = (1 << lib.RSA_RADIXES) - 1
 
 KeySlot = tuple[int, RsaKey, str]
 """Where an encrypted key belongs in the RecipientInfos, the key that encrypts it, and its padding

@@ -164,7 +164,7 @@ def for_engine(encoders: Sequence[KeyTransport]) -> tuple[bytes, list[KeySlot]] 
     if it can't make all of them."""
     # Where two differ in the encrypted key alone, only that says which comes first in the SET.
     told_apart = len({one.prefix for one in encoders}) == len(encoders)
-    able = gate.wraps_rsa and {one.transport for one in encoders} <= _OF_ENGINE
+    able = gate.rsa_radixes and {one.transport for one in encoders} <= _OF_ENGINE
     if not told_apart or not able:
         return None
     infos, key_slots = b"", []

@@ -66,8 +66,8 @@ class Recipients:
                 raise _no_recipient(one)
         self._recipients = tuple(dict.fromkeys(every))
         self._certificates = [one for one in self._recipients if isinstance(one, Recipient)]
-        self._prepared: dict[tuple[Policy, bool], Preparation] = {}
-        self._latest: tuple[Policy, bool, Preparation] | None = None
+        self._prepared: dict[tuple[Policy, int], Preparation] = {}
+        self._latest: tuple[Policy, int, Preparation] | None = None
         if not self._recipients:
             raise RecipientError(
                 "no-recipients", "there is nobody to encrypt to: give at least one certificate"
@@ -96,9 +96,9 @@ class Recipients:
     def _prepare(self, policy: Policy) -> Preparation:
         latest = self._latest
         # A policy's hash takes longer than all the rest, and it is nearly always the same object.
-        if latest and latest[0] is policy and latest[1] is gate.wraps_rsa and not policy.refuse:
+        if latest and latest[0] is policy and latest[1] == gate.rsa_radixes and not policy.refuse:
             return latest[2]
-        kind = policy, gate.wraps_rsa
+        kind = policy, gate.rsa_radixes
         prepared = self._prepared.get(kind)
         if prepared is None:
             policies = policy_resolution.resolve_policies(self._recipients, policy)
