@@ -40,6 +40,7 @@ enum seal_error {
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
     SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_plan_sizes */
     SEAL_NO_CIPHER = -11, /* no cipher has this mode and a key of this length */
+    SEAL_NEEDS_LOOK = -12, /* of one: it may be encrypted already */
 };
 
 /* What is known before the first octet of content. The stream keeps no pointer to it. */
@@ -172,6 +173,12 @@ size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uin
 
 /* Wipes the keys of messages that will not be sealed. */
 void seal_forget(struct seal_job *jobs, size_t count);
+
+/* The same for one message, without SEAL_COUNT: its `total`, SEAL_NEEDS_LOOK if it is suspect, or
+ * another enum seal_error; then what seal_many writes to `written`. */
+int64_t seal_plan_one(struct seal_job *job, const uint8_t *data, size_t len,
+                      const struct seal_to *to, const struct seal_form *form);
+int64_t seal_one(struct seal_job *job, uint8_t *out, uint8_t *infos, struct seal_slots *slots);
 
 /* Single steps, for measuring and for tests: CBC of whole blocks of one message, or of `lanes`
  * messages that lie one behind the other; base64 of whole lines. Keys for encryption have 16 or 32

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from .ciphers import AUTHENTICATED
 from .cms.already_encrypted import is_encrypted_body, may_be_encrypted, pieces
 from .cms.authenticated import AuthenticatedEncoder
-from .engine import batch
+from .engine import batch, one_message
 from .engine.buffer_pool import filled
 from .engine.encoder import NativeEncoder
 from .engine.gate import no_random
@@ -238,6 +238,10 @@ def _alone(job: Job, form: Form, body: int) -> bytes:
 
 def seal_one(job: Job, form: Form) -> bytes:
     """The answer for one job. Raises RecipientError, MessageError."""
+    if job.native.wraps and job.data:
+        sealed = one_message.sealed(_FORMS[form], job.data, job.native)
+        if sealed is not None:
+            return sealed
     for count_all in (False, True):
         group = Group([job], form, count_all=count_all)
         (found,) = group.plan_sizes()

@@ -1,4 +1,4 @@
-/* Shows that no branch and no index depends on a key or on plaintext: valgrind's memcheck is told
+/* Shows that no branch and no index depends on a key, on plaintext or on what RSA encrypts: valgrind's memcheck is told
  * that they are undefined, and reports whatever decides by them. The portable row is what this is
  * for; the others that valgrind can run come along. Built as the real engine is, since it is the
  * compiler's code that is judged, and run twice: the second time something is decided by a secret
@@ -10,6 +10,7 @@
  *
  * Exits with 0, with 1 if anything was reported, and with 2 when it can show nothing. */
 #include "aes/aes.h"
+#include "rsa/rsa_rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,12 +82,116 @@ static void test_row(const struct aes_kernel *row)
     printf("%s: %u reports\n", row->id.name, (unsigned)VALGRIND_COUNT_ERRORS);
 }
 
+/* --- RSA -------------------------------------------------------------------------------------- */
+
+enum { BITS = 2048, SIZE = BITS / 8, SECRET = 32 };
+
+/* For 2^2048 - 1, modulo which every R is a power of two, and -1 its own inverse. */
+static void prepare(struct rsa_form *form, unsigned radix)
+{
+    static uint64_t modulus[RSA_RADIXES][RSA_MOST_DIGITS], r_squared[RSA_RADIXES][RSA_MOST_DIGITS];
+    const unsigned bits = rsa_digit_bits(radix), step = bits * rsa_digit_step(radix);
+    const unsigned digits = (BITS + rsa_spare_bits(radix) + step - 1) / step * step / bits;
+    const unsigned two = 2 * (digits * bits - BITS);
+
+    for (unsigned bit = 0; bit < BITS; bit++)
+        modulus[radix][bit / bits] |= UINT64_C(1) << bit % bits;
+    r_squared[radix][two / bits] = UINT64_C(1) << two % bits;
+    *form = (struct rsa_form){modulus[radix], r_squared[radix], 1, digits};
+}
+
+static void check_all_undefined(const void *from, size_t len)
+{
+    uint8_t undefined[SIZE];
+
+    check(VALGRIND_GET_VBITS(from, undefined, len) == 1, "no word from memcheck");
+    for (size_t i = 0; i < len; i++)
+        check(undefined[i] == 0xff, "the secrets were lost sight of");
+}
+
+/* Every row, with as many numbers as it takes. */
+static void test_rsa_row(unsigned index, const struct rsa_key *key)
+{
+    static uint8_t numbers[RSA_MOST_LANES][SIZE];
+    const struct rsa_key *keys[RSA_MOST_LANES];
+    const uint8_t *in[RSA_MOST_LANES];
+    uint8_t *out[RSA_MOST_LANES];
+
+    for (unsigned i = 0; i < RSA_MOST_LANES; i++) {
+        keys[i] = key;
+        in[i] = out[i] = numbers[i];
+    }
+    (void)VALGRIND_MAKE_MEM_UNDEFINED(numbers, sizeof numbers);
+    rsa_raw(index, keys, in, out, RSA_MOST_LANES);
+    for (unsigned i = 0; i < RSA_MOST_LANES; i++)
+        check_all_undefined(numbers[i], SIZE);
+    printf("rsa %s: %u reports\n", kernel_name(KERNELS_RSA, index),
+           (unsigned)VALGRIND_COUNT_ERRORS);
+}
+
+#if defined(__x86_64__)
+static bool has_adx(void)
+{
+    static char text[1 << 14];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+
+    check(file, "no /proc/cpuinfo");
+    (void)!fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    return strstr(text, " adx ");
+}
+
+/* Valgrind runs these instructions, but its own CPUID doesn't offer them. */
+static void test_rsa_adx(const struct rsa_key *key)
+{
+    const struct rsa_form *form = &key->form[RSA_RADIX_64];
+    static uint64_t number[1][RSA_MOST_DIGITS];
+
+    if (!has_adx() || cpu_features() & CPU_ADX)
+        return;
+    (void)VALGRIND_MAKE_MEM_UNDEFINED(number, SIZE);
+    rsa_adx.power(&form, key->exponent, number, 1);
+    check_all_undefined(number, SIZE);
+    printf("rsa adx: %u reports\n", (unsigned)VALGRIND_COUNT_ERRORS);
+}
+#else
+static void test_rsa_adx(const struct rsa_key *key)
+{
+    (void)key;
+}
+#endif
+
+static void test_rsa_padding(unsigned padding, const struct rsa_key *key)
+{
+    uint8_t secret[SECRET] = {0}, out[SIZE];
+    const struct rsa_job job = {key, secret, sizeof secret, padding, out};
+
+    (void)VALGRIND_MAKE_MEM_UNDEFINED(secret, sizeof secret);
+    check(!rsa_wrap(&job, 1), "no random octets");
+    check_all_undefined(out, SIZE);
+    printf("rsa padding %u: %u reports\n", padding, (unsigned)VALGRIND_COUNT_ERRORS);
+}
+
+static void test_rsa(void)
+{
+    static struct rsa_key key = {.exponent = 65537, .size = SIZE};
+
+    for (unsigned radix = 0; radix < RSA_RADIXES; radix++)
+        prepare(&key.form[radix], radix);
+    for (unsigned index = 0; kernel_name(KERNELS_RSA, index); index++)
+        test_rsa_row(index, &key);
+    test_rsa_adx(&key);
+    test_rsa_padding(RSA_PKCS1V15, &key);
+    test_rsa_padding(RSA_OAEP_SHA256, &key);
+}
+
 int main(int argc, char **argv)
 {
     (void)argv;
     check(RUNNING_ON_VALGRIND, "to be run under valgrind");
     for (unsigned i = 0; aes_kernel_at(i); i++)
         test_row(aes_kernel_at(i));
+    test_rsa();
     if (argc > 1 && text[0][0] & 1)
         puts("decided by a secret");
     return VALGRIND_COUNT_ERRORS != 0;

@@ -1,40 +1,22 @@
-/* Every row of the RSA table against OpenSSL's arithmetic, and rsa_wrap against its private keys.
+/* Every row of the RSA table against OpenSSL's arithmetic.
  *
  *   cc -O3 -Inative tests/native/rsa.c $(find native -name "*.c") -lcrypto -o rsa
  *   ./rsa [cases [seed]]
  *
- * `cases`: how many numbers each row raises to a power, 80000 if not given, which takes some ten
- * seconds and has moduli of every length; a 64th as many secrets are wrapped. The same seed
- * gives the same numbers (but other private keys). Prints a line for each row. */
-#include "rsa/rsa_rows.h"
-#include "tools.h"
+ * `cases`: how many numbers each row raises to a power, 80000 if not given, which takes some twenty
+ * seconds and has moduli of every length. The same seed gives the same numbers. Prints a line for
+ * each row. */
+#include "rsa_keys.h"
 
-#include <openssl/bn.h>
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/rsa.h>
-
-enum { LANES = 8, ROUNDS = 16, MARGIN = 16, SHORTEST = 120 };
-enum { FEWEST_BITS = 1024, MOST_BITS = 4096 };
-enum { ROOM = RSA_MOST_OCTETS + MARGIN, UNTOUCHED = 0xa5 };
-enum { DEFAULT_CASES = 80000, CASES_PER_SECRET = 64 };
+enum { ROUNDS = 16, SHORTEST = 120, FEWEST_BITS = 1024, MOST_BITS = 4096, DEFAULT_CASES = 80000 };
 
 /* --- tools ------------------------------------------------------------------------------------ */
-
-static BN_CTX *scratch;
 
 static uint64_t random_long(void)
 {
     uint64_t any;
     fill_random(&any, sizeof any);
     return any;
-}
-
-static BIGNUM *new_number(void)
-{
-    BIGNUM *number = BN_new();
-    CHECK(number);
-    return number;
 }
 
 /* --- numbers of all shapes -------------------------------------------------------------------- */
@@ -118,67 +100,7 @@ static void draw(BIGNUM *x, unsigned bits)
     }
 }
 
-/* --- keys, prepared by OpenSSL's arithmetic --------------------------------------------------- */
-
-static uint64_t *to_digits(const BIGNUM *number, unsigned bits, unsigned count)
-{
-    uint64_t *digits = malloc(count * sizeof *digits);
-    BIGNUM *rest = BN_dup(number), *digit = new_number();
-
-    CHECK(digits && rest);
-    for (unsigned i = 0; i < count; i++) {
-        CHECK(BN_copy(digit, rest) && (BN_num_bits(digit) <= (int)bits
-                                       || BN_mask_bits(digit, (int)bits)));
-        digits[i] = BN_get_word(digit);
-        CHECK(BN_rshift(rest, rest, (int)bits));
-    }
-    CHECK(BN_is_zero(rest));
-    BN_free(rest);
-    BN_free(digit);
-    return digits;
-}
-
-/* -1 / odd mod 2^64: each step doubles the bits that are right, of which odd itself has three. */
-static uint64_t negative_inverse(uint64_t odd)
-{
-    uint64_t inverse = odd;
-
-    for (unsigned step = 0; step < 5; step++)
-        inverse *= 2 - odd * inverse;
-    return -inverse;
-}
-
-static unsigned steps_for(unsigned bits, unsigned radix)
-{
-    const unsigned step = rsa_digit_step(radix) * rsa_digit_bits(radix);
-    return (bits + rsa_spare_bits(radix) + step - 1) / step;
-}
-
-static void prepare_form(struct rsa_form *form, const BIGNUM *modulus, unsigned radix)
-{
-    const unsigned bits = rsa_digit_bits(radix);
-    BIGNUM *r_squared = new_number();
-
-    free((void *)form->modulus);
-    free((void *)form->r_squared);
-    form->digits = steps_for((unsigned)BN_num_bits(modulus), radix) * rsa_digit_step(radix);
-    CHECK(form->digits <= RSA_MOST_DIGITS);
-    CHECK(BN_set_bit(r_squared, (int)(2 * form->digits * bits)));
-    CHECK(BN_mod(r_squared, r_squared, modulus, scratch));
-    form->modulus = to_digits(modulus, bits, form->digits);
-    form->r_squared = to_digits(r_squared, bits, form->digits);
-    form->inverse = negative_inverse(form->modulus[0]) & UINT64_MAX >> (64 - bits);
-    BN_free(r_squared);
-}
-
-static void prepare(struct rsa_key *key, const BIGNUM *modulus, uint64_t power)
-{
-    CHECK(BN_is_odd(modulus));
-    for (unsigned radix = 0; radix < RSA_RADIXES; radix++)
-        prepare_form(&key->form[radix], modulus, radix);
-    key->exponent = power;
-    key->size = ((unsigned)BN_num_bits(modulus) + 7) / 8;
-}
+/* --- moduli ------------------------------------------------------------------------------------ */
 
 static struct modulus {
     struct rsa_key key;
@@ -306,11 +228,6 @@ static void verify(const struct lane *lane)
 
 /* --- every row -------------------------------------------------------------------------------- */
 
-static void flip(uint8_t *octets, size_t len)
-{
-    octets[below((uint32_t)len)] ^= (uint8_t)(1 << below(8));
-}
-
 static void run_row(unsigned index, unsigned count)
 {
     const struct rsa_key *key[LANES];
@@ -369,117 +286,6 @@ static void test_choice(void)
     }
 }
 
-/* --- padded ----------------------------------------------------------------------------------- */
-
-enum { MOST_JOBS = 64, MOST_SECRET = 32 };
-
-static const struct {
-    unsigned bits, exponent;
-} sizes[] = {{1024, 65537}, {1031, 3}, {1246, 65537}, {1247, 65537}, {2047, 3},
-             {2048, 65537}, {2048, 65537}, {3072, 65537}, {4096, 65537}};
-
-enum { PEOPLE = sizeof sizes / sizeof *sizes };
-
-static struct person {
-    struct rsa_key key;
-    EVP_PKEY_CTX *opener[2]; /* by enum rsa_padding */
-} people[PEOPLE];
-
-static EVP_PKEY *generate(unsigned bits, unsigned power)
-{
-    EVP_PKEY_CTX *generator = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    EVP_PKEY *private = NULL;
-
-    CHECK(EVP_PKEY_keygen_init(generator) > 0);
-    CHECK(EVP_PKEY_CTX_set_rsa_keygen_bits(generator, (int)bits) > 0);
-    /* As many primes as OpenSSL allows are found the soonest. */
-    CHECK(EVP_PKEY_CTX_set_rsa_keygen_primes(generator, bits < 4096 ? 3 : 4) > 0);
-    CHECK(BN_set_word(exponent, power));
-    CHECK(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(generator, exponent) > 0);
-    CHECK(EVP_PKEY_generate(generator, &private) > 0);
-    EVP_PKEY_CTX_free(generator);
-    return private;
-}
-
-static EVP_PKEY_CTX *new_opener(EVP_PKEY *private, unsigned padding)
-{
-    EVP_PKEY_CTX *opener = EVP_PKEY_CTX_new_from_pkey(NULL, private, NULL);
-    const bool oaep = padding == RSA_OAEP_SHA256;
-    const int number = oaep ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING;
-
-    CHECK(EVP_PKEY_decrypt_init(opener) > 0);
-    CHECK(EVP_PKEY_CTX_set_rsa_padding(opener, number) > 0);
-    CHECK(!oaep || EVP_PKEY_CTX_set_rsa_oaep_md(opener, EVP_sha256()) > 0); /* the mask's too */
-    return opener;
-}
-
-static void set_up_person(struct person *person, unsigned bits, unsigned power)
-{
-    EVP_PKEY *private = generate(bits, power);
-    BIGNUM *modulus = NULL;
-
-    CHECK(EVP_PKEY_get_bn_param(private, OSSL_PKEY_PARAM_RSA_N, &modulus));
-    prepare(&person->key, modulus, power);
-    for (unsigned padding = 0; padding < 2; padding++)
-        person->opener[padding] = new_opener(private, padding);
-    BN_free(modulus);
-    EVP_PKEY_free(private);
-}
-
-static struct wrapped {
-    const struct person *to;
-    uint8_t secret[MOST_SECRET], out[ROOM];
-} wrapped[MOST_JOBS];
-
-static struct rsa_job jobs[MOST_JOBS];
-
-static void draw_job(struct rsa_job *job, struct wrapped *one)
-{
-    one->to = &people[below(PEOPLE)];
-    fill_random(one->secret, sizeof one->secret);
-    memset(one->out, UNTOUCHED, ROOM);
-    job->key = &one->to->key;
-    job->secret = one->secret;
-    job->secret_len = below(2) ? 16 : 32;
-    job->padding = below(2) ? RSA_PKCS1V15 : RSA_OAEP_SHA256;
-    job->out = one->out;
-}
-
-static bool opens(const struct rsa_job *job, const struct wrapped *one)
-{
-    EVP_PKEY_CTX *opener = one->to->opener[job->padding];
-    uint8_t opened[RSA_MOST_OCTETS];
-    size_t len = sizeof opened;
-
-    if (EVP_PKEY_decrypt(opener, opened, &len, one->out, job->key->size) <= 0)
-        return false;
-    return len == job->secret_len && !memcmp(opened, one->secret, len);
-}
-
-static void verify_job(const struct rsa_job *job, const struct wrapped *one)
-{
-    CHECK(opens(job, one));
-    for (size_t i = job->key->size; i < ROOM; i++)
-        CHECK(one->out[i] == UNTOUCHED);
-}
-
-static void test_wrap(uint64_t cases)
-{
-    unsigned count;
-
-    for (uint64_t done = 0; done < cases; done += count) {
-        count = (unsigned)min_size(1 + below(MOST_JOBS), cases - done);
-        for (unsigned i = 0; i < count; i++)
-            draw_job(&jobs[i], &wrapped[i]);
-        CHECK(!rsa_wrap(jobs, count));
-        for (unsigned i = 0; i < count; i++)
-            verify_job(&jobs[i], &wrapped[i]);
-        flip(wrapped[0].out, jobs[0].key->size);
-        CHECK(!opens(&jobs[0], &wrapped[0]));
-    }
-    printf("rsa wrap ok: %llu secrets\n", (unsigned long long)cases);
-}
-
 /* All this stays until the end. */
 static void set_up(void)
 {
@@ -503,16 +309,8 @@ int main(int count, char **arguments)
     if (count > 2)
         random_state = strtoull(arguments[2], NULL, 10);
     test_choice();
-    if (!kernel_name(KERNELS_RSA, 0)) {
-        printf("rsa: no row on this machine\n");
-        return 0;
-    }
     set_up();
     CHECK(cases);
     test_rows(cases);
-    row_name = "wrap";
-    for (unsigned i = 0; i < PEOPLE; i++)
-        set_up_person(&people[i], sizes[i].bits, sizes[i].exponent);
-    test_wrap(cases / CASES_PER_SECRET);
     return 0;
 }

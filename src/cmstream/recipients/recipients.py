@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from .recipient_info import RecipientInfoEncoder
 
 
+_REMEMBERED = 16
+"""How many lists that begin with the same recipient are remembered, and policies of each."""
+
+
 class Preparation(NamedTuple):
     """What recipients need for every message by one policy.
 
@@ -105,6 +109,8 @@ class Recipients:
             encoders = _encoders(self._recipients, policies)
             self._warn(policy)
             native = _native(encoders, policies[0])
+            if len(self._prepared) >= _REMEMBERED:
+                self._prepared.clear()
             prepared = self._prepared[kind] = Preparation(encoders, native)
         if policy.refuse:
             for recipient in self._certificates:
@@ -179,10 +185,25 @@ def _no_recipient(given: object) -> TypeError:
 
 
 def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:
-    """The recipients that the caller gave as ``to``."""
+    """The recipients that the caller gave as ``to``; for a list of the same objects as before, the
+    same ones with all that was prepared for them."""
     if isinstance(to, Recipients):
         return to
-    return Recipients([to] if isinstance(to, Recipient | ArchiveKey) else to)
+    every = (to,) if isinstance(to, Recipient | ArchiveKey) else to
+    if not isinstance(every, list | tuple) or not every or type(every[0]) is not Recipient:
+        return Recipients(every)
+    # They are kept with the first recipient itself, and go when it goes.
+    sets = vars(every[0]).setdefault("_sets", {})
+    key = tuple(map(id, every))
+    found = sets.get(key)
+    if found is None:
+        # The key's numbers are those of objects that are kept, duplicates too, as long as it is.
+        found = tuple(every), Recipients(every)
+        if len(sets) >= _REMEMBERED:
+            sets.clear()
+        sets[key] = found
+    recipients: Recipients = found[1]
+    return recipients
 
 
 def _refuse(recipient: Recipient, policy: Policy) -> None:

@@ -1,0 +1,22 @@
+/* One message by itself: what seal_plan_sizes and seal_many do, without arrays of one element. */
+#include "core.h"
+
+int64_t seal_plan_one(struct seal_job *job, const uint8_t *data, size_t len,
+                      const struct seal_to *to, const struct seal_form *form)
+{
+    const struct seal_inputs inputs = {&data, &len, &to, 1};
+    int64_t total;
+
+    if (!seal_plan_sizes(job, &inputs, form, 0, &total))
+        return total;
+    seal_forget(job, 1);
+    return total < 0 ? total : SEAL_NEEDS_LOOK;
+}
+
+int64_t seal_one(struct seal_job *job, uint8_t *out, uint8_t *infos, struct seal_slots *slots)
+{
+    uint8_t *const outs[1] = {out};
+
+    seal_many(job, outs, 1, infos, slots);
+    return job->written;
+}
