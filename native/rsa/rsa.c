@@ -70,20 +70,41 @@ unsigned rsa_radixes(void)
 
 enum { WORDS = RSA_MOST_OCTETS / 8 };
 
-/* Cuts a big-endian number into digits of so many bits. Those behind it become zero. */
-static void to_digits(const uint8_t *octets, unsigned size, unsigned bits, uint64_t *digits)
+/* Word i of a big-endian number, the lowest first. */
+static uint64_t load_word(const uint8_t *octets, unsigned size, unsigned i)
 {
-    uint64_t words[WORDS + 1] = {0};
+    const unsigned count = (unsigned)min_size(8, size - 8 * i);
+    const uint8_t *first = octets + size - 8 * i - count;
+    uint64_t word = 0;
+
+    if (count == 8) /* one load and a swap, as compilers see it */
+        return (uint64_t)first[0] << 56 | (uint64_t)first[1] << 48 | (uint64_t)first[2] << 40
+             | (uint64_t)first[3] << 32 | (uint64_t)first[4] << 24 | (uint64_t)first[5] << 16
+             | (uint64_t)first[6] << 8 | first[7];
+    for (unsigned j = 0; j < count; j++)
+        word = word << 8 | first[j];
+    return word;
+}
+
+static void store_word(uint8_t *octets, unsigned size, unsigned i, uint64_t word)
+{
+    const unsigned count = (unsigned)min_size(8, size - 8 * i);
+
+    for (unsigned j = 0; j < count; j++)
+        octets[size - 1 - 8 * i - j] = (uint8_t)(word >> 8 * j);
+}
+
+/* Cuts a big-endian number into `count` digits of so many bits. */
+static void to_digits(const uint8_t *octets, unsigned size, unsigned bits, uint64_t *digits,
+                      unsigned count)
+{
+    uint64_t words[WORDS + 2] = {0};
     const uint64_t mask = UINT64_MAX >> (64 - bits);
 
-    for (unsigned i = 0; i < size; i++)
-        words[i / 8] |= (uint64_t)octets[size - 1 - i] << i % 8 * 8;
-    for (unsigned i = 0, bit = 0; i < RSA_MOST_DIGITS; i++, bit += bits) {
-        const unsigned word = bit / 64, shift = bit % 64;
-        if (word >= WORDS) {
-            digits[i] = 0;
-            continue;
-        }
+    for (unsigned i = 0; 8 * i < size; i++)
+        words[i] = load_word(octets, size, i);
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned word = (unsigned)min_size(i * bits / 64, WORDS), shift = i * bits % 64;
         /* Shifted in two steps: by 64 at once isn't defined. */
         digits[i] = (words[word] >> shift | words[word + 1] << 1 << (63 - shift)) & mask;
     }
@@ -94,13 +115,13 @@ static void to_octets(const uint64_t *digits, unsigned bits, uint8_t *octets, un
 {
     uint64_t words[WORDS + 2] = {0};
 
-    for (unsigned i = 0, bit = 0; bit < 8 * size; i++, bit += bits) {
-        const unsigned word = bit / 64, shift = bit % 64;
+    for (unsigned i = 0; i * bits < 8 * size; i++) {
+        const unsigned word = i * bits / 64, shift = i * bits % 64;
         words[word] |= digits[i] << shift;
         words[word + 1] |= digits[i] >> 1 >> (63 - shift);
     }
-    for (unsigned i = 0; i < size; i++)
-        octets[size - 1 - i] = (uint8_t)(words[i / 8] >> i % 8 * 8);
+    for (unsigned i = 0; 8 * i < size; i++)
+        store_word(octets, size, i, words[i]);
 }
 
 /* --- padding ---------------------------------------------------------------------------------- */
@@ -217,7 +238,7 @@ static void work_part(struct work *work, const struct rsa_row *row, unsigned fir
     for (unsigned i = 0; i < count; i++) {
         const struct rsa_key *key = work->key[first + i];
         form[i] = &key->form[row->radix];
-        to_digits(work->block[first + i], key->size, bits, number[i]);
+        to_digits(work->block[first + i], key->size, bits, number[i], form[i]->digits);
     }
     row->power(form, work->key[first]->exponent, number, count);
     for (unsigned i = 0; i < count; i++)

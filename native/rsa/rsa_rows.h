@@ -13,7 +13,7 @@ struct rsa_row {
     unsigned lanes; /* numbers that one call can take, at most RSA_MOST_LANES */
     /* number[i] = number[i] ^ exponent mod form[i]->modulus for the first `count` lanes (1 to
      * `lanes`). The forms have the same number of digits. Numbers are in digits and below the
-     * modulus, before and after; digits beyond theirs are zero before. */
+     * modulus, before and after. */
     void (*power)(const struct rsa_form *const form[], uint64_t exponent,
                   uint64_t (*number)[RSA_MOST_DIGITS], unsigned count);
 };

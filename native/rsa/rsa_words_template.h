@@ -1,7 +1,12 @@
 /* RSA's public operation with the processor's own multiplication of 64-bit words, one number at a
  * time: Montgomery's, with squarings by half the products. No branch and no index depends on a
  * number. The file that includes this has defined BLOCK, how many words are multiplied at once, and
- * defines add_block and clear_block. */
+ * defines the three functions that are
+ * only declared here. */
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { MOST_WORDS = RSA_MOST_OCTETS / 8 };
 
@@ -22,31 +27,57 @@ static void add_block(struct words *w, uint64_t *sum, const uint64_t *a, size_t 
  * zeros; what goes beyond is the window then. */
 static void clear_block(struct words *w);
 
-/* Adds the window to a block of the sum, and gives what is carried beyond it. */
-static uint64_t add_window(const struct words *w, uint64_t *sum, uint64_t carry)
+/* The products of each two different words of a block, to two blocks of the sum. */
+static void multiply_within(uint64_t sum[2 * BLOCK], const uint64_t a[BLOCK]);
+
+/* sum = a + b + carry, and difference = a - b - borrow; each gives the next carry or borrow. */
+#if defined(__x86_64__)
+static inline unsigned char add(unsigned char carry, uint64_t a, uint64_t b, uint64_t *sum)
 {
-    for (unsigned i = 0; i < BLOCK; i++) {
-        two_words word = (two_words)sum[i] + w->window[i] + carry;
-        sum[i] = (uint64_t)word;
-        carry = (uint64_t)(word >> 64);
-    }
+    return _addcarry_u64(carry, a, b, (unsigned long long *)sum);
+}
+
+static inline unsigned char sub(unsigned char borrow, uint64_t a, uint64_t b, uint64_t *difference)
+{
+    return _subborrow_u64(borrow, a, b, (unsigned long long *)difference);
+}
+#else
+static inline unsigned char add(unsigned char carry, uint64_t a, uint64_t b, uint64_t *sum)
+{
+    const two_words word = (two_words)a + b + carry;
+    *sum = (uint64_t)word;
+    return (unsigned char)(word >> 64);
+}
+
+static inline unsigned char sub(unsigned char borrow, uint64_t a, uint64_t b, uint64_t *difference)
+{
+    const two_words word = (two_words)a - b - borrow;
+    *difference = (uint64_t)word;
+    return (unsigned char)(word >> 64) & 1;
+}
+#endif
+
+/* Adds the window to a block of the sum, and gives what is carried beyond it. */
+static unsigned char add_window(const struct words *w, uint64_t *sum, unsigned char carry)
+{
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < BLOCK; i++)
+        carry = add(carry, sum[i], w->window[i], &sum[i]);
     return carry;
 }
 
 /* Subtracts the modulus from the upper half of the sum, unless that is below it already. `over`:
  * whether a bit above the sum is set. */
-static void subtract(struct words *w, uint64_t over)
+static void subtract(struct words *w, unsigned char over)
 {
     const struct rsa_form *form = w->form;
     const uint64_t *high = w->sum + form->digits;
-    uint64_t borrow = 0;
+    unsigned char borrow = 0;
 
-    for (unsigned i = 0; i < form->digits; i++) {
-        two_words word = (two_words)high[i] - form->modulus[i] - borrow;
-        w->result[i] = (uint64_t)word;
-        borrow = (uint64_t)(word >> 64) & 1;
-    }
-    const uint64_t below = -(borrow & (over ^ 1));
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < form->digits; i++)
+        borrow = sub(borrow, high[i], form->modulus[i], &w->result[i]);
+    const uint64_t below = -(uint64_t)(borrow & (over ^ 1));
     for (unsigned i = 0; i < form->digits; i++)
         w->result[i] ^= (w->result[i] ^ high[i]) & below;
 }
@@ -56,7 +87,7 @@ static void reduce(struct words *w)
 {
     const struct rsa_form *form = w->form;
     const unsigned len = form->digits;
-    uint64_t over = 0;
+    unsigned char over = 0;
 
     for (unsigned i = 0; i < len; i += BLOCK) {
         uint64_t *sum = w->sum + i;
@@ -68,11 +99,10 @@ static void reduce(struct words *w)
     subtract(w, over);
 }
 
-static void begin(struct words *w, const uint64_t factors[BLOCK], uint64_t carry)
+static void begin(struct words *w, const uint64_t factors[BLOCK])
 {
     memcpy(w->factors, factors, sizeof w->factors);
     memset(w->window, 0, sizeof w->window);
-    w->window[0] = carry;
 }
 
 /* result = a * b / R. */
@@ -82,29 +112,26 @@ static void multiply(struct words *w, const uint64_t *a, const uint64_t *b)
 
     memset(w->sum, 0, len * sizeof *w->sum);
     for (unsigned i = 0; i < len; i += BLOCK) {
-        begin(w, b + i, 0);
+        begin(w, b + i);
         add_block(w, w->sum + i, a, len);
         memcpy(w->sum + i + len, w->window, sizeof w->window);
     }
     reduce(w);
 }
 
-/* The squares of blocks, and twice the products of different blocks, which the sum holds. */
+/* Doubles the sum, which is of products of two different words each, and adds the squares. */
 static void add_squares(struct words *w)
 {
-    uint64_t carry = 0, shifted = 0;
+    uint64_t shifted = 0;
+    unsigned char carry = 0;
 
-    for (unsigned i = 0; i < w->form->digits; i += BLOCK) {
-        const uint64_t *a = w->result + i;
-        uint64_t *sum = w->sum + 2 * i;
-        for (unsigned j = 0; j < 2 * BLOCK; j++) {
-            const uint64_t word = sum[j];
-            sum[j] = word << 1 | shifted;
-            shifted = word >> 63;
-        }
-        begin(w, a, carry);
-        add_block(w, sum, a, BLOCK);
-        carry = add_window(w, sum + BLOCK, 0);
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < w->form->digits; i++) {
+        const two_words square = (two_words)w->result[i] * w->result[i];
+        const uint64_t low = w->sum[2 * i], high = w->sum[2 * i + 1];
+        carry = add(carry, low << 1 | shifted, (uint64_t)square, &w->sum[2 * i]);
+        carry = add(carry, high << 1 | low >> 63, (uint64_t)(square >> 64), &w->sum[2 * i + 1]);
+        shifted = high >> 63;
     }
 }
 
@@ -113,12 +140,14 @@ static void square(struct words *w)
 {
     const unsigned len = w->form->digits;
     const uint64_t *a = w->result;
+    unsigned char carry = 0;
 
-    memset(w->sum, 0, 2 * len * sizeof *w->sum);
-    for (unsigned i = 0; i + BLOCK < len; i += BLOCK) {
-        begin(w, a + i, 0);
+    for (unsigned i = 0; i < len; i += BLOCK)
+        multiply_within(w->sum + 2 * i, a + i);
+    for (unsigned i = 0; i < len; i += BLOCK) {
+        begin(w, a + i);
         add_block(w, w->sum + 2 * i + BLOCK, a + i + BLOCK, len - i - BLOCK);
-        memcpy(w->sum + i + len, w->window, sizeof w->window);
+        carry = add_window(w, w->sum + i + len, carry);
     }
     add_squares(w);
     reduce(w);

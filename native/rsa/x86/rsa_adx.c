@@ -56,30 +56,29 @@ enum { BLOCK = 8 };
 #define OFFSET(member) [member] "i"(offsetof(struct words, member))
 #define USED "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory"
 
+/* `at` counts words up to 0. */
 static void add_block(struct words *w, uint64_t *sum, const uint64_t *a, size_t count)
 {
-    uint64_t low, word;
-    const uint64_t *end = a + count;
+    uint64_t low, word, at = -(uint64_t)count;
 
     if (!count)
         return;
     __asm__ __volatile__(LOAD
                          "1:\n\t"
-                         "mov (%[a]), %%rdx\n\t"
+                         "mov (%[a],%[at],8), %%rdx\n\t"
                          "mov %%r8, %[word]\n\t"
                          "xor %k[low], %k[low]\n\t" /* clears both flags */
                          "mulx " FACTOR("0") ", %[low], %%r8\n\t"
                          "adcx %[low], %[word]\n\t"
-                         "adox (%[sum]), %[word]\n\t"
-                         "mov %[word], (%[sum])\n\t"
+                         "adox (%[sum],%[at],8), %[word]\n\t"
+                         "mov %[word], (%[sum],%[at],8)\n\t"
                          NEXT_SEVEN(FACTOR)
-                         "add $8, %[a]\n\t"
-                         "add $8, %[sum]\n\t"
-                         "cmp %[end], %[a]\n\t"
+                         "inc %[at]\n\t"
                          "jne 1b\n\t"
                          STORE
-                         : [a] "+r"(a), [sum] "+r"(sum), [low] "=&r"(low), [word] "=&r"(word)
-                         : [w] "r"(w), [end] "m"(end), OFFSET(window), OFFSET(factors)
+                         : [at] "+r"(at), [low] "=&r"(low), [word] "=&r"(word)
+                         : [w] "r"(w), [a] "r"(a + count), [sum] "r"(sum + count), OFFSET(window),
+                           OFFSET(factors)
                          : USED);
 }
 
@@ -106,6 +105,71 @@ static void clear_block(struct words *w)
                          : [w] "r"(w), [n] "r"(n), [inverse] "m"(inverse), [end] "m"(end),
                            OFFSET(window)
                          : USED);
+}
+
+/* sum += rdx * a[at], for two neighbouring words of the sum. */
+#define ADD_PRODUCT(at, lower, upper)                                                              \
+    "mulx " at "(%[a]), %[low], %[high]\n\t"                                                       \
+    "adcx %[low], %%" lower "\n\t"                                                                 \
+    "adox %[high], %%" upper "\n\t"
+
+/* A row of products with another word of a. `top`, a new word of the sum, gets what they carry. */
+#define ROW(at, top, products)                                                                     \
+    "mov " at "(%[a]), %%rdx\n\t"                                                                  \
+    "xor %k[low], %k[low]\n\t"                                                                     \
+    "mov %[low], %%" top "\n\t"                                                                    \
+    products                                                                                       \
+    "mov $0, %k[low]\n\t"                                                                          \
+    "adcx %[low], %%" top "\n\t"
+
+#define PUT(word, at) "mov %%" word ", " at "(%[sum])\n\t"
+
+/* Words 1 to 8 of the sum begin in r8 to r15; the registers of those that are stored become words 9
+ * to 14. */
+static void multiply_within(uint64_t sum[2 * BLOCK], const uint64_t a[BLOCK])
+{
+    uint64_t low, high;
+
+    __asm__ __volatile__(
+        "mov (%[a]), %%rdx\n\t"
+        "xor %k[low], %k[low]\n\t"
+        "mulx 8(%[a]), %%r8, %%r9\n\t"
+        "mulx 16(%[a]), %[low], %%r10\n\t" "adcx %[low], %%r9\n\t"
+        "mulx 24(%[a]), %[low], %%r11\n\t" "adcx %[low], %%r10\n\t"
+        "mulx 32(%[a]), %[low], %%r12\n\t" "adcx %[low], %%r11\n\t"
+        "mulx 40(%[a]), %[low], %%r13\n\t" "adcx %[low], %%r12\n\t"
+        "mulx 48(%[a]), %[low], %%r14\n\t" "adcx %[low], %%r13\n\t"
+        "mulx 56(%[a]), %[low], %%r15\n\t" "adcx %[low], %%r14\n\t"
+        "mov $0, %k[low]\n\t"
+        "adcx %[low], %%r15\n\t"
+        PUT("r8", "8") PUT("r9", "16")
+        ROW("8", "r8",
+            ADD_PRODUCT("16", "r10", "r11") ADD_PRODUCT("24", "r11", "r12")
+            ADD_PRODUCT("32", "r12", "r13") ADD_PRODUCT("40", "r13", "r14")
+            ADD_PRODUCT("48", "r14", "r15") ADD_PRODUCT("56", "r15", "r8"))
+        PUT("r10", "24") PUT("r11", "32")
+        ROW("16", "r9",
+            ADD_PRODUCT("24", "r12", "r13") ADD_PRODUCT("32", "r13", "r14")
+            ADD_PRODUCT("40", "r14", "r15") ADD_PRODUCT("48", "r15", "r8")
+            ADD_PRODUCT("56", "r8", "r9"))
+        PUT("r12", "40") PUT("r13", "48")
+        ROW("24", "r10",
+            ADD_PRODUCT("32", "r14", "r15") ADD_PRODUCT("40", "r15", "r8")
+            ADD_PRODUCT("48", "r8", "r9") ADD_PRODUCT("56", "r9", "r10"))
+        PUT("r14", "56") PUT("r15", "64")
+        ROW("32", "r11",
+            ADD_PRODUCT("40", "r8", "r9") ADD_PRODUCT("48", "r9", "r10")
+            ADD_PRODUCT("56", "r10", "r11"))
+        PUT("r8", "72") PUT("r9", "80")
+        ROW("40", "r12", ADD_PRODUCT("48", "r10", "r11") ADD_PRODUCT("56", "r11", "r12"))
+        PUT("r10", "88") PUT("r11", "96")
+        ROW("48", "r13", ADD_PRODUCT("56", "r12", "r13"))
+        PUT("r12", "104") PUT("r13", "112")
+        "mov %[low], (%[sum])\n\t"
+        "mov %[low], 120(%[sum])"
+        : [low] "=&r"(low), [high] "=&r"(high)
+        : [a] "r"(a), [sum] "r"(sum)
+        : USED);
 }
 
 const struct rsa_row rsa_adx = {
