@@ -36,12 +36,11 @@ enum seal_error {
     SEAL_STATE = -5, /* not begun, finished, or failed before */
     SEAL_TOO_LARGE = -6, /* a length beyond 2^63 */
     SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
-    SEAL_NEEDS_STREAM = -8,     /* of many: more than SEAL_STEP octets of header go inside */
+    SEAL_NEEDS_HEAD = -8, /* of many: the caller must cut the header block, see seal_bring_head */
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
     SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_plan_sizes */
     SEAL_NO_CIPHER = -11, /* no cipher has this mode and a key of this length */
     SEAL_NEEDS_LOOK = -12, /* of one: it may be encrypted already, or isn't in MODE_CBC */
-    SEAL_NEEDS_HEAD = -13, /* of many: the caller must cut the header block, see seal_bring_head */
 };
 
 /* What is known before the first octet of content. The stream keeps no pointer to it. */
@@ -271,6 +270,7 @@ struct seal_slot {
     struct seal_job *job;
     const uint8_t *body; /* the part of the message that isn't in the queue yet */
     size_t body_len;
+    size_t after_head; /* octets of the body proper, while `body` is a long header that was brought */
     size_t first, end; /* of the queue, in `text` */
     size_t used;       /* octets of `text` that ever held plaintext */
     size_t blocks;     /* blocks that the lane still has to encrypt */
@@ -323,8 +323,8 @@ void seal_tail(struct seal *seal, const uint8_t *after, size_t after_len);
 /* Whether a message is still to be sealed. */
 bool job_is_wanted(const struct seal_job *job);
 
-/* The steps of a message in its slot. slot_begin writes all in front of the ciphertext, and puts what
- * goes in before the body to the queue. slot_take takes the next octets of the body, at most
+/* The steps of a message in its slot. slot_begin writes all in front of the ciphertext, and puts a
+ * short header that goes inside to the queue. slot_take takes the next octets of the body, at most
  * body_len, counts them, and copies them with canonical line ends to `to`, where they take `taken`
  * octets, at most twice as many; without SEAL_CANON `to` may be NULL. slot_encode writes base64 of
  * ciphertext that follows the octets carried, over which it was put. slot_leave writes the end, or

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 import cmstream
-from cmstream import many, sealing
+from cmstream import many
 from cmstream.cms import aead, authenticated
 from cmstream.engine import batch, gate
 from cmstream.recipients.recipients import prepare
@@ -50,18 +50,7 @@ def streamed(message, to, policy):
     return b"".join([*parts, context.finalize()])
 
 
-@pytest.fixture
-def together(monkeypatch):
-    """Every message must take part in the batch."""
-
-    def refuse(*_):
-        raise AssertionError("a message was sealed by itself")
-
-    monkeypatch.setattr(sealing, "_alone", refuse)
-
-
 @pytest.mark.parametrize("count", [1, 2, 17, 40])
-@pytest.mark.usefixtures("together")
 def test_each_message_is_what_the_stream_makes_of_it(count, alice):
     source = random.Random(count)
     to = cmstream.Recipients([alice.recipient])
@@ -77,7 +66,6 @@ def test_each_message_is_what_the_stream_makes_of_it(count, alice):
 
 @pytest.mark.parametrize("form", ["der", "pem", "smime"])
 @pytest.mark.parametrize("cipher", CIPHERS)
-@pytest.mark.usefixtures("together")
 def test_content_of_every_size_opens_in_every_form(form, cipher):
     source = random.Random(form)
     people = [person(2048, number=1), person(3072, number=2)]
@@ -98,7 +86,6 @@ def test_content_of_every_size_opens_in_every_form(form, cipher):
         assert opened == {(content, cipher, 0, 2)}
 
 
-@pytest.mark.usefixtures("together")
 def test_keys_that_python_encrypts_to(alice):
     """The batch brings their RecipientInfos for authenticated ciphers too."""
     kek = cmstream.Recipient.from_kek(bytes(32), b"1")
@@ -113,18 +100,23 @@ def test_keys_that_python_encrypts_to(alice):
         assert message == b"Subject: x\r\n\r\n" + body
 
 
-def test_a_long_inner_header_is_sealed_by_itself(alice):
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("body", [0, 1, 40, 9000, 200_000])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_long_inner_header_goes_before_the_body(alice, count, body, end):
+    """It isn't copied to the queue of a lane, but read as part of the body."""
     to = cmstream.Recipients([alice.recipient])
-    long = b"".join(b"X-%d: %b\r\n" % (i, b"y" * 500) for i in range(40)) + b"\r\nbody\r\n"
-    jobs = [(long, to, policy) for policy in POLICIES] + [(b"A: b\r\n\r\nx", to)]
+    source = random.Random(body)
+    fields = [b"%b-%d: %b" % (b"X" if i % 3 else b"Content-X", i, b"y" * source.randrange(990))
+              for i in range(150)]  # fmt: skip
+    message = end.join([*fields, b"", source.randbytes(body).replace(b"\n", end)])
+    jobs = [(message, to, policy) for policy in POLICIES] * count + [(b"A: b\r\n\r\nx", to)]
     answers = cmstream.encrypt_many(jobs)
-    for (message, _, policy), answer in zip(jobs[:-1], answers, strict=False):
-        expected = open_message(streamed(message, to, policy), alice.key)
-        assert open_message(bytes(answer), alice.key) == expected
+    expected = [open_message(streamed(message, to, one), alice.key) for one in POLICIES] * count
+    assert [open_message(bytes(one), alice.key) for one in answers[:-1]] == expected
     assert open_message(bytes(answers[-1]), alice.key)[1] == b"\r\nx"
 
 
-@pytest.mark.usefixtures("together")
 @pytest.mark.parametrize("policy", [GCM, SHY, GCM.clone(header_protection="shy")])
 def test_late_bare_line_feeds(alice, policy):
     to = cmstream.Recipients([alice.recipient])

@@ -97,16 +97,29 @@ int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos)
 
 /* --- one message in its slot ----------------------------------------------------------------- */
 
-/* Writes the header block's two parts. Gives whether they are as long as they should be. */
-static bool put_head(const struct seal_job *job, uint8_t *outside, uint8_t *inside)
+/* Writes the header block's outer part, and queues its inner one; a long one becomes part of the
+ * body. Gives whether they are as long as they should be. */
+static bool put_head(struct seal_slot *slot, const struct seal_job *job)
 {
     const struct header *header = &job->header;
+    struct seal *seal = &slot->seal;
+    uint8_t *out = seal->out;
+    const bool is_long = header->inside_len > SEAL_STEP;
 
+    seal->out += header->outside_len;
+    slot->body = job->data + header->end;
+    slot->body_len = job->len - header->end;
+    slot->end = slot->used = is_long ? 0 : header->inside_len;
     if (!job->outside)
-        return header_outside(job->data, header, outside)
-               && header_inside(job->data, header, inside);
-    memcpy(outside, job->outside, header->outside_len);
-    memcpy(inside, job->inside, header->inside_len);
+        return header_outside(job->data, header, out)
+               && header_inside(job->data, header, seal->text);
+    memcpy(out, job->outside, header->outside_len);
+    memcpy(seal->text, job->inside, slot->end);
+    if (is_long) {
+        slot->after_head = slot->body_len;
+        slot->body = job->inside;
+        slot->body_len = header->inside_len;
+    }
     return true;
 }
 
@@ -118,18 +131,12 @@ int slot_begin(struct seal_slot *slot, struct seal_job *job)
     slot->job = job;
     slot->body = job->data;
     slot->body_len = job->len;
-    slot->first = slot->end = slot->used = slot->blocks = 0;
+    slot->first = slot->end = slot->used = slot->blocks = slot->after_head = 0;
     slot->padded = false;
     slot->rest.count = 0;
     seal->out = job->out;
-    if (job->form->flags & SEAL_MESSAGE) {
-        const struct header *header = &job->header;
-        good = put_head(job, seal->out, seal->text);
-        seal->out += header->outside_len;
-        slot->end = slot->used = header->inside_len;
-        slot->body += header->end;
-        slot->body_len -= header->end;
-    }
+    if (job->form->flags & SEAL_MESSAGE)
+        good = put_head(slot, job);
     job->plan.infos = job->infos;
     seal_head(seal, &job->plan, &job->key);
     seal->left -= slot->end;
@@ -151,6 +158,18 @@ static bool has_unexpected_lf(struct seal *seal, const uint8_t *octets, size_t l
     return seal->flags & SEAL_STRICT && canon_count(octets, len, &seal->last);
 }
 
+/* Goes on in the body by `len` octets; behind a long header to the body proper. */
+static void slot_advance(struct seal_slot *slot, size_t len)
+{
+    slot->body += len;
+    slot->body_len -= len;
+    if (!slot->body_len && slot->after_head) {
+        slot->body_len = slot->after_head;
+        slot->after_head = 0;
+        slot->body = slot->job->data + slot->job->len - slot->body_len;
+    }
+}
+
 int slot_take(struct seal_slot *slot, size_t len, uint8_t *to, size_t *taken)
 {
     struct seal *seal = &slot->seal;
@@ -163,8 +182,7 @@ int slot_take(struct seal_slot *slot, size_t len, uint8_t *to, size_t *taken)
         *taken = canon_copy(slot->body, len, &seal->last, to);
     else if (to && len)
         memcpy(to, slot->body, len);
-    slot->body += len;
-    slot->body_len -= len;
+    slot_advance(slot, len);
     return is_too_much(seal, *taken) || (!slot->body_len && seal->left) ? SEAL_CHANGED : 0;
 }
 
@@ -173,12 +191,17 @@ int slot_take(struct seal_slot *slot, size_t len, uint8_t *to, size_t *taken)
 static int top_up(struct seal_slot *slot, size_t want)
 {
     struct seal *seal = &slot->seal;
-    size_t queued = slot->end - slot->first, taken;
+    size_t taken;
+    int error;
 
-    memmove(seal->text, seal->text + slot->first, queued);
-    int error = slot_take(slot, min_size(slot->body_len, want - queued), seal->text + queued, &taken);
+    slot->end -= slot->first;
+    memmove(seal->text, seal->text + slot->first, slot->end);
     slot->first = 0;
-    slot->end = queued + taken;
+    do {
+        size_t part = min_size(slot->body_len, want - slot->end);
+        error = slot_take(slot, part, seal->text + slot->end, &taken);
+        slot->end += taken;
+    } while (!error && slot->end < want && slot->body_len);
     if (slot->end > slot->used)
         slot->used = slot->end;
     if (!error && !slot->body_len) {
@@ -204,9 +227,8 @@ static int slot_prepare(struct seal_slot *slot, size_t want)
             return SEAL_CHANGED;
         lane->in = slot->body;
         slot->unseen = len;
-        slot->body += len;
-        slot->body_len -= len;
         slot->blocks = want;
+        slot_advance(slot, len);
     } else {
         int error = queued < len && !slot->padded ? top_up(slot, len) : 0;
         if (error)
@@ -353,7 +375,12 @@ static void batch_alone(struct batch *batch)
     (void)seal_content(seal, seal->text + slot->first, slot->end - slot->first);
     seal->flags = flags;
     seal->last = last;
-    error = seal_content(seal, slot->body, slot->body_len);
+    do {
+        const uint8_t *body = slot->body;
+        size_t len = slot->body_len;
+        slot_advance(slot, len);
+        error = seal_content(seal, body, len);
+    } while (!error && slot->body_len);
     if (error == SEAL_TOO_MUCH || (!error && seal->left))
         error = SEAL_CHANGED;
     if (!error)

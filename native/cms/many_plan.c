@@ -43,10 +43,8 @@ static int64_t survey_message(struct seal_job *job, unsigned flags)
         return SEAL_NO_HEADER_END;
     size_t body_len = job->len - header->end;
     job->suspect = header->suspect || header_armoured(job->data + header->end, body_len);
-    if (header->special || job->to->brings_head)
+    if (header->special || header->inside_len > SEAL_STEP || job->to->brings_head)
         return SEAL_NEEDS_HEAD;
-    if (header->inside_len > SEAL_STEP)
-        return SEAL_NEEDS_STREAM;
     size_t more = survey_lines(job, flags);
     return total_of(job, header->inside_len + body_len + more, header->outside_len);
 }
@@ -74,8 +72,6 @@ int64_t seal_bring_head(struct seal_job *job, const uint8_t *outside, size_t out
 {
     uint64_t content_len = inside_len + (job->len - job->header.end);
 
-    if (inside_len > SEAL_STEP)
-        return job->total = SEAL_NEEDS_STREAM;
     if (flags & SEAL_CANON)
         content_len += survey_lines(job, flags);
     job->outside = outside;

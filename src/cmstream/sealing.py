@@ -12,7 +12,6 @@ from .engine import batch, one_message
 from .engine.buffer_pool import filled
 from .engine.encoder import NativeEncoder
 from .engine.gate import no_random
-from .engine.mail_text import count_bare_line_feeds
 from .errors import CmstreamError, MessageError, octets_of
 from .mail import mime
 from .mail.header_protection import protect
@@ -200,7 +199,7 @@ class Group:
 
     def plan_sizes(self) -> Sequence[int | bytes | Exception]:
         """For each job the size of its answer in bytes; or its answer, if that is an error, or a
-        message that is encrypted already, or one that needed an encoder of its own."""
+        message that is encrypted already."""
         totals = self._batch.plan_sizes(count_all=self._count_all)
         if totals is not None and self._plain and max(totals) <= self._limit:
             return totals
@@ -218,8 +217,6 @@ class Group:
                 return bytes(job.data)
             if total == batch.NEEDS_HEAD:
                 total = self._bring_head(index, job)
-            if total == batch.NEEDS_STREAM:
-                return _alone(job, self._form, self._batch.body(index))
             if total >= 0 and job.native.authenticated:
                 aead.check_length(job.native.cipher, self._batch.content_len(index))
             if total >= 0 and not job.native.wraps:
@@ -230,8 +227,8 @@ class Group:
         return total if total >= 0 else failure(total)
 
     def _bring_head(self, index: int, job: Job) -> int:
-        """Cuts a header block that C doesn't cut: its fields are protected, or there is something
-        odd in it. Gives the size of the answer or C's code."""
+        """Cuts a header block that C doesn't cut: its fields are protected, or it is long or
+        odd. Gives the size of the answer or C's code."""
         head = bytes(job.data[: self._batch.body(index)])
         outside, inside, canonical = _framing(head, job.to, job.policy)
         return self._batch.bring_head(
@@ -248,24 +245,6 @@ def failure(code: int) -> Exception:
     if code == batch.NO_RANDOM:
         return no_random()
     return ValueError("the sealed message would be longer than 2**63 bytes")
-
-
-def _alone(job: Job, form: Form, body: int) -> bytes:
-    """The answer for a job that can't be one of a batch."""
-    rest = memoryview(job.data)
-    if form == "message":
-        head, rest = bytes(rest[:body]), rest[body:]
-        line_feeds, _ = count_bare_line_feeds(rest)
-        encoder, inside = message_encoder(head, len(rest), line_feeds, job.to, job.policy)
-    else:
-        encoder, inside = content_encoder(job.to, job.policy, form, len(rest)), b""
-
-    def fill(out: memoryview) -> int:
-        count = encoder.update_into(inside, out)
-        count += encoder.update_into(rest, out, count)
-        return count + encoder.finish_into(out, count)
-
-    return filled(encoder.bound(len(inside) + len(rest)), fill)
 
 
 def seal_one(job: Job, form: Form) -> bytes:

@@ -42,8 +42,6 @@ class Piece(NamedTuple):
 
 
 # What a batch says instead of a length.
-NEEDS_STREAM: int = lib.SEAL_NEEDS_STREAM
-"""The message needs a stream of its own: its inner header is too long."""
 NEEDS_HEAD: int = lib.SEAL_NEEDS_HEAD
 """The message's header block must come by :meth:`Batch.bring_head`."""
 BARE_LF: int = lib.SEAL_BARE_LF
