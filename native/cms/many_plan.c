@@ -93,7 +93,7 @@ static bool make_keys(struct seal_job *jobs, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (i % KEYS == 0 && random_fill(fresh, min_size(KEYS, count - i) * CONTENT_KEY_RANDOM))
             failed = true;
-        if (failed && jobs[i].total >= 0)
+        if (failed && (jobs[i].total >= 0 || jobs[i].total == SEAL_NEEDS_HEAD))
             jobs[i].total = SEAL_NO_RANDOM;
         content_key_set(&jobs[i].key, jobs[i].to->key_len, fresh + i % KEYS * CONTENT_KEY_RANDOM);
     }
