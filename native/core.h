@@ -36,11 +36,11 @@ enum seal_error {
     SEAL_STATE = -5, /* not begun, finished, or failed before */
     SEAL_TOO_LARGE = -6, /* a length beyond 2^63 */
     SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
-    SEAL_NEEDS_STREAM = -8,     /* of many: only a stream of its own can seal it */
+    SEAL_NEEDS_HEAD = -8, /* of many: the caller must cut the header block, see seal_bring_head */
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
     SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_plan_sizes */
     SEAL_NO_CIPHER = -11, /* no cipher has this mode and a key of this length */
-    SEAL_NEEDS_LOOK = -12, /* of one: it may be encrypted already */
+    SEAL_NEEDS_LOOK = -12, /* of one: it may be encrypted already, or isn't in MODE_CBC */
 };
 
 /* What is known before the first octet of content. The stream keeps no pointer to it. */
@@ -72,7 +72,8 @@ struct seal_to {
     unsigned key_slot_count;
     unsigned version; /* CMSVersion of the EnvelopedData */
     unsigned key_len; /* 16, 24 or 32 */
-    unsigned alone;   /* whether seal_plan_sizes refuses these messages by SEAL_NEEDS_STREAM */
+    unsigned mode;    /* enum frame_mode */
+    unsigned brings_head; /* whether the caller cuts every header block: SEAL_NEEDS_HEAD */
 };
 
 /* A stream that seals one message. In MODE_CBC it takes content and gives EnvelopedData. In the
@@ -121,8 +122,10 @@ size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out);
 
 /* The form of the output. */
 struct seal_form {
-    const uint8_t *before, *after; /* texts around it; a message's outer fields precede `before` */
-    size_t before_len, after_len;
+    /* Texts around it; a message's outer fields precede the first. auth_before stands for `before`
+     * in all modes but MODE_CBC. */
+    const uint8_t *before, *auth_before, *after;
+    size_t before_len, auth_before_len, after_len;
     unsigned flags; /* SEAL_BASE64, SEAL_MESSAGE */
 };
 
@@ -148,6 +151,9 @@ struct seal_job {
     bool suspect;           /* may be encrypted already */
     int64_t total;          /* octets of output, or an enum seal_error */
 
+    /* Set by seal_bring_head, else NULL: what stands before the base64 lines, and the beginning of
+     * the content. Their lengths are those of `header`. */
+    const uint8_t *outside, *inside;
     const uint8_t *infos; /* RecipientInfos, which the caller sets if there are no key_slots */
 
     /* Written by seal_many. */
@@ -164,12 +170,43 @@ struct seal_slots;
 bool seal_plan_sizes(struct seal_job *jobs, const struct seal_inputs *inputs,
                  const struct seal_form *form, unsigned flags, int64_t *totals);
 
+/* Takes the header block of a message as the caller has cut it: the octets `outside`, up to the
+ * base64 lines, and `inside`, which is to be encrypted in front of the body. Both must stay until
+ * the message is sealed. `flags`: SEAL_CANON if bare line feeds of the body must become CRLF, and
+ * SEAL_COUNT. Gives the new `total`. */
+int64_t seal_bring_head(struct seal_job *job, const uint8_t *outside, size_t outside_len,
+                        const uint8_t *inside, size_t inside_len, unsigned flags);
+
 /* Seals every message without an error into outs[i], which has room for its `total` octets; where
  * outs[i] is NULL the message is left out. Writes no octet beyond that room, even if somebody
  * changes a message meanwhile. `infos` has room for the RecipientInfos of all messages with key
- * slots. Wipes the keys, and the plaintext in `slots`. Gives the number of messages that failed. */
+ * slots. Wipes the keys, and the plaintext in `slots`. Gives the number of messages that failed.
+ *
+ * Of messages in another mode than MODE_CBC it makes the RecipientInfos alone, and keeps the key.
+ * seal_aead_begin and its like do the rest, for which `outs` and `infos` must stay. */
 size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uint8_t *infos,
                  struct seal_slots *slots);
+
+/* The next content of a message that the caller encrypts. */
+struct aead_piece {
+    const uint8_t *text; /* with canonical line ends; secret */
+    size_t len;
+    uint8_t *room; /* for its ciphertext, and behind that of the last piece for the tag */
+    size_t room_len;
+    bool last;
+};
+
+/* Working memory of seal_aead_begin and its like, of any content; for one message at a time. */
+struct seal_aead;
+
+/* What is left of a message in another mode than MODE_CBC after seal_many. seal_aead_begin writes
+ * all in front of the content, wipes the message's key, which the caller has taken before, and sets
+ * `piece`. seal_aead_next takes the ciphertext of that piece and sets the next one; behind the last
+ * one it writes the end. Both give whether there is a piece to be encrypted; if not, the job's
+ * `written` tells how it went. Then, or after seal_aead_stop, no plaintext is left. */
+bool seal_aead_begin(struct seal_aead *aead, struct seal_job *job, struct aead_piece *piece);
+bool seal_aead_next(struct seal_aead *aead, struct aead_piece *piece);
+void seal_aead_stop(struct seal_aead *aead);
 
 /* Wipes the keys of messages that will not be sealed. */
 void seal_forget(struct seal_job *jobs, size_t count);
@@ -233,6 +270,7 @@ struct seal_slot {
     struct seal_job *job;
     const uint8_t *body; /* the part of the message that isn't in the queue yet */
     size_t body_len;
+    size_t after_head; /* octets of the body proper, while `body` is a long header that was brought */
     size_t first, end; /* of the queue, in `text` */
     size_t used;       /* octets of `text` that ever held plaintext */
     size_t blocks;     /* blocks that the lane still has to encrypt */
@@ -248,6 +286,18 @@ _Static_assert(2 * SEAL_TURN * AES_BLOCK + AES_BLOCK <= 2 * SEAL_STEP,
 struct seal_slots {
     struct seal_slot slot[SEAL_SLOTS];
 };
+
+enum { AEAD_PIECE = 128 << 10 }; /* octets of a body taken at a time: they stay in the cache */
+
+struct seal_aead {
+    struct seal_slot slot;
+    size_t used; /* octets of `text` that hold plaintext */
+    uint8_t text[SEAL_STEP + 2 * AEAD_PIECE];
+    /* Ciphertext for base64, with room before it for the octets that are carried. */
+    uint8_t run[CACHE_LINE + SEAL_STEP + 2 * AEAD_PIECE + DER_TAG];
+};
+
+_Static_assert((int)BASE64_LINE_IN <= (int)CACHE_LINE, "there is room for the octets that are carried");
 
 /* --- what a stream and many messages share; envelope.c
  * ----------------------------------------- */
@@ -267,5 +317,22 @@ void seal_emit(struct seal *seal, const uint8_t *octets, size_t len);
 int seal_content(struct seal *seal, const uint8_t *in, size_t len);
 void seal_last_block(struct seal *seal);
 void seal_tail(struct seal *seal, const uint8_t *after, size_t after_len);
+
+/* --- what all of many messages share; many.c --------------------------------------------------- */
+
+/* Whether a message is still to be sealed. */
+bool job_is_wanted(const struct seal_job *job);
+
+/* The steps of a message in its slot. slot_begin writes all in front of the ciphertext, and puts a
+ * short header that goes inside to the queue. slot_take takes the next octets of the body, at most
+ * body_len, counts them, and copies them with canonical line ends to `to`, where they take `taken`
+ * octets, at most twice as many; without SEAL_CANON `to` may be NULL. slot_encode writes base64 of
+ * ciphertext that follows the octets carried, over which it was put. slot_leave writes the end, or
+ * only notes the error, and wipes every secret. The first two give 0, SEAL_BARE_LF or
+ * SEAL_CHANGED. */
+int slot_begin(struct seal_slot *slot, struct seal_job *job);
+int slot_take(struct seal_slot *slot, size_t len, uint8_t *to, size_t *taken);
+void slot_encode(struct seal_slot *slot, const uint8_t *octets, size_t len);
+void slot_leave(struct seal_slot *slot, int error);
 
 #endif

@@ -59,7 +59,7 @@ def test_what_is_written_names_the_cipher(alice, name):
      ("chacha20-poly1305", 16), ("chacha20-poly1305", 24), ("none", 32)],
 )  # fmt: skip
 def test_c_refuses_what_is_no_cipher(mode, key_len):
-    modes = encoder._MODES | {"none": 3}
+    modes = encoder.MODES | {"none": 3}
     seal = gate.allocate("struct seal *")
     assert gate.lib.seal_init(seal, key_len) == 0
     plan = gate.ffi.new("struct seal_plan *", {"mode": modes[mode]})

@@ -14,10 +14,14 @@ PEOPLE = [person(bits, number=7, emails=("x@x.org",)) for bits in (1024, 2048)]
 EVERYBODY = [one.recipient for one in PEOPLE]
 PREPARED = [cmstream.Recipients([one]) for one in EVERYBODY]
 POLICIES = [
-    cmstream.DEFAULT.clone(cipher=cipher, key_transport=transport, warn=frozenset())
-    for cipher in ("aes256-cbc", "aes128-cbc")
+    cmstream.DEFAULT.clone(cipher=cipher, key_transport=transport, header_protection=protection,
+                           warn=frozenset())
+    for cipher, protection in (
+        ("aes256-cbc", None), ("aes128-cbc", None), ("aes256-gcm", None),
+        ("chacha20-poly1305", "shy"), ("aes128-cbc", "baseline"),
+    )
     for transport in ("pkcs1v15", "oaep-sha256")
-]
+]  # fmt: skip
 REFUSING = cmstream.DEFAULT.clone(refuse={"weak-key"}, warn=frozenset())
 
 lines = st.lists(st.sampled_from([b"a\r\n", b"\n", b"\r", b"text" * 30, b"x" * 5000 + b"\r\n"]))

@@ -2,7 +2,7 @@
  * and the processor idles meanwhile: so the kernels encrypt a block of up to SEAL_SLOTS messages at
  * once.
  *
- * job   One message: its octets, recipients, plan and key, and where its output goes. seal_plan_sizes
+ * job   One message: its octets, recipients, plan and key, and where its output goes. many_plan.c
  *       fills in all but `out` and `written`, which belong to seal_many.
  * slot  The working memory of a message while it is being sealed: its stream (struct seal), the
  *       queue of content that isn't encrypted yet, the ciphertext of one turn. When the message is
@@ -20,127 +20,24 @@
  * meanwhile: therefore seal.left and the bounds of the output come from the survey, and a message
  * that no longer agrees with it ends as SEAL_CHANGED. */
 #include "core.h"
-#include "random.h"
 
 enum {
     TURN = SEAL_TURN,
-    LONG = 8 << 10,   /* from so many octets on the output of a message bypasses the cache */
-    SAMPLE = 4 << 10, /* octets of a body whose line feeds seal_plan_sizes looks at */
-    WRAPS = 64,       /* keys encrypted in one call */
+    LONG = 8 << 10, /* from so many octets on the output of a message bypasses the cache */
+    WRAPS = 64,     /* keys encrypted in one call */
 };
-
-/* --- survey ----------------------------------------------------------------------------------- */
-
-/* How many octets canonical line ends will add. If no line feed in the first SAMPLE octets is bare,
- * it expects none in the rest: SEAL_STRICT then looks for them during encryption. */
-static size_t survey_lines(const struct seal_job *job, unsigned flags, struct seal_plan *plan)
-{
-    const uint8_t *body = job->data + job->header.end;
-    size_t len = job->len - job->header.end;
-    size_t first = flags & SEAL_COUNT ? len : min_size(len, SAMPLE);
-    uint8_t last = 0;
-
-    size_t bare = canon_count(body, first, &last);
-    if (!bare && first < len) {
-        plan->flags |= SEAL_STRICT;
-        return 0;
-    }
-    bare += canon_count(body + first, len - first, &last);
-    if (bare)
-        plan->flags |= SEAL_CANON;
-    return bare;
-}
-
-static int survey_message(struct seal_job *job, unsigned flags)
-{
-    struct header *header = &job->header;
-    struct seal_plan *plan = &job->plan;
-
-    if (!header_cut(job->data, job->len, header))
-        return SEAL_NO_HEADER_END;
-    size_t body_len = job->len - header->end;
-    job->suspect = header->suspect || header_armoured(job->data + header->end, body_len);
-    plan->content_len = header->inside_len + body_len + survey_lines(job, flags, plan);
-    return header->special || header->inside_len > SEAL_STEP ? SEAL_NEEDS_STREAM : 0;
-}
-
-static int64_t survey(struct seal_job *job, unsigned flags)
-{
-    const struct seal_form *form = job->form;
-    int64_t total, outside = 0;
-
-    job->suspect = false;
-    job->plan = (struct seal_plan){
-        .before = form->before,
-        .before_len = form->before_len,
-        .infos_len = job->to->infos_len,
-        .after_len = form->after_len,
-        .content_len = job->len,
-        .version = job->to->version,
-        .flags = form->flags & SEAL_BASE64,
-    };
-    if (form->flags & SEAL_MESSAGE) {
-        int error = survey_message(job, flags);
-        if (error)
-            return error;
-        outside = (int64_t)job->header.outside_len;
-    }
-    if (job->to->alone)
-        return SEAL_NEEDS_STREAM;
-    if (!frame_is_defined(job->plan.mode, job->to->key_len))
-        return SEAL_NO_CIPHER;
-    total = seal_total(&job->plan);
-    return total < 0 ? total : total + outside;
-}
-
-/* Makes a key for each job, with one call of the generator for as many as RANDOM_TOGETHER allows.
- * Gives whether the generator failed. */
-static bool make_keys(struct seal_job *jobs, size_t count)
-{
-    enum { KEYS = RANDOM_TOGETHER / CONTENT_KEY_RANDOM };
-    uint8_t fresh[KEYS * CONTENT_KEY_RANDOM];
-    bool failed = false;
-
-    for (size_t i = 0; i < count; i++) {
-        if (i % KEYS == 0 && random_fill(fresh, min_size(KEYS, count - i) * CONTENT_KEY_RANDOM))
-            failed = true;
-        if (failed && jobs[i].total >= 0)
-            jobs[i].total = SEAL_NO_RANDOM;
-        content_key_set(&jobs[i].key, jobs[i].to->key_len, fresh + i % KEYS * CONTENT_KEY_RANDOM);
-    }
-    wipe(fresh, sizeof fresh);
-    return failed;
-}
-
-bool seal_plan_sizes(struct seal_job *jobs, const struct seal_inputs *inputs,
-                 const struct seal_form *form, unsigned flags, int64_t *totals)
-{
-    bool unusual = false;
-
-    for (size_t i = 0; i < inputs->count; i++) {
-        struct seal_job *job = &jobs[i];
-        job->data = inputs->data[i];
-        job->len = inputs->len[i];
-        job->to = inputs->to[i];
-        job->form = form;
-        job->infos = NULL;
-        job->total = totals[i] = survey(job, flags);
-        unusual |= job->suspect || job->total < 0;
-    }
-    return make_keys(jobs, inputs->count) || unusual;
-}
-
-void seal_forget(struct seal_job *jobs, size_t count)
-{
-    for (struct seal_job *job = jobs; job < jobs + count; job++)
-        wipe(&job->key, sizeof job->key);
-}
 
 /* --- key transport ---------------------------------------------------------------------------- */
 
-static bool wanted(const struct seal_job *job)
+bool job_is_wanted(const struct seal_job *job)
 {
     return job->out && job->total >= 0 && job->written >= 0;
+}
+
+/* Whether the message is encrypted here: in the other modes the caller does it. */
+static bool is_for_lanes(const struct seal_job *job)
+{
+    return job_is_wanted(job) && job->plan.mode == MODE_CBC;
 }
 
 /* Content keys that wait to be encrypted, each for one recipient. */
@@ -179,7 +76,7 @@ static int wrap(struct seal_job *jobs, size_t count, uint8_t *infos)
     struct wraps wraps = {.count = 0, .error = 0};
 
     for (struct seal_job *job = jobs; job < jobs + count; job++) {
-        if (!wanted(job) || !job->to->key_slot_count)
+        if (!job_is_wanted(job) || !job->to->key_slot_count)
             continue;
         wraps_add(&wraps, job->to, &job->key, infos);
         job->infos = infos;
@@ -200,7 +97,33 @@ int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos)
 
 /* --- one message in its slot ----------------------------------------------------------------- */
 
-static int slot_begin(struct seal_slot *slot, struct seal_job *job)
+/* Writes the header block's outer part, and queues its inner one; a long one becomes part of the
+ * body. Gives whether they are as long as they should be. */
+static bool put_head(struct seal_slot *slot, const struct seal_job *job)
+{
+    const struct header *header = &job->header;
+    struct seal *seal = &slot->seal;
+    uint8_t *out = seal->out;
+    const bool is_long = header->inside_len > SEAL_STEP;
+
+    seal->out += header->outside_len;
+    slot->body = job->data + header->end;
+    slot->body_len = job->len - header->end;
+    slot->end = slot->used = is_long ? 0 : header->inside_len;
+    if (!job->outside)
+        return header_outside(job->data, header, out)
+               && header_inside(job->data, header, seal->text);
+    memcpy(out, job->outside, header->outside_len);
+    memcpy(seal->text, job->inside, slot->end);
+    if (is_long) {
+        slot->after_head = slot->body_len;
+        slot->body = job->inside;
+        slot->body_len = header->inside_len;
+    }
+    return true;
+}
+
+int slot_begin(struct seal_slot *slot, struct seal_job *job)
 {
     struct seal *seal = &slot->seal;
     bool good = true;
@@ -208,19 +131,12 @@ static int slot_begin(struct seal_slot *slot, struct seal_job *job)
     slot->job = job;
     slot->body = job->data;
     slot->body_len = job->len;
-    slot->first = slot->end = slot->used = slot->blocks = 0;
+    slot->first = slot->end = slot->used = slot->blocks = slot->after_head = 0;
     slot->padded = false;
     slot->rest.count = 0;
     seal->out = job->out;
-    if (job->form->flags & SEAL_MESSAGE) {
-        const struct header *header = &job->header;
-        good = header_outside(job->data, header, seal->out)
-               && header_inside(job->data, header, seal->text);
-        seal->out += header->outside_len;
-        slot->end = slot->used = header->inside_len;
-        slot->body += header->end;
-        slot->body_len -= header->end;
-    }
+    if (job->form->flags & SEAL_MESSAGE)
+        good = put_head(slot, job);
     job->plan.infos = job->infos;
     seal_head(seal, &job->plan, &job->key);
     seal->left -= slot->end;
@@ -242,36 +158,59 @@ static bool has_unexpected_lf(struct seal *seal, const uint8_t *octets, size_t l
     return seal->flags & SEAL_STRICT && canon_count(octets, len, &seal->last);
 }
 
+/* Goes on in the body by `len` octets; behind a long header to the body proper. */
+static void slot_advance(struct seal_slot *slot, size_t len)
+{
+    slot->body += len;
+    slot->body_len -= len;
+    if (!slot->body_len && slot->after_head) {
+        slot->body_len = slot->after_head;
+        slot->after_head = 0;
+        slot->body = slot->job->data + slot->job->len - slot->body_len;
+    }
+}
+
+int slot_take(struct seal_slot *slot, size_t len, uint8_t *to, size_t *taken)
+{
+    struct seal *seal = &slot->seal;
+
+    *taken = 0;
+    if (has_unexpected_lf(seal, slot->body, len))
+        return SEAL_BARE_LF;
+    *taken = len;
+    if (seal->flags & SEAL_CANON)
+        *taken = canon_copy(slot->body, len, &seal->last, to);
+    else if (to && len)
+        memcpy(to, slot->body, len);
+    slot_advance(slot, len);
+    return is_too_much(seal, *taken) || (!slot->body_len && seal->left) ? SEAL_CHANGED : 0;
+}
+
 /* Moves content from the body to the queue until that has `want` octets. Appends the padding when
  * the body ends. */
 static int top_up(struct seal_slot *slot, size_t want)
 {
     struct seal *seal = &slot->seal;
-    size_t queued = slot->end - slot->first;
-    size_t part = min_size(slot->body_len, want - queued), added = part;
+    size_t taken;
+    int error;
 
-    if (has_unexpected_lf(seal, slot->body, part))
-        return SEAL_BARE_LF;
-    memmove(seal->text, seal->text + slot->first, queued);
-    if (seal->flags & SEAL_CANON)
-        added = canon_copy(slot->body, part, &seal->last, seal->text + queued);
-    else if (part)
-        memcpy(seal->text + queued, slot->body, part);
-    slot->body += part;
-    slot->body_len -= part;
+    slot->end -= slot->first;
+    memmove(seal->text, seal->text + slot->first, slot->end);
     slot->first = 0;
-    slot->end = queued + added;
+    do {
+        size_t part = min_size(slot->body_len, want - slot->end);
+        error = slot_take(slot, part, seal->text + slot->end, &taken);
+        slot->end += taken;
+    } while (!error && slot->end < want && slot->body_len);
     if (slot->end > slot->used)
         slot->used = slot->end;
-    if (is_too_much(seal, added) || (!slot->body_len && seal->left))
-        return SEAL_CHANGED;
-    if (!slot->body_len) {
+    if (!error && !slot->body_len) {
         size_t padding = AES_BLOCK - slot->end % AES_BLOCK;
         memset(seal->text + slot->end, (int)padding, padding);
         slot->end += padding;
         slot->padded = true;
     }
-    return 0;
+    return error;
 }
 
 /* Sets the lane on its next blocks, at most `want`: those in the queue. If the queue is empty and
@@ -288,9 +227,8 @@ static int slot_prepare(struct seal_slot *slot, size_t want)
             return SEAL_CHANGED;
         lane->in = slot->body;
         slot->unseen = len;
-        slot->body += len;
-        slot->body_len -= len;
         slot->blocks = want;
+        slot_advance(slot, len);
     } else {
         int error = queued < len && !slot->padded ? top_up(slot, len) : 0;
         if (error)
@@ -307,18 +245,15 @@ static int slot_prepare(struct seal_slot *slot, size_t want)
     return 0;
 }
 
-/* Writes base64 of what the lane has encrypted. */
-static void slot_encode(struct seal_slot *slot)
+void slot_encode(struct seal_slot *slot, const uint8_t *octets, size_t len)
 {
     struct seal *seal = &slot->seal;
-    size_t len = (size_t)(seal->cbc.lane.out - seal->run);
 
     seal->base64.fill = 0;
     if (slot->job->len < LONG)
-        seal->out += base64_update(&seal->base64, seal->run, len, seal->out);
+        seal->out += base64_update(&seal->base64, octets, len, seal->out);
     else
-        seal->out +=
-            base64_update_past_cache(&seal->base64, &slot->rest, seal->run, len, seal->out);
+        seal->out += base64_update_past_cache(&seal->base64, &slot->rest, octets, len, seal->out);
 }
 
 /* Puts what the lane has encrypted to the output. What the lane read from the message itself is
@@ -331,13 +266,13 @@ static int slot_flush(struct seal_slot *slot)
     if (has_unexpected_lf(seal, lane->in - slot->unseen, slot->unseen))
         return SEAL_BARE_LF;
     if (seal->flags & SEAL_BASE64)
-        slot_encode(slot);
+        slot_encode(slot, seal->run, (size_t)(lane->out - seal->run));
     else
         seal->out = lane->out;
     return 0;
 }
 
-static void slot_leave(struct seal_slot *slot, int error)
+void slot_leave(struct seal_slot *slot, int error)
 {
     struct seal_job *job = slot->job;
     const struct seal_form *form = job->form;
@@ -373,7 +308,7 @@ static void batch_leave(struct batch *batch, unsigned i, int error)
 static void batch_refill(struct batch *batch)
 {
     for (; batch->count < SEAL_SLOTS && batch->next < batch->end; batch->next++) {
-        if (!wanted(batch->next))
+        if (!is_for_lanes(batch->next))
             continue;
         unsigned i = batch->count++;
         int error = slot_begin(batch->slot[i], batch->next);
@@ -440,7 +375,12 @@ static void batch_alone(struct batch *batch)
     (void)seal_content(seal, seal->text + slot->first, slot->end - slot->first);
     seal->flags = flags;
     seal->last = last;
-    error = seal_content(seal, slot->body, slot->body_len);
+    do {
+        const uint8_t *body = slot->body;
+        size_t len = slot->body_len;
+        slot_advance(slot, len);
+        error = seal_content(seal, body, len);
+    } while (!error && slot->body_len);
     if (error == SEAL_TOO_MUCH || (!error && seal->left))
         error = SEAL_CHANGED;
     if (!error)
@@ -473,13 +413,15 @@ size_t seal_many(struct seal_job *jobs, uint8_t *const outs[], size_t count, uin
     }
     if (wrap(jobs, count, infos))
         for (size_t i = 0; i < count; i++)
-            if (wanted(&jobs[i]))
+            if (job_is_wanted(&jobs[i]))
                 jobs[i].written = SEAL_NO_RANDOM;
     batch_run(&batch);
     base64_fence();
-    seal_forget(jobs, count);
     size_t failed = 0;
-    for (size_t i = 0; i < count; i++)
-        failed += jobs[i].written < 0;
+    for (struct seal_job *job = jobs; job < jobs + count; job++) {
+        if (job->plan.mode == MODE_CBC || !job_is_wanted(job))
+            seal_forget(job, 1);
+        failed += job->written < 0;
+    }
     return failed;
 }

@@ -7,6 +7,8 @@ int64_t seal_plan_one(struct seal_job *job, const uint8_t *data, size_t len,
     const struct seal_inputs inputs = {&data, &len, &to, 1};
     int64_t total;
 
+    if (to->mode != MODE_CBC) /* the caller encrypts it */
+        return SEAL_NEEDS_LOOK;
     if (!seal_plan_sizes(job, &inputs, form, 0, &total))
         return total;
     seal_forget(job, 1);

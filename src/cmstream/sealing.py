@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .ciphers import AUTHENTICATED
+from .cms import aead
 from .cms.already_encrypted import is_encrypted_body, may_be_encrypted, pieces
-from .cms.authenticated import AuthenticatedEncoder
+from .cms.authenticated import AuthenticatedEncoder, encrypt_pieces
 from .engine import batch, one_message
 from .engine.buffer_pool import filled
 from .engine.encoder import NativeEncoder
 from .engine.gate import no_random
-from .engine.mail_text import count_bare_line_feeds
 from .errors import CmstreamError, MessageError, octets_of
 from .mail import mime
 from .mail.header_protection import protect
@@ -48,7 +48,13 @@ _LAYOUTS = {
     "message": _Layout(True, mime.ENTITY_HEADER),
 }
 _FORMS = {
-    name: batch.Form(layout.before, layout.after, base64=layout.base64, message=name == "message")
+    name: batch.Form(
+        layout.before,
+        layout.after,
+        base64=layout.base64,
+        message=name == "message",
+        auth_before=layout.before.replace(mime.ENTITY_HEADER, mime.AUTH_ENTITY_HEADER),
+    )
     for name, layout in _LAYOUTS.items()
 }
 
@@ -99,8 +105,7 @@ def message_encoder(
     """The encoder of a message with this header block, and what goes into it before the body.
 
     ``line_feeds``: how many bare ones the body has; None if they weren't counted."""
-    hcp, entity = policy.header_protection, _entity_header(to, policy)
-    framing = mime.frame(head, entity) if hcp is None else protect(head, hcp, entity)
+    framing = _framing(head, to, policy)
     line_ends: LineEnds = "as-is"
     size = None
     if body_size is not None:
@@ -113,6 +118,12 @@ def message_encoder(
             line_ends = "as-is"
     layout = _Layout(base64=True, before=framing.outside)
     return _encoder(to, policy, layout, size, line_ends), framing.inside
+
+
+def _framing(head: bytes, to: Recipients, policy: Policy) -> mime.Framing:
+    """A header block cut as the policy says."""
+    hcp, entity = policy.header_protection, _entity_header(to, policy)
+    return mime.frame(head, entity) if hcp is None else protect(head, hcp, entity)
 
 
 def _entity_header(to: Recipients, policy: Policy) -> bytes:
@@ -167,6 +178,9 @@ def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
 _new = tuple.__new__
 
 
+_NO_LIMIT = 1 << 63
+
+
 class Group:
     """Jobs of one form, encrypted by one call into C. ``count_all``: counts every line feed,
     instead of taking the first ones of a message for the rule."""
@@ -175,15 +189,19 @@ class Group:
         self._jobs, self._form, self._count_all = jobs, form, count_all
         data, _, _, to = zip(*jobs, strict=True)
         # Whether no job needs a look of its own: then the sizes that C gives are enough.
-        self._plain = all(who.wraps for who in set(to)) and (form != "message" or all(data))
-        self._batch = own = batch.Batch(_FORMS[form], data, to)
+        every = set(to)
+        self._plain = all(who.wraps for who in every) and (form != "message" or all(data))
+        limits = [aead.limit(who.cipher) for who in every if who.authenticated]
+        self._limit = min(limits, default=_NO_LIMIT)
+        encrypt = encrypt_pieces if limits else None
+        self._batch = own = batch.Batch(_FORMS[form], data, to, encrypt)
         self.run, self.run_into, self.written = own.run, own.run_into, own.written
 
     def plan_sizes(self) -> Sequence[int | bytes | Exception]:
         """For each job the size of its answer in bytes; or its answer, if that is an error, or a
-        message that is encrypted already, or one that needed an encoder of its own."""
+        message that is encrypted already."""
         totals = self._batch.plan_sizes(count_all=self._count_all)
-        if totals is not None and self._plain:
+        if totals is not None and self._plain and max(totals) <= self._limit:
             return totals
         return [self._look(index, job) for index, job in enumerate(self._jobs)]
 
@@ -197,14 +215,25 @@ class Group:
                 bytes(job.data[:body]), memoryview(job.data)[body:], job.policy, complete=True
             ):
                 return bytes(job.data)
-            if total == batch.NEEDS_STREAM:
-                return _alone(job, self._form, self._batch.body(index))
+            if total == batch.NEEDS_HEAD:
+                total = self._bring_head(index, job)
+            if total >= 0 and job.native.authenticated:
+                aead.check_length(job.native.cipher, self._batch.content_len(index))
             if total >= 0 and not job.native.wraps:
                 infos = prepare(job.to, job.policy).encode(self._batch.key(index))
                 self._batch.bring(index, infos)
         except CmstreamError as error:
             return error
         return total if total >= 0 else failure(total)
+
+    def _bring_head(self, index: int, job: Job) -> int:
+        """Cuts a header block that C doesn't cut: its fields are protected, or it is long or
+        odd. Gives the size of the answer or C's code."""
+        head = bytes(job.data[: self._batch.body(index)])
+        outside, inside, canonical = _framing(head, job.to, job.policy)
+        return self._batch.bring_head(
+            index, outside, inside, canonical=canonical, count_all=self._count_all
+        )
 
 
 def failure(code: int) -> Exception:
@@ -216,24 +245,6 @@ def failure(code: int) -> Exception:
     if code == batch.NO_RANDOM:
         return no_random()
     return ValueError("the sealed message would be longer than 2**63 bytes")
-
-
-def _alone(job: Job, form: Form, body: int) -> bytes:
-    """The answer for a job that can't be one of a batch."""
-    rest = memoryview(job.data)
-    if form == "message":
-        head, rest = bytes(rest[:body]), rest[body:]
-        line_feeds, _ = count_bare_line_feeds(rest)
-        encoder, inside = message_encoder(head, len(rest), line_feeds, job.to, job.policy)
-    else:
-        encoder, inside = content_encoder(job.to, job.policy, form, len(rest)), b""
-
-    def fill(out: memoryview) -> int:
-        count = encoder.update_into(inside, out)
-        count += encoder.update_into(rest, out, count)
-        return count + encoder.finish_into(out, count)
-
-    return filled(encoder.bound(len(inside) + len(rest)), fill)
 
 
 def seal_one(job: Job, form: Form) -> bytes:

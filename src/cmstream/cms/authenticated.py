@@ -1,4 +1,5 @@
-"""The encoder of AuthEnvelopedData (RFC 5083): `cryptography` encrypts, C makes the rest."""
+"""Makes AuthEnvelopedData (RFC 5083) of one message or of many: `cryptography` encrypts, C does the
+rest."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from ..errors import already_finalized
 from . import aead
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..engine.batch import Piece
     from ..engine.encoder import LineEnds
     from ..engine.gate import Buffer
 
@@ -93,3 +97,17 @@ class AuthenticatedEncoder(NativeEncoder):
 
     def _forget_text(self) -> None:
         self._text[:] = bytes(len(self._text))
+
+
+def encrypt_pieces(cipher: str, key: bytes, nonce: bytes, pieces: Iterator[Piece]) -> None:
+    """Encrypts a message of a batch, with the tag in the room of its last piece. A short message is
+    one piece."""
+    stream: aead.Encryption | None = None
+    for text, room, last in pieces:
+        if last and not stream:
+            aead.encrypt_into(cipher, key, nonce, text, room)
+            continue
+        stream = stream or aead.Encryption(cipher, key, nonce)
+        stream.update_into(text, room)
+        if last:
+            memoryview(room)[len(text) :] = stream.finish()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from ..ciphers import BY_NAME, Mode
+from ..ciphers import BY_NAME
 from ..errors import SizeMismatchError, already_finalized, buffer_too_small
 from .gate import OCTETS, allocate, ffi, lib, no_random
+from .prepared_recipients import MODES
 from .stream_context import OVER, State
 
 if TYPE_CHECKING:
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
     from .prepared_recipients import PreparedRecipients
 
 LineEnds = Literal["as-is", "canonical", "strict"]
-
-_MODES: dict[Mode, int] = {
-    "cbc": lib.MODE_CBC,
-    "gcm": lib.MODE_GCM,
-    "chacha20-poly1305": lib.MODE_CHACHA20_POLY1305,
-}
 
 _LINE_ENDS: dict[LineEnds, int] = {
     "as-is": 0,
@@ -43,7 +38,7 @@ class NativeEncoder:
         failed = lib.seal_init(seal, BY_NAME[cipher].key_len)
         self._seal = ffi.gc(seal, lib.seal_abort)
         self._key = lib.seal_key(seal)
-        self._mode = _MODES[BY_NAME[cipher].mode]
+        self._mode = MODES[BY_NAME[cipher].mode]
         self._state = State.HEAD
         self.total: int | None = None
         if failed:

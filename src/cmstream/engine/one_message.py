@@ -31,8 +31,8 @@ _free: list[_Workspace] = []
 
 def sealed(form: Form, data: Buffer, to: PreparedRecipients) -> bytes | None:
     """The answer for a message to recipients whose keys C encrypts; None for one that needs more
-    than that: a look whether it is encrypted already, a count of its line feeds, a stream, an error
-    or much memory."""
+    than that: a look whether it is encrypted already, a count of its line feeds, a cipher or a
+    header block that isn't C's, an error or much memory."""
     if to.infos_len > _INFOS:
         return None
     try:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ciphers import BY_NAME
+from ..ciphers import BY_NAME, Mode
 from . import gate
 from .gate import OCTETS, check_environment, ffi, lib
+
+MODES: dict[Mode, int] = {
+    "cbc": lib.MODE_CBC,
+    "gcm": lib.MODE_GCM,
+    "chacha20-poly1305": lib.MODE_CHACHA20_POLY1305,
+}
+"""What C calls the modes of the ciphers that are written."""
 
 _PADDINGS = {"pkcs1v15": lib.RSA_PKCS1V15, "oaep-sha256": lib.RSA_OAEP_SHA256}
 _LEAST_BITS = 1024
@@ -70,7 +77,7 @@ class PreparedRecipients:
     ``wraps``: whether C can encrypt the content-encryption key to all of them; else Python writes
     their RecipientInfos, message by message. ``infos_len``: bytes of the RecipientInfos that C
     writes. ``version``: the CMSVersion of the EnvelopedData (RFC 5652 section 6.1). ``cipher``: its
-    name in a Policy.
+    name in a Policy; ``authenticated``: whether it is one that isn't C's.
     """
 
     def __init__(
@@ -80,11 +87,11 @@ class PreparedRecipients:
         cipher: str,
         key_slots: list[KeySlot] | None,
         *,
-        alone: bool = False,
+        protects_header: bool = False,
     ) -> None:
         """``infos``: the encoded RecipientInfos, zeros in place of encrypted keys. ``key_slots``:
-        one for each recipient, or None if C can't encrypt to all of them. ``alone``: a message to
-        them can't be one of a batch."""
+        one for each recipient, or None if C can't encrypt to all of them. ``protects_header``:
+        whether the header block of a message to them isn't cut as C does it."""
         check_environment()
         self.wraps, self.version, self.cipher = key_slots is not None, version, cipher
         slots = key_slots or []
@@ -93,7 +100,9 @@ class PreparedRecipients:
         self._slots = ffi.new("struct key_slot[]", len(slots))
         for slot, (at, key, padding) in zip(self._slots, slots, strict=True):
             slot.at, slot.key, slot.padding = at, key.struct, _PADDINGS[padding]
-        key_len, alone = BY_NAME[cipher].key_len, alone or BY_NAME[cipher].authenticated
-        fields = (self._infos, len(infos), self._slots, len(slots), version, key_len, alone)
+        known = BY_NAME[cipher]
+        self.authenticated = known.authenticated
+        ways = version, known.key_len, MODES[known.mode], protects_header
+        fields = (self._infos, len(infos), self._slots, len(slots), *ways)
         self.struct = ffi.new("struct seal_to *", fields)
         self.infos_len = len(infos) if self.wraps else 0

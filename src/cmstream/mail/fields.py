@@ -75,6 +75,8 @@ def masked(value: bytes) -> tuple[bytes, int]:
     """The value with its quoted strings blotted out by quotes and its comments (RFC 5322 section
     3.2.2, nested as they may be) by spaces, each byte in its place; and how far it is sound: up to
     a quote or comment that never ends."""
+    if not _SPECIAL.search(value):  # as nearly always
+        return value, len(value)
     parts, done, begin, depth = [], 0, -1, 0
     for found in _SPECIAL.finditer(value):
         byte = found[0][-1:]

@@ -168,12 +168,14 @@ def _prepare(kind: str, group: list[Any], policy: Policy) -> Sequence[RecipientI
 
 def _native(encoders: tuple[RecipientInfoEncoder, ...], policy: Policy) -> PreparedRecipients:
     version = max(encoder.envelope_version for encoder in encoders)
-    alone = policy.header_protection is not None
     rsa = [one for one in encoders if isinstance(one, key_transport.KeyTransport)]
     infos, key_slots = bytes(sum(encoder.encoded_len for encoder in encoders)), None
     if len(rsa) == len(encoders) and (found := key_transport.for_engine(rsa)):
         infos, key_slots = found
-    return PreparedRecipients(infos, version, policy.cipher, key_slots, alone=alone)
+    protects_header = policy.header_protection is not None
+    return PreparedRecipients(
+        infos, version, policy.cipher, key_slots, protects_header=protects_header
+    )
 
 
 def _no_recipient(given: object) -> TypeError:
