@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .certificates.archive_keys import ArchiveKey
 from .certificates.recipient import Recipient
 from .cms.already_encrypted import may_be_encrypted
-from .engine.encoder import size_mismatch
+from .engine.encoder import NativeEncoder, message_bound, message_flags, size_mismatch
 from .engine.held_back import HeldBack
 from .engine.stream_context import State, StreamContext
 from .errors import buffer_too_small
@@ -22,12 +22,13 @@ from .sealing import (
     empty_message,
     job,
     message_encoder,
+    message_form,
+    seals_in_c,
     seal_one,
     should_pass_through,
 )
 
 if TYPE_CHECKING:
-    from .engine.encoder import NativeEncoder
     from .engine.gate import Buffer
 
 SUSPECT_LIMIT = 1 << 20
@@ -92,6 +93,8 @@ class _PassThrough:
 def _find_body(beginning: Buffer, resume: int, *, final: bool) -> tuple[int | None, int]:
     """Where the body begins, once enough of it is there to tell whether it is encrypted already:
     what may be is known only by all of it."""
+    if not final and len(beginning) < mime.PEEK_LIMIT:
+        return None, resume
     end, further = mime.header_end(beginning, resume, final=final)
     if end is None or final:
         return end, further
@@ -114,20 +117,22 @@ class _MessageEncryptor(Encryptor):
         self, to: Recipients, policy: Policy, size: int | None, line_feeds: int | None
     ) -> None:
         super().__init__()
-        self._to, self._policy = to, policy
-        self._fixed_room = (128 << 10) + 2 * prepare(to, policy).encoded_len
+        self._to, self._policy, self._native = to, policy, prepare(to, policy).native
+        self._form = message_form(self._native)
         self._size, self._line_feeds = size, line_feeds
+        self._flags = message_flags(size, line_feeds)
+        self._in_c = policy.header_protection is None and seals_in_c(self._native)
         self._beginning = HeldBack(_find_body)
         self._taken = 0
 
     def _bound(self, n: int) -> int:
         if self._state is State.BODY:
             return self._output.bound(n)
-        # What is held back may be header, which goes outside with CRLF for every LF, or body, every
-        # byte of which may be a bare LF, in base64. Protected fields stand inside twice.
-        held = n + len(self._beginning)
+        # Protected fields stand outside, and inside twice.
+        more = n if self._size is None else min(n, self._size - self._taken)
+        held = more + len(self._beginning)
         protected = min(held, mime.HEADER_LIMIT) if self._policy.header_protection else 0
-        return self._fixed_room + 6 * held + 21 * protected
+        return message_bound(self._native, self._form, held, self._flags) + 24 * protected
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
         self._check_room(buffer, len(data))
@@ -155,6 +160,11 @@ class _MessageEncryptor(Encryptor):
 
     def _begin_into(self, data: memoryview, buffer: Buffer, *, final: bool) -> int:
         """Goes on to the body as soon as the header block and enough of the body are there."""
+        held = len(self._beginning)
+        if self._in_c and (final or held < mime.PEEK_LIMIT <= held + len(data)):  # twice at most
+            count = self._begin_in_c(data, buffer, final=final)
+            if count is not None:
+                return count
         found = self._beginning.take(data, final=final)
         if found is None:
             return 0
@@ -163,6 +173,23 @@ class _MessageEncryptor(Encryptor):
         self._state = State.BODY
         count = self._output.update_into(memoryview(inside), buffer)
         return count + self._output.update_into(beginning[end:], buffer, count)
+
+    def _begin_in_c(self, data: memoryview, buffer: Buffer, *, final: bool) -> int | None:
+        """As :meth:`_begin_into`, for most mail; None where it is none of that."""
+        encoder = NativeEncoder(self._native.cipher)
+        count = encoder.begin_message_into(
+            self._native,
+            self._form,
+            self._beginning.with_(data),
+            buffer,
+            behind=0 if final else mime.PEEK_LIMIT,
+            size=(self._size or 0) + (self._line_feeds or 0),
+            flags=self._flags,
+        )
+        if count is not None:
+            self._beginning.clear()
+            self._output, self._state = encoder, State.BODY
+        return count
 
     def _choose_output(self, head: bytes, body: memoryview, *, final: bool) -> bytes:
         """Encodes the message, or lets it pass; gives what goes in before the body."""

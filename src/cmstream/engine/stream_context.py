@@ -57,7 +57,14 @@ class StreamContext:
         """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of bytes
         written. Raises ValueError if it is too small, and the stream is as before:
         ``bound(len(data))`` bytes always suffice."""
-        return self._guarded(lambda: self._update_into(memoryview(data).cast("B"), buffer))
+        self._enter()
+        try:
+            return self._update_into(memoryview(data).cast("B"), buffer)
+        except BaseException as error:
+            self._after(error)
+            raise
+        finally:
+            self._lock.release()
 
     def finalize(self) -> bytes:
         """Gives the end of the message; raises as :meth:`update`."""
@@ -65,7 +72,7 @@ class StreamContext:
 
     def finalize_into(self, buffer: Buffer) -> int:
         """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` bytes."""
-        return self._guarded(lambda: self._finalize_into(buffer), last=True)
+        return self._ended_by(self._finalize_into, buffer)
 
     def finalize_iter(self) -> Iterator[bytes]:
         """Like :meth:`finalize`, in pieces."""
@@ -79,25 +86,44 @@ class StreamContext:
     def abort(self) -> None:
         """Ends the stream without an end of message and wipes its keys. Does nothing once it has
         ended."""
-        with _Entered(self._lock):
+        self._lock_at_once()
+        try:
             if self._state not in OVER:
                 self._fail()
+        finally:
+            self._lock.release()
 
-    def _guarded(self, work: Callable[[], int], *, last: bool = False) -> int:
-        """Does one call's work; ``last``: the stream has ended after it."""
-        with _Entered(self._lock):
-            if self._state in OVER:
-                raise already_finalized()
-            try:
-                count = work()
-            except ValueError:  # a wrong call: the stream is as it was
-                raise
-            except BaseException:
-                self._fail()
-                raise
-            if last:
-                self._state = State.ENDED
-            return count
+    def _lock_at_once(self) -> None:
+        """Takes the lock without waiting: every call into C drops the GIL."""
+        if not self._lock.acquire(False):  # noqa: FBT003 - by name it takes twice as long
+            raise ConcurrentUseError(
+                "another thread is in this stream: give each thread a stream of its own"
+            )
+
+    def _enter(self) -> None:
+        """Begins a call, at whose end the lock must be released."""
+        self._lock_at_once()
+        if self._state in OVER:
+            self._lock.release()
+            raise already_finalized()
+
+    def _ended_by(self, work: Callable[[Buffer], int], buffer: Buffer) -> int:
+        """Does a call's work, after which the stream has ended."""
+        self._enter()
+        try:
+            count = work(buffer)
+            self._state = State.ENDED
+        except BaseException as error:
+            self._after(error)
+            raise
+        finally:
+            self._lock.release()
+        return count
+
+    def _after(self, error: BaseException) -> None:
+        """Ends the stream, unless the error is a wrong call's: then it is as it was."""
+        if not isinstance(error, ValueError):
+            self._fail()
 
     def _fail(self) -> None:
         self._abort()
@@ -115,19 +141,3 @@ class StreamContext:
     def _abort(self) -> None:
         """Wipes the keys. The state is still that in which the stream was stopped."""
         raise NotImplementedError
-
-
-class _Entered:
-    """The lock of a stream, taken without waiting: every call into C drops the GIL."""
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise ConcurrentUseError(
-                "another thread is in this stream: give each thread a stream of its own"
-            )
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
