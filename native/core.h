@@ -109,24 +109,18 @@ int64_t seal_total(const struct seal_plan *plan);
  * with key slots; `infos` has room for the RecipientInfos of these, and holds those of others. */
 int64_t seal_begin(struct seal *seal, const struct seal_plan *plan);
 int64_t seal_begin_to(struct seal *seal, const struct seal_to *to, const struct seal_form *form,
-                      uint8_t *infos, uint64_t content_len, unsigned flags);
+                      uint8_t *infos, unsigned flags, uint64_t content_len);
 
-/* The beginning of a message. */
-struct seal_message {
-    const uint8_t *data;
-    size_t len;
-    size_t behind; /* so many octets must follow the header block; 0: this is the whole message */
-    uint64_t size; /* of the whole message with a CR for each bare line feed of its body, unless
-                    * SEAL_OPEN */
-    unsigned flags; /* SEAL_OPEN, SEAL_CANON, SEAL_STRICT */
-};
-
-/* As seal_begin_to, and writes what comes of the beginning: the fields that stay outside before the
- * form's own text, then as seal_update. Gives SEAL_NEEDS_STREAM, and the stream is as before, where
- * the header block needs more than the rules in C, or the message may be encrypted already. */
+/* As seal_begin_to, with a message whose first `len` octets are in `data`; `size` octets are all of
+ * it, with a CR for each bare line feed of its body, unless SEAL_OPEN. Writes what comes of them:
+ * the fields that stay outside before the form's own text, then as seal_update. Gives
+ * SEAL_NEEDS_STREAM, and the stream is as before, where the header block needs more than the rules
+ * in C, the message may be encrypted already, or fewer than `behind` octets follow the header
+ * block (0: this is the whole message). */
 int64_t seal_begin_message(struct seal *seal, const struct seal_to *to,
-                           const struct seal_form *form, uint8_t *infos,
-                           const struct seal_message *message, uint8_t *out, size_t cap);
+                           const struct seal_form *form, uint8_t *infos, unsigned flags,
+                           uint64_t size, const uint8_t *data, size_t len, size_t behind,
+                           uint8_t *out, size_t cap);
 
 /* Each gives the number of octets written to `out`, or an enum seal_error. The first of them writes
  * all in front of the content. seal_finish writes the last block and all that was held back; in all
@@ -150,7 +144,7 @@ uint64_t seal_bound(const struct seal *seal, size_t len);
 /* The most that a message gives, before it has begun, whose first `len` octets are all: the header
  * block may stay outside or go in. */
 uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *form, unsigned mode,
-                            size_t len, unsigned flags);
+                            unsigned flags, size_t len);
 
 size_t canon_count(const uint8_t *in, size_t len, uint8_t *last);
 size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out);

@@ -368,7 +368,7 @@ int64_t seal_begin(struct seal *seal, const struct seal_plan *plan)
 }
 
 int64_t seal_begin_to(struct seal *seal, const struct seal_to *to, const struct seal_form *form,
-                      uint8_t *infos, uint64_t content_len, unsigned flags)
+                      uint8_t *infos, unsigned flags, uint64_t content_len)
 {
     const struct seal_plan plan = {
         .before = form->before,

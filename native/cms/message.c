@@ -5,7 +5,7 @@
 enum { INSIDE_MOST = 4 << 10 }; /* octets of an inner header */
 
 uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *form, unsigned mode,
-                            size_t len, unsigned flags)
+                            unsigned flags, size_t len)
 {
     /* The end of the last field, and a blank line. What stays outside isn't rounded up to blocks
      * and groups of base64, as it is when it is counted as content. */
@@ -23,13 +23,13 @@ uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *fo
     return total < 0 ? UINT64_MAX : (uint64_t)total + ROUNDED;
 }
 
-static bool needs_a_look(const struct header *header, const struct seal_message *message)
+static bool needs_a_look(const struct header *header, const uint8_t *data, size_t len,
+                         size_t behind)
 {
-    const size_t body_len = message->len - header->end;
+    const size_t body_len = len - header->end;
 
     return header->special || header->suspect || header->inside_len > INSIDE_MOST
-           || body_len < message->behind
-           || header_armoured(message->data + header->end, body_len);
+           || body_len < behind || header_armoured(data + header->end, body_len);
 }
 
 /* Encrypts the inner header, which is canonical. */
@@ -48,39 +48,28 @@ static int64_t put_inside(struct seal *seal, const uint8_t *inside, size_t len, 
     return count < 0 ? count : head + count;
 }
 
-/* All but the fields that stay outside. */
-static int64_t put_rest(struct seal *seal, const struct header *header,
-                        const struct seal_message *message, const uint8_t *inside, uint8_t *out,
-                        size_t cap)
-{
-    int64_t count = put_inside(seal, inside, header->inside_len, out, cap);
-
-    if (count < 0)
-        return count;
-    int64_t body = seal_update(seal, message->data + header->end, message->len - header->end,
-                               out + count, cap - (size_t)count);
-    return body < 0 ? body : count + body;
-}
-
 int64_t seal_begin_message(struct seal *seal, const struct seal_to *to,
-                           const struct seal_form *form, uint8_t *infos,
-                           const struct seal_message *message, uint8_t *out, size_t cap)
+                           const struct seal_form *form, uint8_t *infos, unsigned flags,
+                           uint64_t size, const uint8_t *data, size_t len, size_t behind,
+                           uint8_t *out, size_t cap)
 {
     struct header header;
     uint8_t inside[INSIDE_MOST];
 
-    if (cap < seal_message_bound(to, form, MODE_CBC, message->len, message->flags))
+    if (cap < seal_message_bound(to, form, MODE_CBC, flags, len))
         return SEAL_NO_ROOM;
-    if (!header_cut(message->data, message->len, &header) || needs_a_look(&header, message)
-        || !header_outside(message->data, &header, out)
-        || !header_inside(message->data, &header, inside))
+    if (!header_cut(data, len, &header) || needs_a_look(&header, data, len, behind)
+        || !header_outside(data, &header, out) || !header_inside(data, &header, inside))
         return SEAL_NEEDS_STREAM;
-    uint64_t content = header.inside_len + message->size - header.end;
-    content = message->flags & SEAL_OPEN ? 0 : content;
-    int64_t count = seal_begin_to(seal, to, form, infos, content, message->flags);
+    size_t written = header.outside_len;
+    uint64_t content = flags & SEAL_OPEN ? 0 : header.inside_len + size - header.end;
+    int64_t count = seal_begin_to(seal, to, form, infos, flags, content);
     if (count >= 0)
-        count = put_rest(seal, &header, message, inside, out + header.outside_len,
-                         cap - header.outside_len);
-    wipe(inside, sizeof inside);
-    return count < 0 ? count : count + (int64_t)header.outside_len;
+        count = put_inside(seal, inside, header.inside_len, out + written, cap - written);
+    wipe(inside, header.inside_len);
+    if (count < 0)
+        return count;
+    written += (size_t)count;
+    count = seal_update(seal, data + header.end, len - header.end, out + written, cap - written);
+    return count < 0 ? count : (int64_t)written + count;
 }

@@ -23,8 +23,8 @@ from .sealing import (
     job,
     message_encoder,
     message_form,
-    seals_in_c,
     seal_one,
+    seals_in_c,
     should_pass_through,
 )
 
@@ -72,6 +72,9 @@ class _ContentEncryptor(Encryptor):
         self._encoder.abort()
 
 
+_NOTHING = memoryview(b"")
+
+
 class _PassThrough:
     """Stands for the encoder where a message is encrypted already."""
 
@@ -79,6 +82,8 @@ class _PassThrough:
         return count
 
     def update_into(self, data: memoryview, out: Buffer, start: int = 0) -> int:
+        if len(out) - start < len(data):
+            raise buffer_too_small()
         memoryview(out).cast("B")[start : start + len(data)] = data
         return len(data)
 
@@ -121,6 +126,7 @@ class _MessageEncryptor(Encryptor):
         self._form = message_form(self._native)
         self._size, self._line_feeds = size, line_feeds
         self._flags = message_flags(size, line_feeds)
+        self._most = message_bound(self._native, self._form, self._flags)
         self._in_c = policy.header_protection is None and seals_in_c(self._native)
         self._beginning = HeldBack(_find_body)
         self._taken = 0
@@ -128,40 +134,41 @@ class _MessageEncryptor(Encryptor):
     def _bound(self, n: int) -> int:
         if self._state is State.BODY:
             return self._output.bound(n)
+        held = self._taken + n  # all that came is held back
+        if self._size is not None and held > self._size:
+            held = self._size
+        if self._policy.header_protection is None:
+            return self._most(held)
         # Protected fields stand outside, and inside twice.
-        more = n if self._size is None else min(n, self._size - self._taken)
-        held = more + len(self._beginning)
-        protected = min(held, mime.HEADER_LIMIT) if self._policy.header_protection else 0
-        return message_bound(self._native, self._form, held, self._flags) + 24 * protected
+        return self._most(held) + 24 * min(held, mime.HEADER_LIMIT)
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        self._check_room(buffer, len(data))
-        self._taken += len(data)
-        if self._size is not None and self._taken > self._size:
+        taken = self._taken + len(data)
+        if self._size is not None and taken > self._size:
             raise size_mismatch("more")
         if self._state is State.BODY:
-            return self._output.update_into(data, buffer)
-        return self._begin_into(data, buffer, final=False)
+            count = self._output.update_into(data, buffer)
+        else:
+            count = self._begin_into(data, buffer, final=False)
+        self._taken = taken
+        return count
 
     def _finalize_into(self, buffer: Buffer) -> int:
-        self._check_room(buffer, 0)
         if self._size is not None and self._taken < self._size:
             raise size_mismatch("less")
         if not self._taken:
             raise empty_message()
         count = 0
         if self._state is State.HEAD:
-            count = self._begin_into(memoryview(b""), buffer, final=True)
+            count = self._begin_into(_NOTHING, buffer, final=True)
         return count + self._output.finish_into(buffer, count)
-
-    def _check_room(self, buffer: Buffer, n: int) -> None:
-        if len(buffer) < self._bound(n):
-            raise buffer_too_small()
 
     def _begin_into(self, data: memoryview, buffer: Buffer, *, final: bool) -> int:
         """Goes on to the body as soon as the header block and enough of the body are there."""
-        held = len(self._beginning)
-        if self._in_c and (final or held < mime.PEEK_LIMIT <= held + len(data)):  # twice at most
+        held, more = self._taken, len(data)
+        if len(buffer) < self._bound(more):
+            raise buffer_too_small()
+        if self._in_c and (final or held < mime.PEEK_LIMIT <= held + more):  # twice at most
             count = self._begin_in_c(data, buffer, final=final)
             if count is not None:
                 return count
@@ -176,15 +183,11 @@ class _MessageEncryptor(Encryptor):
 
     def _begin_in_c(self, data: memoryview, buffer: Buffer, *, final: bool) -> int | None:
         """As :meth:`_begin_into`, for most mail; None where it is none of that."""
-        encoder = NativeEncoder(self._native.cipher)
+        native, encoder = self._native, NativeEncoder(self._native.cipher)
+        size = (self._size or 0) + (self._line_feeds or 0)
+        beginning, behind = self._beginning.with_(data), 0 if final else mime.PEEK_LIMIT
         count = encoder.begin_message_into(
-            self._native,
-            self._form,
-            self._beginning.with_(data),
-            buffer,
-            behind=0 if final else mime.PEEK_LIMIT,
-            size=(self._size or 0) + (self._line_feeds or 0),
-            flags=self._flags,
+            native, self._form, self._flags, size, beginning, behind, buffer
         )
         if count is not None:
             self._beginning.clear()

@@ -46,14 +46,14 @@ class AuthenticatedEncoder(NativeEncoder):
 
     def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
         """As :meth:`NativeEncoder.update_into`."""
-        at = start
+        at, cipher = start, self._open_cipher()
         self._demand(out, at, self._piece_bound(self._canonical_most(len(data))))
         self._make_room(self._canonical_most(min(len(data), PIECE)))
         view = memoryview(data)
         for begin in range(0, len(view), PIECE):
             text = self._with_line_ends(view[begin : begin + PIECE])
-            count = self._open_cipher().update_into(text, self._encrypted)
-            at += self._encode(self._encrypted, count, out, at)
+            count = cipher.update_into(text, self._encrypted)
+            at += super().update_into(memoryview(self._encrypted)[:count], out, at)
         return at - start
 
     def _with_line_ends(self, piece: memoryview) -> memoryview:
@@ -77,6 +77,7 @@ class AuthenticatedEncoder(NativeEncoder):
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """As :meth:`NativeEncoder.finish_into`."""
+        self._open_cipher()
         self._demand(out, start, self.bound(0))  # the tag can be made only once
         return super().finish_into(out, start)
 

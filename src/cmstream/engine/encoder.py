@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..ciphers import BY_NAME, Mode
@@ -9,6 +10,8 @@ from ..errors import SizeMismatchError, already_finalized, buffer_too_small
 from .gate import OCTETS, allocate, ffi, lib, no_random
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .batch import Form
     from .gate import Buffer
     from .prepared_recipients import PreparedRecipients
@@ -30,7 +33,6 @@ _LINE_ENDS: dict[LineEnds, int] = {
 _from_buffer = ffi.from_buffer
 _STREAM = ffi.typeof("struct seal *")
 _PLAN = ffi.typeof("struct seal_plan *")
-_MESSAGE = ffi.typeof("struct seal_message *")
 
 
 def message_flags(size: int | None, line_feeds: int | None) -> int:
@@ -43,10 +45,15 @@ def message_flags(size: int | None, line_feeds: int | None) -> int:
     return int(lib.SEAL_CANON) if line_feeds else 0
 
 
-def message_bound(to: PreparedRecipients, form: Form, count: int, flags: int) -> int:
-    """The most that a message gives whose first ``count`` bytes are all, before it has begun."""
-    mode = _MODES[BY_NAME[to.cipher].mode]
-    return int(lib.seal_message_bound(to.struct, form.struct, mode, count, flags))
+def message_bound(to: PreparedRecipients, form: Form, flags: int) -> Callable[[int], int]:
+    """What says the most that a message gives whose first so many bytes are all, before it has
+    begun."""
+    known = to.struct, form.struct, _mode(to.cipher), flags
+    return partial(lib.seal_message_bound, *known)
+
+
+def _mode(cipher: str) -> int:
+    return _MODES[BY_NAME[cipher].mode]
 
 
 class NativeEncoder:
@@ -105,7 +112,7 @@ class NativeEncoder:
         None."""
         flags = (lib.SEAL_BASE64 if base64 else 0) | _LINE_ENDS[line_ends]
         flags |= lib.SEAL_OPEN if size is None else 0
-        mode = _MODES[BY_NAME[self._cipher_name].mode]
+        mode = _mode(self._cipher_name)
         texts = [_from_buffer(OCTETS, text) for text in (before, after, infos)]
         lengths = [(text, len(text)) for text in texts]
         fields = (*lengths[0], *lengths[1], *lengths[2], size or 0, version, mode, flags)
@@ -119,19 +126,18 @@ class NativeEncoder:
         infos = allocate(OCTETS, to.infos_len)
         self._kept = to, form, infos
         flags = lib.SEAL_OPEN if size is None else 0
-        total = lib.seal_begin_to(self._seal, to.struct, form.struct, infos, size or 0, flags)
+        total = lib.seal_begin_to(self._seal, to.struct, form.struct, infos, flags, size or 0)
         self.total = None if size is None else self._checked(total)
 
     def begin_message_into(
         self,
         to: PreparedRecipients,
         form: Form,
-        beginning: Buffer,
-        out: Buffer,
-        *,
-        behind: int,
-        size: int,
         flags: int,
+        size: int,
+        beginning: Buffer,
+        behind: int,
+        out: Buffer,
     ) -> int | None:
         """As :meth:`begin`, for a message, and writes what comes of its beginning; None where the
         header block needs more than C's rules, the message may be encrypted already, or fewer than
@@ -143,10 +149,11 @@ class NativeEncoder:
             _from_buffer(OCTETS, beginning) as source,
             _from_buffer(OCTETS, out, require_writable=True) as room,
         ):
-            message = ffi.new(_MESSAGE, (source, len(source), behind, size, flags))
-            known = to.struct, form.struct, infos, message
+            known = to.struct, form.struct, infos, flags, size, source, len(source), behind
             count = lib.seal_begin_message(self._seal, *known, room, len(room))
-        return None if count == lib.SEAL_NEEDS_STREAM else self._checked(count)
+        if count >= 0:
+            return int(count)
+        return None if count == lib.SEAL_NEEDS_STREAM else self._fail(count)
 
     def bound(self, count: int) -> int:
         """The most that ``count`` more bytes of content and the end together can give."""
@@ -157,25 +164,21 @@ class NativeEncoder:
         return int(lib.seal_update_bound(self._seal, count))
 
     def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
-        """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``."""
-        return self._encode(data, len(data), out, start)
-
-    def _encode(self, data: Buffer, count: int, out: Buffer, start: int) -> int:
-        """Gives the first ``count`` bytes of ``data`` to C. Lets go of both at once, also after an
-        error."""
+        """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``. Lets go of both
+        at once, also after an error."""
         with (
             _from_buffer(OCTETS, data) as source,
             _from_buffer(OCTETS, out, require_writable=True) as room,
         ):
             left = len(room) - start
-            written = lib.seal_update(self._seal, source, count, room + start, left)
+            written: int = lib.seal_update(self._seal, source, len(source), room + start, left)
         return written if written >= 0 else self._fail(written)
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """Writes the end and wipes the keys."""
         tag = self._tag()
         with _from_buffer(OCTETS, out, require_writable=True) as room:
-            written = lib.seal_finish(self._seal, tag, room + start, len(room) - start)
+            written: int = lib.seal_finish(self._seal, tag, room + start, len(room) - start)
         return written if written >= 0 else self._fail(written)
 
     def _tag(self) -> bytes:

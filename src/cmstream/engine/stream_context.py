@@ -86,23 +86,19 @@ class StreamContext:
     def abort(self) -> None:
         """Ends the stream without an end of message and wipes its keys. Does nothing once it has
         ended."""
-        self._lock_at_once()
+        if not self._lock.acquire(blocking=False):
+            raise _concurrent_use()
         try:
             if self._state not in OVER:
                 self._fail()
         finally:
             self._lock.release()
 
-    def _lock_at_once(self) -> None:
-        """Takes the lock without waiting: every call into C drops the GIL."""
-        if not self._lock.acquire(False):  # noqa: FBT003 - by name it takes twice as long
-            raise ConcurrentUseError(
-                "another thread is in this stream: give each thread a stream of its own"
-            )
-
     def _enter(self) -> None:
-        """Begins a call, at whose end the lock must be released."""
-        self._lock_at_once()
+        """Begins a call, at whose end the lock must be released. Doesn't wait for the lock: every
+        call into C drops the GIL."""
+        if not self._lock.acquire(False):  # by name it takes twice as long
+            raise _concurrent_use()
         if self._state in OVER:
             self._lock.release()
             raise already_finalized()
@@ -141,3 +137,9 @@ class StreamContext:
     def _abort(self) -> None:
         """Wipes the keys. The state is still that in which the stream was stopped."""
         raise NotImplementedError
+
+
+def _concurrent_use() -> ConcurrentUseError:
+    return ConcurrentUseError(
+        "another thread is in this stream: give each thread a stream of its own"
+    )
