@@ -187,7 +187,7 @@ class _MessageEncryptor(Encryptor):
         size = (self._size or 0) + (self._line_feeds or 0)
         beginning, behind = self._beginning.with_(data), 0 if final else mime.PEEK_LIMIT
         count = encoder.begin_message_into(
-            native, self._form, self._flags, size, beginning, behind, buffer
+            native, self._form, beginning, buffer, behind=behind, size=size, flags=self._flags
         )
         if count is not None:
             self._beginning.clear()

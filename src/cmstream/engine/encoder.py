@@ -133,11 +133,12 @@ class NativeEncoder:
         self,
         to: PreparedRecipients,
         form: Form,
-        flags: int,
-        size: int,
         beginning: Buffer,
-        behind: int,
         out: Buffer,
+        *,
+        behind: int,
+        size: int,
+        flags: int,
     ) -> int | None:
         """As :meth:`begin`, for a message, and writes what comes of its beginning; None where the
         header block needs more than C's rules, the message may be encrypted already, or fewer than

@@ -80,7 +80,12 @@ class StreamContext:
 
     def bound(self, n: int) -> int:
         """The most bytes that ``n`` bytes of input and :meth:`finalize` together can give now; 0
-        once the stream takes nothing more."""
+        once the stream takes nothing more.
+
+        Of encryption to one recipient with an RSA key it is at most ``n`` + ``n`` / 64 + 1 KiB, in
+        base64 1.4 ``n`` + 1 KiB, and of a message, whose every byte may be a line feed that becomes
+        CRLF, 2.8 ``n`` + 1 KiB; with ``header_protection`` a header block may take 27 times its
+        length. More recipients need more, and what the stream holds back counts as input."""
         return 0 if self._state in OVER else self._bound(n)
 
     def abort(self) -> None:
