@@ -51,13 +51,15 @@ class Writer:
 
     def write(self, data: Buffer) -> int:
         """Takes ``data`` and gives its length in bytes."""
-        self._check()
+        if self._closed:
+            raise _closed()
         view = memoryview(data).cast("B")
         size = len(view)
         for start in range(0, size, CHUNK):
             part = view[start : start + CHUNK] if size > CHUNK else view
             room = self._room(len(part))
-            self._give(room[: self._context.update_into(part, room)])
+            if count := self._context.update_into(part, room):
+                self._give(room[:count])
         return size
 
     def close(self) -> None:
@@ -82,7 +84,8 @@ class Writer:
         return True
 
     def __enter__(self: W) -> W:  # noqa: PYI019 - Self is not in Python 3.10
-        self._check()
+        if self._closed:
+            raise _closed()
         return self
 
     def __exit__(
@@ -92,10 +95,6 @@ class Writer:
             self.close()
         else:
             self.abort()
-
-    def _check(self) -> None:
-        if self._closed:
-            raise AlreadyFinalized("this writer was closed or aborted")
 
     def _room(self, count: int) -> memoryview:
         need = self._context.bound(count)
@@ -111,6 +110,10 @@ class Writer:
             if not isinstance(taken, int) or taken == len(view):
                 return
             view = view[taken:]
+
+
+def _closed() -> AlreadyFinalized:
+    return AlreadyFinalized("this writer was closed or aborted")
 
 
 class EncryptWriter(Writer):
@@ -134,7 +137,7 @@ class EncryptWriter(Writer):
         super().__init__(sink, encryptor(to, size=size, form=form, policy=policy))
 
     def _finish(self) -> None:
-        room = self._room(0)
+        room = self._buffer or self._room(0)  # what suffices for a piece suffices for the end too
         self._give(room[: self._context.finalize_into(room)])
 
 
@@ -351,12 +354,11 @@ def _measure(source: BinaryIO, form: Form) -> tuple[int, int | None]:
 
 
 def _count(source: BinaryIO) -> tuple[int, int]:
-    some = chunks(source)
-    first, second = next(some, b""), next(some, None)
-    if second is None:
-        line_feeds, _ = count_bare_line_feeds(memoryview(first)[header_end(first) :])
-        return len(first), line_feeds
-    return _count_long(itertools.chain([first, second], some, [b""]))
+    first, second = source.read(CHUNK), source.read(CHUNK)
+    if second:
+        return _count_long(itertools.chain([first, second], chunks(source), [b""]))
+    line_feeds, _ = count_bare_line_feeds(memoryview(first)[header_end(first) :])
+    return len(first), line_feeds
 
 
 def _count_long(some: Iterable[Buffer]) -> tuple[int, int]:
