@@ -36,21 +36,23 @@ enum seal_error {
     SEAL_STATE = -5, /* not begun, finished, or failed before */
     SEAL_TOO_LARGE = -6, /* a length beyond 2^63 */
     SEAL_NO_HEADER_END = -7, /* a header block beyond HEADER_LIMIT */
-    SEAL_NEEDS_HEAD = -8, /* of many: the caller must cut the header block, see seal_bring_head */
+    SEAL_NEEDS_HEAD = -8, /* the caller must cut the header block, see seal_bring_head */
     SEAL_NO_RANDOM = -9, /* the operating system's generator gave nothing */
     SEAL_CHANGED = -10,  /* of many: the message isn't what it was in seal_plan_sizes */
     SEAL_NO_CIPHER = -11, /* no cipher has this mode and a key of this length */
     SEAL_NEEDS_LOOK = -12, /* of one: it may be encrypted already, or isn't in MODE_CBC */
 };
 
-/* What is known before the first octet of content. The stream keeps no pointer to it. */
+/* What is known before the first octet of content. */
 struct seal_plan {
     const uint8_t *before; /* text written first, unchanged */
     size_t before_len;
+    const uint8_t *after; /* text written last */
+    size_t after_len;
     const uint8_t *infos; /* the encoded RecipientInfos, without the SET's tag and length */
     size_t infos_len;
-    size_t after_len;     /* of the text that seal_finish will write last */
-    uint64_t content_len; /* octets of content after canonicalisation, unless SEAL_OPEN */
+    uint64_t content_len; /* octets of content after canonicalisation; without meaning for a stream
+                           * with SEAL_OPEN */
     unsigned version;     /* CMSVersion of the EnvelopedData */
     unsigned mode;        /* enum frame_mode; all but MODE_CBC without SEAL_CANON and SEAL_STRICT */
     unsigned flags;       /* enum seal_flag */
@@ -76,6 +78,15 @@ struct seal_to {
     unsigned brings_head; /* whether the caller cuts every header block: SEAL_NEEDS_HEAD */
 };
 
+/* The form of the output. */
+struct seal_form {
+    /* Texts around it; a message's outer fields precede the first. auth_before stands for `before`
+     * in all modes but MODE_CBC. */
+    const uint8_t *before, *auth_before, *after;
+    size_t before_len, auth_before_len, after_len;
+    unsigned flags; /* SEAL_BASE64, SEAL_MESSAGE */
+};
+
 /* A stream that seals one message. In MODE_CBC it takes content and gives EnvelopedData. In the
  * other modes the caller encrypts with the stream's key and nonce, and the stream takes that
  * ciphertext and gives AuthEnvelopedData. The caller owns it; one thread at a time may use it.
@@ -86,25 +97,40 @@ struct seal;
  * the operating system's generator. Gives 0, or -1 if that gave nothing. */
 int seal_init(struct seal *seal, unsigned key_len);
 
-/* The stream's key, up to seal_begin, which expands and wipes it. */
+/* The stream's key, up to the first output, when it is expanded and wiped. */
 struct content_key *seal_key(struct seal *seal);
 
 /* Encrypts the stream's key to all recipients: writes to->infos_len octets of RecipientInfos. Gives
  * 0, or -1 if the operating system's generator gave nothing. */
 int seal_wrap(struct seal *seal, const struct seal_to *to, uint8_t *infos);
 
-/* The length of the whole output; with SEAL_OPEN, of what seal_begin writes. Or an enum
- * seal_error. */
+/* The length of the whole output, or an enum seal_error. */
 int64_t seal_total(const struct seal_plan *plan);
 
-/* Each gives the number of octets written to `out`, or an enum seal_error. seal_begin writes all in
- * front of the content. seal_finish writes the last block and all that was held back; in all modes
- * but MODE_CBC the `tag` of DER_TAG octets; and the text `after`. seal_finish and seal_abort wipe
- * every secret. */
-int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, uint8_t *out, size_t cap);
+/* Takes the plan, whose texts must stay: `after` up to the end, the others up to the first output.
+ * Gives seal_total. seal_begin_to makes the plan in MODE_CBC, and encrypts the key to recipients
+ * with key slots; `infos` has room for the RecipientInfos of these, and holds those of others. */
+int64_t seal_begin(struct seal *seal, const struct seal_plan *plan);
+int64_t seal_begin_to(struct seal *seal, const struct seal_to *to, const struct seal_form *form,
+                      uint8_t *infos, unsigned flags, uint64_t content_len);
+
+/* As seal_begin_to, with a message whose first `len` octets are in `data`; `size` octets are all of
+ * it, with a CR for each bare line feed of its body, unless SEAL_OPEN. Writes what comes of them:
+ * the fields that stay outside before the form's own text, then as seal_update. Gives
+ * SEAL_NEEDS_HEAD, and the stream is as before, where the header block needs more than the rules
+ * in C, the message may be encrypted already, or fewer than `behind` octets follow the header
+ * block (0: this is the whole message). */
+int64_t seal_begin_message(struct seal *seal, const struct seal_to *to,
+                           const struct seal_form *form, uint8_t *infos, unsigned flags,
+                           uint64_t size, const uint8_t *data, size_t len, size_t behind,
+                           uint8_t *out, size_t cap);
+
+/* Each gives the number of octets written to `out`, or an enum seal_error. The first of them writes
+ * all in front of the content. seal_finish writes the last block and all that was held back; in all
+ * modes but MODE_CBC the `tag` of DER_TAG octets; and the text `after`. seal_finish and seal_abort
+ * wipe every secret. */
 int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *out, size_t cap);
-int64_t seal_finish(struct seal *seal, const uint8_t *tag, const uint8_t *after, size_t after_len,
-                    uint8_t *out, size_t cap);
+int64_t seal_finish(struct seal *seal, const uint8_t *tag, uint8_t *out, size_t cap);
 void seal_abort(struct seal *seal);
 
 /* Asks the system to use large pages for a large buffer that nobody has touched yet. That is a
@@ -112,22 +138,19 @@ void seal_abort(struct seal *seal);
 void expect_large(uint8_t *fresh, size_t len);
 
 /* The most that seal_update writes for `len` octets (in MODE_CBC in one call, in the other modes in
- * any number of calls), and the most that seal_finish writes before its text. UINT64_MAX where no
- * memory is that large. */
+ * any number of calls), and the most that they and seal_finish write together. It is what they do
+ * write, but with SEAL_CANON: then every octet may be a bare LF. UINT64_MAX where no memory is that
+ * large. */
 uint64_t seal_update_bound(const struct seal *seal, size_t len);
-uint64_t seal_finish_bound(const struct seal *seal);
+uint64_t seal_bound(const struct seal *seal, size_t len);
+
+/* The most that a message gives, before it has begun, whose first `len` octets are all: the header
+ * block may stay outside or go in. */
+uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *form, unsigned mode,
+                            unsigned flags, size_t len);
 
 size_t canon_count(const uint8_t *in, size_t len, uint8_t *last);
 size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out);
-
-/* The form of the output. */
-struct seal_form {
-    /* Texts around it; a message's outer fields precede the first. auth_before stands for `before`
-     * in all modes but MODE_CBC. */
-    const uint8_t *before, *auth_before, *after;
-    size_t before_len, auth_before_len, after_len;
-    unsigned flags; /* SEAL_BASE64, SEAL_MESSAGE */
-};
 
 /* Many messages: the octets of each, their number, and its recipients. */
 struct seal_inputs {
@@ -246,9 +269,10 @@ struct seal {
     size_t run_len;
     struct base64 base64;
     struct frame frame;
+    struct seal_plan plan;
     uint8_t *out;      /* where the next octet is written, within one call */
     uint64_t left;     /* content still expected */
-    uint64_t promised; /* output still expected, without the text at the end */
+    uint64_t promised; /* output still expected */
     unsigned flags;
     uint8_t last; /* the last octet of the content so far */
     uint8_t state;

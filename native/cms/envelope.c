@@ -1,7 +1,7 @@
 #include "core.h"
 #include "random.h"
 
-enum seal_state { SEAL_NEW = 0, SEAL_BODY, SEAL_DONE, SEAL_FAILED };
+enum seal_state { SEAL_NEW = 0, SEAL_BEGUN, SEAL_BODY, SEAL_DONE, SEAL_FAILED };
 
 void content_key_set(struct content_key *key, unsigned key_len, const uint8_t *fresh)
 {
@@ -63,14 +63,27 @@ static bool plan_fits(const struct seal_plan *plan)
            && plan->before_len < around / 8 && plan->after_len < around / 8;
 }
 
-static uint64_t encoded_total(const struct seal_plan *plan, const struct frame *frame)
+/* All before the ciphertext. */
+static uint64_t head_len(const struct seal_plan *plan, const struct frame *frame)
 {
-    uint64_t len = frame_head(frame, NULL) + plan->infos_len + frame_content(frame, NULL);
+    return frame_head(frame, NULL) + plan->infos_len + frame_content(frame, NULL);
+}
 
-    if (plan->flags & SEAL_OPEN)
-        return plan->flags & SEAL_BASE64 ? len / BASE64_LINE_IN * BASE64_LINE_OUT : len;
-    len += frame->cipher_len + frame_tail(frame, NULL);
-    return plan->flags & SEAL_BASE64 ? base64_size(len) : len;
+/* Octets of CMS for so much ciphertext: with SEAL_OPEN in segments, the last of which is written
+ * only at the end. */
+static uint64_t framed_len(unsigned flags, uint64_t cipher, bool ended)
+{
+    uint64_t rest = cipher % SEAL_SEGMENT;
+
+    if (!(flags & SEAL_OPEN))
+        return cipher;
+    uint64_t len = cipher / SEAL_SEGMENT * (SEAL_SEGMENT + frame_segment(SEAL_SEGMENT, NULL));
+    return ended && rest ? len + rest + frame_segment(rest, NULL) : len;
+}
+
+static uint64_t encoded_len(unsigned flags, uint64_t octets)
+{
+    return flags & SEAL_BASE64 ? base64_size(octets) : octets;
 }
 
 int64_t seal_total(const struct seal_plan *plan)
@@ -80,52 +93,51 @@ int64_t seal_total(const struct seal_plan *plan)
 
     if (!plan_fits(plan))
         return SEAL_TOO_LARGE;
-    uint64_t after = plan->flags & SEAL_OPEN ? 0 : plan->after_len;
-    return (int64_t)(plan->before_len + encoded_total(plan, &frame) + after);
+    uint64_t octets = head_len(plan, &frame) + framed_len(plan->flags, frame.cipher_len, true)
+                      + frame_tail(&frame, NULL);
+    return (int64_t)(plan->before_len + encoded_len(plan->flags, octets) + plan->after_len);
 }
 
-/* The most output that `len` more octets of CMS can give, with the line that has begun already. */
-static uint64_t emit_bound(const struct seal *seal, uint64_t len)
+/* The octets of ciphertext, with those that wait in `run`, after `len` more of content. */
+static uint64_t ciphertext_after(const struct seal *seal, uint64_t len, bool ended)
 {
-    if (!(seal->flags & SEAL_BASE64))
-        return len;
-    return (len / BASE64_LINE_IN + 2) * BASE64_LINE_OUT;
+    if (seal->frame.mode != MODE_CBC)
+        return seal->run_len + len;
+    return seal->run_len + ((seal->cbc.held + len) / AES_BLOCK + ended) * AES_BLOCK;
 }
 
-static uint64_t encrypted_bound(const struct seal *seal, uint64_t len)
+/* The most that `len` more octets of content give, each of which may become two; with `ended`, and
+ * the end of the message. */
+static uint64_t most(const struct seal *seal, size_t len, bool ended)
 {
-    uint64_t content = seal->flags & SEAL_CANON ? 2 * len : len;
-    uint64_t cipher = content + AES_BLOCK + seal->run_len;
-    if (seal->flags & SEAL_OPEN)
-        cipher += (cipher / SEAL_SEGMENT + 1) * DER_SEGMENT_MAX;
-    return emit_bound(seal, cipher);
-}
-
-/* The exact length of the output for `len` octets of the caller's ciphertext. */
-static uint64_t framed_len(const struct seal *seal, uint64_t len)
-{
-    if (seal->flags & SEAL_OPEN) {
-        uint64_t segment = SEAL_SEGMENT + frame_segment(SEAL_SEGMENT, NULL);
-        len = (seal->run_len + len) / SEAL_SEGMENT * segment;
+    if (len > around)
+        return UINT64_MAX;
+    uint64_t content = seal->flags & SEAL_CANON ? 2 * (uint64_t)len : len, text = 0;
+    uint64_t octets = framed_len(seal->flags, ciphertext_after(seal, content, ended), ended);
+    if (seal->state == SEAL_BEGUN) {
+        octets += head_len(&seal->plan, &seal->frame);
+        text += seal->plan.before_len;
     }
-    if (seal->flags & SEAL_BASE64)
-        return (seal->base64.fill + len) / BASE64_LINE_IN * BASE64_LINE_OUT;
-    return len;
+    if (ended) {
+        octets += frame_tail(&seal->frame, NULL);
+        text += seal->plan.after_len;
+    }
+    if (seal->flags & SEAL_BASE64) {
+        octets += seal->base64.fill;
+        octets = ended ? base64_size(octets) : octets / BASE64_LINE_IN * BASE64_LINE_OUT;
+    }
+    uint64_t bound = text + octets;
+    return seal->flags & SEAL_OPEN || bound < seal->promised ? bound : seal->promised;
 }
 
 uint64_t seal_update_bound(const struct seal *seal, size_t len)
 {
-    if (len > around)
-        return UINT64_MAX;
-    bool outside = seal->frame.mode != MODE_CBC;
-    uint64_t bound = outside ? framed_len(seal, len) : encrypted_bound(seal, len);
-    return seal->flags & SEAL_OPEN || bound < seal->promised ? bound : seal->promised;
+    return most(seal, len, false);
 }
 
-uint64_t seal_finish_bound(const struct seal *seal)
+uint64_t seal_bound(const struct seal *seal, size_t len)
 {
-    uint64_t bound = emit_bound(seal, seal->run_len + AES_BLOCK + DER_SEGMENT_MAX + DER_TAIL_MAX);
-    return seal->flags & SEAL_OPEN || bound < seal->promised ? bound : seal->promised;
+    return most(seal, len, true);
 }
 
 /* --- the stages, last one first ------------------------------------------------------------- */
@@ -336,57 +348,88 @@ static int64_t written(struct seal *seal, const uint8_t *start)
 
 /* --- what Python calls ------------------------------------------------------------------------ */
 
-int64_t seal_begin(struct seal *seal, const struct seal_plan *plan, uint8_t *out, size_t cap)
+int64_t seal_begin(struct seal *seal, const struct seal_plan *plan)
 {
     if (seal->state != SEAL_NEW)
         return SEAL_STATE;
-    if (!plan_fits(plan))
-        return SEAL_TOO_LARGE;
     if (!frame_is_defined(plan->mode, seal->key.key_len))
         return SEAL_NO_CIPHER;
-    struct frame frame = frame_of(plan, &seal->key);
+    int64_t total = seal_total(plan);
+    if (total < 0)
+        return total;
+    seal->plan = *plan;
+    seal->frame = frame_of(plan, &seal->key);
     seal->flags = plan->flags;
-    seal->promised = plan->before_len + encoded_total(plan, &frame);
-    uint64_t head = plan->infos_len + DER_HEAD_MAX + DER_CONTENT_MAX;
-    if (cap < seal->promised && cap < plan->before_len + emit_bound(seal, head))
-        return SEAL_NO_ROOM;
+    seal->left = plan->content_len;
+    seal->run_len = seal->base64.fill = seal->cbc.held = 0;
+    seal->promised = (uint64_t)total;
+    seal->state = SEAL_BEGUN;
+    return total;
+}
 
-    seal->out = out;
-    seal_head(seal, plan, &seal->key);
+int64_t seal_begin_to(struct seal *seal, const struct seal_to *to, const struct seal_form *form,
+                      uint8_t *infos, unsigned flags, uint64_t content_len)
+{
+    const struct seal_plan plan = {
+        .before = form->before,
+        .before_len = form->before_len,
+        .infos = infos,
+        .infos_len = to->infos_len,
+        .after = form->after,
+        .after_len = form->after_len,
+        .content_len = content_len,
+        .version = to->version,
+        .mode = MODE_CBC,
+        .flags = (form->flags & SEAL_BASE64) | flags,
+    };
+    int64_t total = seal_begin(seal, &plan);
+
+    if (total >= 0 && seal_wrap(seal, to, infos))
+        return fail(seal, SEAL_NO_RANDOM);
+    return total;
+}
+
+/* Writes what stands in front of the content, if it wasn't written yet. */
+static void write_head(struct seal *seal)
+{
+    if (seal->state != SEAL_BEGUN)
+        return;
+    seal_head(seal, &seal->plan, &seal->key);
     wipe(&seal->key, sizeof seal->key);
     seal->state = SEAL_BODY;
-    return written(seal, out);
 }
 
 int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *out, size_t cap)
 {
-    if (seal->state != SEAL_BODY)
+    if (seal->state != SEAL_BEGUN && seal->state != SEAL_BODY)
         return SEAL_STATE;
     if (cap < seal_update_bound(seal, len))
         return SEAL_NO_ROOM;
 
     seal->out = out;
+    write_head(seal);
     int error = seal_content(seal, in, len);
     return error ? fail(seal, error) : written(seal, out);
 }
 
-int64_t seal_finish(struct seal *seal, const uint8_t *tag, const uint8_t *after, size_t after_len,
-                    uint8_t *out, size_t cap)
+int64_t seal_finish(struct seal *seal, const uint8_t *tag, uint8_t *out, size_t cap)
 {
-    if (seal->state != SEAL_BODY)
+    if (seal->state != SEAL_BEGUN && seal->state != SEAL_BODY)
         return SEAL_STATE;
-    if (cap < after_len || cap - after_len < seal_finish_bound(seal))
+    if (cap < seal_bound(seal, 0))
         return SEAL_NO_ROOM;
+
     if (!(seal->flags & SEAL_OPEN) && seal->left)
         return fail(seal, SEAL_TOO_LITTLE);
 
     seal->out = out;
+    write_head(seal);
     seal->frame.tag = tag;
     if (seal->frame.mode == MODE_CBC)
         seal_last_block(seal);
     else
         flush_run(seal);
-    seal_tail(seal, after, after_len);
+    seal_tail(seal, seal->plan.after, seal->plan.after_len);
     seal_abort(seal);
     return seal->out - out;
 }

@@ -88,7 +88,7 @@ class Decryptor(StreamContext):
     def finalize_iter(self) -> Iterator[bytes]:
         """Like :meth:`finalize`, in pieces: what was withheld takes constant memory so."""
         buffer = bytearray(self._first_pass.bound(0))
-        count = self._guarded(lambda: self._finish_first_pass(buffer), last=True)
+        count = self._ended_by(self._finish_first_pass, buffer)
         if count:
             yield bytes(memoryview(buffer)[:count])
         yield from self._rest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .certificates.archive_keys import ArchiveKey
 from .certificates.recipient import Recipient
 from .cms.already_encrypted import may_be_encrypted
-from .engine.encoder import size_mismatch
+from .engine.encoder import NativeEncoder, message_bound, message_flags, size_mismatch
 from .engine.held_back import HeldBack
 from .engine.stream_context import State, StreamContext
 from .errors import buffer_too_small
@@ -16,6 +16,7 @@ from .mail import mime
 from .policy import DEFAULT, Policy
 from .recipients.recipients import Recipients, as_recipients, prepare
 from .sealing import (
+    MESSAGE,
     Form,
     check_form,
     content_encoder,
@@ -23,11 +24,11 @@ from .sealing import (
     job,
     message_encoder,
     seal_one,
+    seals_in_c,
     should_pass_through,
 )
 
 if TYPE_CHECKING:
-    from .engine.encoder import NativeEncoder
     from .engine.gate import Buffer
 
 SUSPECT_LIMIT = 1 << 20
@@ -71,6 +72,9 @@ class _ContentEncryptor(Encryptor):
         self._encoder.abort()
 
 
+_NOTHING = memoryview(b"")
+
+
 class _PassThrough:
     """Stands for the encoder where a message is encrypted already."""
 
@@ -78,6 +82,8 @@ class _PassThrough:
         return count
 
     def update_into(self, data: memoryview, out: Buffer, start: int = 0) -> int:
+        if len(out) - start < len(data):
+            raise buffer_too_small()
         memoryview(out).cast("B")[start : start + len(data)] = data
         return len(data)
 
@@ -92,6 +98,8 @@ class _PassThrough:
 def _find_body(beginning: Buffer, resume: int, *, final: bool) -> tuple[int | None, int]:
     """Where the body begins, once enough of it is there to tell whether it is encrypted already:
     what may be is known only by all of it."""
+    if not final and len(beginning) < mime.PEEK_LIMIT:
+        return None, resume
     end, further = mime.header_end(beginning, resume, final=final)
     if end is None or final:
         return end, further
@@ -114,47 +122,56 @@ class _MessageEncryptor(Encryptor):
         self, to: Recipients, policy: Policy, size: int | None, line_feeds: int | None
     ) -> None:
         super().__init__()
-        self._to, self._policy = to, policy
-        self._fixed_room = (128 << 10) + 2 * prepare(to, policy).encoded_len
+        self._to, self._policy, self._native = to, policy, prepare(to, policy).native
+        self._form = MESSAGE
         self._size, self._line_feeds = size, line_feeds
+        self._flags = message_flags(size, line_feeds)
+        self._most = message_bound(self._native, self._form, self._flags)
+        self._in_c = policy.header_protection is None and seals_in_c(self._native)
         self._beginning = HeldBack(_find_body)
         self._taken = 0
 
     def _bound(self, n: int) -> int:
         if self._state is State.BODY:
             return self._output.bound(n)
-        # What is held back may be header, which goes outside with CRLF for every LF, or body, every
-        # byte of which may be a bare LF, in base64. Protected fields stand inside twice.
-        held = n + len(self._beginning)
-        protected = min(held, mime.HEADER_LIMIT) if self._policy.header_protection else 0
-        return self._fixed_room + 6 * held + 21 * protected
+        held = self._taken + n  # all that came is held back
+        if self._size is not None and held > self._size:
+            held = self._size
+        if self._policy.header_protection is None:
+            return self._most(held)
+        # Protected fields stand outside, and inside twice.
+        return self._most(held) + 24 * min(held, mime.HEADER_LIMIT)
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
-        self._check_room(buffer, len(data))
-        self._taken += len(data)
-        if self._size is not None and self._taken > self._size:
+        taken = self._taken + len(data)
+        if self._size is not None and taken > self._size:
             raise size_mismatch("more")
         if self._state is State.BODY:
-            return self._output.update_into(data, buffer)
-        return self._begin_into(data, buffer, final=False)
+            count = self._output.update_into(data, buffer)
+        else:
+            count = self._begin_into(data, buffer, final=False)
+        self._taken = taken
+        return count
 
     def _finalize_into(self, buffer: Buffer) -> int:
-        self._check_room(buffer, 0)
         if self._size is not None and self._taken < self._size:
             raise size_mismatch("less")
         if not self._taken:
             raise empty_message()
         count = 0
         if self._state is State.HEAD:
-            count = self._begin_into(memoryview(b""), buffer, final=True)
+            count = self._begin_into(_NOTHING, buffer, final=True)
         return count + self._output.finish_into(buffer, count)
-
-    def _check_room(self, buffer: Buffer, n: int) -> None:
-        if len(buffer) < self._bound(n):
-            raise buffer_too_small()
 
     def _begin_into(self, data: memoryview, buffer: Buffer, *, final: bool) -> int:
         """Goes on to the body as soon as the header block and enough of the body are there."""
+        held, more = self._taken, len(data)
+        if len(buffer) < self._bound(more):
+            raise buffer_too_small()
+        if self._in_c and (final or held < mime.PEEK_LIMIT <= held + more):  # twice at most
+            count = self._begin_in_c(data, buffer, final=final)
+            if count is not None:
+                return count
         found = self._beginning.take(data, final=final)
         if found is None:
             return 0
@@ -163,6 +180,19 @@ class _MessageEncryptor(Encryptor):
         self._state = State.BODY
         count = self._output.update_into(memoryview(inside), buffer)
         return count + self._output.update_into(beginning[end:], buffer, count)
+
+    def _begin_in_c(self, data: memoryview, buffer: Buffer, *, final: bool) -> int | None:
+        """As :meth:`_begin_into`, for most mail; None where it is none of that."""
+        native, encoder = self._native, NativeEncoder(self._native.cipher)
+        size = (self._size or 0) + (self._line_feeds or 0)
+        beginning, behind = self._beginning.with_(data), 0 if final else mime.PEEK_LIMIT
+        count = encoder.begin_message_into(
+            native, self._form, beginning, buffer, behind=behind, size=size, flags=self._flags
+        )
+        if count is not None:
+            self._beginning.clear()
+            self._output, self._state = encoder, State.BODY
+        return count
 
     def _choose_output(self, head: bytes, body: memoryview, *, final: bool) -> bytes:
         """Encodes the message, or lets it pass; gives what goes in before the body."""

@@ -57,6 +57,7 @@ _FORMS = {
     )
     for name, layout in _LAYOUTS.items()
 }
+MESSAGE = _FORMS["message"]
 
 
 def check_form(form: str) -> None:
@@ -93,10 +94,20 @@ def empty_message() -> MessageError:
 def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None) -> NativeEncoder:
     """The encoder of content."""
     check_form(form)
+    native = prepare(to, policy).native
+    if seals_in_c(native):
+        encoder = NativeEncoder(native.cipher)
+        encoder.begin(native, _FORMS[form], size)
+        return encoder
     layout = _LAYOUTS[form]
     if layout.before == mime.ENTITY_HEADER:
         layout = layout._replace(before=_entity_header(to, policy))
     return _encoder(to, policy, layout, size)
+
+
+def seals_in_c(native: PreparedRecipients) -> bool:
+    """Whether C encrypts the content, and its key to all these recipients."""
+    return native.wraps and native.cipher not in AUTHENTICATED
 
 
 def message_encoder(

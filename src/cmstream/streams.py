@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 from .decryption import Who, as_identities, decryptor
 from .decryption_pass import decrypted_pieces, pieces
 from .encryption import Encryptor, To, encryptor
-from .engine.mail_text import count_bare_line_feeds
+from .engine.mail_text import count_bare_line_feeds, header_end
 from .errors import AlreadyFinalized
 from .mail import mime
 from .policy import DEFAULT, Policy
@@ -46,24 +46,30 @@ class Writer:
 
     def __init__(self, sink: Sink, context: StreamContext) -> None:
         self._sink, self._context = sink, context
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
         self._closed = False
 
     def write(self, data: Buffer) -> int:
         """Takes ``data`` and gives its length in bytes."""
-        self._check()
+        if self._closed:
+            raise _closed()
         view = memoryview(data).cast("B")
-        for start in range(0, len(view), CHUNK):
-            part = view[start : start + CHUNK]
+        size = len(view)
+        for start in range(0, size, CHUNK):
+            part = view[start : start + CHUNK] if size > CHUNK else view
             room = self._room(len(part))
-            self._give(memoryview(room)[: self._context.update_into(part, room)])
-        return len(view)
+            if count := self._context.update_into(part, room):
+                self._give(room[:count])
+        return size
 
     def close(self) -> None:
         """Finishes the message. Does nothing the second time."""
         if self._closed:
             return
         self._closed = True
+        self._finish()
+
+    def _finish(self) -> None:
         for piece in self._context.finalize_iter():
             self._give(memoryview(piece))
 
@@ -78,7 +84,8 @@ class Writer:
         return True
 
     def __enter__(self: W) -> W:  # noqa: PYI019 - Self is not in Python 3.10
-        self._check()
+        if self._closed:
+            raise _closed()
         return self
 
     def __exit__(
@@ -89,22 +96,24 @@ class Writer:
         else:
             self.abort()
 
-    def _check(self) -> None:
-        if self._closed:
-            raise AlreadyFinalized("this writer was closed or aborted")
-
-    def _room(self, count: int) -> bytearray:
+    def _room(self, count: int) -> memoryview:
         need = self._context.bound(count)
         if len(self._buffer) < need:
             # A little more: while something is held back, each piece needs more room than the last.
-            self._buffer = bytearray(need + need // 4)
+            self._buffer = memoryview(bytearray(need + need // 4))
         return self._buffer
 
     def _give(self, view: memoryview) -> None:
         """Writes all of it: a raw file may take less at a time."""
         while view:
             taken = self._sink.write(view)
-            view = view[taken:] if isinstance(taken, int) else view[:0]
+            if not isinstance(taken, int) or taken == len(view):
+                return
+            view = view[taken:]
+
+
+def _closed() -> AlreadyFinalized:
+    return AlreadyFinalized("this writer was closed or aborted")
 
 
 class EncryptWriter(Writer):
@@ -126,6 +135,10 @@ class EncryptWriter(Writer):
         policy: Policy = DEFAULT,
     ) -> None:
         super().__init__(sink, encryptor(to, size=size, form=form, policy=policy))
+
+    def _finish(self) -> None:
+        room = self._buffer or self._room(0)  # what suffices for a piece suffices for the end too
+        self._give(room[: self._context.finalize_into(room)])
 
 
 class DecryptWriter(Writer):
@@ -199,6 +212,13 @@ class Reader(io.RawIOBase):
         count = min(len(out), len(self._piece))
         out[:count], self._piece = self._piece[:count], self._piece[count:]
         return count
+
+    def readall(self) -> bytes:
+        """All that is left. Raises as :meth:`readinto`."""
+        if self.closed:
+            raise ValueError("this reader is closed")
+        first, self._piece = self._piece, memoryview(b"")
+        return b"".join([first, *iter(self._next, None)])
 
     def _next(self) -> bytes | None:
         if self._failed:  # the end of the file would be taken for the message's
@@ -334,9 +354,18 @@ def _measure(source: BinaryIO, form: Form) -> tuple[int, int | None]:
 
 
 def _count(source: BinaryIO) -> tuple[int, int]:
+    first, second = source.read(CHUNK), source.read(CHUNK)
+    if second:
+        return _count_long(itertools.chain([first, second], chunks(source), [b""]))
+    line_feeds, _ = count_bare_line_feeds(memoryview(first)[header_end(first) :])
+    return len(first), line_feeds
+
+
+def _count_long(some: Iterable[Buffer]) -> tuple[int, int]:
+    """``some``: the last one is empty."""
     size = line_feeds = last = scanned = 0
     head: bytearray | None = bytearray()
-    for chunk in itertools.chain(chunks(source), [b""]):
+    for chunk in some:
         body: Buffer = chunk
         size += len(chunk)
         if head is not None:

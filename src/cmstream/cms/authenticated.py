@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.encoder import NativeEncoder
 from ..engine.mail_text import Lines
-from ..engine.stream_context import State
 from ..errors import already_finalized
 from . import aead
 
@@ -44,22 +43,21 @@ class AuthenticatedEncoder(NativeEncoder):
 
     def bound(self, count: int) -> int:
         """As :meth:`NativeEncoder.bound`."""
-        return super().bound(count if self._state is State.HEAD else self._canonical_most(count))
+        return super().bound(self._canonical_most(count))
 
     def _canonical_most(self, count: int) -> int:
         return 2 * count if self._line_ends == "canonical" else count
 
     def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
         """As :meth:`NativeEncoder.update_into`."""
-        at = start + self._begin_into(out, start, len(data))
-        most = self._canonical_most(len(data))
-        self._demand(out, at, self._piece_bound(most))
+        at, cipher = start, self._open_cipher()
+        self._demand(out, at, self._piece_bound(self._canonical_most(len(data))))
         self._make_room(self._canonical_most(min(len(data), PIECE)))
         view = memoryview(data)
         for begin in range(0, len(view), PIECE):
             text = self._with_line_ends(view[begin : begin + PIECE])
-            count = self._open_cipher().update_into(text, self._encrypted)
-            at += self._encode(self._encrypted, count, out, at)
+            count = cipher.update_into(text, self._encrypted)
+            at += super().update_into(memoryview(self._encrypted)[:count], out, at)
         return at - start
 
     def _with_line_ends(self, piece: memoryview) -> memoryview:
@@ -80,6 +78,12 @@ class AuthenticatedEncoder(NativeEncoder):
         if self._cipher is None:
             raise already_finalized()
         return self._cipher
+
+    def finish_into(self, out: Buffer, start: int = 0) -> int:
+        """As :meth:`NativeEncoder.finish_into`."""
+        self._open_cipher()
+        self._demand(out, start, self.bound(0))  # the tag can be made only once
+        return super().finish_into(out, start)
 
     def _tag(self) -> bytes:
         tag = self._open_cipher().finish()

@@ -26,6 +26,9 @@ HUGE_PAGE = 2 << 20
 """From this many bytes on a slab asks for large pages: many messages at once write to many
 places."""
 
+COPIED = 32 << 10
+"""Up to so many bytes a copy takes less time than what else is needed without."""
+
 KEPT_ANSWERS = 2
 KEPT_LIMIT = 48 << 20
 """The memory of how many large answers the process keeps once nobody holds them, and the most bytes
@@ -39,8 +42,11 @@ _kept: deque[io.BytesIO] = deque(maxlen=KEPT_ANSWERS)
 
 def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False) -> bytes:
     """What ``fill`` writes into a buffer of ``size`` bytes; it gives how many it wrote. Nothing is
-    copied, since BytesIO hands out its own memory. That of a ``secret`` isn't reused, and is wiped
-    if ``fill`` fails."""
+    copied of more than some KiB, since BytesIO hands out its own memory. That of a ``secret`` isn't
+    reused, and is wiped if ``fill`` fails."""
+    if size <= COPIED and not secret:
+        view = memoryview(bytearray(size))
+        return bytes(view[: fill(view)])
     store = (_let_go(size) if size >= LARGE else None) or io.BytesIO(bytes(size))
     with _room(store) as room, room[:size] as view:
         try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..ciphers import BY_NAME
 from ..errors import SizeMismatchError, already_finalized, buffer_too_small
 from .gate import OCTETS, allocate, ffi, lib, no_random
 from .prepared_recipients import MODES
-from .stream_context import OVER, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .batch import Form
     from .gate import Buffer
     from .prepared_recipients import PreparedRecipients
 
@@ -24,6 +25,31 @@ _LINE_ENDS: dict[LineEnds, int] = {
     "strict": lib.SEAL_STRICT,
 }
 
+_from_buffer = ffi.from_buffer
+_STREAM = ffi.typeof("struct seal *")
+_PLAN = ffi.typeof("struct seal_plan *")
+
+
+def message_flags(size: int | None, line_feeds: int | None) -> int:
+    """How C treats a message of ``size`` bytes whose body has so many bare line feeds, or an
+    unknown number: for :func:`message_bound`, :meth:`NativeEncoder.begin_message_into`."""
+    if size is None:
+        return int(lib.SEAL_OPEN | lib.SEAL_CANON)
+    if line_feeds is None:
+        return int(lib.SEAL_STRICT)
+    return int(lib.SEAL_CANON) if line_feeds else 0
+
+
+def message_bound(to: PreparedRecipients, form: Form, flags: int) -> Callable[[int], int]:
+    """What says the most that a message gives whose first so many bytes are all, before it has
+    begun."""
+    known = to.struct, form.struct, _mode(to.cipher), flags
+    return partial(lib.seal_message_bound, *known)
+
+
+def _mode(cipher: str) -> int:
+    return MODES[BY_NAME[cipher].mode]
+
 
 class NativeEncoder:
     """One message on its way through C: canonicalisation, AES-CBC, frame, base64.
@@ -33,16 +59,18 @@ class NativeEncoder:
     two threads at once.
     """
 
+    total: int | None = None
+    """What the whole message will come to, once that is known."""
+
     def __init__(self, cipher: str) -> None:
-        seal = allocate("struct seal *")
-        failed = lib.seal_init(seal, BY_NAME[cipher].key_len)
-        self._seal = ffi.gc(seal, lib.seal_abort)
-        self._key = lib.seal_key(seal)
-        self._mode = MODES[BY_NAME[cipher].mode]
-        self._state = State.HEAD
-        self.total: int | None = None
-        if failed:
+        self._seal = ffi.gc(allocate(_STREAM), lib.seal_abort)
+        self._cipher_name = cipher
+        if lib.seal_init(self._seal, BY_NAME[cipher].key_len):
             raise no_random()
+
+    @property
+    def _key(self) -> Any:
+        return lib.seal_key(self._seal)
 
     def key(self) -> bytes:
         """The content-encryption key, for key transport and for ciphers that aren't C's.
@@ -57,7 +85,7 @@ class NativeEncoder:
         """The encoded RecipientInfos with the key encrypted to all of them, which C must be able to
         do."""
         infos = bytearray(to.infos_len)
-        with ffi.from_buffer(OCTETS, infos, require_writable=True) as room:
+        with _from_buffer(OCTETS, infos, require_writable=True) as room:
             if lib.seal_wrap(self._seal, to.struct, room):
                 raise no_random()
         return bytes(infos)
@@ -77,87 +105,85 @@ class NativeEncoder:
         texts around, and how many bytes of content there will be once its line ends are
         canonical (None: unknown). Then ``total`` is what the whole message will come to, or
         None."""
-        flags = lib.SEAL_BASE64 if base64 else 0
+        flags = (lib.SEAL_BASE64 if base64 else 0) | _LINE_ENDS[line_ends]
         flags |= lib.SEAL_OPEN if size is None else 0
-        self._texts = ffi.from_buffer(OCTETS, before), ffi.from_buffer(OCTETS, infos)
-        self._after = after
-        self._plan = ffi.new(
-            "struct seal_plan *",
-            (
-                self._texts[0],
-                len(before),
-                self._texts[1],
-                len(infos),
-                len(after),
-                size or 0,
-                version,
-                self._mode,
-                flags | _LINE_ENDS[line_ends],
-            ),
-        )
-        total = self._checked(lib.seal_total(self._plan))
+        mode = _mode(self._cipher_name)
+        texts = [_from_buffer(OCTETS, text) for text in (before, after, infos)]
+        lengths = [(text, len(text)) for text in texts]
+        fields = (*lengths[0], *lengths[1], *lengths[2], size or 0, version, mode, flags)
+        self._kept: Any = texts
+        total = self._checked(lib.seal_begin(self._seal, ffi.new(_PLAN, fields)))
         self.total = None if size is None else total
-        self._fixed_room = len(before) + 2 * len(infos) + len(after) + (64 << 10)
+
+    def begin(self, to: PreparedRecipients, form: Form, size: int | None) -> None:
+        """As :meth:`plan`, for content by AES-CBC to recipients that C encrypts to, which it does
+        here."""
+        infos = allocate(OCTETS, to.infos_len)
+        self._kept = to, form, infos
+        flags = lib.SEAL_OPEN if size is None else 0
+        total = lib.seal_begin_to(self._seal, to.struct, form.struct, infos, flags, size or 0)
+        self.total = None if size is None else self._checked(total)
+
+    def begin_message_into(
+        self,
+        to: PreparedRecipients,
+        form: Form,
+        beginning: Buffer,
+        out: Buffer,
+        *,
+        behind: int,
+        size: int,
+        flags: int,
+    ) -> int | None:
+        """As :meth:`begin`, for a message, and writes what comes of its beginning; None where the
+        header block needs more than C's rules, the message may be encrypted already, or fewer than
+        ``behind`` bytes of body are there (0: this is the whole message). ``size``: of the whole
+        message, with its bare line feeds."""
+        infos = allocate(OCTETS, to.infos_len)
+        self._kept = to, form, infos
+        with (
+            _from_buffer(OCTETS, beginning) as source,
+            _from_buffer(OCTETS, out, require_writable=True) as room,
+        ):
+            known = to.struct, form.struct, infos, flags, size, source, len(source), behind
+            count = lib.seal_begin_message(self._seal, *known, room, len(room))
+        if count >= 0:
+            return int(count)
+        return None if count == lib.SEAL_NEEDS_HEAD else self._fail(count)
 
     def bound(self, count: int) -> int:
         """The most that ``count`` more bytes of content and the end together can give."""
-        if self._state is not State.HEAD:
-            return self._piece_bound(count) + self._end_bound()
-        # Generous, since nothing is known in C yet: every byte a bare LF, all of it in base64.
-        worst = self._fixed_room + 4 * count
-        return worst if self.total is None else min(worst, self.total)
+        return int(lib.seal_bound(self._seal, count))
 
     def _piece_bound(self, count: int) -> int:
-        """The most that C gives for ``count`` bytes, once the head is written."""
+        """The most that C gives for ``count`` bytes."""
         return int(lib.seal_update_bound(self._seal, count))
 
-    def _end_bound(self) -> int:
-        return int(lib.seal_finish_bound(self._seal)) + len(self._after)
-
-    def _begin_into(self, out: Buffer, start: int, more: int) -> int:
-        """Writes what stands in front of the content, if it wasn't written yet and ``more``
-        bytes will find room behind it."""
-        if self._state is not State.HEAD:
-            return 0
-        self._demand(out, start, self.bound(more))
-        count = self._call(lib.seal_begin, out, start, self._plan)
-        self._state = State.BODY
-        return count
-
     def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
-        """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``."""
-        head = self._begin_into(out, start, len(data))
-        return head + self._encode(data, len(data), out, start + head)
-
-    def _encode(self, data: Buffer, count: int, out: Buffer, start: int) -> int:
-        """Gives the first ``count`` bytes of ``data`` to C."""
-        with ffi.from_buffer(OCTETS, data) as source:
-            return self._call(lib.seal_update, out, start, source, count)
+        """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``. Lets go of both
+        at once, also after an error."""
+        with (
+            _from_buffer(OCTETS, data) as source,
+            _from_buffer(OCTETS, out, require_writable=True) as room,
+        ):
+            left = len(room) - start
+            written: int = lib.seal_update(self._seal, source, len(source), room + start, left)
+        return written if written >= 0 else self._fail(written)
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """Writes the end and wipes the keys."""
-        head = self._begin_into(out, start, 0)
-        self._demand(out, start + head, self._end_bound())
-        end = self._tag(), self._after, len(self._after)
-        count = head + self._call(lib.seal_finish, out, start + head, *end)
-        self._state = State.ENDED
-        return count
+        tag = self._tag()
+        with _from_buffer(OCTETS, out, require_writable=True) as room:
+            written: int = lib.seal_finish(self._seal, tag, room + start, len(room) - start)
+        return written if written >= 0 else self._fail(written)
 
     def _tag(self) -> bytes:
         """What proves the content unchanged: nothing, of AES-CBC."""
         return b""
 
     def _demand(self, out: Buffer, start: int, need: int) -> None:
-        if len(out) - start < need and self._state not in OVER:
+        if len(out) - start < need:
             self._fail(lib.SEAL_NO_ROOM)
-
-    def _call(self, function: Callable[..., int], out: Buffer, start: int, *arguments: Any) -> int:
-        """Calls C with what is left of ``out``, which is let go at once, also after an error."""
-        if self._state in OVER:
-            raise already_finalized()
-        with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
-            count = function(self._seal, *arguments, room + start, len(room) - start)
-        return self._checked(count)
 
     def _refuse_bare_line_feed(self) -> NoReturn:
         self._fail(lib.SEAL_BARE_LF)
@@ -165,17 +191,18 @@ class NativeEncoder:
     def abort(self) -> None:
         """Wipes the keys; the stream takes nothing more."""
         lib.seal_abort(self._seal)
-        self._state = State.FAILED
 
     def _checked(self, count: int) -> int:
-        if count < 0:
-            self._fail(count)
-        return count
+        return count if count >= 0 else self._fail(count)
 
     def _fail(self, error: int) -> NoReturn:
         if error == lib.SEAL_NO_ROOM:
             raise buffer_too_small()
+        if error == lib.SEAL_STATE:
+            raise already_finalized()
         self.abort()
+        if error == lib.SEAL_NO_RANDOM:
+            raise no_random()
         if error == lib.SEAL_TOO_LARGE:
             raise ValueError("size: the sealed message would be longer than 2**63 bytes")
         if error == lib.SEAL_NO_CIPHER:

@@ -31,6 +31,16 @@ class HeldBack(Generic[Found_co]):
     def __len__(self) -> int:
         return len(self._held)
 
+    def with_(self, data: memoryview) -> Buffer:
+        """All bytes from the first one, with ``data``, which isn't taken yet."""
+        if not self._held:
+            return data
+        return self._held + data if data else self._held
+
+    def clear(self) -> None:
+        """Forgets what was held back: it has gone another way."""
+        self._held = bytearray()
+
     def take(self, data: memoryview, *, final: bool = False) -> tuple[Found_co, memoryview] | None:
         """Takes the next bytes. Gives what was found and all bytes from the first one, ``data``
         itself where all came in one piece; None while more is needed. Raises what ``find``

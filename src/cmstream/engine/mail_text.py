@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .gate import OCTETS, ffi, lib
+from .gate import OCTETS, allocate, ffi, lib
 
 if TYPE_CHECKING:
     from .gate import Buffer
 
 
+_OCTET = ffi.typeof("uint8_t *")
+_HEADER = ffi.typeof("struct header *")
+
+
 def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     """How many line feeds in ``data`` have no carriage return before them, and its last byte;
     ``last`` is the byte that stood before it."""
-    octet = ffi.new("uint8_t *", last)
+    octet = ffi.new(_OCTET, last)
     source = ffi.from_buffer(OCTETS, data)
     return lib.canon_count(source, len(source), octet), octet[0]
+
+
+def header_end(message: Buffer) -> int:
+    """Where the body of a whole message begins, of less than 4 MiB."""
+    header = allocate(_HEADER)
+    with ffi.from_buffer(OCTETS, message) as source:
+        lib.header_cut(source, len(source), header)
+    return int(header.end)
 
 
 def outer_fields(head: bytes) -> bytes | None:

@@ -55,7 +55,7 @@ class Recipients:
 
     Takes :class:`Recipient` objects, and what ``Recipient.from_password`` and ``from_kek`` give; a
     duplicate counts once. Immutable, and safe to share between threads. Wherever recipients are
-    asked for, a list of them will do: what is prepared for the same Recipient objects is remembered.
+    asked for, a list of them will do: what is prepared for the same objects is remembered.
 
     Raises :class:`RecipientError` ``no-recipients`` when there are none.
     """
