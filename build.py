@@ -15,12 +15,15 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-HEADERS = ("cpu.h", "kernel.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h", "cms/open.h")
+HEADERS = (
+    "cpu.h", "kernel.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h", "cms/open.h",
+    "cms/usual_head.h", "cms/whole.h",
+)  # fmt: skip
 FLAGS = ("-O3", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra")
 # Python's own flags ask for debug information, which is six times as large as the code. For a
 # debugger, ask for it in the environment: CFLAGS=-g pip install .
 WITHOUT_DEBUG = () if re.search(r"(^|\s)-g", os.environ.get("CFLAGS", "")) else ("-g0",)
-OPAQUE = ("seal", "seal_slots", "seal_aead", "open")
+OPAQUE = ("seal", "seal_slots", "seal_aead", "open", "whole")
 
 
 def declarations() -> str:
@@ -41,7 +44,7 @@ def make_ffibuilder():
     builder.cdef(declarations())
     builder.set_source(
         "cmstream._native",
-        '#include "core.h"\n#include "cms/open.h"',
+        '#include "core.h"\n#include "cms/whole.h"',
         sources=_files("*.c"),
         depends=[*_files("*.h"), "build.py"],
         include_dirs=["native"],

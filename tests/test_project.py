@@ -30,7 +30,7 @@ LAYERS = [
     {"certificates", "mail"},
     {"cms"},
     {"recipients"},
-    {"sealing", "spool", "decryption_pass"},
+    {"sealing", "spool", "decryption_pass", "usual_opening"},
     {"encryption", "decryption"},
     {"many", "streams"},
     {"gather", "inspection"},

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .certificates.archive_keys import ArchiveKey
 from .cms.content_ciphers import AnotherPassNeeded, put
-from .decryption_pass import DecryptionPass, decrypted_pieces, no_second_pass, open_whole
+from .decryption_pass import DecryptionPass, decrypted_pieces, no_second_pass, open_by_passes
 from .engine.stream_context import State, StreamContext
 from .errors import buffer_too_small
 from .recipients.identity import Identity
 from .spool import SPOOL_LIMIT, Spool
+from .usual_opening import UsualOpening
 
 if TYPE_CHECKING:
     from .cms.content_ciphers import ContentKey
@@ -218,7 +219,7 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     doesn't, making the random key took 0.7 microseconds more. See :func:`decryptor` for what
     EnvelopedData doesn't promise.
     """
-    return open_whole(sealed, as_identities(identities), message=False)
+    return _open_whole(sealed, as_identities(identities), message=False)
 
 
 def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
@@ -244,7 +245,7 @@ def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
     is ``not-enveloped``.
 
     Raises as :func:`decrypt` does."""
-    return open_whole(sealed, as_identities(identities), message=True)
+    return _open_whole(sealed, as_identities(identities), message=True)
 
 
 def decrypt_many(
@@ -269,8 +270,9 @@ def decrypt_many(
         raise ValueError(f"workers={workers}: must be 1 or more")
 
     every = list(jobs)
+    workers = min(workers if workers is not None else _processors(), len(every))
     answers: list[Any] = [None] * len(every)
-    turns, lock = iter(range(len(every))), threading.Lock()
+    turns, lock = _turns(len(every), workers), threading.Lock()
 
     def work() -> None:
         while True:
@@ -278,13 +280,27 @@ def decrypt_many(
                 turn = next(turns, None)
             if turn is None:
                 return
-            answers[turn] = _answer(every[turn], form == "message")
+            answers[turn] = _answers(every[turn], form == "message")
 
-    _in_threads(work, min(workers if workers is not None else _processors(), len(every)))
+    _in_threads(work, workers)
     failures = (answer for answer in answers if isinstance(answer, Exception))
     if not return_exceptions and (first := next(failures, None)):
         raise first
     return answers
+
+
+_TURN = 32
+"""The most messages that one thread opens together."""
+
+
+def _turns(count: int, workers: int) -> Iterator[slice]:
+    """Which messages go together; fewer and fewer, so that all threads end at the same time."""
+    at = 0
+    while at < count:
+        share = (count - at) // (2 * workers) if workers > 1 else count
+        turn = max(1, min(share, _TURN))
+        yield slice(at, min(at + turn, count))
+        at += turn
 
 
 def _processors() -> int:
@@ -304,9 +320,53 @@ def _in_threads(work: Callable[[], None], count: int) -> None:
         helper.join()
 
 
-def _answer(job: tuple[Buffer, Who], message: bool) -> bytes | Exception:
+def _open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
+    opening = UsualOpening.begin(sealed, identities, message=message)
+    if opening is None:
+        return open_by_passes(sealed, identities, message=message)
     try:
-        sealed, identities = job
-        return open_whole(sealed, as_identities(identities), message=message)
-    except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
+        opening.unwrap()
+    except BaseException:
+        opening.close()
+        raise
+    return opening.finish()
+
+
+def _answers(jobs: Iterable[tuple[Buffer, Who]], message: bool) -> list[bytes | Exception]:
+    """Every step is done for all, before the next one."""
+    begun = [_begun(job, message) for job in jobs]
+    unwrapped = [_unwrapped(one) for one in begun]
+    return [_finished(one) for one in unwrapped]
+
+
+# One bad job doesn't harm the others.
+
+
+def _begun(job: tuple[Buffer, Who], message: bool) -> UsualOpening | bytes | Exception:
+    """The content already, if the message isn't as most programs write it."""
+    try:
+        sealed, who = job
+        identities = as_identities(who)
+        opening = UsualOpening.begin(sealed, identities, message=message)
+        return opening or open_by_passes(sealed, identities, message=message)
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+def _unwrapped(begun: UsualOpening | bytes | Exception) -> UsualOpening | bytes | Exception:
+    if isinstance(begun, UsualOpening):
+        try:
+            begun.unwrap()
+        except Exception as error:  # noqa: BLE001
+            begun.close()
+            return error
+    return begun
+
+
+def _finished(unwrapped: UsualOpening | bytes | Exception) -> bytes | Exception:
+    if not isinstance(unwrapped, UsualOpening):
+        return unwrapped
+    try:
+        return unwrapped.finish()
+    except Exception as error:  # noqa: BLE001
         return error

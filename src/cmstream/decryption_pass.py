@@ -161,7 +161,7 @@ class DecryptionPass:
             warn_of_unsealed_parts(others)
 
 
-def open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
+def open_by_passes(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
     """The content of a message in memory, once all is verified that can be."""
     try:
         return DecryptionPass(identities, message=message).open_whole(sealed)

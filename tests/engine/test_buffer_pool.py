@@ -36,6 +36,19 @@ def test_an_answer_is_what_was_filled(size):
         assert filled(size, all_of(octet)) == bytes([octet]) * size
 
 
+def test_an_answer_is_right_where_python_must_clear_its_memory_first(monkeypatch):
+    monkeypatch.setattr(buffer_pool, "_uncleared", lambda: None)
+    for size in (0, 10, LARGE, LARGE + 1):
+        assert filled(size, all_of(3)) == b"\3" * size
+
+
+@COUNTS
+def test_a_large_secret_answer_is_its_own():
+    first, second = (filled(LARGE, all_of(octet), secret=True) for octet in (1, 2))
+    assert (first, second) == (b"\1" * LARGE, b"\2" * LARGE)
+    assert not buffer_pool._kept
+
+
 def test_the_count_cuts():
     assert filled(10, all_of(7, 3)) == b"\7" * 3
     assert filled(2 * LARGE, all_of(7, LARGE)) == b"\7" * LARGE

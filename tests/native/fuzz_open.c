@@ -1,37 +1,11 @@
 /* Coverage-guided fuzzing of open.h: text, BER and decryption of a message that may be anything.
  * libFuzzer brings the octets; .ci/fuzz builds and runs it. What must hold, whatever they are: no
  * buffer is overrun, and the outcome is the one that plain_open.h comes to, decrypted by the
- * portable row; however the message is cut in pieces, in base64 as without, on every processor. */
-#include "cpu.h"
-#include "plain_open.h"
+ * portable row; however the message is cut in pieces, in base64 as without, on every processor.
+ * fuzz_whole.h does the same for whole.h. */
+#include "fuzz_whole.h"
 
 enum { CONTROLS = 4, HEAD_GROWTH = 4, MOST_PIECES = 5000 };
-
-/* As long as it must be, so that the sanitizers see an octet too many. */
-static uint8_t *exactly(size_t len)
-{
-    uint8_t *octets = malloc(len);
-    CHECK(octets);
-    return octets;
-}
-
-static uint8_t *copied(const uint8_t *from, size_t len)
-{
-    uint8_t *octets = exactly(len);
-    if (len)
-        memcpy(octets, from, len);
-    return octets;
-}
-
-static bool begins(const struct octets *whole, const struct octets *part)
-{
-    return part->len <= whole->len && (!part->len || !memcmp(whole->at, part->at, part->len));
-}
-
-static bool equal(const struct octets *a, const struct octets *b)
-{
-    return a->len == b->len && begins(a, b);
-}
 
 /* --- how a message is opened: the first octets of the input tell ------------------------------ */
 
@@ -116,9 +90,6 @@ static void more_head(struct stream *stream)
     open_abort(stream->open);
     stream->outcome.error = TOO_LARGE;
 }
-
-static const uint8_t secret[AES_MAX_KEY + 1] = "fuzzed with the very same octets";
-static const uint8_t iv[AES_BLOCK + 1] = "and this before.";
 
 /* Nothing may be read of either once they are set. */
 static void unlock(struct stream *stream)
@@ -272,47 +243,7 @@ static struct outcome opened(const struct plan *plan, const struct octets *messa
     return stream.outcome;
 }
 
-static void forget(struct outcome *outcome)
-{
-    free(outcome->content.at);
-    free(outcome->head.at);
-    free(outcome->tail.at);
-}
-
 /* --- what must come out ----------------------------------------------------------------------- */
-
-/* RFC 5652 section 6.3, in the plainest way. */
-static bool unpad(struct octets *text)
-{
-    const size_t count = text->len ? text->at[text->len - 1] : 0;
-
-    if (!count || count > AES_BLOCK || count > text->len)
-        return false;
-    for (size_t i = 1; i <= count; i++)
-        if (text->at[text->len - i] != count)
-            return false;
-    text->len -= count;
-    return true;
-}
-
-/* What a key makes of the outcome without one: by the portable row, all at once. */
-static void decipher(struct outcome *expected, size_t key_len)
-{
-    struct octets *content = &expected->content;
-    const size_t blocks = content->len / AES_BLOCK;
-    const bool whole = content->len % AES_BLOCK == 0;
-    struct aes_key key;
-    uint8_t chain[AES_BLOCK];
-
-    cpu_restrict(0);
-    memcpy(chain, iv, AES_BLOCK);
-    aes_decrypt_kernel()->expand_inverse(&key, secret, key_len);
-    if (blocks)
-        aes_decrypt_kernel()->cbc_decrypt(&key, chain, content->at, blocks, content->at);
-    content->len = blocks * AES_BLOCK;
-    if (!expected->error && (!whole || !unpad(content)))
-        expected->error = OPEN_FAILED;
-}
 
 static void compare(const struct outcome *expected, const struct outcome *outcome)
 {
@@ -334,7 +265,7 @@ static void expect(struct plan plan, const struct octets *message)
     if (!plan.keep)
         expected.tail.len = 0;
     if (!plan.raw)
-        decipher(&expected, plan.key_len);
+        decipher(&expected, plan.key_len, iv);
     if (message->len / plan.piece > MOST_PIECES)
         plan.piece = message->len / MOST_PIECES + 1;
     outcome = opened(&plan, message);
@@ -344,22 +275,6 @@ static void expect(struct plan plan, const struct octets *message)
 }
 
 /* --- the same octets in base64 ---------------------------------------------------------------- */
-
-static void append_group(struct octets *text, const uint8_t *in, size_t len)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t bits = (uint32_t)in[0] << 16;
-    uint8_t group[4];
-
-    if (len > 1)
-        bits |= (uint32_t)in[1] << 8;
-    if (len > 2)
-        bits |= in[2];
-    for (size_t i = 0; i < 4; i++)
-        group[i] = i <= len ? (uint8_t)alphabet[bits >> (18 - 6 * i) & 63] : '=';
-    append(text, group, sizeof group);
-}
 
 static struct octets armoured(const struct octets *message, const struct plan *plan)
 {
@@ -401,6 +316,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
     expect(whole, &message);
     if (plan.form == OPEN_BINARY)
         expect_armoured(plan, &message);
+    expect_whole(plan.form, plan.mask, plan.seed, &message);
     free(message.at);
     return 0;
 }

@@ -23,6 +23,11 @@ OID_AUTH_ENVELOPED = bytes.fromhex("060b2a864886f70d0109100117")
 OID_DATA = bytes.fromhex("06092a864886f70d010701")
 OID_AES = {16: "0609608648016503040102", 24: "0609608648016503040116", 32: "060960864801650304012a"}
 NULL = b"\x05\x00"
+MAIL = b"Content-Type: text/plain\r\nX: y\r\n\r\nSeeds in a mail.\r\n"
+HEAD = (
+    b"From: a@b\r\nContent-Type: application/pkcs7-mime; name=x\r\nX: y\r\n z\r\n"
+    b"Content-Transfer-Encoding: base64\r\n\r\n"
+)
 
 
 def run(*command: object, data: bytes) -> bytes:
@@ -67,6 +72,12 @@ def recipient(number: int = 1) -> bytes:
     who = der(0x30, name, der(0x02, bytes([number])))
     how = der(0x30, bytes.fromhex("06092a864886f70d010101"), NULL)
     return der(0x30, b"\x02\x01\0", who, how, der(0x04, bytes(range(16))))
+
+
+def recipient_by_identifier() -> bytes:
+    """One by a key identifier that fuzz_whole.h looks for."""
+    how = der(0x30, bytes.fromhex("06092a864886f70d010101"), NULL)
+    return der(0x30, b"\x02\x01\2", der(0x80, b"known"), how, der(0x04, bytes(range(16))))
 
 
 def content_info(
@@ -135,6 +146,16 @@ def shapes() -> dict[str, bytes]:
         "recipients": content_info(
             der(0x80, sealed), recipients=b"".join(map(recipient, range(1, 12)))
         ),
+        "known-first": content_info(der(0x80, sealed), recipients=recipient(3) + recipient()),
+        "known-192": content_info(
+            der(0x80, encrypt(MAIL, 24)), key_len=24, recipients=recipient() + recipient(3)
+        ),
+        "known-256": content_info(
+            ber(0xA0, segments(encrypt(MAIL, 32), 40)), inner=ber, outer=ber, key_len=32,
+            recipients=recipient_by_identifier(),
+        ),
+        "known-ber": content_info(ber(0xA0, two), outer=ber, recipients=recipient(3)),
+        "known-bad": content_info(der(0x80, bytes(48)), recipients=recipient(3)),
         "authenticated": content_info(
             der(0x80, long[:90]), oid=OID_AUTH_ENVELOPED, behind=attribute + der(0x04, IV)
             + der(0xA2, der(0x30, bytes.fromhex("06032a0305"), der(0x31, NULL)))
@@ -246,6 +267,11 @@ def main(folder: Path) -> None:
     binary = shapes() | paddings() | from_openssl()
     short = {name: (BINARY, message) for name, message in binary.items()}
     short |= {f"text-{name}": text for name, text in texts(binary["ber"]).items()}
+    short |= {
+        f"mail-{name}": (BASE64, HEAD + base64.encodebytes(message))
+        for name, message in binary.items()
+        if name.startswith("known")
+    }
     write(folder / "short", short)
     write(folder / "long", long_ones())
 

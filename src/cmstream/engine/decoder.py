@@ -51,6 +51,20 @@ def decryption_error() -> DecryptionError:
     )
 
 
+def checked(count: int) -> int:
+    """What C gave, a number of bytes or an enum open_error. Raises EnvelopeError, DecryptionError,
+    ValueError for too little room, AlreadyFinalized."""
+    if count >= 0:
+        return count
+    if count == lib.OPEN_NO_ROOM:
+        raise buffer_too_small()
+    if count == lib.OPEN_STATE:
+        raise already_finalized()
+    if count == lib.OPEN_FAILED:
+        raise decryption_error()
+    raise envelope_error(*_ERRORS[count])
+
+
 class ContentSource(Protocol):
     """Where the content of a sealed message comes from: C, or a cipher behind it."""
 
@@ -146,29 +160,18 @@ class NativeDecoder:
                 count = lib.open_update(self._open, source + done, *left, self._taken)
                 done += self._taken[0]
                 if count != lib.OPEN_HEAD_FULL:
-                    return done, self._checked(count)
+                    return done, checked(count)
                 self._more_head()
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         """Writes the last bytes, 16 at the most, once all is proved complete; wipes the key."""
         with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
             count = lib.open_finish(self._open, room + start, len(room) - start)
-        return self._checked(count)
+        return checked(count)
 
     def abort(self) -> None:
         """Wipes the key; the stream takes nothing more."""
         lib.open_abort(self._open)
-
-    def _checked(self, count: int) -> int:
-        if count >= 0:
-            return count
-        if count == lib.OPEN_NO_ROOM:
-            raise buffer_too_small()
-        if count == lib.OPEN_STATE:
-            raise already_finalized()
-        if count == lib.OPEN_FAILED:
-            raise decryption_error()
-        raise envelope_error(*_ERRORS[count])
 
     def _more_head(self) -> None:
         size = len(self._head)

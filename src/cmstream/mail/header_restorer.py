@@ -100,7 +100,7 @@ class HeaderRestorer:
         if found is None:
             return 0
         (end, missing), beginning = found
-        top = self._top(bytes(beginning[:end])) + missing
+        top = _top(self._head, self._outside, bytes(beginning[:end])) + missing
         if len(top) == self._room + end and len(beginning) == count:  # nearly always
             view[: len(top)] = top
             written = self._room + count
@@ -111,12 +111,24 @@ class HeaderRestorer:
         self._state, self._room = State.BODY, 0
         return written
 
-    def _top(self, head: bytes) -> bytes:
-        small = head.lower()
-        if not any(word in small for word in _OF_INTEREST):  # nearly always, and at once
-            return self._outside + mime.VERSION + head
-        top = restored(self._head, head)
-        if top is not None:
-            return top
-        version = b"" if _MIME_VERSION.search(b"\n" + head) else mime.VERSION
-        return self._outside + version + head
+
+def _top(sealed_head: bytes, outside: bytes, head: bytes) -> bytes:
+    """A message's header block, made of the sealed message's own, what of that stays outside, and
+    the inner one."""
+    small = head.lower()
+    if not any(word in small for word in _OF_INTEREST):  # nearly always, and at once
+        return outside + mime.VERSION + head
+    top = restored(sealed_head, head)
+    if top is not None:
+        return top
+    version = b"" if _MIME_VERSION.search(b"\n" + head) else mime.VERSION
+    return outside + version + head
+
+
+def whole_message(head: bytes, content: memoryview) -> bytes:
+    """A whole message of the sealed message's own header block, empty if it has none, and all of
+    its content."""
+    found, _ = _inner_header(content, 0, final=True)
+    end, missing = found or _InnerHeader(0)
+    top = _top(head, _outside(head), bytes(content[:end]))
+    return b"".join((top, missing, content[end:]))

@@ -53,6 +53,16 @@ def content_key(
     return key
 
 
+def usual_key(identity: Identity, encrypted_key: bytes, key_len: int) -> bytes:
+    """The same by RSA with PKCS #1 v1.5, for the encrypted key of the RecipientInfo that was
+    found."""
+    random = os.urandom(key_len)
+    key = key_transport.decrypted(identity, encrypted_key)
+    if key is None or len(key) != key_len:
+        return random
+    return key
+
+
 def _ours(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey]
 ) -> tuple[Identity | ArchiveKey, RecipientInfo, int] | None:

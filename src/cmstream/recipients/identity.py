@@ -13,6 +13,7 @@ from ..asn1 import tlv
 from ..asn1.tlv import TlvError
 from ..certificates import archive_keys, containers, key_files, keys, pfx, private_keys, x509
 from ..certificates.recipient import Recipient
+from ..engine.whole_message import RecipientNames
 from ..errors import CertificateError
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ class Identity:
     (section 6.2.1): the content of each certificate's subjectKeyIdentifier extension, and where one
     has none, or there is no certificate, the SHA-1 that RFC 5280 section 4.2.1.2 (1) derives from
     the public key. ``usual_infos`` are what a KeyTransRecipientInfo with PKCS #1 v1.5 begins with
-    where it names one of the certificates by issuer and serial number. Identities compare by
-    identity; ``repr`` shows subject and fingerprint alone.
+    where it names one of the certificates by issuer and serial number; ``names`` are all by which
+    a message may name it, for C. Identities compare by identity; ``repr`` shows subject and
+    fingerprint alone.
 
     Raises CertificateError: those of :func:`load_recipients` for a certificate,
     ``trailing-data`` for several in one argument, ``private-key-only`` if one isn't the key's,
@@ -68,6 +70,7 @@ class Identity:
         "key_identifiers",
         "key_name",
         "kind",
+        "names",
         "public_key",
         "usual_infos",
     )
@@ -77,6 +80,7 @@ class Identity:
     key_identifiers: tuple[bytes, ...]
     key_name: str
     kind: str
+    names: RecipientNames
     public_key: keys.PublicKey
     usual_infos: tuple[bytes, ...]
 
@@ -96,6 +100,8 @@ class Identity:
         _check_able(key, self.kind, self.key_name)
         self.key_identifiers = tuple(dict.fromkeys(_identifiers(self.certificates, key)))
         self.usual_infos = tuple(map(_usual_info, self.certificates))
+        named = [one.issuer_der + one.serial_der for one in self.certificates]
+        self.names = RecipientNames(named, self.key_identifiers)
 
     @property
     def recipient(self) -> Recipient | None:

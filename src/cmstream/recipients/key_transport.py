@@ -207,13 +207,23 @@ def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) ->
     """What the key decrypts to, or None. Raises EnvelopeError ``malformed``,
     ``unsupported-cipher``, KeyUnavailableError."""
     del place, key_len  # one recipient; whatever comes out
-    return result_of("its key transport", identity.key.decrypt, info.encrypted_key, _padding(info))
+    return decrypted(identity, info.encrypted_key, _padding(info))
+
+
+def decrypted(
+    identity: Identity,
+    encrypted_key: bytes,
+    how: padding.AsymmetricPadding = _PADDINGS["pkcs1v15"],
+) -> bytes | None:
+    """The same for an encrypted key alone. Raises EnvelopeError ``unsupported-cipher``,
+    KeyUnavailableError."""
+    return result_of("its key transport", identity.key.decrypt, encrypted_key, how)
 
 
 def _padding(info: RecipientInfo) -> padding.AsymmetricPadding:
     name = ALGORITHMS.get(info.algorithm)
     if name == "rsa-pkcs1v15":
-        return padding.PKCS1v15()
+        return _PADDINGS["pkcs1v15"]
     if name == "rsa-oaep":
         try:
             return _oaep(info.parameters)

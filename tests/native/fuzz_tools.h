@@ -1,0 +1,96 @@
+/* What the fuzzed readers have in common: memory, the secret key, and what it must make of a message.
+ */
+#ifndef CMSTREAM_FUZZ_TOOLS_H
+#define CMSTREAM_FUZZ_TOOLS_H
+
+#include "cpu.h"
+#include "plain_open.h"
+
+/* As long as it must be, so that the sanitizers see an octet too many. */
+static uint8_t *exactly(size_t len)
+{
+    uint8_t *octets = malloc(len);
+    CHECK(octets);
+    return octets;
+}
+
+static uint8_t *copied(const uint8_t *from, size_t len)
+{
+    uint8_t *octets = exactly(len);
+    if (len)
+        memcpy(octets, from, len);
+    return octets;
+}
+
+static bool begins(const struct octets *whole, const struct octets *part)
+{
+    return part->len <= whole->len && (!part->len || !memcmp(whole->at, part->at, part->len));
+}
+
+static bool equal(const struct octets *a, const struct octets *b)
+{
+    return a->len == b->len && begins(a, b);
+}
+
+static const uint8_t secret[AES_MAX_KEY + 1] = "fuzzed with the very same octets";
+static const uint8_t iv[AES_BLOCK + 1] = "and this before.";
+
+static void forget(struct outcome *outcome)
+{
+    free(outcome->content.at);
+    free(outcome->head.at);
+    free(outcome->tail.at);
+}
+
+/* RFC 5652 section 6.3, in the plainest way. */
+static bool unpad(struct octets *text)
+{
+    const size_t count = text->len ? text->at[text->len - 1] : 0;
+
+    if (!count || count > AES_BLOCK || count > text->len)
+        return false;
+    for (size_t i = 1; i <= count; i++)
+        if (text->at[text->len - i] != count)
+            return false;
+    text->len -= count;
+    return true;
+}
+
+/* What a key makes of the outcome without one: by the portable row, all at once. */
+static void decipher(struct outcome *expected, size_t key_len, const uint8_t *first)
+{
+    struct octets *content = &expected->content;
+    const size_t blocks = content->len / AES_BLOCK;
+    const bool whole = content->len % AES_BLOCK == 0;
+    struct aes_key key;
+    uint8_t chain[AES_BLOCK];
+
+    cpu_restrict(0);
+    memcpy(chain, first, AES_BLOCK);
+    aes_decrypt_kernel()->expand_inverse(&key, secret, key_len);
+    if (blocks)
+        aes_decrypt_kernel()->cbc_decrypt(&key, chain, content->at, blocks, content->at);
+    content->len = blocks * AES_BLOCK;
+    if (!expected->error && (!whole || !unpad(content)))
+        expected->error = OPEN_FAILED;
+}
+
+/* --- base64 ----------------------------------------------------------------------------------- */
+
+static void append_group(struct octets *text, const uint8_t *in, size_t len)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t bits = (uint32_t)in[0] << 16;
+    uint8_t group[4];
+
+    if (len > 1)
+        bits |= (uint32_t)in[1] << 8;
+    if (len > 2)
+        bits |= in[2];
+    for (size_t i = 0; i < 4; i++)
+        group[i] = i <= len ? (uint8_t)alphabet[bits >> (18 - 6 * i) & 63] : '=';
+    append(text, group, sizeof group);
+}
+
+#endif
