@@ -42,7 +42,9 @@ def smallstep(lab: Lab) -> list[Engine]:
 
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cmstream"
+    folder = Path(base) / "cmstream"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _build(command: list[str | Path], source: Path) -> None:
