@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cmstream
+from goals import Goals, goals_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ class Conditions:
 
     def end(self, versions: Iterable[str] = ()) -> None:
         """Notes the peers' versions, the load and the time that the run took."""
-        self.versions += versions
+        self.versions += dict.fromkeys(versions)  # a peer may have two rows
         minutes = round((time.monotonic() - self._start) / 60, 1)
         self._found |= {"load after": load(), "minutes": minutes, "versions": self.versions}
 
@@ -44,6 +45,11 @@ class Conditions:
     def lines(self) -> Iterator[str]:
         """For people."""
         yield from lines(self._found)
+
+    @property
+    def goals(self) -> Goals:
+        """Those for this processor, as far as CMSTREAM_CPU lets it be used."""
+        return goals_of(self._found)
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
@@ -58,6 +64,11 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     before, after = _loads(found["load before"]), _loads(found["load after"])
     yield (f"Commit {found['commit']}, {found['date']}, took {found['minutes']:g} minutes; "
            f"load average {before} before, {after} after.")  # fmt: skip
+
+
+def goals_of(found: dict[str, Any]) -> Goals:
+    """Those for the processor that the document names."""
+    return goals_for(found["machine"]["kernels"])
 
 
 def _loads(averages: Sequence[float]) -> str:

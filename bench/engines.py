@@ -8,11 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from samples import RSA_COLUMN, below_modulus, public_numbers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from samples import Column
 
+    Buffer = bytes | bytearray | memoryview
     Run = Callable[[], int]
     """Encrypts or opens some messages and gives how many. A run that times itself has a method
     ``clocks``, which gives :class:`measure.Clocks`."""
@@ -68,3 +71,27 @@ def in_turn(column: Column, things: Sequence[T], work: Callable[[T], object]) ->
 def one_by_one(name: str, work: Callable[[bytes], object]) -> Engine:
     """An engine that takes one message at a time and needs nothing else."""
     return Engine(name, lambda column: in_turn(column, column.messages, work))
+
+
+def rsa_engine(name: str, ready: Callable[[bytes], tuple[Callable[[], object], Buffer]]) -> Engine:
+    """An engine of the bare RSA public operation, which is the same for every size: it is measured
+    in one column. ``ready`` takes a number and gives a function, which does nothing else, and the
+    buffer where it leaves the result."""
+
+    def prepare(column: Column) -> Run | None:
+        if column.name != RSA_COLUMN:
+            return None
+        number, key = below_modulus(), public_numbers()
+        work, result = ready(number)
+        work()
+        power = pow(int.from_bytes(number, "big"), key.e, key.n)
+        if bytes(result) != power.to_bytes(len(number), "big"):
+            raise RuntimeError(f"{name}: a wrong result")
+
+        def run() -> int:
+            work()
+            return 1
+
+        return run
+
+    return Engine(name, prepare)

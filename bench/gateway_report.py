@@ -78,7 +78,7 @@ def reached(found: Found) -> Iterator[Reached]:
 
 def as_document(found: Found) -> dict[str, Any]:
     """For programs; seconds a message, bytes."""
-    everything = run.document(found.conditions, found.figures, (), ())
+    everything = run.document(found.conditions, found.figures, (), peers=())
     everything["goals"] = [
         one.goal._asdict() | {"median": one.median, "best": one.best, "noisy": one.noisy}
         for one in reached(found)

@@ -1,5 +1,6 @@
 """OpenSSL's libcrypto, called from C: CMS_encrypt and SMIME_write_CMS, and SMIME_read_CMS and
-CMS_decrypt, into a buffer that is reused. Compiled for each run, into a temporary folder.
+CMS_decrypt, into a buffer that is reused; and RSA by itself. Compiled for each run, into a
+temporary folder.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from cffi import FFI, VerificationError
 
-from engines import Absent, Engine, one_by_one
-from goals import OPENSSL_BACK
+from engines import Absent, Engine, one_by_one, rsa_engine
+from goals import LIBCRYPTO_RSA, OPENSSL_BACK
 from samples import certificate, private_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engines import Lab
 
 _DECLARATIONS = """
@@ -30,6 +33,10 @@ opener *opener_new(const unsigned char *key, long key_len, const unsigned char *
                    long len);
 long opener_open(opener *opener, const unsigned char *sealed, int len);
 void opener_free(opener *opener);
+typedef struct EVP_PKEY_CTX EVP_PKEY_CTX;
+EVP_PKEY_CTX *rsa_new(const unsigned char *certificate, long len);
+long rsa_public(EVP_PKEY_CTX *context, const unsigned char *in, unsigned char *out, size_t len);
+void EVP_PKEY_CTX_free(EVP_PKEY_CTX *context);
 const char *OpenSSL_version(int);
 #define OPENSSL_VERSION ...
 """
@@ -38,6 +45,7 @@ const char *OpenSSL_version(int);
 _SOURCE = """
 #include <openssl/cms.h>
 #include <openssl/crypto.h>
+#include <openssl/rsa.h>
 
 typedef struct sealer {
     STACK_OF(X509) *to;
@@ -116,6 +124,27 @@ static long opener_open(opener *opener, const unsigned char *sealed, int len)
     BIO_free(in);
     return good ? (long)opener->out->length : -1;
 }
+
+static EVP_PKEY_CTX *rsa_new(const unsigned char *certificate, long len)
+{
+    X509 *x509 = d2i_X509(NULL, &certificate, len);
+    EVP_PKEY_CTX *context = x509 ? EVP_PKEY_CTX_new(X509_get0_pubkey(x509), NULL) : NULL;
+
+    X509_free(x509);
+    if (context && EVP_PKEY_encrypt_init(context) > 0 &&
+        EVP_PKEY_CTX_set_rsa_padding(context, RSA_NO_PADDING) > 0)
+        return context;
+    EVP_PKEY_CTX_free(context);
+    return NULL;
+}
+
+static long rsa_public(EVP_PKEY_CTX *context, const unsigned char *in, unsigned char *out,
+                       size_t len)
+{
+    size_t written = len;
+
+    return EVP_PKEY_encrypt(context, out, &written, in, len) > 0 ? (long)written : -1;
+}
 """
 
 
@@ -128,6 +157,8 @@ class Libcrypto:
         self._sealer = self._ffi.gc(sealer, self._lib.sealer_free)
         opener = self._lib.opener_new(key, len(key), certificate, len(certificate))
         self._opener = self._ffi.gc(opener, self._lib.opener_free)
+        rsa = self._lib.rsa_new(certificate, len(certificate))
+        self._rsa = self._ffi.gc(rsa, self._lib.EVP_PKEY_CTX_free)
         binary, stream = self._lib.CMS_BINARY, self._lib.CMS_STREAM
         # Without CMS_BINARY it makes line ends canonical on the way, as a message needs.
         self.modes = {"binary": binary, "binary stream": binary | stream, "stream": stream}
@@ -145,6 +176,17 @@ class Libcrypto:
             raise RuntimeError("OpenSSL failed to write")
         return int(count)
 
+    def rsa(self, number: bytes) -> tuple[Callable[[], object], bytearray]:
+        """Raises a number to the power of the recipient's exponent, without padding."""
+        result = bytearray(len(number))
+        source, out = (self._ffi.from_buffer("unsigned char[]", one) for one in (number, result))
+
+        def work() -> None:
+            if self._lib.rsa_public(self._rsa, source, out, len(number)) != len(number):
+                raise RuntimeError("OpenSSL's RSA failed")
+
+        return work, result
+
     def decrypt(self, sealed: bytes) -> int:
         """Opens an S/MIME message; gives the length of its content."""
         source = self._ffi.from_buffer("unsigned char[]", sealed)
@@ -155,11 +197,14 @@ class Libcrypto:
 
 
 def engines(lab: Lab) -> list[Engine]:
-    """A row for each mode."""
+    """A row for each mode, and RSA by itself."""
     openssl = _begin(lab)
     return [
-        one_by_one(f"OpenSSL {mode}", functools.partial(openssl.encrypt, mode=mode))
-        for mode in openssl.modes
+        *(
+            one_by_one(f"OpenSSL {mode}", functools.partial(openssl.encrypt, mode=mode))
+            for mode in openssl.modes
+        ),
+        rsa_engine(LIBCRYPTO_RSA, openssl.rsa),
     ]
 
 

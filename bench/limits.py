@@ -9,18 +9,24 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from cmstream._native import ffi, lib
+from cmstream.engine import gate
 from cmstream.engine.decoder import NativeDecoder
+from cmstream.engine.prepared_recipients import RsaKey
 from cmstream_encrypt import long_alone
-from engines import Engine, in_turn
-from goals import BARE_GCM, CHAIN, RSA_BACK, WIDE
-from samples import identity
+from engines import Engine, in_turn, rsa_engine
+from goals import BARE_GCM, CHAIN, RSA, RSA_BACK, WIDE
+from samples import identity, public_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engines import Run
     from samples import Column
 
 LANES = 16  # the most messages that C encrypts at once
 KEY_OCTETS = 32
+TAKE_ONE = ("ifma1", "adx", "portable")
+"""RSA's kernels for one number; the fastest that there is comes first among a machine's."""
 
 
 def encrypting() -> list[Engine]:
@@ -29,6 +35,7 @@ def encrypting() -> list[Engine]:
         Engine(CHAIN, _chain),
         Engine(WIDE, _wide),
         Engine(BARE_GCM, _gcm),
+        *_rsa(),
         Engine("memory copy", _copy),
     ]
 
@@ -106,6 +113,29 @@ def _copy(column: Column) -> Run:
         return len(column.messages)
 
     return run
+
+
+def _rsa() -> list[Engine]:
+    """One number at a time, by the kernel that takes a message which comes alone."""
+    names = gate.kernels()["rsa"]
+    alone = [row for row, name in enumerate(names) if name in TAKE_ONE]
+    if not alone:
+        return []
+    numbers = public_numbers()
+    key = RsaKey(numbers.n, numbers.e)
+
+    def ready(number: bytes) -> tuple[Callable[[], object], bytearray]:
+        out = bytearray(key.size)
+        pointers = [key.struct, pointer(number), pointer(out)]
+        kinds = ["struct rsa_key *[]", "uint8_t *[]", "uint8_t *[]"]
+        arrays = [ffi.new(kind, [one]) for kind, one in zip(kinds, pointers, strict=True)]
+
+        def work(_held: object = (key, pointers)) -> None:
+            lib.rsa_raw(alone[0], *arrays, 1)
+
+        return work, out
+
+    return [rsa_engine(RSA, ready)]
 
 
 # Opening

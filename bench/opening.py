@@ -97,7 +97,8 @@ def text(found: Found) -> Iterator[str]:
         yield ""
         yield from report.text(column, row, HEADS)
     yield ""
-    yield from report.goals_text(goals.reached(found.figures, goals.OPENING_GOALS))
+    yield f"Goals for {found.conditions.goals.processor}:"
+    yield from report.goals_text(_reached(found))
     if found.times:
         yield ""
         yield from failure_times.text(found.times)
@@ -106,13 +107,17 @@ def text(found: Found) -> Iterator[str]:
         yield from _memory(found)
 
 
+def _reached(found: Found) -> Iterator[goals.Reached]:
+    return goals.reached(found.figures, found.conditions.goals.opening)
+
+
 def _memory(found: Found) -> Iterator[str]:
     return memory.text("encrypted and opened", found.gib, found.peaks or {})
 
 
 def as_document(found: Found) -> dict[str, Any]:
     """All of it, for programs; seconds and bytes."""
-    everything = document(found.conditions, found.figures, HEADS, goals.OPENING_GOALS)
+    everything = document(found.conditions, found.figures, found.conditions.goals.opening, HEADS)
     if found.times:
         everything["timing"] = failure_times.as_document(found.times)
     if found.peaks:
@@ -131,7 +136,8 @@ def markdown(found: Found) -> str:
         CAPTION,
         report.table("", ways, found.figures, goals.OPENSSL_BACK),
         report.table("limits", bare, found.figures, goals.OPENSSL_BACK),
-        report.goals_table(goals.reached(found.figures, goals.OPENING_GOALS)),
+        f"Goals for {found.conditions.goals.processor}:",
+        report.goals_table(_reached(found)),
     ]
     if found.times:
         parts.append(failure_times.markdown(found.times))

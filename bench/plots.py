@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from goals import BARE_GCM, CHAIN, GCM, MANY, OPENSSL, PYCA, WIDE
+from goals import BARE_GCM, CHAIN, GCM, MANY, OPENSSL, PYCA, SMALLSTEP, STALWART, WIDE
 from samples import MIX, SIZES
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ LINES = {
     OPENSSL: (ORANGE, "o", "-"),
     "cryptography DER": (RED, "s", "-"),
     PYCA: (RED, "^", "-"),
+    STALWART: (PURPLE, "x", "-"),
+    SMALLSTEP: (SKY, "+", "-"),
     "Bouncy Castle": (BLACK, "v", "-"),
     "openssl cms (whole process)": (GREY, "x", "-"),
     "gpgsm (whole process)": (GREY, "+", "-"),

@@ -30,8 +30,8 @@ _INTRODUCTION = """\
 µs a message, AES-256-CBC where no other cipher is named, one RSA-2048 recipient: {spread}. In
 brackets: how many times as fast as OpenSSL's libcrypto in its better mode."""
 _GOALS = """\
-Goals, in the same run (the bar for GCM is 2 GB/s, or 0.7 of `cryptography`'s own rate if that is
-less):"""
+Goals for {processor}, in the same run (the bar for GCM
+is 2 GB/s, or 0.7 of `cryptography`'s own rate if that is less):"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -79,14 +79,15 @@ def readme_block(folder: Path) -> str:
     encrypting, about = _read(folder / ENCRYPTING)
     opening, about_opening = _read(folder / OPENING)
     backward = [name for name in report.OPENING if name in report.names(opening)]
+    wanted = conditions.goals_of(about)
     parts = [
         _INTRODUCTION.format(conditions=_sentences(about), spread=report.SPREAD),
         report.table("", report.main_names(encrypting), encrypting),
-        _GOALS,
-        report.goals_table(goals.reached(encrypting)),
+        _GOALS.format(processor=wanted.processor),
+        report.goals_table(goals.reached(encrypting, wanted.encrypting)),
         f"To open a message again:\n{_sentences(about_opening).splitlines()[-1]}",
         report.table("", backward, opening, goals.OPENSSL_BACK),
-        report.goals_table(goals.reached(opening, goals.OPENING_GOALS)),
+        report.goals_table(goals.reached(opening, conditions.goals_of(about_opening).opening)),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -118,8 +118,8 @@ def measured(
 def document(
     conditions: Conditions,
     figures: Figures,
+    wanted: Iterable[goals.Goal],
     peers: Iterable[str] = report.PEERS,
-    wanted: Iterable[goals.Goal] = goals.GOALS,
 ) -> dict[str, Any]:
     """All figures, for programs; seconds a message."""
     return {
@@ -133,7 +133,8 @@ def document(
             for column, row in figures.items()
         },
         "goals": [
-            one.goal._asdict() | {"median": one.median, "best": one.best, "noisy": one.noisy}
+            one.goal._asdict()
+            | {"median": one.median, "best": one.best, "cpu": one.cpu, "noisy": one.noisy}
             for one in goals.reached(figures, wanted)
         ],
     }

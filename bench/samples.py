@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import cmstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 CERTIFICATE = Path(__file__).parent.parent / "tests" / "samples" / "alice.pem"
 PRIVATE_KEY = CERTIFICATE.with_name("alice.key.pem")
@@ -28,6 +31,9 @@ SIZES = {
     "25 MiB": (25 << 20, 8),
 }
 """Bytes of a message, and how many messages there are at once."""
+
+RSA_COLUMN = "4 KiB"
+"""Where RSA by itself is measured: it is the same for every size."""
 
 MIX = "mix"
 MIX_COUNT, MIX_MEDIAN, MIX_LEAST, MIX_MOST = 512, 30 << 10, 1 << 10, 10 << 20
@@ -98,6 +104,20 @@ def certificate() -> bytes:
     """The recipient's, in DER."""
     (recipient,) = recipients()
     return recipient.der
+
+
+def public_numbers() -> RSAPublicNumbers:
+    """Of the recipient's key."""
+    (recipient,) = recipients()
+    key = recipient.public_key
+    assert isinstance(key, RSAPublicKey)
+    return key.public_numbers()
+
+
+def below_modulus() -> bytes:
+    """A number that the recipient's key can encrypt without padding, as long as its modulus."""
+    modulus = public_numbers().n
+    return (modulus // 3).to_bytes((modulus.bit_length() + 7) // 8, "big")
 
 
 def identity() -> cmstream.Identity:

@@ -22,7 +22,7 @@ from engines import Engine
 from goals import MANY
 from limits import KEY_OCTETS, LANES, content_key, pointer
 from measure import Clocks, clocks
-from samples import recipients
+from samples import below_modulus, public_numbers, recipients
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,10 +115,10 @@ def _rsa(column: Column) -> Run:
 
     if not gate.rsa_radixes:
         return wrap
-    numbers = public.public_numbers()
+    numbers = public_numbers()
     key = RsaKey(numbers.n, numbers.e)
     keys = ffi.new("struct rsa_key *[]", [key.struct] * count)
-    ins = [ffi.new("uint8_t[]", (numbers.n // 3).to_bytes(key.size, "big")) for _ in range(count)]
+    ins = [ffi.new("uint8_t[]", below_modulus()) for _ in range(count)]
     outs = [ffi.new("uint8_t[]", key.size) for _ in range(count)]
     pointers = ffi.new("uint8_t *[]", ins), ffi.new("uint8_t *[]", outs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -136,3 +137,63 @@ def test_no_memory_of_plaintext_is_kept(alice, me, cipher, unverified):
     context = cmstream.decryptor(me, unverified=unverified)
     assert len(context.update(sealed) + context.finalize()) == 2 * LARGE
     assert list(buffer_pool._kept) == []
+
+
+@pytest.fixture(params=["counting", "lending"])
+def slab(request, monkeypatch):
+    """A slab that notices by counting references that nobody holds it, and one as it is without
+    exact counts."""
+    if request.param == "lending":
+        if not buffer_pool._LENDS:
+            pytest.skip("this Python doesn't say when a view is released")
+        monkeypatch.setattr(buffer_pool, "_COUNTS", False)
+    elif not buffer_pool._COUNTS:
+        pytest.skip("references aren't counted exactly here")
+    return buffer_pool.Slab(4096)
+
+
+def fill_up(slab):
+    """An answer that needs all of it."""
+    _, view, used = slab.open()
+    slab.close(len(slab))
+    return view[used:]
+
+
+def test_a_slab_is_used_again_once_nobody_holds_it(slab):
+    answer = fill_up(slab)
+    part = memoryview(answer)[5:10].cast("B")
+    assert not slab.usable(1)
+    del answer
+    assert not slab.usable(1)
+    part.release()
+    assert slab.usable(len(slab))
+    first, second = fill_up(slab), fill_up(slab)
+    del first
+    assert not slab.usable(1)
+    del second
+    assert slab.usable(len(slab))
+
+
+def test_a_slab_that_never_tells_is_not_used_again(slab, monkeypatch):
+    monkeypatch.setattr(buffer_pool, "_COUNTS", False)
+    monkeypatch.setattr(buffer_pool, "_LENDS", False)
+    fill_up(slab)
+    assert not slab.usable(1)
+
+
+def test_answers_in_lent_slabs_never_change(monkeypatch, alice):
+    if not buffer_pool._LENDS:
+        pytest.skip("this Python doesn't say when a view is released")
+    monkeypatch.setattr(buffer_pool, "_COUNTS", False)
+    to = cmstream.Recipients([alice.recipient])
+
+    def work(_):
+        held, copies = [], []
+        for round_ in range(12):
+            answers = cmstream.encrypt_many([(bytes(3000 * i), to) for i in range(20)], form="der")
+            held += answers[round_::7]
+            copies += map(bytes, answers[round_::7])
+        return held == copies
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(work, range(2)))

@@ -38,6 +38,9 @@ of one. Two, because ``answer = encrypt(...)`` in a loop holds one while it make
 # Only an exact count of references shows that nobody holds an answer.
 _COUNTS = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+# Elsewhere Python code may learn when the last view of its memory is released (PEP 688).
+_LENDS = sys.version_info >= (3, 12)
+
 _kept: deque[io.BytesIO] = deque(maxlen=KEPT_ANSWERS)
 
 
@@ -126,6 +129,7 @@ class Slab:
         if size >= HUGE_PAGE:
             gate.expect_large(memoryview(self._octets))
         self._used = 0
+        self._lent: deque[None] = deque()
         self._unheld = sys.getrefcount(self._octets)
 
     def __len__(self) -> int:
@@ -134,7 +138,10 @@ class Slab:
     def open(self) -> tuple[int, memoryview, int]:
         """The address for C, a read-only view for callers, and how many bytes are in use. The slab
         counts as held as long as anybody holds the view or a slice of it."""
-        return self._start, memoryview(self._octets).toreadonly(), self._used
+        view = memoryview(
+            self._octets if _COUNTS or not _LENDS else _Lent(self._octets, self._lent)
+        )
+        return self._start, view.toreadonly(), self._used
 
     def close(self, used: int) -> None:
         """Notes that the first ``used`` bytes are in use."""
@@ -142,9 +149,29 @@ class Slab:
 
     def usable(self, size: int) -> bool:
         """Whether ``size`` bytes are free. All are, once nobody holds an answer."""
-        if _COUNTS and sys.getrefcount(self._octets) == self._unheld:
+        if not self._held():
             self._used = 0
         return self._used + size <= len(self._octets)
+
+    def _held(self) -> bool:
+        if _COUNTS:
+            return sys.getrefcount(self._octets) != self._unheld
+        return bool(self._lent) or not _LENDS
+
+
+class _Lent:
+    """Memory that is in the list ``lent`` from its first view on, until the last one is released.
+    Any thread may do that at any time, even one that holds a lock; a deque needs none."""
+
+    def __init__(self, octets: bytearray | mmap.mmap, lent: deque[None]) -> None:
+        self._octets, self._lent = octets, lent
+
+    def __buffer__(self, flags: int) -> memoryview:
+        self._lent.append(None)
+        return memoryview(self._octets)
+
+    def __release_buffer__(self, view: memoryview) -> None:
+        self._lent.pop()
 
 
 def _mapping(size: int) -> mmap.mmap:
