@@ -131,6 +131,10 @@ int64_t seal_begin_message(struct seal *seal, const struct seal_to *to,
  * wipe every secret. */
 int64_t seal_update(struct seal *seal, const uint8_t *in, size_t len, uint8_t *out, size_t cap);
 int64_t seal_finish(struct seal *seal, const uint8_t *tag, uint8_t *out, size_t cap);
+
+/* As the first seal_update of a message in MODE_CBC, for the inner header: its line ends are
+ * canonical already, and it needs no room for more. */
+int64_t seal_inside(struct seal *seal, const uint8_t *inside, size_t len, uint8_t *out, size_t cap);
 void seal_abort(struct seal *seal);
 
 /* Asks the system to use large pages for a large buffer that nobody has touched yet. That is a

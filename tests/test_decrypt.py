@@ -7,6 +7,7 @@ import itertools
 import random
 import re
 import threading
+import time
 import tracemalloc
 
 import pytest
@@ -309,3 +310,24 @@ def test_one_failure_among_many(alice, bob, me):
         cmstream.decrypt_many(jobs)
     with pytest.raises(ValueError, match="form"):
         cmstream.decrypt_many([], form="pem")
+
+
+def test_what_ends_a_thread_of_many_is_raised(alice):
+    """As a key in a token's object may do: none of the messages beside it counts as answered."""
+
+    class Broken:
+        key_size = 2048
+
+        def public_key(self):
+            return alice.key.public_key()
+
+        def decrypt(self, *given):
+            if threading.current_thread() is not threading.main_thread():
+                raise SystemExit("the token is gone")
+            time.sleep(0.001)  # the other thread gets its turn
+            return alice.key.decrypt(*given)
+
+    who = cmstream.Identity(Broken(), alice.recipient)
+    sealed = cmstream.encrypt(DATA, alice.recipient)
+    with pytest.raises(SystemExit, match="the token is gone"):
+        cmstream.decrypt_many([(sealed, who)] * 64, workers=2, form="content")

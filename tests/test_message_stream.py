@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,3 +52,45 @@ def test_a_stream_gives_what_encrypt_message_gives(head, body, cuts):
     assert outside == whole.partition(b"\r\n\r\n")[0]
     me = identity(someone)
     assert cmstream.decrypt_message(pushed, me) == cmstream.decrypt_message(whole, me)
+
+
+POLICIES = [
+    cmstream.DEFAULT.clone(cipher=cipher, header_protection=protection)
+    for cipher in ("aes256-cbc", "aes256-gcm", "chacha20-poly1305")
+    for protection in (None, "baseline", "shy")
+]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+@pytest.mark.parametrize("sized", [False, True])
+def test_what_a_header_block_grows_to_finds_room(policy, sized, alice):
+    """A header block of a byte, which becomes one of a hundred, and long ones of folded lines."""
+    long = b"Content-Type: text/plain;" + b"\n a=b;" * 1300 + b"\n\n"
+    for message in (b"x", b"\n", b"ab", long, long * 2 + b"text\n", long.replace(b"1", b"22")):
+        text = message.replace(b"\n", b"\r\n")
+        size = len(text) if sized else None
+        context = cmstream.encryptor(alice.recipient, form="message", policy=policy, size=size)
+        pushed = context.update(text if sized else message) + context.finalize()
+        whole = cmstream.encrypt_message(message, alice.recipient, policy=policy)
+        opened = [cmstream.decrypt_message(one, identity(alice)) for one in (pushed, whole)]
+        assert opened[0] == opened[1]
+
+
+def test_a_stream_whose_beginning_is_gone_gives_nothing_more(alice, monkeypatch):
+    context = cmstream.encryptor(alice.recipient, form="message")
+    context.update(b"A: b\r\n\r\ntext")
+    small = bytearray(context.bound(0))
+    monkeypatch.setattr("cmstream.engine.encoder.NativeEncoder.inside_into", too_small)
+    monkeypatch.setattr("cmstream.engine.encoder.NativeEncoder.begin_message_into", nothing)
+    with pytest.raises(ValueError, match="too small"):
+        context.finalize_into(small)
+    with pytest.raises(cmstream.AlreadyFinalized):
+        context.finalize()
+
+
+def too_small(*_):
+    raise ValueError("the buffer is too small")
+
+
+def nothing(*_, **__):
+    return None

@@ -32,9 +32,7 @@ static bool needs_a_look(const struct header *header, const uint8_t *data, size_
            || body_len < behind || header_armoured(data + header->end, body_len);
 }
 
-/* Encrypts the inner header, which is canonical. */
-static int64_t put_inside(struct seal *seal, const uint8_t *inside, size_t len, uint8_t *out,
-                          size_t cap)
+int64_t seal_inside(struct seal *seal, const uint8_t *inside, size_t len, uint8_t *out, size_t cap)
 {
     const unsigned flags = seal->flags;
 
@@ -59,13 +57,17 @@ int64_t seal_begin_message(struct seal *seal, const struct seal_to *to,
     if (cap < seal_message_bound(to, form, MODE_CBC, flags, len))
         return SEAL_NO_ROOM;
     if (!header_cut(data, len, &header) || needs_a_look(&header, data, len, behind)
-        || !header_outside(data, &header, out) || !header_inside(data, &header, inside))
+        || !header_outside(data, &header, out))
         return SEAL_NEEDS_HEAD;
+    if (!header_inside(data, &header, inside)) { /* somebody changes the message */
+        wipe(inside, sizeof inside);
+        return SEAL_NEEDS_HEAD;
+    }
     size_t written = header.outside_len;
     uint64_t content = flags & SEAL_OPEN ? 0 : header.inside_len + size - header.end;
     int64_t count = seal_begin_to(seal, to, form, infos, flags, content);
     if (count >= 0)
-        count = put_inside(seal, inside, header.inside_len, out + written, cap - written);
+        count = seal_inside(seal, inside, header.inside_len, out + written, cap - written);
     wipe(inside, header.inside_len);
     if (count < 0)
         return count;

@@ -166,7 +166,8 @@ static void measure(struct header *header, const uint8_t *message)
         }
         *(field->inside ? &inside : &dropped) += octets;
     }
-    header->outside_len = len + bare + (open ? 2 : 0) - inside - dropped;
+    const size_t all = len + bare + (open ? 2 : 0), gone = inside + dropped;
+    header->outside_len = all > gone ? all - gone : 0; /* somebody may change the message meanwhile */
     header->inside_len = inside + 2;
 }
 

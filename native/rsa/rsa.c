@@ -224,12 +224,13 @@ struct work {
  * copies. */
 __attribute__((noinline)) static void wipe_stack(void)
 {
-    uint8_t frames[32 << 10];
+    uint8_t frames[48 << 10]; /* work_part() and the longest power() take 41 KiB */
     wipe(frames, sizeof frames);
 }
 
-/* The next `count` blocks from `first`, by a row that can take so many. */
-static void work_part(struct work *work, const struct rsa_row *row, unsigned first, unsigned count)
+/* The next `count` blocks from `first`, by a row that can take so many. Gives -1 for a key that isn't
+ * prepared for it. */
+static int work_part(struct work *work, const struct rsa_row *row, unsigned first, unsigned count)
 {
     uint64_t number[LANES][RSA_MOST_DIGITS]; /* secret */
     const struct rsa_form *form[LANES] = {NULL};
@@ -238,28 +239,33 @@ static void work_part(struct work *work, const struct rsa_row *row, unsigned fir
     for (unsigned i = 0; i < count; i++) {
         const struct rsa_key *key = work->key[first + i];
         form[i] = &key->form[row->radix];
+        if (!form[i]->digits)
+            return -1;
         to_digits(work->block[first + i], key->size, bits, number[i], form[i]->digits);
     }
     row->power(form, work->key[first]->exponent, number, count);
     for (unsigned i = 0; i < count; i++)
         to_octets(number[i], bits, work->out[first + i], work->key[first + i]->size);
     wipe(number, count * sizeof *number);
+    return 0;
 }
 
 /* Does all by `row`; where that is NULL, each part by the best row for what is left. */
-static void work_do(struct work *work, const struct rsa_row *row)
+static int work_do(struct work *work, const struct rsa_row *row)
 {
     unsigned step;
+    int error = 0;
 
     for (unsigned first = 0; first < work->count; first += step) {
         const unsigned left = work->count - first;
         const struct rsa_row *chosen = row ? row : rsa_row_for(rsa_kernels, left);
         step = (unsigned)min_size(chosen->lanes, left);
-        work_part(work, chosen, first, step);
+        error |= work_part(work, chosen, first, step);
     }
     wipe_stack();
     wipe(work->block, work->count * sizeof *work->block);
     work->count = 0;
+    return error;
 }
 
 static bool alike(const struct rsa_key *a, const struct rsa_key *b)
@@ -304,9 +310,8 @@ static int wrap_alike(const struct rsa_job *const jobs[], unsigned count)
         work.out[i] = job->out;
     }
     work.count = count;
-    wipe(fresh.octets, fresh.last);
-    work_do(&work, NULL);
-    return error;
+    wipe(fresh.octets, sizeof fresh.octets); /* an earlier fetch may have been the longer one */
+    return error | work_do(&work, NULL);
 }
 
 int rsa_wrap(const struct rsa_job *jobs, size_t count)

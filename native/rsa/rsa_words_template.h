@@ -34,12 +34,18 @@ static void multiply_within(uint64_t sum[2 * BLOCK], const uint64_t a[BLOCK]);
 #if defined(__x86_64__)
 static inline unsigned char add(unsigned char carry, uint64_t a, uint64_t b, uint64_t *sum)
 {
-    return _addcarry_u64(carry, a, b, (unsigned long long *)sum);
+    unsigned long long word; /* not the type of *sum */
+    carry = _addcarry_u64(carry, a, b, &word);
+    *sum = word;
+    return carry;
 }
 
 static inline unsigned char sub(unsigned char borrow, uint64_t a, uint64_t b, uint64_t *difference)
 {
-    return _subborrow_u64(borrow, a, b, (unsigned long long *)difference);
+    unsigned long long word;
+    borrow = _subborrow_u64(borrow, a, b, &word);
+    *difference = word;
+    return borrow;
 }
 #else
 static inline unsigned char add(unsigned char carry, uint64_t a, uint64_t b, uint64_t *sum)

@@ -273,16 +273,22 @@ def decrypt_many(
     workers = min(workers if workers is not None else _processors(), len(every))
     answers: list[Any] = [None] * len(every)
     turns, lock = _turns(len(every), workers), threading.Lock()
+    broken: list[BaseException] = []
 
     def work() -> None:
         while True:
             with lock:
                 turn = next(turns, None)
-            if turn is None:
+            if turn is None or broken:
                 return
-            answers[turn] = _answers(every[turn], form == "message")
+            try:
+                answers[turn] = _answers(every[turn], form == "message")
+            except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+                broken.append(error)
 
     _in_threads(work, workers)
+    if broken:
+        raise broken[0]
     failures = (answer for answer in answers if isinstance(answer, Exception))
     if not return_exceptions and (first := next(failures, None)):
         raise first

@@ -87,6 +87,9 @@ class _PassThrough:
         memoryview(out).cast("B")[start : start + len(data)] = data
         return len(data)
 
+    def inside_into(self, inside: memoryview, out: Buffer) -> int:
+        return self.update_into(inside, out)
+
     def finish_into(self, out: Buffer, start: int = 0) -> int:
         del out, start
         return 0
@@ -139,8 +142,8 @@ class _MessageEncryptor(Encryptor):
             held = self._size
         if self._policy.header_protection is None:
             return self._most(held)
-        # Protected fields stand outside, and inside twice.
-        return self._most(held) + 24 * min(held, mime.HEADER_LIMIT)
+        # Protected fields stand outside, and inside twice, with a Content-Type at any rate.
+        return self._most(held) + 24 * min(held, mime.HEADER_LIMIT) + 96
 
     def _update_into(self, data: memoryview, buffer: Buffer) -> int:
         taken = self._taken + len(data)
@@ -178,8 +181,12 @@ class _MessageEncryptor(Encryptor):
         end, beginning = found
         inside = self._choose_output(bytes(beginning[:end]), beginning[end:], final=final)
         self._state = State.BODY
-        count = self._output.update_into(memoryview(inside), buffer)
-        return count + self._output.update_into(beginning[end:], buffer, count)
+        try:
+            count = self._output.inside_into(memoryview(inside), buffer)
+            return count + self._output.update_into(beginning[end:], buffer, count)
+        except ValueError:  # the beginning is gone: nobody may go on
+            self._fail()
+            raise
 
     def _begin_in_c(self, data: memoryview, buffer: Buffer, *, final: bool) -> int | None:
         """As :meth:`_begin_into`, for most mail; None where it is none of that."""

@@ -14,7 +14,6 @@ from .sealing import (
     Group,
     Job,
     check_form,
-    failure,
     job,
 )
 
@@ -329,5 +328,5 @@ def _seal_into(
             answers[index] = jobs[slot]
             again.append(index)
         elif code < 0:
-            answers[index] = failure(code)
+            answers[index] = group.failure(slot)
     return again

@@ -12,7 +12,7 @@ from .engine import batch, one_message
 from .engine.buffer_pool import filled
 from .engine.encoder import NativeEncoder
 from .engine.gate import no_random
-from .errors import CmstreamError, MessageError, octets_of
+from .errors import MessageError, octets_of
 from .mail import mime
 from .mail.header_protection import protect
 from .recipients.recipients import prepare
@@ -233,9 +233,13 @@ class Group:
             if total >= 0 and not job.native.wraps:
                 infos = prepare(job.to, job.policy).encode(self._batch.key(index))
                 self._batch.bring(index, infos)
-        except CmstreamError as error:
+        except Exception as error:  # noqa: BLE001 - the others aren't harmed
             return error
         return total if total >= 0 else failure(total)
+
+    def failure(self, index: int) -> Exception:
+        """Why a message wasn't encrypted."""
+        return self._batch.errors.get(index) or failure(self.written(index))
 
     def _bring_head(self, index: int, job: Job) -> int:
         """Cuts a header block that C doesn't cut: its fields are protected, or it is long or
@@ -274,4 +278,4 @@ def seal_one(job: Job, form: Form) -> bytes:
         answer = filled(found, group.run_into)
         if group.written(0) >= 0:
             return answer
-    raise failure(group.written(0))
+    raise group.failure(0)

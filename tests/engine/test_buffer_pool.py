@@ -197,3 +197,14 @@ def test_answers_in_lent_slabs_never_change(monkeypatch, alice):
 
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.map(work, range(2)))
+
+
+@COUNTS
+def test_memory_that_is_used_again_forgets_the_hash_of_the_old_answer():
+    answer = filled(LARGE, all_of(1))
+    hash(answer)
+    place = id(answer)
+    del answer
+    again = filled(LARGE, all_of(2))
+    assert id(again) == place
+    assert hash(again) == hash(bytes([2]) * LARGE)

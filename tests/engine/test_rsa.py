@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import cmstream
 from cmstream.engine import gate
 from cmstream.engine.encoder import NativeEncoder
-from cmstream.engine.gate import lib
+from cmstream.engine.gate import ffi, lib
 from cmstream.engine.prepared_recipients import EVERY_RADIX, RsaKey
 from cmstream.recipients.recipients import prepare
 from helpers.authorities import certificate
@@ -149,3 +149,12 @@ def test_every_level_opens(level, alice):
         policy = cmstream.DEFAULT.clone(key_transport=transport)
         sealed = cmstream.encrypt(b"content", alice.recipient, policy=policy)
         assert open_cms(sealed, alice.key).content == b"content"
+
+
+def test_a_key_that_is_not_prepared_for_a_row_seals_nothing(alice):
+    """Recipients are prepared for the kernels of the moment."""
+    native = prepare(cmstream.Recipients([alice.recipient]), cmstream.DEFAULT).native
+    for form in native.struct.key_slots[0].key.form:
+        ffi.cast("struct rsa_form *", ffi.addressof(form)).digits = 0
+    with pytest.raises(OSError, match="generator gave nothing"):
+        NativeEncoder("aes256-cbc").wrap(native)

@@ -71,3 +71,27 @@ def test_it_is_bounded(alice):
         for cipher in ("aes128-cbc", "aes256-cbc", "aes256-gcm"):
             to.check(cmstream.DEFAULT.clone(warn=warned, cipher=cipher))
     assert 0 < len(to._prepared) <= 16
+
+
+class Changing(list):
+    """A list that another thread changes while it is read: by its first item it is one, by all of
+    them another."""
+
+    def __iter__(self):
+        self.reverse()
+        return super().__iter__()
+
+
+def test_a_list_that_changes_meanwhile_is_not_mistaken(alice):
+    one, two = alice.recipient, person(number=1).recipient
+    found = as_recipients(Changing([one, two]))
+    assert list(found) in ([one, two], [two, one])
+    assert list(as_recipients([one, two])) == [one, two]
+    assert list(as_recipients([two, one])) == [two, one]
+
+
+def test_a_password_is_not_remembered(alice):
+    (one,) = cmstream.load_recipients(alice.recipient.der)
+    to = [one, cmstream.Recipient.from_password("a good one")]
+    assert as_recipients(to) is not as_recipients(to)
+    assert "_sets" not in vars(one)

@@ -83,7 +83,7 @@ ALL_REGISTERS static void add_block(struct words *w, uint64_t *sum, const uint64
                          "cmp %[end], %[sum]\n\t"
                          "jne 1b\n\t"
                          STORE
-                         : [sum] "+r"(sum), [low] "=&r"(low), [word] "=&r"(word)
+                         : [sum] "+&r"(sum), [low] "=&r"(low), [word] "=&r"(word)
                          : [w] "r"(w), [distance] "r"(distance), [end] "m"(end), OFFSET(window),
                            OFFSET(factors)
                          : USED);
@@ -108,7 +108,7 @@ ALL_REGISTERS static void clear_block(struct words *w)
                          "cmp %[end], %[m]\n\t"
                          "jne 1b\n\t"
                          STORE
-                         : [m] "+r"(m), [low] "=&r"(low), [word] "=&r"(word)
+                         : [m] "+&r"(m), [low] "=&r"(low), [word] "=&r"(word)
                          : [w] "r"(w), [n] "r"(n), [inverse] "m"(inverse), [end] "m"(end),
                            OFFSET(window)
                          : USED);

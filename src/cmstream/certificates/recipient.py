@@ -99,6 +99,10 @@ class Recipient:
         ``corrupt``, or ``unsupported-key`` if its key can't encrypt."""
         return _read(der).recipient()
 
+    def __getstate__(self) -> dict[str, object]:
+        # A copy isn't one of the recipients that were prepared together.
+        return {name: value for name, value in vars(self).items() if name != "_sets"}
+
     @staticmethod
     def from_password(password: str | bytes) -> Password:
         """Whoever knows a password (RFC 5652 section 6.2.4), for archives: it goes wherever a

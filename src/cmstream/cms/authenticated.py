@@ -60,6 +60,12 @@ class AuthenticatedEncoder(NativeEncoder):
             at += super().update_into(memoryview(self._encrypted)[:count], out, at)
         return at - start
 
+    def inside_into(self, inside: Buffer, out: Buffer) -> int:
+        """As :meth:`NativeEncoder.inside_into`."""
+        encrypted = bytearray(len(inside))
+        self._open_cipher().update_into(inside, encrypted)
+        return super().update_into(encrypted, out)
+
     def _with_line_ends(self, piece: memoryview) -> memoryview:
         if self._line_ends == "canonical":
             return self._lines.canonical(piece, self._text)

@@ -76,6 +76,7 @@ class Batch:
         )
         self._inputs = ffi.new("struct seal_inputs *", (*self._columns, count))
         self._jobs = allocate("struct seal_job[]", count)
+        self.errors: dict[int, Exception] = {}
 
     def __del__(self) -> None:
         # Wipes the keys of messages that weren't encrypted after all. The buffers are released one
@@ -114,6 +115,8 @@ class Batch:
 
     def bring(self, index: int, infos: bytes) -> None:
         """Takes the encoded RecipientInfos of a message to recipients that C can't encrypt to."""
+        if len(infos) != self._to[index].struct.infos_len:
+            raise ValueError("the RecipientInfos have another length than was said")
         source = ffi.from_buffer(OCTETS, infos)
         self._jobs[index].infos = source
         self._sources.append(source)
@@ -156,6 +159,9 @@ class Batch:
                 pieces = _pieces(self._jobs + index, memory)
                 try:
                     encrypt(to.cipher, key, nonce, pieces)
+                except Exception as error:  # noqa: BLE001 - the others aren't harmed
+                    self.errors[index] = error
+                    self._jobs[index].written = CHANGED
                 finally:
                     pieces.close()
                 failed += self.written(index) < 0

@@ -51,7 +51,8 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
     if size <= COPIED and not secret:
         view = memoryview(bytearray(size))
         return bytes(view[: fill(view)])
-    store = (_let_go(size) if size >= LARGE else None) or io.BytesIO(_octets(size))
+    again = _let_go(size) if size >= LARGE else None
+    store = again or io.BytesIO(_octets(size))
     with _room(store) as room, room[:size] as view:
         try:
             count = fill(view)
@@ -59,11 +60,20 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
             if secret:
                 view[:] = bytes(len(view))
             raise
+    if again:
+        _forget_hash(again, count)
     store.truncate(count)
     answer = store.getvalue()  # held, before another thread can look whether it is
     if LARGE <= count <= KEPT_LIMIT and _COUNTS and not secret:
         _kept.append(store)
     return answer
+
+
+def _forget_hash(store: io.BytesIO, count: int) -> None:
+    """The store's bytes were an answer before, and remember the hash of that one if somebody asked
+    for it. They forget it when their length changes."""
+    store.seek(count)
+    store.write(b"\0")
 
 
 def _octets(size: int) -> bytes:
@@ -80,8 +90,13 @@ def _uncleared() -> Callable[[None, int], bytes] | None:
         import ctypes  # noqa: PLC0415 - it takes some milliseconds, and some builds have none
     except ImportError:
         return None
+    if not _COUNTS:
+        return None
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_char_p, ctypes.c_ssize_t)
-    return make(("PyBytes_FromStringAndSize", ctypes.pythonapi)) if _COUNTS else None
+    try:
+        return make(("PyBytes_FromStringAndSize", ctypes.pythonapi))
+    except (AttributeError, OSError):  # some builds keep it to themselves
+        return None
 
 
 def _let_go(size: int) -> io.BytesIO | None:

@@ -121,8 +121,9 @@ class NativeEncoder:
         infos = allocate(OCTETS, to.infos_len)
         self._kept = to, form, infos
         flags = lib.SEAL_OPEN if size is None else 0
-        total = lib.seal_begin_to(self._seal, to.struct, form.struct, infos, flags, size or 0)
-        self.total = None if size is None else self._checked(total)
+        known = to.struct, form.struct, infos, flags, size or 0
+        total = self._checked(lib.seal_begin_to(self._seal, *known))
+        self.total = None if size is None else total
 
     def begin_message_into(
         self,
@@ -168,6 +169,16 @@ class NativeEncoder:
         ):
             left = len(room) - start
             written: int = lib.seal_update(self._seal, source, len(source), room + start, left)
+        return written if written >= 0 else self._fail(written)
+
+    def inside_into(self, inside: Buffer, out: Buffer) -> int:
+        """As :meth:`update_into`, for what goes in before a message's body: its line ends are
+        canonical already, so that it needs no room for more."""
+        with (
+            _from_buffer(OCTETS, inside) as source,
+            _from_buffer(OCTETS, out, require_writable=True) as room,
+        ):
+            written: int = lib.seal_inside(self._seal, source, len(source), room, len(room))
         return written if written >= 0 else self._fail(written)
 
     def finish_into(self, out: Buffer, start: int = 0) -> int:

@@ -40,11 +40,8 @@ def sealed(form: Form, data: Buffer, to: PreparedRecipients) -> bytes | None:
     except IndexError:
         work = _Workspace()
     try:
-        if type(data) is bytes:
-            answer = _sealed(work, form, data, len(data), to)
-        else:
-            with ffi.from_buffer(OCTETS, data) as octets:
-                answer = _sealed(work, form, octets, len(octets), to)
+        with ffi.from_buffer(OCTETS, data) as octets:
+            answer = _sealed(work, form, octets, len(octets), to)
     except BaseException:
         lib.seal_forget(work.job, 1)
         raise

@@ -190,8 +190,11 @@ def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:
     same ones with all that was prepared for them."""
     if isinstance(to, Recipients):
         return to
-    every = (to,) if isinstance(to, Recipient | ArchiveKey) else to
-    if not isinstance(every, list | tuple) or not every or type(every[0]) is not Recipient:
+    if not isinstance(to, list | tuple | Recipient | ArchiveKey):
+        return Recipients(to)
+    # A copy, since another thread may change the list: the key and what is kept must agree.
+    every = tuple(to) if isinstance(to, list | tuple) else (to,)
+    if not every or not all(type(one) is Recipient for one in every):  # no password is kept
         return Recipients(every)
     # They are kept with the first recipient itself, and go when it goes.
     sets = vars(every[0]).setdefault("_sets", {})
@@ -199,7 +202,7 @@ def as_recipients(to: Recipients | Anyone | Iterable[Anyone]) -> Recipients:
     found = sets.get(key)
     if found is None:
         # The key's numbers are those of objects that are kept, duplicates too, as long as it is.
-        found = tuple(every), Recipients(every)
+        found = every, Recipients(every)
         if len(sets) >= _REMEMBERED:
             sets.clear()
         sets[key] = found
