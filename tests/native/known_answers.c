@@ -395,8 +395,19 @@ static void test_table(void)
     cpu_restrict(UINT32_MAX);
 }
 
+/* What the engine checks of every kernel before it is used. */
+static void test_own_checks(void)
+{
+    for (unsigned table = KERNELS_AES; table <= KERNELS_RSA; table++)
+        for (unsigned i = 0; (row_name = kernel_name(table, i)); i++) {
+            CHECK(kernel_check(table, i));
+            printf("own check %u: %s ok\n", table, row_name);
+        }
+}
+
 int main(void)
 {
+    test_own_checks();
     test_table();
     test_wrong();
     for (unsigned i = 0; aes_kernel_at(i); i++) {
