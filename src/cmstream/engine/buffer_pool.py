@@ -52,6 +52,8 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
         view = memoryview(bytearray(size))
         return bytes(view[: fill(view)])
     again = _let_go(size) if size >= LARGE else None
+    if again and not _forget_hash(again.getvalue()):
+        again = None
     store = again or io.BytesIO(_octets(size))
     with _room(store) as room, room[:size] as view:
         try:
@@ -60,8 +62,6 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
             if secret:
                 view[:] = bytes(len(view))
             raise
-    if again:
-        _forget_hash(again, count)
     store.truncate(count)
     answer = store.getvalue()  # held, before another thread can look whether it is
     if LARGE <= count <= KEPT_LIMIT and _COUNTS and not secret:
@@ -69,11 +69,32 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
     return answer
 
 
-def _forget_hash(store: io.BytesIO, count: int) -> None:
-    """The store's bytes were an answer before, and remember the hash of that one if somebody asked
-    for it. They forget it when their length changes."""
-    store.seek(count)
-    store.write(b"\0")
+def _forget_hash(octets: bytes) -> bool:
+    """Bytes that were an answer before remember the hash of that one, if somebody asked for it.
+    Gives whether they have forgotten it."""
+    place = _hash_place()
+    if place is None:
+        return False
+    import ctypes  # noqa: PLC0415 - it takes some milliseconds
+
+    ctypes.c_ssize_t.from_address(id(octets) + place).value = -1
+    return True
+
+
+@cache
+def _hash_place() -> int | None:
+    """Where CPython's bytes keep their hash: in front of their octets, the last of which is in the
+    basic size. None where it isn't there."""
+    try:
+        import ctypes  # noqa: PLC0415 - some builds have none
+    except ImportError:
+        return None
+    place = bytes.__basicsize__ - 1 - ctypes.sizeof(ctypes.c_ssize_t)
+    known = [bytes([octet]) * 9 for octet in range(3)]
+    found = [ctypes.c_ssize_t.from_address(id(one) + place) for one in known]
+    good = [one.value for one in found] == [-1] * 3
+    hashes = [hash(one) for one in known]
+    return place if good and [one.value for one in found] == hashes else None
 
 
 def _octets(size: int) -> bytes:
