@@ -25,7 +25,8 @@ RECORDS = [
     for record in json.loads((CORPUS / "expected.json").read_text(encoding="utf-8"))["records"]
     if record["file"].startswith(("sealed/", "rfc-samples/"))
 ]
-DAMAGED_KEYS = ("key-", "encrypted-key-", "right-name-wrong-key", "first-of-two-damaged")
+DAMAGED_KEYS = ("key-", "encrypted-key-", "right-name-wrong-key", "first-of-two-damaged",
+                "cipher-named-wrongly")  # fmt: skip
 
 
 @functools.cache
