@@ -35,7 +35,9 @@ const struct rsa_row *rsa_row_for(const struct kernel_id *const *rows, unsigned 
 /* --- octets and digits ------------------------------------------------------------------------ */
 
 static const struct {
-    unsigned bits, step, spare;
+    unsigned bits;
+    unsigned step;  /* the digits of a number are a multiple of it */
+    unsigned spare; /* bits by which R exceeds the modulus at least */
 } radixes[RSA_RADIXES] = {
     [RSA_RADIX_52] = {52, 8, 2}, /* eight are a register */
     [RSA_RADIX_27] = {27, 4, 2},
@@ -47,14 +49,11 @@ unsigned rsa_digit_bits(unsigned radix)
     return radixes[radix].bits;
 }
 
-unsigned rsa_digit_step(unsigned radix)
+unsigned rsa_digits(unsigned radix, unsigned modulus_bits)
 {
-    return radixes[radix].step;
-}
+    const unsigned step = radixes[radix].step, bits = step * radixes[radix].bits;
 
-unsigned rsa_spare_bits(unsigned radix)
-{
-    return radixes[radix].spare;
+    return (modulus_bits + radixes[radix].spare + bits - 1) / bits * step;
 }
 
 unsigned rsa_radixes(void)
@@ -363,8 +362,7 @@ bool rsa_known_answer(const struct kernel_id *id)
 {
     enum { EXPONENT = 65537 };
     const struct rsa_row *row = (const void *)id;
-    const unsigned bits = rsa_digit_bits(row->radix), step = rsa_digit_step(row->radix);
-    const unsigned digits = (ONES + 2 + bits * step - 1) / (bits * step) * step;
+    const unsigned bits = rsa_digit_bits(row->radix), digits = rsa_digits(row->radix, ONES);
     const unsigned r_squared = 2 * (digits * bits - ONES);
     uint64_t modulus[RSA_MOST_DIGITS], squared[RSA_MOST_DIGITS] = {0};
     uint64_t number[LANES][RSA_MOST_DIGITS], expected[LANES][RSA_MOST_DIGITS];

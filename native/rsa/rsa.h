@@ -32,11 +32,9 @@ struct rsa_key {
     unsigned size;     /* octets of the modulus, and of what comes out */
 };
 
-/* Of a digit of enum rsa_radix: its bits; of how many a number's digits are a multiple; and by how
- * many bits R must exceed the modulus at least. */
+/* The bits of a digit of enum rsa_radix, and the digits for a modulus of so many bits. */
 unsigned rsa_digit_bits(unsigned radix);
-unsigned rsa_digit_step(unsigned radix);
-unsigned rsa_spare_bits(unsigned radix);
+unsigned rsa_digits(unsigned radix, unsigned modulus_bits);
 
 /* The radixes of the rows that rsa_wrap may choose on this machine, a bit for each; a key needs the
  * forms for them. 0: there is no row. */

@@ -126,10 +126,9 @@ class _MessageEncryptor(Encryptor):
     ) -> None:
         super().__init__()
         self._to, self._policy, self._native = to, policy, prepare(to, policy).native
-        self._form = MESSAGE
         self._size, self._line_feeds = size, line_feeds
         self._flags = message_flags(size, line_feeds)
-        self._most = message_bound(self._native, self._form, self._flags)
+        self._most = message_bound(self._native, MESSAGE, self._flags)
         self._in_c = policy.header_protection is None and seals_in_c(self._native)
         self._beginning = HeldBack(_find_body)
         self._taken = 0
@@ -194,7 +193,7 @@ class _MessageEncryptor(Encryptor):
         size = (self._size or 0) + (self._line_feeds or 0)
         beginning, behind = self._beginning.with_(data), 0 if final else mime.PEEK_LIMIT
         count = encoder.begin_message_into(
-            native, self._form, beginning, buffer, behind=behind, size=size, flags=self._flags
+            native, MESSAGE, beginning, buffer, behind=behind, size=size, flags=self._flags
         )
         if count is not None:
             self._beginning.clear()

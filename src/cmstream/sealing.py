@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .ciphers import AUTHENTICATED
 from .cms import aead
 from .cms.already_encrypted import is_encrypted_body, may_be_encrypted, pieces
 from .cms.authenticated import AuthenticatedEncoder, encrypt_pieces
@@ -107,7 +106,7 @@ def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None
 
 def seals_in_c(native: PreparedRecipients) -> bool:
     """Whether C encrypts the content, and its key to all these recipients."""
-    return native.wraps and native.cipher not in AUTHENTICATED
+    return native.wraps and not native.authenticated
 
 
 def message_encoder(
@@ -138,7 +137,7 @@ def _framing(head: bytes, to: Recipients, policy: Policy) -> mime.Framing:
 
 
 def _entity_header(to: Recipients, policy: Policy) -> bytes:
-    authenticated = prepare(to, policy).native.cipher in AUTHENTICATED
+    authenticated = prepare(to, policy).native.authenticated
     return mime.AUTH_ENTITY_HEADER if authenticated else mime.ENTITY_HEADER
 
 
@@ -152,7 +151,7 @@ def _encoder(
     """An encoder with a fresh key, which is encrypted to every recipient."""
     prepared = prepare(to, policy)
     native = prepared.native
-    kind = AuthenticatedEncoder if native.cipher in AUTHENTICATED else NativeEncoder
+    kind = AuthenticatedEncoder if native.authenticated else NativeEncoder
     encoder = kind(native.cipher)
     infos = encoder.wrap(native) if native.wraps else prepared.encode(encoder.key())
     encoder.plan(

@@ -14,7 +14,7 @@ import cmstream
 from cmstream.engine import gate
 from cmstream.engine.encoder import NativeEncoder
 from cmstream.engine.gate import ffi, lib
-from cmstream.engine.prepared_recipients import EVERY_RADIX, RsaKey
+from cmstream.engine.prepared_recipients import RsaKey
 from cmstream.recipients.recipients import prepare
 from helpers.authorities import certificate
 from helpers.opening import open_cms
@@ -22,6 +22,7 @@ from helpers.people import Person, person
 
 pytestmark = pytest.mark.skipif(not gate.kernels()["rsa"], reason="this machine has no row for RSA")
 ROWS = gate.kernels()["rsa"]
+EVERY_RADIX = (1 << lib.RSA_RADIXES) - 1
 EXPONENTS = (3, 17, 65537, (1 << 32) + 1, (1 << 64) - 1, 0xC8DBAC252265B1F5)
 
 

@@ -90,8 +90,7 @@ enum { BITS = 2048, SIZE = BITS / 8, SECRET = 32 };
 static void prepare(struct rsa_form *form, unsigned radix)
 {
     static uint64_t modulus[RSA_RADIXES][RSA_MOST_DIGITS], r_squared[RSA_RADIXES][RSA_MOST_DIGITS];
-    const unsigned bits = rsa_digit_bits(radix), step = bits * rsa_digit_step(radix);
-    const unsigned digits = (BITS + rsa_spare_bits(radix) + step - 1) / step * step / bits;
+    const unsigned bits = rsa_digit_bits(radix), digits = rsa_digits(radix, BITS);
     const unsigned two = 2 * (digits * bits - BITS);
 
     for (unsigned bit = 0; bit < BITS; bit++)

@@ -138,7 +138,7 @@ static void draw_modulus(struct modulus *modulus, unsigned bits, uint64_t power)
 static bool same_digits(unsigned bits, unsigned others)
 {
     for (unsigned radix = 0; radix < RSA_RADIXES; radix++)
-        if (steps_for(bits, radix) != steps_for(others, radix))
+        if (rsa_digits(radix, bits) != rsa_digits(radix, others))
             return false;
     return true;
 }

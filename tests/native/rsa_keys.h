@@ -52,12 +52,6 @@ static uint64_t negative_inverse(uint64_t odd)
     return -inverse;
 }
 
-static unsigned steps_for(unsigned bits, unsigned radix)
-{
-    const unsigned step = rsa_digit_step(radix) * rsa_digit_bits(radix);
-    return (bits + rsa_spare_bits(radix) + step - 1) / step;
-}
-
 static void prepare_form(struct rsa_form *form, const BIGNUM *modulus, unsigned radix)
 {
     const unsigned bits = rsa_digit_bits(radix);
@@ -65,7 +59,7 @@ static void prepare_form(struct rsa_form *form, const BIGNUM *modulus, unsigned 
 
     free((void *)form->modulus);
     free((void *)form->r_squared);
-    form->digits = steps_for((unsigned)BN_num_bits(modulus), radix) * rsa_digit_step(radix);
+    form->digits = rsa_digits(radix, (unsigned)BN_num_bits(modulus));
     CHECK(form->digits <= RSA_MOST_DIGITS);
     CHECK(BN_set_bit(r_squared, (int)(2 * form->digits * bits)));
     CHECK(BN_mod(r_squared, r_squared, modulus, scratch));

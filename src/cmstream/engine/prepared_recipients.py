@@ -41,8 +41,8 @@ class RsaKey:
 
     def _form(self, modulus: int, radix: int) -> tuple[Any, Any, int, int]:
         """As struct rsa_form says."""
-        bits, step = lib.rsa_digit_bits(radix), lib.rsa_digit_step(radix)
-        count = -(-(modulus.bit_length() + lib.rsa_spare_bits(radix)) // (bits * step)) * step
+        bits = lib.rsa_digit_bits(radix)
+        count = lib.rsa_digits(radix, modulus.bit_length())
         r, limit = 1 << bits * count, 1 << bits
         numbers = [ffi.new("uint64_t[]", _digits(number, bits, count))
                    for number in (modulus, r * r % modulus)]  # fmt: skip
@@ -63,8 +63,6 @@ def _digits(number: int, bits: int, count: int) -> list[int]:
     mask = (1 << bits) - 1
     return [number >> bits * i & mask for i in range(count)]
 
-
-EVERY_RADIX = (1 << lib.RSA_RADIXES) - 1
 
 KeySlot = tuple[int, RsaKey, str]
 """Where an encrypted key belongs in the RecipientInfos, the key that encrypts it, and its padding
