@@ -23,7 +23,7 @@ FLAGS = ("-O3", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra")
 # Python's own flags ask for debug information, which is six times as large as the code. For a
 # debugger, ask for it in the environment: CFLAGS=-g pip install .
 WITHOUT_DEBUG = () if re.search(r"(^|\s)-g", os.environ.get("CFLAGS", "")) else ("-g0",)
-OPAQUE = ("seal", "seal_slots", "seal_aead", "open", "whole")
+OPAQUE = ("seal", "seal_slots", "seal_single", "seal_aead", "open", "whole")
 
 
 def declarations() -> str:

@@ -150,8 +150,8 @@ uint64_t seal_bound(const struct seal *seal, size_t len);
 
 /* The most that a message gives, before it has begun, whose first `len` octets are all: the header
  * block may stay outside or go in. */
-uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *form, unsigned mode,
-                            unsigned flags, size_t len);
+uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *form, unsigned flags,
+                            size_t len);
 
 size_t canon_count(const uint8_t *in, size_t len, uint8_t *last);
 size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out);
@@ -238,11 +238,16 @@ void seal_aead_stop(struct seal_aead *aead);
 /* Wipes the keys of messages that will not be sealed. */
 void seal_forget(struct seal_job *jobs, size_t count);
 
-/* The same for one message, without SEAL_COUNT: its `total`, SEAL_NEEDS_LOOK if it is suspect, or
- * another enum seal_error; then what seal_many writes to `written`. */
-int64_t seal_plan_one(struct seal_job *job, const uint8_t *data, size_t len,
+/* Working memory for one message by itself, of any content. */
+struct seal_single;
+
+/* The same for one message in MODE_CBC, without SEAL_COUNT: its `total`, SEAL_NEEDS_LOOK if it is
+ * suspect, in another mode or to very many recipients, or another enum seal_error; then what
+ * seal_many writes to `written`. A message that will not be sealed is forgotten. */
+int64_t seal_plan_one(struct seal_single *single, const uint8_t *data, size_t len,
                       const struct seal_to *to, const struct seal_form *form);
-int64_t seal_one(struct seal_job *job, uint8_t *out, uint8_t *infos, struct seal_slots *slots);
+int64_t seal_one(struct seal_single *single, uint8_t *out);
+void seal_forget_one(struct seal_single *single);
 
 /* Single steps, for measuring and for tests: CBC of whole blocks of one message, or of `lanes`
  * messages that lie one behind the other; base64 of whole lines. Keys for encryption have 16 or 32
@@ -315,6 +320,12 @@ struct seal_slots {
     struct seal_slot slot[SEAL_SLOTS];
 };
 
+struct seal_single {
+    struct seal_job job;
+    uint8_t infos[4 << 10]; /* those of a dozen recipients */
+    struct seal_slots slots;
+};
+
 enum { AEAD_PIECE = 128 << 10 }; /* octets of a body taken at a time: they stay in the cache */
 
 struct seal_aead {
@@ -335,6 +346,10 @@ enum { CONTENT_KEY_RANDOM = 32 + 16 };
 void content_key_set(struct content_key *key, unsigned key_len, const uint8_t *fresh);
 
 _Static_assert(CONTENT_KEY_RANDOM == AES_MAX_KEY + AES_BLOCK, "enough for the longest key");
+
+/* What recipients and form say of a plan; the caller adds RecipientInfos and length. */
+struct seal_plan seal_plan_for(const struct seal_to *to, const struct seal_form *form,
+                               unsigned flags);
 
 /* The steps of a stream whose `out` has room for all. seal_head expands the key and writes all in
  * front of the content; the plan's mode and the key must be frame_is_defined. seal_emit writes

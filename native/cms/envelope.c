@@ -348,6 +348,23 @@ static int64_t written(struct seal *seal, const uint8_t *start)
 
 /* --- what Python calls ------------------------------------------------------------------------ */
 
+struct seal_plan seal_plan_for(const struct seal_to *to, const struct seal_form *form,
+                               unsigned flags)
+{
+    const bool cbc = to->mode == MODE_CBC;
+
+    return (struct seal_plan){
+        .before = cbc ? form->before : form->auth_before,
+        .before_len = cbc ? form->before_len : form->auth_before_len,
+        .infos_len = to->infos_len,
+        .after = form->after,
+        .after_len = form->after_len,
+        .version = to->version,
+        .mode = to->mode,
+        .flags = (form->flags & SEAL_BASE64) | flags,
+    };
+}
+
 int64_t seal_begin(struct seal *seal, const struct seal_plan *plan)
 {
     if (seal->state != SEAL_NEW)
@@ -370,18 +387,10 @@ int64_t seal_begin(struct seal *seal, const struct seal_plan *plan)
 int64_t seal_begin_to(struct seal *seal, const struct seal_to *to, const struct seal_form *form,
                       uint8_t *infos, unsigned flags, uint64_t content_len)
 {
-    const struct seal_plan plan = {
-        .before = form->before,
-        .before_len = form->before_len,
-        .infos = infos,
-        .infos_len = to->infos_len,
-        .after = form->after,
-        .after_len = form->after_len,
-        .content_len = content_len,
-        .version = to->version,
-        .mode = MODE_CBC,
-        .flags = (form->flags & SEAL_BASE64) | flags,
-    };
+    struct seal_plan plan = seal_plan_for(to, form, flags);
+
+    plan.infos = infos;
+    plan.content_len = content_len;
     int64_t total = seal_begin(seal, &plan);
 
     if (total >= 0 && seal_wrap(seal, to, infos))

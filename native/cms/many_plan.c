@@ -51,20 +51,11 @@ static int64_t survey_message(struct seal_job *job, unsigned flags)
 
 static int64_t survey(struct seal_job *job, unsigned flags)
 {
-    const struct seal_form *form = job->form;
-    const bool cbc = job->to->mode == MODE_CBC;
-
     job->suspect = false;
-    job->plan = (struct seal_plan){
-        .before = cbc ? form->before : form->auth_before,
-        .before_len = cbc ? form->before_len : form->auth_before_len,
-        .infos_len = job->to->infos_len,
-        .after_len = form->after_len,
-        .version = job->to->version,
-        .mode = job->to->mode,
-        .flags = form->flags & SEAL_BASE64,
-    };
-    return form->flags & SEAL_MESSAGE ? survey_message(job, flags) : total_of(job, job->len, 0);
+    job->plan = seal_plan_for(job->to, job->form, 0);
+    if (job->form->flags & SEAL_MESSAGE)
+        return survey_message(job, flags);
+    return total_of(job, job->len, 0);
 }
 
 int64_t seal_bring_head(struct seal_job *job, const uint8_t *outside, size_t outside_len,

@@ -4,20 +4,15 @@
 
 enum { INSIDE_MOST = 4 << 10 }; /* octets of an inner header */
 
-uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *form, unsigned mode,
-                            unsigned flags, size_t len)
+uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *form, unsigned flags,
+                            size_t len)
 {
     /* The end of the last field, and a blank line. What stays outside isn't rounded up to blocks
      * and groups of base64, as it is when it is counted as content. */
     enum { ENDS = 4, ROUNDED = 4 };
-    const struct seal_plan plan = {
-        .before_len = mode == MODE_CBC ? form->before_len : form->auth_before_len,
-        .infos_len = to->infos_len,
-        .after_len = form->after_len,
-        .content_len = 2 * (uint64_t)len + ENDS + AES_BLOCK,
-        .mode = mode,
-        .flags = (form->flags & SEAL_BASE64) | flags,
-    };
+    struct seal_plan plan = seal_plan_for(to, form, flags);
+
+    plan.content_len = 2 * (uint64_t)len + ENDS + AES_BLOCK;
     int64_t total = len > INT64_MAX / 4 ? SEAL_TOO_LARGE : seal_total(&plan);
 
     return total < 0 ? UINT64_MAX : (uint64_t)total + ROUNDED;
@@ -54,7 +49,7 @@ int64_t seal_begin_message(struct seal *seal, const struct seal_to *to,
     struct header header;
     uint8_t inside[INSIDE_MOST];
 
-    if (cap < seal_message_bound(to, form, MODE_CBC, flags, len))
+    if (cap < seal_message_bound(to, form, flags, len))
         return SEAL_NO_ROOM;
     if (!header_cut(data, len, &header) || needs_a_look(&header, data, len, behind)
         || !header_outside(data, &header, out))

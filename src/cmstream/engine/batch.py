@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .gate import OCTETS, allocate, ffi, lib
+from .gate import OCTETS, allocate, ffi, lib, take_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -140,7 +140,7 @@ class Batch:
         """Encrypts the messages. ``outs``: for each the address where its answer goes, or 0 to
         leave it out. Gives how many failed."""
         infos = allocate("uint8_t[]", sum([who.infos_len for who in self._to]))
-        slots = _take(_slots, "struct seal_slots *")
+        slots = take_memory(_slots, "struct seal_slots *")
         addresses = ffi.new("uintptr_t[]", outs)
         pointers = ffi.cast("uint8_t **", addresses)
         failed = int(lib.seal_many(self._jobs, pointers, self._count, infos, slots))
@@ -152,7 +152,7 @@ class Batch:
     def _run_authenticated(self, encrypt: Encrypt) -> int:
         """The messages with such ciphers, of which C has made the RecipientInfos alone."""
         failed = 0
-        memory = _take(_aead, "struct seal_aead *")
+        memory = take_memory(_aead, "struct seal_aead *")
         for index, to in enumerate(self._to):
             if to.authenticated and self.written(index) >= 0:
                 key, nonce = self.key(index), bytes(ffi.buffer(self._jobs[index].key.iv, 12))
@@ -181,14 +181,6 @@ class Batch:
 
 _slots: list[Any] = []
 _aead: list[Any] = []
-
-
-def _take(pool: list[Any], kind: str) -> Any:
-    """Working memory that no thread uses now."""
-    try:
-        return pool.pop()
-    except IndexError:
-        return allocate(kind)
 
 
 def _pieces(job: Any, memory: Any) -> Generator[Piece, None, None]:

@@ -43,12 +43,7 @@ def message_flags(size: int | None, line_feeds: int | None) -> int:
 def message_bound(to: PreparedRecipients, form: Form, flags: int) -> Callable[[int], int]:
     """What says the most that a message gives whose first so many bytes are all, before it has
     begun."""
-    known = to.struct, form.struct, _mode(to.cipher), flags
-    return partial(lib.seal_message_bound, *known)
-
-
-def _mode(cipher: str) -> int:
-    return MODES[BY_NAME[cipher].mode]
+    return partial(lib.seal_message_bound, to.struct, form.struct, flags)
 
 
 class NativeEncoder:
@@ -107,7 +102,7 @@ class NativeEncoder:
         None."""
         flags = (lib.SEAL_BASE64 if base64 else 0) | _LINE_ENDS[line_ends]
         flags |= lib.SEAL_OPEN if size is None else 0
-        mode = _mode(self._cipher_name)
+        mode = MODES[BY_NAME[self._cipher_name].mode]
         texts = [_from_buffer(OCTETS, text) for text in (before, after, infos)]
         lengths = [(text, len(text)) for text in texts]
         fields = (*lengths[0], *lengths[1], *lengths[2], size or 0, version, mode, flags)

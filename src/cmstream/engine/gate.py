@@ -103,6 +103,14 @@ def expect_large(fresh: memoryview) -> None:
 allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
+def take_memory(pool: list[Any], kind: str) -> Any:
+    """Working memory that no thread uses now; the caller appends it to the pool again."""
+    try:
+        return pool.pop()
+    except IndexError:
+        return allocate(kind)
+
+
 def no_random() -> OSError:
     """The error where the operating system has no random bytes."""
     return OSError("the operating system's random generator gave nothing")

@@ -2,65 +2,43 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-from .buffer_pool import LARGE
-from .gate import OCTETS, allocate, ffi, lib
+from .buffer_pool import filled
+from .gate import OCTETS, ffi, lib, take_memory
 
 if TYPE_CHECKING:
     from .batch import Form
     from .gate import Buffer
     from .prepared_recipients import PreparedRecipients
 
-_INFOS = 4 << 10
-"""Bytes of RecipientInfos that there is room for: those of a dozen recipients."""
-
-
-class _Workspace:
-    """C's memory for one message at a time."""
-
-    def __init__(self) -> None:
-        self.job = allocate("struct seal_job *")
-        self.slots = allocate("struct seal_slots *")
-        self.infos = allocate("uint8_t[]", _INFOS)
-
-
-_free: list[_Workspace] = []
+_memory: list[Any] = []
 
 
 def sealed(form: Form, data: Buffer, to: PreparedRecipients) -> bytes | None:
     """The answer for a message to recipients whose keys C encrypts; None for one that needs more
     than that: a look whether it is encrypted already, a count of its line feeds, a cipher or a
-    header block that isn't C's, an error or much memory."""
-    if to.infos_len > _INFOS:
-        return None
-    try:
-        work = _free.pop()
-    except IndexError:
-        work = _Workspace()
+    header block that isn't C's, or an error."""
+    single = take_memory(_memory, "struct seal_single *")
     try:
         with ffi.from_buffer(OCTETS, data) as octets:
-            answer = _sealed(work, form, octets, len(octets), to)
+            total = lib.seal_plan_one(single, octets, len(octets), to.struct, form.struct)
+            answer = None if total < 0 else _sealed(single, total)
     except BaseException:
-        lib.seal_forget(work.job, 1)
+        lib.seal_forget_one(single)
         raise
-    _free.append(work)
+    _memory.append(single)
     return answer
 
 
-def _sealed(
-    work: _Workspace, form: Form, octets: Any, count: int, to: PreparedRecipients
-) -> bytes | None:
-    job = work.job
-    total = lib.seal_plan_one(job, octets, count, to.struct, form.struct)
-    if total < 0:
-        return None
-    if total >= LARGE:
-        lib.seal_forget(job, 1)
-        return None
-    # Nothing is copied: BytesIO hands out its own memory.
-    store = io.BytesIO(bytes(total))
-    with store.getbuffer() as view, ffi.from_buffer(OCTETS, view) as room:
-        written = lib.seal_one(job, room, work.infos, work.slots)
-    return store.getvalue() if written == total else None
+def _sealed(single: Any, total: int) -> bytes | None:
+    written = 0
+
+    def fill(view: memoryview) -> int:
+        nonlocal written
+        with ffi.from_buffer(OCTETS, view, require_writable=True) as room:
+            written = int(lib.seal_one(single, room))
+        return max(written, 0)
+
+    answer = filled(total, fill)
+    return answer if written == total else None
