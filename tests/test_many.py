@@ -6,7 +6,7 @@ import gc
 import itertools
 import os
 import random
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -232,23 +232,18 @@ def test_nothing_to_do():
 
 def test_threads(alice):
     to = cmstream.Recipients([alice.recipient])
-    results = {}
 
     def work(number):
         contents = [b"%d" % number * size for size in (1, 1000, 70_000)] * 8
         answers = [cmstream.encrypt_many([(c, to) for c in contents], form="der") for _ in range(4)]
-        results[number] = all(
+        return all(
             open_cms(bytes(answer), alice.key).content == content
             for some in answers
             for content, answer in zip(contents, some, strict=True)
         )
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == dict.fromkeys(range(4), True)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [True] * 4
 
 
 # Memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -280,7 +280,6 @@ def test_a_message_without_a_key_for_its_recipients_is_left_out(alice, memory):
 
 def test_threads(alice):
     to = cmstream.Recipients([alice.recipient])
-    results = {}
 
     def work(number):
         jobs = [
@@ -289,18 +288,14 @@ def test_threads(alice):
             for policy in (GCM, POLICIES[-1], cmstream.DEFAULT)
         ]
         answers = [cmstream.encrypt_many(jobs, form="der") for _ in range(6)]
-        results[number] = all(
+        return all(
             open_cms(bytes(answer), alice.key).content == job[0]
             for some in answers
             for job, answer in zip(jobs, some, strict=True)
         )
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == dict.fromkeys(range(4), True)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [True] * 4
 
 
 def test_a_cipher_that_fails_for_one_message_harms_no_other(alice, monkeypatch):

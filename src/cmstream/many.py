@@ -70,9 +70,8 @@ def encrypt_many(
     """Encrypts many messages, as many at once as the processor takes.
 
     ``jobs``: pairs ``(data, to)``, or ``(data, to, policy)``. Data is any contiguous bytes-like
-    object and must not change meanwhile. To is a :class:`Recipients` (best, since it is prepared
-    once), one Recipient or several. ``form`` as in :func:`encrypt`, for all of them; a job makes a
-    message unless it says otherwise.
+    object and must not change meanwhile. To is a :class:`Recipients`, one Recipient, or several.
+    ``form`` as in :func:`encrypt`, for all of them; a job makes a message unless it says otherwise.
 
     Gives the answers in the order of the jobs: read-only memoryviews of pooled memory. An answer
     stays valid and unchanged as long as it, or a slice of it, is held. A small answer keeps up to

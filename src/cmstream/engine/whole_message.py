@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .buffer_pool import filled
 from .decoder import checked
-from .gate import OCTETS, allocate, check_environment, ffi, lib
+from .gate import OCTETS, check_environment, ffi, lib, take_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,7 +50,7 @@ class UsualMessage:
         """None where the message isn't as most programs write it, or isn't for one of the names.
         ``message``: it will be opened as a whole message, not only its content."""
         check_environment()
-        source, whole = ffi.from_buffer(OCTETS, sealed), _take()
+        source, whole = ffi.from_buffer(OCTETS, sealed), take_memory(_kept, "struct whole *")
         found = lib.whole_read(whole, source, len(source), names.struct, message)
         if found:
             return cls(source, whole, found)
@@ -83,10 +83,3 @@ class UsualMessage:
 
 _kept: list[Any] = []
 """What C works with, one for each message that is open at once. No key is left in any."""
-
-
-def _take() -> Any:
-    try:
-        return _kept.pop()
-    except IndexError:
-        return allocate("struct whole *")
