@@ -82,10 +82,11 @@ class StreamContext:
         """The most bytes that ``n`` bytes of input and :meth:`finalize` together can give now; 0
         once the stream takes nothing more.
 
-        Encryption to one recipient with an RSA key gives at most ``n`` + ``n`` / 64 + 1 KiB, in
-        base64 1.4 ``n`` + 1 KiB. A message gives at most 2.8 ``n`` + 1 KiB, since every byte may be
-        a line feed, which becomes CRLF; with ``header_protection`` its header block may take 27
-        times its length. More recipients need more. What the stream holds back counts as input."""
+        A fresh stream to one recipient with an RSA-2048 key gives at most ``n`` + ``n`` / 64 +
+        1 KiB, in base64 1.4 ``n`` + 1 KiB. A message gives at most 2.8 ``n`` + 1 KiB, since every
+        byte may be a line feed, which becomes CRLF; with ``header_protection`` its header block may
+        take 27 times its length. Longer keys and more recipients need more. What the stream holds
+        back counts as input."""
         return 0 if self._state in OVER else self._bound(n)
 
     def abort(self) -> None:
