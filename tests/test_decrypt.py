@@ -305,7 +305,7 @@ def test_one_failure_among_many(alice, bob, me):
     assert answers[0] == answers[4] == DATA
     assert isinstance(answers[1], cmstream.NoRecipientError)
     assert isinstance(answers[2], ValueError)
-    assert isinstance(answers[3], ValueError)
+    assert isinstance(answers[3], TypeError)
     with pytest.raises(cmstream.NoRecipientError):
         cmstream.decrypt_many(jobs)
     with pytest.raises(ValueError, match="form"):

@@ -350,6 +350,8 @@ def _answers(jobs: Iterable[tuple[Buffer, Who]], message: bool) -> list[bytes | 
 
 def _begun(job: tuple[Buffer, Who], message: bool) -> UsualOpening | bytes | Exception:
     """The content already, if the message isn't as most programs write it."""
+    if not isinstance(job, tuple | list) or len(job) != 2:  # noqa: PLR2004 - a pair
+        return TypeError(f"jobs: {type(job).__name__} is no pair (sealed, identities)")
     try:
         sealed, who = job
         identities = as_identities(who)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from .engine import batch, gate
@@ -151,10 +152,19 @@ def _job(order: Order, policy: Policy) -> Job | Exception:
             data, to, policy = order
         return job(data, to if type(to) is Recipients else as_recipients(to), policy)
     except Exception as error:  # noqa: BLE001 - one bad job doesn't harm the others
-        if isinstance(order, bytes | bytearray | memoryview | str):
-            what = f"{type(order).__name__} is no pair (data, to), nor (data, to, policy)"
-            return TypeError(f"jobs: {what}")
-        return error
+        return error if _is_order(order) else _no_order(order)
+
+
+def _is_order(order: object) -> bool:
+    text = isinstance(order, bytes | bytearray | memoryview | str)
+    return not text and isinstance(order, Sized) and len(order) in {2, 3}
+
+
+def _no_order(order: object) -> TypeError:
+    what = type(order).__name__
+    if isinstance(order, tuple | list):
+        what += f" of {len(order)}"
+    return TypeError(f"jobs: {what} is no pair (data, to), nor (data, to, policy)")
 
 
 def _is_full(count: int, octets: int, more: int) -> bool:

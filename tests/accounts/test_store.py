@@ -130,6 +130,8 @@ def test_an_address_belongs_to_one_account(store, alice):
             store.add_account(taken, by=ADMINISTRATOR)
         with raises(Conflict, "address-taken"):
             store.add_account("bob@example.org", by=ADMINISTRATOR, aliases=[taken])
+    with pytest.raises(Conflict, match=f"{ALICE} is the address of an account already"):
+        store.add_account(ALICE, by=ADMINISTRATOR)
     with raises(Conflict, "domain-taken"):
         store.add_account("bob@example.org", by=ADMINISTRATOR, domains=["X.org"])
     assert [one.address for one in store.accounts()] == [ALICE]

@@ -179,7 +179,8 @@ def test_a_policy_is_shown_by_what_differs():
 
 
 @pytest.mark.parametrize(
-    "words", [("encrypt", "-r", CERTIFICATE, MAIL), ("cert", "show", CERTIFICATE)]
+    "words",
+    [("encrypt", "-r", CERTIFICATE, MAIL), ("cert", "show", CERTIFICATE), ("--version",)],
 )
 def test_a_misnamed_processor_is_one_line(words):
     done = run_process(*words, env=os.environ | {"CMSTREAM_CPU": "nonsense"}, code=64)

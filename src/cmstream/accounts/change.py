@@ -105,12 +105,15 @@ class Change(NamedTuple):
     def _free(self, names: Sequence[str], but: Account | None) -> None:
         """Refuses an address that another account has, as its own or as an alias."""
         alias = tables.aliases.c
-        for name, owner in ((_accounts.address, _accounts.id), (alias.address, alias.account_id)):
+        for name, owner, what in (
+            (_accounts.address, _accounts.id, "is the address of an account already"),
+            (alias.address, alias.account_id, "is another account's alias already"),
+        ):
             query = select(name).where(name.in_(names))
             if but is not None:
                 query = query.where(owner != but.id)
             for taken in self.connection.execute(query).scalars():
-                raise Conflict("address-taken", f"{taken} belongs to another account")
+                raise Conflict("address-taken", f"{taken} {what}")
 
     def _free_domains(self, names: Sequence[str], but: Account) -> None:
         held = tables.domains.c

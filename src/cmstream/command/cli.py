@@ -221,6 +221,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Prints it, and ends the command."""
         say(_version())
+        if gate.misnamed:
+            parser.exit(os.EX_USAGE, f"cmstream: {gate.misnamed}\n")
         parser.exit()
 
 

@@ -104,6 +104,11 @@ class Recipients:
         kind = policy, gate.rsa_radixes
         prepared = self._prepared.get(kind)
         if prepared is None:
+            if not isinstance(policy, Policy):
+                raise TypeError(
+                    f"policy: {policy!r:.40} is no Policy: give one, as in "
+                    'cmstream.Policy(cipher="aes256-gcm")'
+                )
             policies = policy_resolution.resolve_policies(self._recipients, policy)
             encoders = _encoders(self._recipients, policies)
             self._warn(policy)

@@ -187,7 +187,7 @@ def test_what_an_account_covers(root, store):
     root.page.get_by_label("Domains").fill("alice.example")
     root.picture("addresses")
     again(root, "Save")
-    assert root.says("obert@example.org belongs to another account.")
+    assert root.says("obert@example.org is another account's alias already.")
     root.page.get_by_label("Aliases").fill("ally@example.org")
     root.press("Save")
     assert root.says("The addresses are saved.")
