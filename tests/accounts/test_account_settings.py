@@ -94,8 +94,9 @@ def test_the_command_has_an_option_for_each_setting():
 
 
 def test_a_switch_overrides_a_setting_with_words_that_the_setting_knows():
-    for name in SWITCHES.keys() - {"encryption", "recipient_delimiter"}:
-        assert SWITCHES[name] == ("", *SETTINGS[name].words)
+    for name in SWITCHES.keys() & SETTINGS.keys():
+        words = [word for word in SETTINGS[name].words if word != "as-server-says"]
+        assert SWITCHES[name] == ("", *words)
         for word in SETTINGS[name].words:
             SETTINGS[name].check(SETTINGS[name].read([word]))
 

@@ -149,6 +149,14 @@ def test_key_identifiers_and_header_protection(client, ski, header_protection):
     assert (CLIENTS[client].ski, CLIENTS[client].header_protection) == (ski, header_protection)
 
 
+def test_what_becomes_of_a_sealed_subject_is_told():
+    names = ["mutt", "evolution", "pkijs"]
+    found = judge(names, cipher="aes256-cbc", keys=["RSA-2048"], header_protection="baseline")
+    about = [(one.level, one.client) for one in found if "subject" in str(one)]
+    assert about == [("warn", "evolution"), ("warn", "pkijs")]
+    assert not any("subject" in str(one) for one in judge(names, cipher="aes256-cbc"))
+
+
 def test_each_program_and_each_fault_is_named():
     found = judge(["apple-mail", "evolution", "apple-mail"], cipher="aes128-gcm", keys=["P-256"])
     assert [finding.client for finding in found] == ["apple-mail"] * 2 + ["evolution"] * 2

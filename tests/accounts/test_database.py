@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, make_url, text, update
+from alembic import command
+from sqlalchemy import column, create_engine, delete, func, insert, make_url, table, text, update
 
 from cmstream.accounts import (
     StoreUnavailable,
@@ -63,6 +64,26 @@ def test_a_database_without_tables_is_refused(empty_url, kind):
         open_store(empty_url)
     create_store(empty_url).close()
     open_store(empty_url).close()
+
+
+def test_an_older_database_is_upgraded_and_keeps_its_accounts(empty_url, kind, monkeypatch):
+    if kind == "sqlite":
+        file(empty_url).touch()
+    upgrade = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
+    row = {"address": ALICE, "encrypt_on_append": True, "when_unusable": "error", "clients": "[]"}
+    old = table("accounts", *map(column, [*row, "created_at"]))
+    engine = create_engine(database._address(empty_url))
+    with engine.begin() as connection:
+        database._upgrade(connection, "an old one")
+        connection.execute(insert(old).values(**row, created_at=func.now()))
+    engine.dispose()
+    monkeypatch.undo()
+    with raises("not-migrated"):
+        open_store(empty_url)
+    with create_store(empty_url) as store:
+        found = store.account(ALICE)
+    assert (found.encrypt_on_append, found.header_protection) == (True, "as-server-says")
 
 
 def test_somebody_elses_database_is_refused(tmp_path):
@@ -227,9 +248,9 @@ def logged(store):
 
 def forgeries():
     audit = tables.audit
-    for column in audit.columns:
-        if column.name not in {"id", "at", "account_id", "acknowledged_at"}:
-            yield column.name, update(audit).values({column.name: "forged"})
+    for one in audit.columns:
+        if one.name not in {"id", "at", "account_id", "acknowledged_at"}:
+            yield one.name, update(audit).values({one.name: "forged"})
     yield "id", update(audit).values(id=audit.c.id + 1)
     yield "account_id", update(audit).values(account_id=None)
     yield "delete", delete(audit)

@@ -192,6 +192,8 @@ switches = st.fixed_dictionaries(
         "encryption": st.sampled_from(["as-accounts-say"] * 5 + ["off"]),
         "encrypt_on_append": st.sampled_from(["", "yes", "no"]),
         "when_unusable": st.sampled_from(["", "error", "clear"]),
+        "header_protection": st.sampled_from(["", "none", "baseline", "shy"]),
+        "default_header_protection": st.sampled_from(["none", "baseline", "shy"]),
     }
 )
 accounts = st.builds(
@@ -201,12 +203,20 @@ accounts = st.builds(
     cipher=st.sampled_from(["aes256-cbc", "aes128-cbc", "aes256-gcm", "auto", None]),
     encrypt_on_append=st.booleans(),
     when_unusable=st.sampled_from(["error", "clear"]),
+    header_protection=st.sampled_from(["as-server-says", "none", "baseline", "shy"]),
     clients=st.just(()),
     aliases=st.just(()),
     domains=st.just(()),
     created_at=st.just(NOW),
 )
 held = st.dictionaries(st.sampled_from([*CERTIFICATES]), st.sampled_from(["active", "retired"]))
+
+
+def hidden(switches, account):
+    own = account.header_protection
+    if switches["header_protection"]:
+        return switches["header_protection"]
+    return switches["default_header_protection"] if own == "as-server-says" else own
 
 
 @given(switches, st.none() | accounts, held, st.booleans())
@@ -232,6 +242,7 @@ def test_the_rules(stored, switches, account, held, appended):
         chosen = usable - EXPIRED or usable
         assert {one.der for one in seal.recipients} == {CERTIFICATES_DER[n] for n in chosen}
         assert seal.policy.cipher == account.cipher
+        assert (seal.policy.header_protection or "none") == hidden(switches, account)
         cmstream.encrypt_message(MAIL, seal.recipients, policy=seal.policy)
         bad = (UNUSABLE | {"weak", "early"} | EXPIRED) & {
             n for n, s in held.items() if s == "active"

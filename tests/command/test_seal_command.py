@@ -164,6 +164,15 @@ def test_several_get_one_message_that_each_can_open(database):
         assert PLAIN in cmstream.decrypt_message(done.stdout, me)
 
 
+def test_the_subject_is_sealed_too_where_the_account_says_so(database):
+    change(database, header_protection="baseline")
+    head, inside = open_message(seal("--for", ALICE, database=database).stdout, key())
+    assert b"Subject: [...]" in head
+    assert b"Subject: The boat" in inside
+    both = seal("--for", ALICE, "--for", BOB, database=database)
+    assert b"Subject: The boat" in both.stdout  # what Bob wants is the least
+
+
 def test_other_keys_that_shut_the_message_for_a_mail_program_are_warned_of(database):
     with open_store(database) as store:
         data = identity("mlkem768", emails=(OFF,))[1].public_bytes(Encoding.PEM)

@@ -6,7 +6,6 @@ import shutil
 import socket
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -86,16 +85,12 @@ def opened(sealed, one):
 
 
 @pytest.mark.parametrize("protection", [None, "baseline", "shy"])
-def test_sealed_as_encrypt_message_does_it(gateway, two, protection):
+def test_sealed_as_encrypt_message_does_it(gateway, database, two, protection):
     policy = Policy(header_protection=protection)
     whole = written(FIELDS) + b"\r\n" + BODY
+    with open_store(database) as store:
+        store.change_account(ALICE, header_protection=protection or "none", by=ADMINISTRATOR)
     with gateway() as one:
-        seals = one.service.seals
-
-        async def by_policy(addresses):  # accounts have no such setting yet
-            return [replace(each, policy=policy) for each in await seals(addresses)]
-
-        one.service.seals = by_policy
         assert one.client.mail(ALICE) == [PROCEED]
         wanted, verdict = one.client.message(FIELDS, BODY)
     assert verdict == PROCEED

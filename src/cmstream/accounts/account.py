@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..certificates.recipient import Recipient
-from .account_settings import SETTINGS, AccountSettings
+from .account_settings import HEADER_PROTECTIONS, SETTINGS, AccountSettings
 from .addresses import DELIMITERS
 
 if TYPE_CHECKING:
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 Role = Literal["owner", "administrator"]
 State = Literal["active", "retired"]
 
+_HEADER_PROTECTIONS = HEADER_PROTECTIONS[1:]
+
 SWITCHES: dict[str, tuple[str, ...]] = {
     "encryption": ("as-accounts-say", "off"),
     **{name: ("", *SETTINGS[name].words) for name in ("encrypt_on_append", "when_unusable")},
+    "header_protection": ("", *_HEADER_PROTECTIONS),
+    "default_header_protection": _HEADER_PROTECTIONS,
     "recipient_delimiter": (DELIMITERS,),
 }
 """The server-wide switches and their values, the default first; an empty one overrides nothing.
+``default_header_protection`` is for accounts that leave it to the server.
 ``recipient_delimiter`` also takes other characters, and none
 (:func:`~cmstream.accounts.addresses.delimiters_of`)."""
 
@@ -58,6 +63,13 @@ class Account(AccountSettings):
     def protected(self) -> bool:
         """Whether mail is sealed: a cipher is set and a certificate is active."""
         return self.cipher is not None and self.active > 0
+
+    def header_fields(self, switches: Mapping[str, str]) -> str:
+        """Which header fields are sealed too, once the server's switches are looked at: ``none``,
+        ``baseline`` or ``shy``."""
+        own = self.header_protection
+        chosen = switches["default_header_protection"] if own == "as-server-says" else own
+        return switches["header_protection"] or chosen
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WhenUnusable = Literal["error", "clear"]
+HeaderProtection = Literal["as-server-says", "none", "baseline", "shy"]
 
 CIPHERS = CIPHER_CHOICES
 """What an account's cipher may be; None instead means that encryption is off."""
 WHEN_UNUSABLE: tuple[str, ...] = get_args(WhenUnusable)
+HEADER_PROTECTIONS: tuple[str, ...] = get_args(HeaderProtection)
 
 
 def _client(name: str) -> str:
     return values.text(name, "invalid-setting", "a client's name")
+
+
+def _who_shows() -> str:
+    """Which mail programs show a sealed subject, as far as is known."""
+    shown, hidden = (
+        ", ".join(one.name for one in CLIENTS.values() if one.header_protection is known)
+        for known in (True, False)
+    )
+    return (
+        f"The sealed subject is shown by: {shown}. Others show [...] in its place: {hidden}. Of "
+        "the rest it isn't known: send yourself a test message first."
+    )
 
 
 def _setting(one: Setting) -> Any:
@@ -40,8 +54,10 @@ class AccountSettings:
     ``cipher``: a name that :class:`~cmstream.Policy` knows, or None: encryption is off.
     ``encrypt_on_append``: whether what a mail program puts into the mailbox itself is sealed too.
     ``when_unusable``: what happens to mail when no certificate can be used: ``error``, or
-    ``clear``. ``clients``: the mail programs that it is read with. ``aliases``, ``domains``:
-    further addresses, and domains whose unknown addresses are its own; in their canonical form.
+    ``clear``. ``header_protection``: which header fields are sealed too (RFC 9788): those of the
+    policy ``baseline`` or ``shy``, ``none``, or as the server's switch says. ``clients``: the mail
+    programs that it is read with. ``aliases``, ``domains``: further addresses, and domains whose
+    unknown addresses are its own; in their canonical form.
     """
 
     cipher: str | None = _setting(
@@ -93,6 +109,42 @@ class AccountSettings:
                     "Deliver it unencrypted",
                     "No mail is late, but whoever runs the server can read it.",
                     "mail is delivered unencrypted",
+                ),
+            ),
+        )
+    )
+    header_protection: HeaderProtection = _setting(  # noqa: RUF009 - a field
+        Choice(
+            default="as-server-says",
+            choices=HEADER_PROTECTIONS,
+            help="Which header fields are sealed too (RFC 9788).",
+            label="Subject and other fields",
+            legend="The subject and other header fields",
+            hint=_who_shows(),
+            options=(
+                Option(
+                    "as-server-says",
+                    "As the server's administrator chose",
+                    "",
+                    "as the server says",
+                ),
+                Option(
+                    "none",
+                    "Leave them readable",
+                    "Whoever runs the server can read the subject of each message.",
+                    "readable",
+                ),
+                Option(
+                    "baseline",
+                    "Hide the subject",
+                    "The server keeps [...] in its place. Addresses and dates stay readable.",
+                    "subject hidden",
+                ),
+                Option(
+                    "shy",
+                    "Hide the subject, names and the time zone",
+                    "Of the senders and recipients only the addresses stay readable.",
+                    "subject, names and time zone hidden",
                 ),
             ),
         )

@@ -217,20 +217,24 @@ def judge(
     cipher: str,
     key_transport: str = "pkcs1v15",
     keys: Iterable[str] = (),
+    header_protection: str | None = None,
 ) -> tuple[Finding, ...]:
     """What speaks against a choice for somebody who reads mail with these programs.
 
-    ``clients``: names of :data:`CLIENTS`; one that isn't there gets a warning. ``cipher`` and
-    ``key_transport`` as :class:`~cmstream.Policy` has them; ``keys``: those of all the recipients
-    that one message has, as ``Recipient.key`` has them, such as ``"RSA-2048"``; an RSA key if none
-    is given. The program must be able to use one of them, and mustn't refuse the message for one of
-    the others. Nothing is said of what is known to work.
+    ``clients``: names of :data:`CLIENTS`; one that isn't there gets a warning. ``cipher``,
+    ``key_transport`` and ``header_protection`` as :class:`~cmstream.Policy` has them; ``keys``:
+    those of all the recipients that one message has, as ``Recipient.key`` has them, such as
+    ``"RSA-2048"``; an RSA key if none is given. The program must be able to use one of them, and
+    mustn't refuse the message for one of the others. Nothing is said of what is known to work.
     """
     kinds = _kinds(keys) or {"RSA": "RSA"}
     return tuple(
         finding
         for name in dict.fromkeys(clients)
-        for finding in _findings(name, cipher, key_transport, kinds)
+        for finding in (
+            *_findings(name, cipher, key_transport, kinds),
+            *(_of_subject(name) if header_protection else ()),
+        )
     )
 
 
@@ -275,6 +279,17 @@ def _findings(
     else:
         yield from _of_cipher(client, cipher)
         yield from _of_recipients(client, transport, kinds)
+
+
+def _of_subject(name: str) -> Iterator[Finding]:
+    client = CLIENTS.get(name)
+    if client is None or client.header_protection or not client.opens:
+        return
+    if client.header_protection is None:
+        text = f"It isn't known whether {client.name} shows a sealed subject: try it first."
+    else:
+        text = f"{client.name} shows [...] instead of the sealed subject."
+    yield Finding("warn", client.id, text)
 
 
 def _of_cipher(client: Client, cipher: str) -> Iterator[Finding]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
     """To whom and how one message for all of them is sealed; None if all of them leave it.
 
-    Of their ciphers it is the one that most programs read. Raises MixedRecipients where some
+    Of their ciphers it is the one that most programs read, and of their header protection the
+    least. Raises MixedRecipients where some
     leave it, RecipientError where their certificates can't be used together.
     """
     sealing = [(one.recipients, one.policy) for one in seals if one.recipients and one.policy]
@@ -42,13 +43,23 @@ def together(seals: Sequence[Seal]) -> tuple[Recipients, Policy] | None:
             f"mixed recipients: one requires encryption, and another isn't sealed for "
             f"({left[0]} [{left[0].code}])"
         )
-    policies = (policy for _, policy in sealing)
-    policy = min(policies, key=lambda one: CIPHER_CHOICES.index(one.cipher))  # the most read
+    policy = _most_read([policy for _, policy in sealing])
     if len(sealing) == 1:
         return sealing[0][0], policy
     to = Recipients([one for recipients, _ in sealing for one in recipients])
     to.check(policy)
     return to, policy
+
+
+def _most_read(policies: Sequence[Policy]) -> Policy:
+    policy = min(policies, key=lambda one: CIPHER_CHOICES.index(one.cipher))
+    protection = min((one.header_protection for one in policies), key=_PROTECTIONS.index)
+    if policy.header_protection == protection:
+        return policy
+    return policy.clone(header_protection=protection)
+
+
+_PROTECTIONS = (None, "baseline", "shy")
 
 
 def mixed_key_warnings(seals: Sequence[Seal], to: Recipients, policy: Policy) -> list[str]:

@@ -245,7 +245,7 @@ class SealingRules:
     def __init__(self) -> None:
         self._read: dict[bytes, Recipient | CmstreamError] = {}
         self._groups: dict[tuple[Recipient, ...], Recipients] = {}
-        self._policies: dict[str, Policy] = {}
+        self._policies: dict[tuple[str, str], Policy] = {}
 
     def answer(self, address: str, record: Record, *, appended: bool, at: float) -> _Answer:
         """``at``: when, in seconds since the epoch."""
@@ -254,7 +254,7 @@ class SealingRules:
         if left is not None or account is None or account.cipher is None:
             return _Answer(Seal("leave", left or _unknown(address), account), 0, float("inf"))
         active = [one for one in record.certificates if one.state == "active"]
-        policy = self._policy(account.cipher)
+        policy = self._policy(account.cipher, account.header_fields(record.switches))
         usable, notes = self._usable(active, policy)
         usable = _fit(usable, notes)
         return _Answer(
@@ -291,12 +291,16 @@ class SealingRules:
         remedy = "import one, or switch its encryption off"
         return UnusableAccount(f"{text}: {remedy}", account=account.address)
 
-    def _policy(self, cipher: str) -> Policy:
+    def _policy(self, cipher: str, header_fields: str) -> Policy:
         """One object for all accounts, which is what makes it quick to use. What is wrong with a
         certificate stands in the notes, not in warnings."""
-        if cipher not in self._policies:
-            self._policies[cipher] = DEFAULT.clone(cipher=cipher, warn=frozenset())
-        return self._policies[cipher]
+        which = cipher, header_fields
+        if which not in self._policies:
+            protection = None if header_fields == "none" else header_fields
+            self._policies[which] = DEFAULT.clone(
+                cipher=cipher, header_protection=protection, warn=frozenset()
+            )
+        return self._policies[which]
 
     def _usable(
         self, active: Sequence[StoredCertificate], policy: Policy

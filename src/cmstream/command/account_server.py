@@ -33,6 +33,8 @@ _HELP = {
     "encrypt_on_append": "whether mail that a mail program saves over IMAP is sealed, for all",
     "when_unusable": "when no certificate can be used, for all: the mail waits, or is stored "
     "unencrypted",
+    "header_protection": "which header fields are sealed too, for all",
+    "default_header_protection": "the same, for accounts that leave it to the server",
     "recipient_delimiter": "each character of TEXT begins the detail of an address, such as +-; "
     "with an empty TEXT, addresses have no detail; write --recipient-delimiter=-+ for a TEXT that "
     "begins with -",

@@ -299,6 +299,9 @@ SCHEMAS: dict[str, Schema] = {
             "code": text("The reason's short name, such as enabled or disabled."),
             "detail": text("The reason as a sentence."),
             "cipher": nullable(text("By which cipher.")),
+            "header_protection": nullable(
+                text("Which header fields are sealed too (RFC 9788): baseline or shy; null: none.")
+            ),
             "notes": array_of(text(), "What is wrong with certificates that are used or left out."),
         },
         example={
@@ -306,6 +309,7 @@ SCHEMAS: dict[str, Schema] = {
             "code": "enabled",
             "detail": "Mail is sealed.",
             "cipher": "aes256-cbc",
+            "header_protection": None,
             "notes": [],
         },
     ),

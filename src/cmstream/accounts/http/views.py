@@ -154,6 +154,7 @@ def seal(found: Seal) -> dict[str, Any]:
         "code": found.reason.code,
         "detail": str(found.reason),
         "cipher": found.policy.cipher if found.policy else None,
+        "header_protection": found.policy.header_protection if found.policy else None,
         "notes": found.notes,
     }
 

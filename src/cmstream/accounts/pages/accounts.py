@@ -63,7 +63,7 @@ def overview(visit: Visit) -> Response:
         owners=owners,
         switches=switches,
         with_detail=_with_detail(account.address, switches["recipient_delimiter"]),
-        remarks=remarks(account, [one.recipient for one in certificates if one.usable]),
+        remarks=remarks(account, [one.recipient for one in certificates if one.usable], switches),
     )
 
 
@@ -87,11 +87,16 @@ def _summary(one: Setting, account: Account, switches: dict[str, str]) -> Line:
     return Line(one.label, words.setting(one, value), bool(switch))
 
 
-def remarks(account: Account, recipients: Sequence[Recipient | None]) -> list[str]:
+def remarks(
+    account: Account, recipients: Sequence[Recipient | None], switches: dict[str, str]
+) -> list[str]:
     """What the mail programs that the account is read with will have trouble with."""
     keys = [one.key for one in sealed_to(one for one in recipients if one)]
     cipher = account.cipher or "aes256-cbc"
-    return [str(one) for one in judge(account.clients, cipher=cipher, keys=keys)]
+    fields = account.header_fields(switches)
+    protection = None if fields == "none" else fields
+    found = judge(account.clients, cipher=cipher, keys=keys, header_protection=protection)
+    return [str(one) for one in found]
 
 
 def state(account: Account, certificates: list[Shown], switches: dict[str, str]) -> State:

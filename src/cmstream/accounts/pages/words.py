@@ -110,6 +110,25 @@ SWITCHES: tuple[dict[str, Any], ...] = (
         ),
     },
     {
+        "name": "header_protection",
+        "label": "The subject and other header fields",
+        "choices": (
+            ("", "As each account says", ""),
+            ("none", "Always readable", ""),
+            ("baseline", "Always hide the subject", "Some mail programs show [...] in its place."),
+            ("shy", "Always hide the subject, names and the time zone", "The same."),
+        ),
+    },
+    {
+        "name": "default_header_protection",
+        "label": "The same, for accounts that leave it to the server",
+        "choices": (
+            ("none", "Readable", ""),
+            ("baseline", "Hide the subject", ""),
+            ("shy", "Hide the subject, names and the time zone", ""),
+        ),
+    },
+    {
         "name": "recipient_delimiter",
         "label": "Addresses with a detail",
         "choices": (),
