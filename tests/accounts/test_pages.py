@@ -259,6 +259,7 @@ def test_a_mail_program_that_cannot_open_the_cipher_refuses_it(alice, store):
         "cipher": "aes256-gcm",
         "clients": ["thunderbird", "gpgsm"],
         "when_unusable": "error",
+        "header_protection": "baseline",
         "password": PASSWORD,
     }
     answer = send(alice, "/account/settings", "/account/settings", data)
@@ -267,7 +268,11 @@ def test_a_mail_program_that_cannot_open_the_cipher_refuses_it(alice, store):
     assert store.account(ALICE).cipher == "aes256-cbc"
     data["clients"] = ["gpgsm"]
     assert send(alice, "/account/settings", "/account/settings", data).status_code == 303
-    assert "only with GnuPG 2.3.2 or later" in alice.get("/account").text
+    page = alice.get("/account").text
+    assert "only with GnuPG 2.3.2 or later" in page
+    assert "KMail and others with GnuPG (gpgsm) shows [...] instead of the sealed subject" in page
+    store.set_switch("header_protection", "none", by=ADMINISTRATOR)
+    assert "instead of the sealed subject" not in alice.get("/account").text
 
 
 def test_a_key_that_a_mail_program_cannot_use_is_said_before_it_is_saved(alice, store):

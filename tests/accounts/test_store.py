@@ -349,6 +349,8 @@ def test_switches_have_defaults_and_change(store):
         "encryption": "as-accounts-say",
         "encrypt_on_append": "",
         "when_unusable": "",
+        "header_protection": "",
+        "default_header_protection": "none",
         "recipient_delimiter": "+",
     }
     store.set_switch("encryption", "off", by=ADMINISTRATOR)

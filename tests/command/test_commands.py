@@ -329,6 +329,8 @@ def test_the_server_s_switches_are_shown_set_and_logged(good, command, url, monk
         "encryption\tas-accounts-say",
         "encrypt-on-append\tas-accounts-say",
         "when-unusable\tas-accounts-say",
+        "header-protection\tas-accounts-say",
+        "default-header-protection\tnone",
         "recipient-delimiter\t+",
     ]
     assert "recipient-delimiter\t-+\n" in good("account", "server", "--recipient-delimiter=-+")
@@ -340,6 +342,8 @@ def test_the_server_s_switches_are_shown_set_and_logged(good, command, url, monk
         "encryption": "as-accounts-say",
         "encrypt_on_append": "yes",
         "when_unusable": "clear",
+        "header_protection": "",
+        "default_header_protection": "none",
         "recipient_delimiter": "-+",
     }
     good("account", "server", "--when-unusable", "as-accounts-say", "--recipient-delimiter", "")
