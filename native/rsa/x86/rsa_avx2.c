@@ -23,6 +23,10 @@ struct four {
 #define ADD _mm256_add_epi64
 #define PRODUCT _mm256_mul_epu32
 
+/* Clang would see that the upper half is zero, forget it later, and multiply to 64 bits in three
+ * steps. */
+#define OPAQUE(vector) __asm__("" : "+x"(vector))
+
 ALWAYS __m256i add_product(__m256i sum, __m256i a, __m256i b)
 {
     return ADD(sum, PRODUCT(a, b));
@@ -58,6 +62,7 @@ ALWAYS __m256i clear_four(const struct four *w, const __m256i *sum, __m256i carr
         for (unsigned j = 0; j < i; j++)
             low = add_product(low, n[i - j], m[j]);
         m[i] = _mm256_and_si256(PRODUCT(low, w->inverse), mask);
+        OPAQUE(m[i]);
         carry = _mm256_srli_epi64(add_product(low, n[0], m[i]), DIGIT_BITS);
     }
     return carry;
