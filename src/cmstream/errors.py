@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from operator import index
 from typing import Any
 
 
@@ -157,6 +158,28 @@ def already_finalized() -> AlreadyFinalized:
     return AlreadyFinalized("this stream was finalized, aborted, or failed before")
 
 
+def room_of(buffer: Any) -> memoryview:
+    """The buffer that a caller gave for an answer. Raises TypeError or ValueError, which say what
+    is wrong with it."""
+    view = octets_of(buffer, "buffer")
+    if view.readonly or not view.c_contiguous:
+        what = "read-only" if view.readonly else "not contiguous"
+        raise ValueError(f"the buffer is {what}: give a bytearray, or another that can be written")
+    return view.cast("B")
+
+
 def buffer_too_small() -> ValueError:
     """The error for a buffer that the answer might not fit into."""
     return ValueError("the buffer is too small: bound(len(data)) bytes always suffice")
+
+
+def byte_count(n: Any) -> int:
+    """How many bytes a caller asked about. Raises TypeError or ValueError, which say what it must
+    be."""
+    try:
+        count = index(n)
+    except TypeError:
+        raise TypeError(f"n: give a number of bytes, not {type(n).__name__}") from None
+    if not 0 <= count < 1 << 63:
+        raise ValueError(f"n={count}: a number of bytes is from 0 to 2**63 - 1")
+    return count

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from .decryption import Who, as_identities, decryptor
 from .decryption_pass import decrypted_pieces, pieces
-from .encryption import Encryptor, To, encryptor
-from .engine.mail_text import count_bare_line_feeds, header_end
+from .encryption import To, encryptor
+from .engine.buffer_pool import COPIED
+from .engine.mail_text import count_bare_line_feeds
 from .errors import AlreadyFinalized
 from .mail import mime
 from .policy import DEFAULT, Policy
+from .recipients.recipients import as_recipients
+from .sealing import job, seal_one
 from .spool import SPOOL_LIMIT
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from .engine.gate import Buffer
     from .engine.stream_context import StreamContext
-    from .sealing import Form
+    from .sealing import Form, Job
 
     Source = BinaryIO | Iterable[Buffer]
 
@@ -55,12 +58,17 @@ class Writer:
             raise _closed()
         view = memoryview(data).cast("B")
         size = len(view)
-        for start in range(0, size, CHUNK):
-            part = view[start : start + CHUNK] if size > CHUNK else view
-            room = self._room(len(part))
-            if count := self._context.update_into(part, room):
-                self._give(room[:count])
+        if size <= CHUNK:
+            self._pass_on(view)
+        else:
+            for start in range(0, size, CHUNK):
+                self._pass_on(view[start : start + CHUNK])
         return size
+
+    def _pass_on(self, part: memoryview) -> None:
+        room = self._room(len(part))
+        if count := self._context.update_into(part, room):
+            self._give(room[:count])
 
     def close(self) -> None:
         """Finishes the message. Does nothing the second time."""
@@ -136,9 +144,11 @@ class EncryptWriter(Writer):
     ) -> None:
         super().__init__(sink, encryptor(to, size=size, form=form, policy=policy))
 
-    def _finish(self) -> None:
-        room = self._buffer or self._room(0)  # what suffices for a piece suffices for the end too
-        self._give(room[: self._context.finalize_into(room)])
+    def _pass_on(self, part: memoryview) -> None:
+        if len(part) > COPIED:
+            super()._pass_on(part)
+        elif piece := self._context.update(part):
+            self._give(memoryview(piece))
 
 
 class DecryptWriter(Writer):
@@ -181,8 +191,7 @@ def encrypt_iter(
     constant. Raises as :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes
     meanwhile. The message is whole only when the iterator has ended by itself.
     """
-    context = _encryptor_for(source, to, size, form, policy)
-    return _pieces(context, source)
+    return _sealed(source, to, size, form, policy)[0]
 
 
 class Reader(io.RawIOBase):
@@ -249,8 +258,7 @@ class EncryptReader(Reader):
         form: Form = "der",
         policy: Policy = DEFAULT,
     ) -> None:
-        context = _encryptor_for(source, to, size, form, policy)
-        super().__init__(_pieces(context, source), context.abort)
+        super().__init__(*_sealed(source, to, size, form, policy))
 
 
 class DecryptReader(Reader):
@@ -328,13 +336,25 @@ def chunks(source: Source) -> Iterator[Buffer]:
         yield chunk
 
 
-def _encryptor_for(
+def _sealed(
     source: Source, to: To, size: int | None, form: Form, policy: Policy
-) -> Encryptor:
+) -> tuple[Iterator[bytes], Callable[[], None]]:
+    """The pieces of ``source`` encrypted, and what gives the message up."""
     line_feeds = None
     if size is None and _seekable(source):
-        size, line_feeds = _measure(cast("BinaryIO", source), form)
-    return encryptor(to, size=size, form=form, policy=policy, line_feeds=line_feeds)
+        file = cast("BinaryIO", source)
+        start = file.tell()
+        if form == "message":
+            first, second = file.read(CHUNK), file.read(CHUNK)
+            if not second:
+                whole = _whole(job(first, as_recipients(to), policy))
+                return whole, whole.close
+            size, line_feeds = _count(itertools.chain([first, second], chunks(file), [b""]))
+        else:
+            size = file.seek(0, io.SEEK_END) - start
+        file.seek(start)
+    context = encryptor(to, size=size, form=form, policy=policy, line_feeds=line_feeds)
+    return _pieces(context, source), context.abort
 
 
 def _seekable(source: object) -> bool:
@@ -342,27 +362,13 @@ def _seekable(source: object) -> bool:
     return bool(seekable and seekable())
 
 
-def _measure(source: BinaryIO, form: Form) -> tuple[int, int | None]:
-    """How many bytes the file has from here on, and in a message how many bare line feeds."""
-    start = source.tell()
-    if form == "message":
-        size, line_feeds = _count(source)
-    else:
-        size, line_feeds = source.seek(0, io.SEEK_END) - start, None
-    source.seek(start)
-    return size, line_feeds
+def _whole(message: Job) -> Generator[bytes]:
+    yield seal_one(message, "message")
 
 
-def _count(source: BinaryIO) -> tuple[int, int]:
-    first, second = source.read(CHUNK), source.read(CHUNK)
-    if second:
-        return _count_long(itertools.chain([first, second], chunks(source), [b""]))
-    line_feeds, _ = count_bare_line_feeds(memoryview(first)[header_end(first) :])
-    return len(first), line_feeds
-
-
-def _count_long(some: Iterable[Buffer]) -> tuple[int, int]:
-    """``some``: the last one is empty."""
+def _count(some: Iterable[Buffer]) -> tuple[int, int]:
+    """How many bytes the message has, and how many bare line feeds its body. ``some``: all chunks,
+    the last one empty."""
     size = line_feeds = last = scanned = 0
     head: bytearray | None = bytearray()
     for chunk in some:

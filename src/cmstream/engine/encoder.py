@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..ciphers import BY_NAME
@@ -11,8 +10,6 @@ from .gate import OCTETS, allocate, ffi, lib, no_random
 from .prepared_recipients import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .batch import Form
     from .gate import Buffer
     from .prepared_recipients import PreparedRecipients
@@ -40,10 +37,9 @@ def message_flags(size: int | None, line_feeds: int | None) -> int:
     return int(lib.SEAL_CANON) if line_feeds else 0
 
 
-def message_bound(to: PreparedRecipients, form: Form, flags: int) -> Callable[[int], int]:
-    """What says the most that a message gives whose first so many bytes are all, before it has
-    begun."""
-    return partial(lib.seal_message_bound, to.struct, form.struct, flags)
+def message_bound(to: PreparedRecipients, form: Form, flags: int, count: int) -> int:
+    """The most that a message gives whose first ``count`` bytes are all, before it has begun."""
+    return int(lib.seal_message_bound(to.struct, form.struct, flags, count))
 
 
 class NativeEncoder:
@@ -133,8 +129,8 @@ class NativeEncoder:
     ) -> int | None:
         """As :meth:`begin`, for a message, and writes what comes of its beginning; None where the
         header block needs more than C's rules, the message may be encrypted already, or fewer than
-        ``behind`` bytes of body are there (0: this is the whole message). ``size``: of the whole
-        message, with its bare line feeds."""
+        ``behind`` bytes of body are there. ``size``: of the whole message, with its bare line
+        feeds."""
         infos = allocate(OCTETS, to.infos_len)
         self._kept = to, form, infos
         with (
@@ -202,20 +198,26 @@ class NativeEncoder:
         return count if count >= 0 else self._fail(count)
 
     def _fail(self, error: int) -> NoReturn:
-        if error == lib.SEAL_NO_ROOM:
-            raise buffer_too_small()
-        if error == lib.SEAL_STATE:
-            raise already_finalized()
-        self.abort()
-        if error == lib.SEAL_NO_RANDOM:
-            raise no_random()
-        if error == lib.SEAL_TOO_LARGE:
-            raise ValueError("size: the sealed message would be longer than 2**63 bytes")
-        if error == lib.SEAL_NO_CIPHER:
-            raise ValueError("cipher: no cipher has this mode and a key of this length")
-        if error == lib.SEAL_BARE_LF:
-            raise _bare_line_feed()
-        raise size_mismatch("more" if error == lib.SEAL_TOO_MUCH else "less")
+        if error not in (lib.SEAL_NO_ROOM, lib.SEAL_STATE):
+            self.abort()
+        raise failure(error)
+
+
+def failure(error: int) -> Exception:
+    """The exception for an error that C gives of a stream."""
+    if error == lib.SEAL_NO_ROOM:
+        return buffer_too_small()
+    if error == lib.SEAL_STATE:
+        return already_finalized()
+    if error == lib.SEAL_NO_RANDOM:
+        return no_random()
+    if error == lib.SEAL_TOO_LARGE:
+        return ValueError("size: the sealed message would be longer than 2**63 bytes")
+    if error == lib.SEAL_NO_CIPHER:
+        return ValueError("cipher: no cipher has this mode and a key of this length")
+    if error == lib.SEAL_BARE_LF:
+        return _bare_line_feed()
+    return size_mismatch("more" if error == lib.SEAL_TOO_MUCH else "less")
 
 
 def _bare_line_feed() -> SizeMismatchError:

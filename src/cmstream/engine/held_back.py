@@ -37,6 +37,10 @@ class HeldBack(Generic[Found_co]):
             return data
         return self._held + data if data else self._held
 
+    def hold(self, data: memoryview) -> None:
+        """Takes the next bytes, with which there isn't enough yet to search in."""
+        self._held += data
+
     def clear(self) -> None:
         """Forgets what was held back: it has gone another way."""
         self._held = bytearray()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .buffer_pool import filled
+from .encoder import failure
 from .gate import OCTETS, ffi, lib, take_memory
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .prepared_recipients import PreparedRecipients
 
 _memory: list[Any] = []
+_from_buffer = ffi.from_buffer
 
 
 def sealed(form: Form, data: Buffer, to: PreparedRecipients) -> bytes | None:
@@ -29,6 +31,26 @@ def sealed(form: Form, data: Buffer, to: PreparedRecipients) -> bytes | None:
         raise
     _memory.append(single)
     return answer
+
+
+def streamed_into(
+    form: Form, message: Buffer, to: PreparedRecipients, out: Buffer, *, size: int, flags: int
+) -> int | None:
+    """Writes what a stream gives of a message, all of which is there, and gives how many bytes that
+    is; None as :meth:`NativeEncoder.begin_message_into`, and its arguments and errors too."""
+    single = take_memory(_memory, "struct seal_single *")
+    known = to.struct, form.struct, flags, size
+    # What only the call itself holds is let go of even after an error.
+    count: int = lib.seal_one_as_stream(
+        single, *known, _from_buffer(OCTETS, message), len(message),
+        _from_buffer(OCTETS, out, True), len(out),
+    )  # fmt: skip
+    _memory.append(single)
+    if count >= 0:
+        return count
+    if count == lib.SEAL_NEEDS_HEAD:
+        return None
+    raise failure(count)
 
 
 def _sealed(single: Any, total: int) -> bytes | None:
