@@ -143,14 +143,19 @@ def warn_of_unsealed_parts(count: int) -> None:
 
 def octets_of(data: Any, name: str) -> memoryview:
     """The bytes that a caller gave. Raises TypeError, which names the argument and its type."""
-    if isinstance(data, str):
-        raise TypeError(f"{name}: give bytes, not text: read a file first, or encode the text")
     try:
-        return memoryview(data)
+        return memoryview(data).cast("B")
     except TypeError:
-        remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
-        what = f"{type(data).__name__} isn't bytes-like: give {remedy}"
-        raise TypeError(f"{name}: {what}") from None
+        raise TypeError(f"{name}: {_no_octets(data)}") from None
+
+
+def _no_octets(data: Any) -> str:
+    if isinstance(data, str):
+        return "give bytes, not text: read a file first, or encode the text"
+    if isinstance(data, memoryview):
+        return "the memoryview isn't contiguous: give bytes() of it"
+    remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
+    return f"{type(data).__name__} isn't bytes-like: give {remedy}"
 
 
 def already_finalized() -> AlreadyFinalized:
@@ -161,11 +166,14 @@ def already_finalized() -> AlreadyFinalized:
 def room_of(buffer: Any) -> memoryview:
     """The buffer that a caller gave for an answer. Raises TypeError or ValueError, which say what
     is wrong with it."""
-    view = octets_of(buffer, "buffer")
-    if view.readonly or not view.c_contiguous:
-        what = "read-only" if view.readonly else "not contiguous"
-        raise ValueError(f"the buffer is {what}: give a bytearray, or another that can be written")
-    return view.cast("B")
+    try:
+        view = memoryview(buffer).cast("B")
+    except TypeError:
+        what = type(buffer).__name__
+        raise TypeError(f"buffer: {what} isn't contiguous memory: give a bytearray") from None
+    if view.readonly:
+        raise ValueError("the buffer is read-only: give a bytearray, or other writable memory")
+    return view
 
 
 def buffer_too_small() -> ValueError:

@@ -175,7 +175,7 @@ class Job(NamedTuple):
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
     """One job. Raises RecipientError; TypeError if ``data`` isn't bytes-like and contiguous."""
-    octets = data if type(data) is bytes else octets_of(data, "message or content").cast("B")
+    octets = data if type(data) is bytes else octets_of(data, "message or content")
     # A third of the time that the class's own constructor takes.
     return _new(Job, (octets, to, policy, prepare(to, policy).native))
 

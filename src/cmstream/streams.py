@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from .decryption import Who, as_identities, decryptor
@@ -32,6 +33,9 @@ CHUNK = 256 << 10
 """Bytes read from a source at a time: few calls, and all of it stays in the cache."""
 
 
+_NOTHING = memoryview(b"")
+
+T = TypeVar("T")
 W = TypeVar("W", bound="Writer")
 
 
@@ -49,7 +53,7 @@ class Writer:
 
     def __init__(self, sink: Sink, context: StreamContext) -> None:
         self._sink, self._context = sink, context
-        self._buffer = memoryview(b"")
+        self._buffer = _NOTHING
         self._closed = False
 
     def write(self, data: Buffer) -> int:
@@ -197,11 +201,12 @@ def encrypt_iter(
 class Reader(io.RawIOBase):
     """A raw binary file that gives an iterator's pieces, and calls ``abort`` when it is closed."""
 
+    _piece = _NOTHING
+    _failed = False
+
     def __init__(self, pieces: Iterator[bytes], abort: Callable[[], None]) -> None:
         super().__init__()
         self._pieces, self._abort = pieces, abort
-        self._piece = memoryview(b"")
-        self._failed = False
 
     def readable(self) -> bool:
         """True: a reader can be read."""
@@ -210,11 +215,10 @@ class Reader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fills ``buffer`` with the next bytes, at least one unless it is the end. Raises
         ValueError once it is closed, and AlreadyFinalized after an exception."""
-        if self.closed:
-            raise ValueError("this reader is closed")
+        self._check_open()
         out = memoryview(buffer).cast("B")
         while out and not self._piece:
-            piece = self._next()
+            piece = self._read(next, None)
             if piece is None:
                 return 0
             self._piece = memoryview(piece)
@@ -224,16 +228,20 @@ class Reader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """All that is left. Raises as :meth:`readinto`."""
+        self._check_open()
+        first, self._piece = self._piece, _NOTHING
+        return b"".join([first, *self._read(list)])
+
+    def _check_open(self) -> None:
         if self.closed:
             raise ValueError("this reader is closed")
-        first, self._piece = self._piece, memoryview(b"")
-        return b"".join([first, *iter(self._next, None)])
 
-    def _next(self) -> bytes | None:
+    def _read(self, take: Callable[..., T], *how: Any) -> T:
+        """What ``take`` takes of the pieces."""
         if self._failed:  # the end of the file would be taken for the message's
             raise AlreadyFinalized("this stream failed before")
         try:
-            return next(self._pieces, None)
+            return take(self._pieces, *how)
         except BaseException:
             self._failed = True
             raise
@@ -330,10 +338,8 @@ def _pieces(context: StreamContext, source: Source) -> Iterator[bytes]:
 def chunks(source: Source) -> Iterator[Buffer]:
     """The chunks of a binary file, or of an iterable as they are."""
     if not hasattr(source, "read"):
-        yield from source
-        return
-    while chunk := cast("BinaryIO", source).read(CHUNK):
-        yield chunk
+        return iter(source)
+    return iter(partial(cast("BinaryIO", source).read, CHUNK), b"")
 
 
 def _sealed(

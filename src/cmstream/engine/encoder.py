@@ -27,6 +27,17 @@ _STREAM = ffi.typeof("struct seal *")
 _PLAN = ffi.typeof("struct seal_plan *")
 
 
+def source_of(data: Buffer) -> tuple[Any, int]:
+    """What C takes for bytes that it reads. Only its call may hold that: then they are let go of
+    as soon as it has ended."""
+    return _from_buffer(OCTETS, data), len(data)
+
+
+def room_in(out: Buffer) -> tuple[Any, int]:
+    """As :func:`source_of`, for bytes that C writes."""
+    return _from_buffer(OCTETS, out, True), len(out)  # by name it takes twice as long
+
+
 def message_flags(size: int | None, line_feeds: int | None) -> int:
     """How C treats a message of ``size`` bytes whose body has so many bare line feeds, or an
     unknown number: for :func:`message_bound`, :meth:`NativeEncoder.begin_message_into`."""
@@ -133,12 +144,10 @@ class NativeEncoder:
         feeds."""
         infos = allocate(OCTETS, to.infos_len)
         self._kept = to, form, infos
-        with (
-            _from_buffer(OCTETS, beginning) as source,
-            _from_buffer(OCTETS, out, require_writable=True) as room,
-        ):
-            known = to.struct, form.struct, infos, flags, size, source, len(source), behind
-            count = lib.seal_begin_message(self._seal, *known, room, len(room))
+        known = to.struct, form.struct, infos, flags, size
+        count = lib.seal_begin_message(
+            self._seal, *known, *source_of(beginning), behind, *room_in(out)
+        )
         if count >= 0:
             return int(count)
         return None if count == lib.SEAL_NEEDS_HEAD else self._fail(count)
@@ -151,40 +160,25 @@ class NativeEncoder:
         """The most that C gives for ``count`` bytes."""
         return int(lib.seal_update_bound(self._seal, count))
 
-    def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
-        """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``. Lets go of both
-        at once, also after an error."""
-        with (
-            _from_buffer(OCTETS, data) as source,
-            _from_buffer(OCTETS, out, require_writable=True) as room,
-        ):
-            left = len(room) - start
-            written: int = lib.seal_update(self._seal, source, len(source), room + start, left)
-        return written if written >= 0 else self._fail(written)
+    def update_into(self, data: Buffer, out: Buffer) -> int:
+        """Encrypts ``data`` and writes what comes of it to ``out``."""
+        return self._checked(lib.seal_update(self._seal, *source_of(data), *room_in(out)))
 
     def inside_into(self, inside: Buffer, out: Buffer) -> int:
         """As :meth:`update_into`, for what goes in before a message's body: its line ends are
         canonical already, so that it needs no room for more."""
-        with (
-            _from_buffer(OCTETS, inside) as source,
-            _from_buffer(OCTETS, out, require_writable=True) as room,
-        ):
-            written: int = lib.seal_inside(self._seal, source, len(source), room, len(room))
-        return written if written >= 0 else self._fail(written)
+        return self._checked(lib.seal_inside(self._seal, *source_of(inside), *room_in(out)))
 
-    def finish_into(self, out: Buffer, start: int = 0) -> int:
+    def finish_into(self, out: Buffer) -> int:
         """Writes the end and wipes the keys."""
-        tag = self._tag()
-        with _from_buffer(OCTETS, out, require_writable=True) as room:
-            written: int = lib.seal_finish(self._seal, tag, room + start, len(room) - start)
-        return written if written >= 0 else self._fail(written)
+        return self._checked(lib.seal_finish(self._seal, self._tag(), *room_in(out)))
 
     def _tag(self) -> bytes:
         """What proves the content unchanged: nothing, of AES-CBC."""
         return b""
 
-    def _demand(self, out: Buffer, start: int, need: int) -> None:
-        if len(out) - start < need:
+    def _demand(self, out: Buffer, need: int) -> None:
+        if len(out) < need:
             self._fail(lib.SEAL_NO_ROOM)
 
     def _refuse_bare_line_feed(self) -> NoReturn:

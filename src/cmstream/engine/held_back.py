@@ -23,10 +23,11 @@ class Find(Protocol[Found_co]):
 class HeldBack(Generic[Found_co]):
     """Holds the beginning of a stream back until ``find`` finds in it what it looks for."""
 
+    _resume = 0
+
     def __init__(self, find: Find[Found_co]) -> None:
         self._find = find
         self._held = bytearray()
-        self._resume = 0
 
     def __len__(self) -> int:
         return len(self._held)

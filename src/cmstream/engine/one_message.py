@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .buffer_pool import filled
-from .encoder import failure
+from .encoder import failure, room_in, source_of
 from .gate import OCTETS, ffi, lib, take_memory
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .prepared_recipients import PreparedRecipients
 
 _memory: list[Any] = []
-_from_buffer = ffi.from_buffer
 
 
 def sealed(form: Form, data: Buffer, to: PreparedRecipients) -> bytes | None:
@@ -40,11 +39,7 @@ def streamed_into(
     is; None as :meth:`NativeEncoder.begin_message_into`, and its arguments and errors too."""
     single = take_memory(_memory, "struct seal_single *")
     known = to.struct, form.struct, flags, size
-    # What only the call itself holds is let go of even after an error.
-    count: int = lib.seal_one_as_stream(
-        single, *known, _from_buffer(OCTETS, message), len(message),
-        _from_buffer(OCTETS, out, True), len(out),
-    )  # fmt: skip
+    count: int = lib.seal_one_as_stream(single, *known, *source_of(message), *room_in(out))
     _memory.append(single)
     if count >= 0:
         return count
@@ -58,8 +53,7 @@ def _sealed(single: Any, total: int) -> bytes | None:
 
     def fill(view: memoryview) -> int:
         nonlocal written
-        with ffi.from_buffer(OCTETS, view, require_writable=True) as room:
-            written = int(lib.seal_one(single, room))
+        written = int(lib.seal_one(single, room_in(view)[0]))
         return max(written, 0)
 
     answer = filled(total, fill)
