@@ -34,8 +34,8 @@ class Decryptor(StreamContext):
     Of AuthEnvelopedData nothing comes out before :meth:`finalize`, which gives all of it, verified.
     ``bound(0)`` counts all of it, ``bound(n)`` for more than 0 bytes doesn't.
 
-    Any exception, except for a buffer that is too small, ends the stream. One thread at a time: a
-    second one gets :class:`ConcurrentUseError`.
+    Any exception, except for a wrong argument, ends the stream. One thread at a time: a second one
+    gets :class:`ConcurrentUseError`.
 
     Besides those of a wrong call it raises EnvelopeError, NoRecipientError, DecryptionError; and
     OSError where there is no room for what waits to be verified.

@@ -42,9 +42,9 @@ To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
 class Encryptor(StreamContext):
     """Content in, CMS out, piece by piece; made by :func:`encryptor`.
 
-    It does no I/O. Any exception, except for a buffer that is too small, ends the stream: it takes
-    nothing more, and what it gave until then is incomplete and can't be mistaken for a whole
-    message. One thread at a time: a second one gets :class:`ConcurrentUseError`.
+    It does no I/O. Any exception, except for a wrong argument, ends the stream: it takes nothing
+    more, and what it gave until then is incomplete and can't be mistaken for a whole message. One
+    thread at a time: a second one gets :class:`ConcurrentUseError`.
 
     Besides those of a wrong call it raises SizeMismatchError for more or less content than
     ``size=`` promised, and MessageError for a message that can't be encrypted.
@@ -211,10 +211,13 @@ class _MessageEncryptor(Encryptor):
         """The whole message, which was short; None where it isn't as most mail."""
         if not self._native.streams_messages:
             return None
-        return streamed_into(
+        count = streamed_into(
             MESSAGE, self._beginning.with_(_NOTHING), self._native, buffer,
             size=self._canonical_size(), flags=self._flags,
         )  # fmt: skip
+        if count is not None:
+            self._beginning.clear()
+        return count
 
     def _begin_in_c(self, data: memoryview, buffer: memoryview) -> int | None:
         """As :meth:`_begin_into`, for most mail; None where it is none of that."""

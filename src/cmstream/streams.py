@@ -191,9 +191,10 @@ def encrypt_iter(
     """Encrypts a binary file, or an iterable of bytes-like chunks, and gives the pieces.
 
     A seekable file is measured first, from its current position, so that the output is
-    definite-length DER, as it is with ``size``. ``form`` is DER unless it says otherwise. Memory is
-    constant. Raises as :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes
-    meanwhile. The message is whole only when the iterator has ended by itself.
+    definite-length DER, as it is with ``size``; a message of up to 256 KiB is read at once.
+    ``form`` is DER unless it says otherwise. Memory is constant. Raises as
+    :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes meanwhile. The
+    message is whole only when the iterator has ended by itself.
     """
     return _sealed(source, to, size, form, policy)[0]
 

@@ -39,9 +39,10 @@ OVER = ENDED, FAILED
 class StreamContext:
     """What :class:`Encryptor` and :class:`Decryptor` share.
 
-    It does no I/O. Any exception, except for a buffer that is too small, ends the stream: it takes
-    nothing more, and what it gave until then is incomplete. One thread at a time: a second one
-    gets :class:`ConcurrentUseError`.
+    It does no I/O. Any exception, except for a wrong argument, ends the stream: it takes nothing
+    more, and what it gave until then is incomplete. Wrong is what isn't bytes-like, and a buffer
+    that is too small or read-only. One thread at a time: a second one gets
+    :class:`ConcurrentUseError`.
     """
 
     _secret = False
@@ -53,7 +54,8 @@ class StreamContext:
 
     def update(self, data: Buffer) -> bytes:
         """Takes ``len(data)`` bytes of any bytes-like object and gives what comes of them, which
-        may be nothing. Raises AlreadyFinalized, and what the stream's own class says."""
+        may be nothing. Raises AlreadyFinalized, TypeError if ``data`` isn't bytes-like, and what
+        the stream's own class says."""
         view = octets_of(data, "data")
         self._enter()
         try:
