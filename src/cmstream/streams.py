@@ -216,28 +216,37 @@ class Reader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fills ``buffer`` with the next bytes, at least one unless it is the end. Raises
         ValueError once it is closed, and AlreadyFinalized after an exception."""
-        self._check_open()
         out = memoryview(buffer).cast("B")
-        while out and not self._piece:
-            piece = self._read(next, None)
-            if piece is None:
-                return 0
-            self._piece = memoryview(piece)
-        count = min(len(out), len(self._piece))
-        out[:count], self._piece = self._piece[:count], self._piece[count:]
-        return count
+        taken = self._next(len(out))
+        out[: len(taken)] = taken
+        return len(taken)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most ``size`` bytes, as :meth:`readinto`; all that is left if it is below 0."""
+        # The inherited one takes fresh memory of this size for each call.
+        return self.readall() if size is None or size < 0 else bytes(self._next(size))
 
     def readall(self) -> bytes:
         """All that is left. Raises as :meth:`readinto`."""
         self._check_open()
         first, self._piece = self._piece, _NOTHING
-        return b"".join([first, *self._read(list)])
+        return b"".join([first, *self._taken(list)])
+
+    def _next(self, most: int) -> memoryview:
+        self._check_open()
+        while most and not self._piece:
+            piece = self._taken(next, None)
+            if piece is None:
+                break
+            self._piece = memoryview(piece)
+        first, self._piece = self._piece[:most], self._piece[most:]
+        return first
 
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("this reader is closed")
 
-    def _read(self, take: Callable[..., T], *how: Any) -> T:
+    def _taken(self, take: Callable[..., T], *how: Any) -> T:
         """What ``take`` takes of the pieces."""
         if self._failed:  # the end of the file would be taken for the message's
             raise AlreadyFinalized("this stream failed before")
