@@ -3,6 +3,7 @@ level."""
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import cmstream
 from cmstream.engine import gate
 from engines import Engine, in_turn, one_by_one
-from goals import GCM, GCM_PUSHED
+from goals import GCM, GCM_PUSHED, ITERATED, READER, UPDATED, WRITER
 from samples import recipients
 
 if TYPE_CHECKING:
@@ -44,11 +45,28 @@ def one_message() -> list[Engine]:
         with cmstream.EncryptWriter(_Nowhere(), to, form="message", size=len(data)) as out:
             out.write(data)
 
+    def update(data: bytes) -> None:
+        stream = context(len(data))
+        stream.update(data)
+        stream.finalize()
+
+    def iterate(data: bytes) -> None:
+        for _ in cmstream.encrypt_iter(io.BytesIO(data), to, form="message"):
+            pass
+
+    def read(data: bytes) -> None:
+        with cmstream.EncryptReader(io.BytesIO(data), to, form="message") as reader:
+            while reader.read(CHUNK):
+                pass
+
     return [
         one_by_one("cmstream encrypt_message", lambda data: cmstream.encrypt_message(data, to)),
         Engine("cmstream update_into, 256 KiB", lambda column: pushed(column, context, CHUNK)),
         Engine("cmstream update_into, whole", lambda column: _pushed_whole(column, context)),
-        one_by_one("cmstream EncryptWriter", write),
+        one_by_one(UPDATED, update),
+        one_by_one(WRITER, write),
+        one_by_one(ITERATED, iterate),
+        one_by_one(READER, read),
     ]
 
 

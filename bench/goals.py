@@ -20,6 +20,9 @@ WIDE = "bare wide kernel"
 MESSAGE = "cmstream encrypt_message"
 PUSHED = "cmstream update_into, 256 KiB"
 WRITER = "cmstream EncryptWriter"
+UPDATED = "cmstream update, whole"
+ITERATED = "cmstream encrypt_iter"
+READER = "cmstream EncryptReader"
 MANY = "cmstream encrypt_many"
 STALWART, STALWART_ENCODIFY = "Stalwart's crates", "Stalwart's crates, with encodify"
 SMALLSTEP = "Go's smallstep/pkcs7"
@@ -81,16 +84,22 @@ class Goals(NamedTuple):
     opening: tuple[Goal, ...]
 
 
+_SHAPES = {
+    PUSHED: "in pieces",
+    UPDATED: "by update",
+    WRITER: "by a writer",
+    ITERATED: "by an iterator",
+    READER: "by a reader",
+}
+
 _ANYWHERE = (
     Goal("one message, share of the bare chain", "25 MiB", PUSHED, CHAIN, 0.90, 0.97),
     Goal("one message against OpenSSL", "25 MiB", MESSAGE, OPENSSL, 1.5, 2),
     Goal("one message against cryptography", "25 MiB", MESSAGE, PYCA, 20, 20),
     Goal("one message against OpenSSL", "4 KiB", MESSAGE, OPENSSL, 1.3, 1.6),
-    Goal("one message in pieces against OpenSSL", "4 KiB", PUSHED, OPENSSL, 1.3, 1.3),
-    Goal("one message by a writer against OpenSSL", "4 KiB", WRITER, OPENSSL, 1.3, 1.3),
     Goal("one message against OpenSSL", "1 KiB", MESSAGE, OPENSSL, 1.3, 1.3),
-    Goal("one message in pieces against OpenSSL", "1 KiB", PUSHED, OPENSSL, 1.3, 1.3),
-    Goal("one message by a writer against OpenSSL", "1 KiB", WRITER, OPENSSL, 1.3, 1.3),
+    *(Goal(f"one message {how} against OpenSSL", column, row, OPENSSL, 1.3, 1.3)
+      for column in ("4 KiB", "1 KiB") for row, how in _SHAPES.items()),
     Goal("many, share of the bare wide kernel", "1 MiB", MANY, WIDE, 0.6, 0.85),
     Goal("many in two threads against one", "4 KiB", f"{MANY}, halves, two threads",
          f"{MANY}, halves, one thread", 1.8, 1.95),

@@ -247,6 +247,12 @@ struct seal_single;
 int64_t seal_plan_one(struct seal_single *single, const uint8_t *data, size_t len,
                       const struct seal_to *to, const struct seal_form *form);
 int64_t seal_one(struct seal_single *single, uint8_t *out);
+
+/* All of a message as seal_begin_message and seal_finish give it, with a fresh key. Wipes it again,
+ * whatever it gives: SEAL_NEEDS_HEAD where they or seal_plan_one would need a look. */
+int64_t seal_one_as_stream(struct seal_single *single, const struct seal_to *to,
+                           const struct seal_form *form, unsigned flags, uint64_t size,
+                           const uint8_t *data, size_t len, uint8_t *out, size_t cap);
 void seal_forget_one(struct seal_single *single);
 
 /* Single steps, for measuring and for tests: CBC of whole blocks of one message, or of `lanes`

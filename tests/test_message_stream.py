@@ -81,7 +81,7 @@ def test_a_stream_whose_beginning_is_gone_gives_nothing_more(alice, monkeypatch)
     context.update(b"A: b\r\n\r\ntext")
     small = bytearray(context.bound(0))
     monkeypatch.setattr("cmstream.engine.encoder.NativeEncoder.inside_into", too_small)
-    monkeypatch.setattr("cmstream.engine.encoder.NativeEncoder.begin_message_into", nothing)
+    monkeypatch.setattr("cmstream.encryption.streamed_into", nothing)
     with pytest.raises(ValueError, match="too small"):
         context.finalize_into(small)
     with pytest.raises(cmstream.AlreadyFinalized):

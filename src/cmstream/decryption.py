@@ -34,8 +34,8 @@ class Decryptor(StreamContext):
     Of AuthEnvelopedData nothing comes out before :meth:`finalize`, which gives all of it, verified.
     ``bound(0)`` counts all of it, ``bound(n)`` for more than 0 bytes doesn't.
 
-    Any exception, except for a buffer that is too small, ends the stream. One thread at a time: a
-    second one gets :class:`ConcurrentUseError`.
+    Any exception, except for a wrong argument, ends the stream. One thread at a time: a second one
+    gets :class:`ConcurrentUseError`.
 
     Besides those of a wrong call it raises EnvelopeError, NoRecipientError, DecryptionError; and
     OSError where there is no room for what waits to be verified.
@@ -57,7 +57,7 @@ class Decryptor(StreamContext):
         waiting = len(self._spool) if self._first_pass.withheld and not n else 0
         return self._first_pass.bound(n) + waiting
 
-    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+    def _update_into(self, data: memoryview, buffer: memoryview) -> int:
         self._check_room(buffer, len(data))
         count = self._first_pass.update_into(data, buffer)
         self._state = self._first_pass.state
@@ -65,7 +65,7 @@ class Decryptor(StreamContext):
             self._keep(data)
         return count
 
-    def _check_room(self, buffer: Buffer, n: int) -> None:
+    def _check_room(self, buffer: memoryview, n: int) -> None:
         if len(buffer) < self._bound(n):
             raise buffer_too_small()
 
@@ -79,7 +79,7 @@ class Decryptor(StreamContext):
             return
         self._spool.write(data)
 
-    def _finalize_into(self, buffer: Buffer) -> int:
+    def _finalize_into(self, buffer: memoryview) -> int:
         self._check_room(buffer, 0)
         count = self._finish_first_pass(buffer)
         for piece in self._rest:
@@ -88,13 +88,13 @@ class Decryptor(StreamContext):
 
     def finalize_iter(self) -> Iterator[bytes]:
         """Like :meth:`finalize`, in pieces: what was withheld takes constant memory so."""
-        buffer = bytearray(self._first_pass.bound(0))
-        count = self._ended_by(self._finish_first_pass, buffer)
+        room = memoryview(bytearray(self._first_pass.bound(0)))
+        count = self._ended_by(self._finish_first_pass, room)
         if count:
-            yield bytes(memoryview(buffer)[:count])
+            yield bytes(room[:count])
         yield from self._rest
 
-    def _finish_first_pass(self, buffer: Buffer) -> int:
+    def _finish_first_pass(self, buffer: memoryview) -> int:
         try:
             count = self._first_pass.finish_into(buffer)
         except AnotherPassNeeded as again:

@@ -135,7 +135,7 @@ class DecryptionPass:
 
     def open_whole(self, sealed: Buffer) -> bytes:
         """The content of a message that comes in one piece, once all is verified that can be."""
-        data = self._reader.encoding(octets_of(sealed, "sealed").cast("B"), final=True)
+        data = self._reader.encoding(octets_of(sealed, "sealed"), final=True)
         return filled(self.bound(len(data)), lambda out: self._whole_into(data, out), secret=True)
 
     def _whole_into(self, data: memoryview, out: memoryview) -> int:

@@ -10,7 +10,8 @@ from .certificates.recipient import Recipient
 from .cms.already_encrypted import may_be_encrypted
 from .engine.encoder import NativeEncoder, message_bound, message_flags, size_mismatch
 from .engine.held_back import HeldBack
-from .engine.stream_context import State, StreamContext
+from .engine.one_message import streamed_into
+from .engine.stream_context import BODY, HEAD, StreamContext
 from .errors import buffer_too_small
 from .mail import mime
 from .policy import DEFAULT, Policy
@@ -24,7 +25,6 @@ from .sealing import (
     job,
     message_encoder,
     seal_one,
-    seals_in_c,
     should_pass_through,
 )
 
@@ -42,9 +42,9 @@ To = Recipients | Recipient | ArchiveKey | Iterable[Recipient | ArchiveKey]
 class Encryptor(StreamContext):
     """Content in, CMS out, piece by piece; made by :func:`encryptor`.
 
-    It does no I/O. Any exception, except for a buffer that is too small, ends the stream: it takes
-    nothing more, and what it gave until then is incomplete and can't be mistaken for a whole
-    message. One thread at a time: a second one gets :class:`ConcurrentUseError`.
+    It does no I/O. Any exception, except for a wrong argument, ends the stream: it takes nothing
+    more, and what it gave until then is incomplete and can't be mistaken for a whole message. One
+    thread at a time: a second one gets :class:`ConcurrentUseError`.
 
     Besides those of a wrong call it raises SizeMismatchError for more or less content than
     ``size=`` promised, and MessageError for a message that can't be encrypted.
@@ -57,15 +57,15 @@ class _ContentEncryptor(Encryptor):
     def __init__(self, encoder: NativeEncoder) -> None:
         super().__init__()
         self._encoder = encoder
-        self._state = State.BODY
+        self._state = BODY
 
     def _bound(self, n: int) -> int:
         return self._encoder.bound(n)
 
-    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+    def _update_into(self, data: memoryview, buffer: memoryview) -> int:
         return self._encoder.update_into(data, buffer)
 
-    def _finalize_into(self, buffer: Buffer) -> int:
+    def _finalize_into(self, buffer: memoryview) -> int:
         return self._encoder.finish_into(buffer)
 
     def _abort(self) -> None:
@@ -81,17 +81,16 @@ class _PassThrough:
     def bound(self, count: int) -> int:
         return count
 
-    def update_into(self, data: memoryview, out: Buffer, start: int = 0) -> int:
-        if len(out) - start < len(data):
+    def update_into(self, data: memoryview, out: memoryview) -> int:
+        if len(out) < len(data):
             raise buffer_too_small()
-        memoryview(out).cast("B")[start : start + len(data)] = data
+        out[: len(data)] = data
         return len(data)
 
-    def inside_into(self, inside: memoryview, out: Buffer) -> int:
-        return self.update_into(inside, out)
+    inside_into = update_into
 
-    def finish_into(self, out: Buffer, start: int = 0) -> int:
-        del out, start
+    def finish_into(self, out: memoryview) -> int:
+        del out
         return 0
 
     def abort(self) -> None:
@@ -128,77 +127,115 @@ class _MessageEncryptor(Encryptor):
         self._to, self._policy, self._native = to, policy, prepare(to, policy).native
         self._size, self._line_feeds = size, line_feeds
         self._flags = message_flags(size, line_feeds)
-        self._most = message_bound(self._native, MESSAGE, self._flags)
-        self._in_c = policy.header_protection is None and seals_in_c(self._native)
         self._beginning = HeldBack(_find_body)
         self._taken = 0
 
     def _bound(self, n: int) -> int:
-        if self._state is State.BODY:
+        if self._state is BODY:
             return self._output.bound(n)
         held = self._taken + n  # all that came is held back
         if self._size is not None and held > self._size:
             held = self._size
+        most = message_bound(self._native, MESSAGE, self._flags, held)
         if self._policy.header_protection is None:
-            return self._most(held)
+            return most
         # Protected fields stand outside, and inside twice, with a Content-Type at any rate.
-        return self._most(held) + 24 * min(held, mime.HEADER_LIMIT) + 96
+        return most + 24 * min(held, mime.HEADER_LIMIT) + 96
 
-    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+    def _update(self, data: memoryview) -> bytes:
         taken = self._taken + len(data)
-        if self._size is not None and taken > self._size:
-            raise size_mismatch("more")
-        if self._state is State.BODY:
+        if taken >= mime.PEEK_LIMIT or self._state is not HEAD:
+            return super()._update(data)
+        self._check_size(taken)
+        self._beginning.hold(data)  # nothing can come of it yet
+        self._taken = taken
+        return b""
+
+    def _update_into(self, data: memoryview, buffer: memoryview) -> int:
+        taken = self._taken + len(data)
+        self._check_size(taken)
+        if self._state is BODY:
             count = self._output.update_into(data, buffer)
         else:
-            count = self._begin_into(data, buffer, final=False)
+            self._check_room(buffer, len(data))
+            count = self._begin_into(data, buffer)
         self._taken = taken
         return count
 
-    def _finalize_into(self, buffer: Buffer) -> int:
+    def _finalize_into(self, buffer: memoryview) -> int:
         if self._size is not None and self._taken < self._size:
             raise size_mismatch("less")
         if not self._taken:
             raise empty_message()
-        count = 0
-        if self._state is State.HEAD:
-            count = self._begin_into(_NOTHING, buffer, final=True)
-        return count + self._output.finish_into(buffer, count)
+        if self._state is BODY:
+            return self._output.finish_into(buffer)
+        count = self._whole_in_c(buffer)
+        if count is not None:
+            return count
+        self._check_room(buffer, 0)
+        count = self._cut_into(_NOTHING, buffer, final=True)
+        return count + self._output.finish_into(buffer[count:])
 
-    def _begin_into(self, data: memoryview, buffer: Buffer, *, final: bool) -> int:
-        """Goes on to the body as soon as the header block and enough of the body are there."""
-        held, more = self._taken, len(data)
+    def _check_size(self, taken: int) -> None:
+        if self._size is not None and taken > self._size:
+            raise size_mismatch("more")
+
+    def _check_room(self, buffer: memoryview, more: int) -> None:
         if len(buffer) < self._bound(more):
             raise buffer_too_small()
-        if self._in_c and (final or held < mime.PEEK_LIMIT <= held + more):  # twice at most
-            count = self._begin_in_c(data, buffer, final=final)
+
+    def _begin_into(self, data: memoryview, buffer: memoryview) -> int:
+        """Goes on to the body as soon as the header block and enough of the body are there."""
+        if self._taken < mime.PEEK_LIMIT <= self._taken + len(data):  # once
+            count = self._begin_in_c(data, buffer)
             if count is not None:
                 return count
+        return self._cut_into(data, buffer, final=False)
+
+    def _cut_into(self, data: memoryview, buffer: memoryview, *, final: bool) -> int:
+        """As :meth:`_begin_into`, for messages of all kinds."""
         found = self._beginning.take(data, final=final)
         if found is None:
             return 0
         end, beginning = found
         inside = self._choose_output(bytes(beginning[:end]), beginning[end:], final=final)
-        self._state = State.BODY
+        self._state = BODY
         try:
             count = self._output.inside_into(memoryview(inside), buffer)
-            return count + self._output.update_into(beginning[end:], buffer, count)
+            return count + self._output.update_into(beginning[end:], buffer[count:])
         except ValueError:  # the beginning is gone: nobody may go on
             self._fail()
             raise
 
-    def _begin_in_c(self, data: memoryview, buffer: Buffer, *, final: bool) -> int | None:
-        """As :meth:`_begin_into`, for most mail; None where it is none of that."""
-        native, encoder = self._native, NativeEncoder(self._native.cipher)
-        size = (self._size or 0) + (self._line_feeds or 0)
-        beginning, behind = self._beginning.with_(data), 0 if final else mime.PEEK_LIMIT
-        count = encoder.begin_message_into(
-            native, MESSAGE, beginning, buffer, behind=behind, size=size, flags=self._flags
-        )
+    def _whole_in_c(self, buffer: memoryview) -> int | None:
+        """The whole message, which was short; None where it isn't as most mail."""
+        if not self._native.streams_messages:
+            return None
+        count = streamed_into(
+            MESSAGE, self._beginning.with_(_NOTHING), self._native, buffer,
+            size=self._canonical_size(), flags=self._flags,
+        )  # fmt: skip
         if count is not None:
             self._beginning.clear()
-            self._output, self._state = encoder, State.BODY
         return count
+
+    def _begin_in_c(self, data: memoryview, buffer: memoryview) -> int | None:
+        """As :meth:`_begin_into`, for most mail; None where it is none of that."""
+        native = self._native
+        if not native.streams_messages:
+            return None
+        encoder = NativeEncoder(native.cipher)
+        count = encoder.begin_message_into(
+            native, MESSAGE, self._beginning.with_(data), buffer,
+            behind=mime.PEEK_LIMIT, size=self._canonical_size(), flags=self._flags,
+        )  # fmt: skip
+        if count is not None:
+            self._beginning.clear()
+            self._output, self._state = encoder, BODY
+        return count
+
+    def _canonical_size(self) -> int:
+        return (self._size or 0) + (self._line_feeds or 0)
 
     def _choose_output(self, head: bytes, body: memoryview, *, final: bool) -> bytes:
         """Encodes the message, or lets it pass; gives what goes in before the body."""
@@ -211,7 +248,7 @@ class _MessageEncryptor(Encryptor):
         return inside
 
     def _abort(self) -> None:
-        if self._state is State.BODY:
+        if self._state is BODY:
             self._output.abort()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from operator import index
 from typing import Any
 
 
@@ -142,14 +143,19 @@ def warn_of_unsealed_parts(count: int) -> None:
 
 def octets_of(data: Any, name: str) -> memoryview:
     """The bytes that a caller gave. Raises TypeError, which names the argument and its type."""
-    if isinstance(data, str):
-        raise TypeError(f"{name}: give bytes, not text: read a file first, or encode the text")
     try:
-        return memoryview(data)
+        return memoryview(data).cast("B")
     except TypeError:
-        remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
-        what = f"{type(data).__name__} isn't bytes-like: give {remedy}"
-        raise TypeError(f"{name}: {what}") from None
+        raise TypeError(f"{name}: {_no_octets(data)}") from None
+
+
+def _no_octets(data: Any) -> str:
+    if isinstance(data, str):
+        return "give bytes, not text: read a file first, or encode the text"
+    if isinstance(data, memoryview):
+        return "the memoryview isn't contiguous: give bytes() of it"
+    remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
+    return f"{type(data).__name__} isn't bytes-like: give {remedy}"
 
 
 def already_finalized() -> AlreadyFinalized:
@@ -157,6 +163,31 @@ def already_finalized() -> AlreadyFinalized:
     return AlreadyFinalized("this stream was finalized, aborted, or failed before")
 
 
+def room_of(buffer: Any) -> memoryview:
+    """The buffer that a caller gave for an answer. Raises TypeError or ValueError, which say what
+    is wrong with it."""
+    try:
+        view = memoryview(buffer).cast("B")
+    except TypeError:
+        what = type(buffer).__name__
+        raise TypeError(f"buffer: {what} isn't contiguous memory: give a bytearray") from None
+    if view.readonly:
+        raise ValueError("the buffer is read-only: give a bytearray, or other writable memory")
+    return view
+
+
 def buffer_too_small() -> ValueError:
     """The error for a buffer that the answer might not fit into."""
     return ValueError("the buffer is too small: bound(len(data)) bytes always suffice")
+
+
+def byte_count(n: Any) -> int:
+    """How many bytes a caller asked about. Raises TypeError or ValueError, which say what it must
+    be."""
+    try:
+        count = index(n)
+    except TypeError:
+        raise TypeError(f"n: give a number of bytes, not {type(n).__name__}") from None
+    if not 0 <= count < 1 << 63:
+        raise ValueError(f"n={count}: a number of bytes is from 0 to 2**63 - 1")
+    return count

@@ -94,7 +94,7 @@ def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None
     """The encoder of content."""
     check_form(form)
     native = prepare(to, policy).native
-    if seals_in_c(native):
+    if native.streams:
         encoder = NativeEncoder(native.cipher)
         encoder.begin(native, _FORMS[form], size)
         return encoder
@@ -102,11 +102,6 @@ def content_encoder(to: Recipients, policy: Policy, form: Form, size: int | None
     if layout.before == mime.ENTITY_HEADER:
         layout = layout._replace(before=_entity_header(to, policy))
     return _encoder(to, policy, layout, size)
-
-
-def seals_in_c(native: PreparedRecipients) -> bool:
-    """Whether C encrypts the content, and its key to all these recipients."""
-    return native.wraps and not native.authenticated
 
 
 def message_encoder(
@@ -180,7 +175,7 @@ class Job(NamedTuple):
 
 def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
     """One job. Raises RecipientError; TypeError if ``data`` isn't bytes-like and contiguous."""
-    octets = data if type(data) is bytes else octets_of(data, "message or content").cast("B")
+    octets = data if type(data) is bytes else octets_of(data, "message or content")
     # A third of the time that the class's own constructor takes.
     return _new(Job, (octets, to, policy, prepare(to, policy).native))
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from .decryption import Who, as_identities, decryptor
 from .decryption_pass import decrypted_pieces, pieces
-from .encryption import Encryptor, To, encryptor
-from .engine.mail_text import count_bare_line_feeds, header_end
+from .encryption import To, encryptor
+from .engine.buffer_pool import COPIED
+from .engine.mail_text import count_bare_line_feeds
 from .errors import AlreadyFinalized
 from .mail import mime
 from .policy import DEFAULT, Policy
+from .recipients.recipients import as_recipients
+from .sealing import job, seal_one
 from .spool import SPOOL_LIMIT
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
     from .engine.gate import Buffer
     from .engine.stream_context import StreamContext
-    from .sealing import Form
+    from .sealing import Form, Job
 
     Source = BinaryIO | Iterable[Buffer]
 
@@ -29,6 +33,9 @@ CHUNK = 256 << 10
 """Bytes read from a source at a time: few calls, and all of it stays in the cache."""
 
 
+_NOTHING = memoryview(b"")
+
+T = TypeVar("T")
 W = TypeVar("W", bound="Writer")
 
 
@@ -46,7 +53,7 @@ class Writer:
 
     def __init__(self, sink: Sink, context: StreamContext) -> None:
         self._sink, self._context = sink, context
-        self._buffer = memoryview(b"")
+        self._buffer = _NOTHING
         self._closed = False
 
     def write(self, data: Buffer) -> int:
@@ -55,12 +62,17 @@ class Writer:
             raise _closed()
         view = memoryview(data).cast("B")
         size = len(view)
-        for start in range(0, size, CHUNK):
-            part = view[start : start + CHUNK] if size > CHUNK else view
-            room = self._room(len(part))
-            if count := self._context.update_into(part, room):
-                self._give(room[:count])
+        if size <= CHUNK:
+            self._pass_on(view)
+        else:
+            for start in range(0, size, CHUNK):
+                self._pass_on(view[start : start + CHUNK])
         return size
+
+    def _pass_on(self, part: memoryview) -> None:
+        room = self._room(len(part))
+        if count := self._context.update_into(part, room):
+            self._give(room[:count])
 
     def close(self) -> None:
         """Finishes the message. Does nothing the second time."""
@@ -136,9 +148,11 @@ class EncryptWriter(Writer):
     ) -> None:
         super().__init__(sink, encryptor(to, size=size, form=form, policy=policy))
 
-    def _finish(self) -> None:
-        room = self._buffer or self._room(0)  # what suffices for a piece suffices for the end too
-        self._give(room[: self._context.finalize_into(room)])
+    def _pass_on(self, part: memoryview) -> None:
+        if len(part) > COPIED:
+            super()._pass_on(part)
+        elif piece := self._context.update(part):
+            self._give(memoryview(piece))
 
 
 class DecryptWriter(Writer):
@@ -177,22 +191,23 @@ def encrypt_iter(
     """Encrypts a binary file, or an iterable of bytes-like chunks, and gives the pieces.
 
     A seekable file is measured first, from its current position, so that the output is
-    definite-length DER, as it is with ``size``. ``form`` is DER unless it says otherwise. Memory is
-    constant. Raises as :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes
-    meanwhile. The message is whole only when the iterator has ended by itself.
+    definite-length DER, as it is with ``size``; a message of up to 256 KiB is read at once.
+    ``form`` is DER unless it says otherwise. Memory is constant. Raises as
+    :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes meanwhile. The
+    message is whole only when the iterator has ended by itself.
     """
-    context = _encryptor_for(source, to, size, form, policy)
-    return _pieces(context, source)
+    return _sealed(source, to, size, form, policy)[0]
 
 
 class Reader(io.RawIOBase):
     """A raw binary file that gives an iterator's pieces, and calls ``abort`` when it is closed."""
 
+    _piece = _NOTHING
+    _failed = False
+
     def __init__(self, pieces: Iterator[bytes], abort: Callable[[], None]) -> None:
         super().__init__()
         self._pieces, self._abort = pieces, abort
-        self._piece = memoryview(b"")
-        self._failed = False
 
     def readable(self) -> bool:
         """True: a reader can be read."""
@@ -201,30 +216,42 @@ class Reader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fills ``buffer`` with the next bytes, at least one unless it is the end. Raises
         ValueError once it is closed, and AlreadyFinalized after an exception."""
-        if self.closed:
-            raise ValueError("this reader is closed")
         out = memoryview(buffer).cast("B")
-        while out and not self._piece:
-            piece = self._next()
-            if piece is None:
-                return 0
-            self._piece = memoryview(piece)
-        count = min(len(out), len(self._piece))
-        out[:count], self._piece = self._piece[:count], self._piece[count:]
-        return count
+        taken = self._next(len(out))
+        out[: len(taken)] = taken
+        return len(taken)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most ``size`` bytes, as :meth:`readinto`; all that is left if it is below 0."""
+        # The inherited one takes fresh memory of this size for each call.
+        return self.readall() if size is None or size < 0 else bytes(self._next(size))
 
     def readall(self) -> bytes:
         """All that is left. Raises as :meth:`readinto`."""
+        self._check_open()
+        first, self._piece = self._piece, _NOTHING
+        return b"".join([first, *self._taken(list)])
+
+    def _next(self, most: int) -> memoryview:
+        self._check_open()
+        while most and not self._piece:
+            piece = self._taken(next, None)
+            if piece is None:
+                break
+            self._piece = memoryview(piece)
+        first, self._piece = self._piece[:most], self._piece[most:]
+        return first
+
+    def _check_open(self) -> None:
         if self.closed:
             raise ValueError("this reader is closed")
-        first, self._piece = self._piece, memoryview(b"")
-        return b"".join([first, *iter(self._next, None)])
 
-    def _next(self) -> bytes | None:
+    def _taken(self, take: Callable[..., T], *how: Any) -> T:
+        """What ``take`` takes of the pieces."""
         if self._failed:  # the end of the file would be taken for the message's
             raise AlreadyFinalized("this stream failed before")
         try:
-            return next(self._pieces, None)
+            return take(self._pieces, *how)
         except BaseException:
             self._failed = True
             raise
@@ -249,8 +276,7 @@ class EncryptReader(Reader):
         form: Form = "der",
         policy: Policy = DEFAULT,
     ) -> None:
-        context = _encryptor_for(source, to, size, form, policy)
-        super().__init__(_pieces(context, source), context.abort)
+        super().__init__(*_sealed(source, to, size, form, policy))
 
 
 class DecryptReader(Reader):
@@ -322,19 +348,29 @@ def _pieces(context: StreamContext, source: Source) -> Iterator[bytes]:
 def chunks(source: Source) -> Iterator[Buffer]:
     """The chunks of a binary file, or of an iterable as they are."""
     if not hasattr(source, "read"):
-        yield from source
-        return
-    while chunk := cast("BinaryIO", source).read(CHUNK):
-        yield chunk
+        return iter(source)
+    return iter(partial(cast("BinaryIO", source).read, CHUNK), b"")
 
 
-def _encryptor_for(
+def _sealed(
     source: Source, to: To, size: int | None, form: Form, policy: Policy
-) -> Encryptor:
+) -> tuple[Iterator[bytes], Callable[[], None]]:
+    """The pieces of ``source`` encrypted, and what gives the message up."""
     line_feeds = None
     if size is None and _seekable(source):
-        size, line_feeds = _measure(cast("BinaryIO", source), form)
-    return encryptor(to, size=size, form=form, policy=policy, line_feeds=line_feeds)
+        file = cast("BinaryIO", source)
+        start = file.tell()
+        if form == "message":
+            first, second = file.read(CHUNK), file.read(CHUNK)
+            if not second:
+                whole = _whole(job(first, as_recipients(to), policy))
+                return whole, whole.close
+            size, line_feeds = _count(itertools.chain([first, second], chunks(file), [b""]))
+        else:
+            size = file.seek(0, io.SEEK_END) - start
+        file.seek(start)
+    context = encryptor(to, size=size, form=form, policy=policy, line_feeds=line_feeds)
+    return _pieces(context, source), context.abort
 
 
 def _seekable(source: object) -> bool:
@@ -342,27 +378,13 @@ def _seekable(source: object) -> bool:
     return bool(seekable and seekable())
 
 
-def _measure(source: BinaryIO, form: Form) -> tuple[int, int | None]:
-    """How many bytes the file has from here on, and in a message how many bare line feeds."""
-    start = source.tell()
-    if form == "message":
-        size, line_feeds = _count(source)
-    else:
-        size, line_feeds = source.seek(0, io.SEEK_END) - start, None
-    source.seek(start)
-    return size, line_feeds
+def _whole(message: Job) -> Generator[bytes]:
+    yield seal_one(message, "message")
 
 
-def _count(source: BinaryIO) -> tuple[int, int]:
-    first, second = source.read(CHUNK), source.read(CHUNK)
-    if second:
-        return _count_long(itertools.chain([first, second], chunks(source), [b""]))
-    line_feeds, _ = count_bare_line_feeds(memoryview(first)[header_end(first) :])
-    return len(first), line_feeds
-
-
-def _count_long(some: Iterable[Buffer]) -> tuple[int, int]:
-    """``some``: the last one is empty."""
+def _count(some: Iterable[Buffer]) -> tuple[int, int]:
+    """How many bytes the message has, and how many bare line feeds its body. ``some``: all chunks,
+    the last one empty."""
     size = line_feeds = last = scanned = 0
     head: bytearray | None = bytearray()
     for chunk in some:

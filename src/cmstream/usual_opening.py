@@ -37,7 +37,7 @@ class UsualOpening:
     ) -> UsualOpening | None:
         """None if another reader must look at it: it is written in another way, isn't for this
         identity, or can't be read. ``message``: it is opened as a whole message."""
-        data, first = octets_of(sealed, "sealed").cast("B"), identities[0]
+        data, first = octets_of(sealed, "sealed"), identities[0]
         if not isinstance(first, Identity) or first.kind != "key-transport":
             return None
         usual = UsualMessage.read(data, first.names, message=message)

@@ -194,7 +194,7 @@ def seal_with(key, data, **plan):
     seal.plan(infos=b"\x30\x00", version=0, **plan)
     out = bytearray(seal.bound(len(data)))
     count = seal.update_into(data, out)
-    return bytes(out[: count + seal.finish_into(out, count)])
+    return bytes(out[: count + seal.finish_into(memoryview(out)[count:])])
 
 
 @pytest.mark.parametrize("size", [0, 47, 5000, 70_000])

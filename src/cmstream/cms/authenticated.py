@@ -48,17 +48,17 @@ class AuthenticatedEncoder(NativeEncoder):
     def _canonical_most(self, count: int) -> int:
         return 2 * count if self._line_ends == "canonical" else count
 
-    def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
+    def update_into(self, data: Buffer, out: Buffer) -> int:
         """As :meth:`NativeEncoder.update_into`."""
-        at, cipher = start, self._open_cipher()
-        self._demand(out, at, self._piece_bound(self._canonical_most(len(data))))
+        at, cipher = 0, self._open_cipher()
+        self._demand(out, self._piece_bound(self._canonical_most(len(data))))
         self._make_room(self._canonical_most(min(len(data), PIECE)))
-        view = memoryview(data)
+        view, room = memoryview(data), memoryview(out)
         for begin in range(0, len(view), PIECE):
             text = self._with_line_ends(view[begin : begin + PIECE])
             count = cipher.update_into(text, self._encrypted)
-            at += super().update_into(memoryview(self._encrypted)[:count], out, at)
-        return at - start
+            at += super().update_into(memoryview(self._encrypted)[:count], room[at:])
+        return at
 
     def inside_into(self, inside: Buffer, out: Buffer) -> int:
         """As :meth:`NativeEncoder.inside_into`."""
@@ -85,11 +85,11 @@ class AuthenticatedEncoder(NativeEncoder):
             raise already_finalized()
         return self._cipher
 
-    def finish_into(self, out: Buffer, start: int = 0) -> int:
+    def finish_into(self, out: Buffer) -> int:
         """As :meth:`NativeEncoder.finish_into`."""
         self._open_cipher()
-        self._demand(out, start, self.bound(0))  # the tag can be made only once
-        return super().finish_into(out, start)
+        self._demand(out, self.bound(0))  # the tag can be made only once
+        return super().finish_into(out)
 
     def _tag(self) -> bytes:
         tag = self._open_cipher().finish()

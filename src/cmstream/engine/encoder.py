@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..ciphers import BY_NAME
@@ -11,8 +10,6 @@ from .gate import OCTETS, allocate, ffi, lib, no_random
 from .prepared_recipients import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .batch import Form
     from .gate import Buffer
     from .prepared_recipients import PreparedRecipients
@@ -30,6 +27,17 @@ _STREAM = ffi.typeof("struct seal *")
 _PLAN = ffi.typeof("struct seal_plan *")
 
 
+def source_of(data: Buffer) -> tuple[Any, int]:
+    """What C takes for bytes that it reads. Only its call may hold that: then they are let go of
+    as soon as it has ended."""
+    return _from_buffer(OCTETS, data), len(data)
+
+
+def room_in(out: Buffer) -> tuple[Any, int]:
+    """As :func:`source_of`, for bytes that C writes."""
+    return _from_buffer(OCTETS, out, True), len(out)  # by name it takes twice as long
+
+
 def message_flags(size: int | None, line_feeds: int | None) -> int:
     """How C treats a message of ``size`` bytes whose body has so many bare line feeds, or an
     unknown number: for :func:`message_bound`, :meth:`NativeEncoder.begin_message_into`."""
@@ -40,10 +48,9 @@ def message_flags(size: int | None, line_feeds: int | None) -> int:
     return int(lib.SEAL_CANON) if line_feeds else 0
 
 
-def message_bound(to: PreparedRecipients, form: Form, flags: int) -> Callable[[int], int]:
-    """What says the most that a message gives whose first so many bytes are all, before it has
-    begun."""
-    return partial(lib.seal_message_bound, to.struct, form.struct, flags)
+def message_bound(to: PreparedRecipients, form: Form, flags: int, count: int) -> int:
+    """The most that a message gives whose first ``count`` bytes are all, before it has begun."""
+    return int(lib.seal_message_bound(to.struct, form.struct, flags, count))
 
 
 class NativeEncoder:
@@ -133,16 +140,14 @@ class NativeEncoder:
     ) -> int | None:
         """As :meth:`begin`, for a message, and writes what comes of its beginning; None where the
         header block needs more than C's rules, the message may be encrypted already, or fewer than
-        ``behind`` bytes of body are there (0: this is the whole message). ``size``: of the whole
-        message, with its bare line feeds."""
+        ``behind`` bytes of body are there. ``size``: of the whole message, with its bare line
+        feeds."""
         infos = allocate(OCTETS, to.infos_len)
         self._kept = to, form, infos
-        with (
-            _from_buffer(OCTETS, beginning) as source,
-            _from_buffer(OCTETS, out, require_writable=True) as room,
-        ):
-            known = to.struct, form.struct, infos, flags, size, source, len(source), behind
-            count = lib.seal_begin_message(self._seal, *known, room, len(room))
+        known = to.struct, form.struct, infos, flags, size
+        count = lib.seal_begin_message(
+            self._seal, *known, *source_of(beginning), behind, *room_in(out)
+        )
         if count >= 0:
             return int(count)
         return None if count == lib.SEAL_NEEDS_HEAD else self._fail(count)
@@ -155,40 +160,25 @@ class NativeEncoder:
         """The most that C gives for ``count`` bytes."""
         return int(lib.seal_update_bound(self._seal, count))
 
-    def update_into(self, data: Buffer, out: Buffer, start: int = 0) -> int:
-        """Encrypts ``data`` and writes what comes of it to ``out`` from ``start``. Lets go of both
-        at once, also after an error."""
-        with (
-            _from_buffer(OCTETS, data) as source,
-            _from_buffer(OCTETS, out, require_writable=True) as room,
-        ):
-            left = len(room) - start
-            written: int = lib.seal_update(self._seal, source, len(source), room + start, left)
-        return written if written >= 0 else self._fail(written)
+    def update_into(self, data: Buffer, out: Buffer) -> int:
+        """Encrypts ``data`` and writes what comes of it to ``out``."""
+        return self._checked(lib.seal_update(self._seal, *source_of(data), *room_in(out)))
 
     def inside_into(self, inside: Buffer, out: Buffer) -> int:
         """As :meth:`update_into`, for what goes in before a message's body: its line ends are
         canonical already, so that it needs no room for more."""
-        with (
-            _from_buffer(OCTETS, inside) as source,
-            _from_buffer(OCTETS, out, require_writable=True) as room,
-        ):
-            written: int = lib.seal_inside(self._seal, source, len(source), room, len(room))
-        return written if written >= 0 else self._fail(written)
+        return self._checked(lib.seal_inside(self._seal, *source_of(inside), *room_in(out)))
 
-    def finish_into(self, out: Buffer, start: int = 0) -> int:
+    def finish_into(self, out: Buffer) -> int:
         """Writes the end and wipes the keys."""
-        tag = self._tag()
-        with _from_buffer(OCTETS, out, require_writable=True) as room:
-            written: int = lib.seal_finish(self._seal, tag, room + start, len(room) - start)
-        return written if written >= 0 else self._fail(written)
+        return self._checked(lib.seal_finish(self._seal, self._tag(), *room_in(out)))
 
     def _tag(self) -> bytes:
         """What proves the content unchanged: nothing, of AES-CBC."""
         return b""
 
-    def _demand(self, out: Buffer, start: int, need: int) -> None:
-        if len(out) - start < need:
+    def _demand(self, out: Buffer, need: int) -> None:
+        if len(out) < need:
             self._fail(lib.SEAL_NO_ROOM)
 
     def _refuse_bare_line_feed(self) -> NoReturn:
@@ -202,20 +192,26 @@ class NativeEncoder:
         return count if count >= 0 else self._fail(count)
 
     def _fail(self, error: int) -> NoReturn:
-        if error == lib.SEAL_NO_ROOM:
-            raise buffer_too_small()
-        if error == lib.SEAL_STATE:
-            raise already_finalized()
-        self.abort()
-        if error == lib.SEAL_NO_RANDOM:
-            raise no_random()
-        if error == lib.SEAL_TOO_LARGE:
-            raise ValueError("size: the sealed message would be longer than 2**63 bytes")
-        if error == lib.SEAL_NO_CIPHER:
-            raise ValueError("cipher: no cipher has this mode and a key of this length")
-        if error == lib.SEAL_BARE_LF:
-            raise _bare_line_feed()
-        raise size_mismatch("more" if error == lib.SEAL_TOO_MUCH else "less")
+        if error not in (lib.SEAL_NO_ROOM, lib.SEAL_STATE):
+            self.abort()
+        raise failure(error)
+
+
+def failure(error: int) -> Exception:
+    """The exception for an error that C gives of a stream."""
+    if error == lib.SEAL_NO_ROOM:
+        return buffer_too_small()
+    if error == lib.SEAL_STATE:
+        return already_finalized()
+    if error == lib.SEAL_NO_RANDOM:
+        return no_random()
+    if error == lib.SEAL_TOO_LARGE:
+        return ValueError("size: the sealed message would be longer than 2**63 bytes")
+    if error == lib.SEAL_NO_CIPHER:
+        return ValueError("cipher: no cipher has this mode and a key of this length")
+    if error == lib.SEAL_BARE_LF:
+        return _bare_line_feed()
+    return size_mismatch("more" if error == lib.SEAL_TOO_MUCH else "less")
 
 
 def _bare_line_feed() -> SizeMismatchError:

@@ -23,10 +23,11 @@ class Find(Protocol[Found_co]):
 class HeldBack(Generic[Found_co]):
     """Holds the beginning of a stream back until ``find`` finds in it what it looks for."""
 
+    _resume = 0
+
     def __init__(self, find: Find[Found_co]) -> None:
         self._find = find
         self._held = bytearray()
-        self._resume = 0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -36,6 +37,10 @@ class HeldBack(Generic[Found_co]):
         if not self._held:
             return data
         return self._held + data if data else self._held
+
+    def hold(self, data: memoryview) -> None:
+        """Takes the next bytes, with which there isn't enough yet to search in."""
+        self._held += data
 
     def clear(self) -> None:
         """Forgets what was held back: it has gone another way."""

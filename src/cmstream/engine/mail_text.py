@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .gate import OCTETS, allocate, ffi, lib
+from .gate import OCTETS, ffi, lib
 
 if TYPE_CHECKING:
     from .gate import Buffer
 
 
 _OCTET = ffi.typeof("uint8_t *")
-_HEADER = ffi.typeof("struct header *")
 
 
 def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
@@ -20,14 +19,6 @@ def count_bare_line_feeds(data: Buffer, last: int = 0) -> tuple[int, int]:
     octet = ffi.new(_OCTET, last)
     source = ffi.from_buffer(OCTETS, data)
     return lib.canon_count(source, len(source), octet), octet[0]
-
-
-def header_end(message: Buffer) -> int:
-    """Where the body of a whole message begins, of less than 4 MiB."""
-    header = allocate(_HEADER)
-    with ffi.from_buffer(OCTETS, message) as source:
-        lib.header_cut(source, len(source), header)
-    return int(header.end)
 
 
 def outer_fields(head: bytes) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .buffer_pool import filled
+from .encoder import failure, room_in, source_of
 from .gate import OCTETS, ffi, lib, take_memory
 
 if TYPE_CHECKING:
@@ -31,13 +32,28 @@ def sealed(form: Form, data: Buffer, to: PreparedRecipients) -> bytes | None:
     return answer
 
 
+def streamed_into(
+    form: Form, message: Buffer, to: PreparedRecipients, out: Buffer, *, size: int, flags: int
+) -> int | None:
+    """Writes what a stream gives of a message, all of which is there, and gives how many bytes that
+    is; None as :meth:`NativeEncoder.begin_message_into`, and its arguments and errors too."""
+    single = take_memory(_memory, "struct seal_single *")
+    known = to.struct, form.struct, flags, size
+    count: int = lib.seal_one_as_stream(single, *known, *source_of(message), *room_in(out))
+    _memory.append(single)
+    if count >= 0:
+        return count
+    if count == lib.SEAL_NEEDS_HEAD:
+        return None
+    raise failure(count)
+
+
 def _sealed(single: Any, total: int) -> bytes | None:
     written = 0
 
     def fill(view: memoryview) -> int:
         nonlocal written
-        with ffi.from_buffer(OCTETS, view, require_writable=True) as room:
-            written = int(lib.seal_one(single, room))
+        written = int(lib.seal_one(single, room_in(view)[0]))
         return max(written, 0)
 
     answer = filled(total, fill)

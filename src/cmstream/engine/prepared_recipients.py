@@ -75,7 +75,8 @@ class PreparedRecipients:
     ``wraps``: whether C can encrypt the content-encryption key to all of them; else Python writes
     their RecipientInfos, message by message. ``infos_len``: bytes of the RecipientInfos that C
     writes. ``version``: the CMSVersion of the EnvelopedData (RFC 5652 section 6.1). ``cipher``: its
-    name in a Policy; ``authenticated``: whether it is one that isn't C's.
+    name in a Policy; ``authenticated``: whether it is one that isn't C's. ``streams``: whether C
+    makes all of a stream of content, and ``streams_messages`` of a message.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class PreparedRecipients:
             slot.at, slot.key, slot.padding = at, key.struct, _PADDINGS[padding]
         known = BY_NAME[cipher]
         self.authenticated = known.authenticated
+        self.streams = self.wraps and not self.authenticated
+        self.streams_messages = self.streams and not protects_header
         ways = version, known.key_len, MODES[known.mode], protects_header
         fields = (self._infos, len(infos), self._slots, len(slots), *ways)
         self.struct = ffi.new("struct seal_to *", fields)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import enum
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import ConcurrentUseError, already_finalized
+from ..errors import ConcurrentUseError, already_finalized, byte_count, octets_of, room_of
 from .buffer_pool import filled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .gate import Buffer
+
+
+T = TypeVar("T")
 
 
 class State(enum.Enum):
@@ -28,15 +31,18 @@ class State(enum.Enum):
     """It was aborted, or failed, and takes nothing more."""
 
 
-OVER = State.ENDED, State.FAILED
+# The name of a module is found ten times as fast as a member of a class like this.
+HEAD, BODY, ENDED, FAILED = State
+OVER = ENDED, FAILED
 
 
 class StreamContext:
     """What :class:`Encryptor` and :class:`Decryptor` share.
 
-    It does no I/O. Any exception, except for a buffer that is too small, ends the stream: it takes
-    nothing more, and what it gave until then is incomplete. One thread at a time: a second one
-    gets :class:`ConcurrentUseError`.
+    It does no I/O. Any exception, except for a wrong argument, ends the stream: it takes nothing
+    more, and what it gave until then is incomplete. Wrong is what isn't bytes-like, and a buffer
+    that is too small or read-only. One thread at a time: a second one gets
+    :class:`ConcurrentUseError`.
     """
 
     _secret = False
@@ -44,35 +50,45 @@ class StreamContext:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._state = State.HEAD
+        self._state = HEAD
 
     def update(self, data: Buffer) -> bytes:
         """Takes ``len(data)`` bytes of any bytes-like object and gives what comes of them, which
-        may be nothing. Raises AlreadyFinalized, and what the stream's own class says."""
-        view = memoryview(data).cast("B")
-        size = self.bound(len(view))
-        return filled(size, lambda out: self.update_into(view, out), secret=self._secret)
-
-    def update_into(self, data: Buffer, buffer: Buffer) -> int:
-        """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of bytes
-        written. Raises ValueError if it is too small, and the stream is as before:
-        ``bound(len(data))`` bytes always suffice."""
+        may be nothing. Raises AlreadyFinalized, TypeError if ``data`` isn't bytes-like, and what
+        the stream's own class says."""
+        view = octets_of(data, "data")
         self._enter()
         try:
-            return self._update_into(memoryview(data).cast("B"), buffer)
+            return self._update(view)
         except BaseException as error:
             self._after(error)
             raise
         finally:
             self._lock.release()
 
+    def update_into(self, data: Buffer, buffer: Buffer) -> int:
+        """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of bytes
+        written. Raises ValueError if it is too small or read-only, TypeError if it is no buffer,
+        and the stream is as before: ``bound(len(data))`` bytes always suffice."""
+        view = octets_of(data, "data")
+        with room_of(buffer) as room:
+            self._enter()
+            try:
+                return self._update_into(view, room)
+            except BaseException as error:
+                self._after(error)
+                raise
+            finally:
+                self._lock.release()
+
     def finalize(self) -> bytes:
         """Gives the end of the message; raises as :meth:`update`."""
-        return filled(self.bound(0), self.finalize_into, secret=self._secret)
+        return self._ended_by(self._finalize)
 
     def finalize_into(self, buffer: Buffer) -> int:
         """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` bytes."""
-        return self._ended_by(self._finalize_into, buffer)
+        with room_of(buffer) as room:
+            return self._ended_by(self._finalize_into, room)
 
     def finalize_iter(self) -> Iterator[bytes]:
         """Like :meth:`finalize`, in pieces."""
@@ -86,13 +102,14 @@ class StreamContext:
         1 KiB, in base64 1.4 ``n`` + 1 KiB. A message gives at most 2.8 ``n`` + 1 KiB, since every
         byte may be a line feed, which becomes CRLF; with ``header_protection`` its header block may
         take 27 times its length. Longer keys and more recipients need more. What the stream holds
-        back counts as input."""
-        return 0 if self._state in OVER else self._bound(n)
+        back counts as input. Raises ValueError for a number below 0, TypeError for what is none."""
+        count = byte_count(n)
+        return 0 if self._state in OVER else self._bound(count)
 
     def abort(self) -> None:
         """Ends the stream without an end of message and wipes its keys. Does nothing once it has
         ended."""
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):
             raise _concurrent_use()
         try:
             if self._state not in OVER:
@@ -109,18 +126,18 @@ class StreamContext:
             self._lock.release()
             raise already_finalized()
 
-    def _ended_by(self, work: Callable[[Buffer], int], buffer: Buffer) -> int:
+    def _ended_by(self, work: Callable[..., T], *given: memoryview) -> T:
         """Does a call's work, after which the stream has ended."""
         self._enter()
         try:
-            count = work(buffer)
-            self._state = State.ENDED
+            answer = work(*given)
+            self._state = ENDED
         except BaseException as error:
             self._after(error)
             raise
         finally:
             self._lock.release()
-        return count
+        return answer
 
     def _after(self, error: BaseException) -> None:
         """Ends the stream, unless the error is a wrong call's: then it is as it was."""
@@ -129,15 +146,22 @@ class StreamContext:
 
     def _fail(self) -> None:
         self._abort()
-        self._state = State.FAILED
+        self._state = FAILED
 
     def _bound(self, n: int) -> int:
         raise NotImplementedError
 
-    def _update_into(self, data: memoryview, buffer: Buffer) -> int:
+    def _update(self, data: memoryview) -> bytes:
+        size = self._bound(len(data))
+        return filled(size, lambda out: self._update_into(data, out), secret=self._secret)
+
+    def _finalize(self) -> bytes:
+        return filled(self._bound(0), self._finalize_into, secret=self._secret)
+
+    def _update_into(self, data: memoryview, buffer: memoryview) -> int:
         raise NotImplementedError
 
-    def _finalize_into(self, buffer: Buffer) -> int:
+    def _finalize_into(self, buffer: memoryview) -> int:
         raise NotImplementedError
 
     def _abort(self) -> None:
