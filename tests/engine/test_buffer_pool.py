@@ -50,6 +50,23 @@ def test_a_large_secret_answer_is_its_own():
     assert not buffer_pool._kept
 
 
+@pytest.mark.parametrize("size", [0, 10, 77_000, LARGE + 1])
+def test_a_secret_answer_is_what_was_filled(size):
+    assert filled(size, all_of(3), secret=True) == b"\3" * size
+    assert filled(size, all_of(4, size // 2), secret=True) == b"\4" * (size // 2)
+
+
+@pytest.mark.parametrize("size", [0, 10, 77_000])
+def test_a_secret_that_fails_harms_none_that_follows(size):
+    def fail(view):
+        view[:] = b"\5" * len(view)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        filled(size, fail, secret=True)
+    assert filled(size, all_of(6), secret=True) == b"\6" * size
+
+
 def test_the_count_cuts():
     assert filled(10, all_of(7, 3)) == b"\7" * 3
     assert filled(2 * LARGE, all_of(7, LARGE)) == b"\7" * LARGE

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections import deque
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import gate
 
@@ -48,7 +48,9 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
     """What ``fill`` writes into a buffer of ``size`` bytes; it gives how many it wrote. Nothing is
     copied of more than some KiB, since BytesIO hands out its own memory. That of a ``secret`` isn't
     reused, and is wiped if ``fill`` fails."""
-    if size <= COPIED and not secret:
+    if secret:
+        return _filled_once(size, fill)
+    if size <= COPIED:
         view = memoryview(bytearray(size))
         return bytes(view[: fill(view)])
     again = _let_go(size) if size >= LARGE else None
@@ -56,16 +58,51 @@ def filled(size: int, fill: Callable[[memoryview], int], *, secret: bool = False
         again = None
     store = again or io.BytesIO(_octets(size))
     with _room(store) as room, room[:size] as view:
-        try:
-            count = fill(view)
-        except BaseException:
-            if secret:
-                view[:] = bytes(len(view))
-            raise
+        count = fill(view)
     store.truncate(count)
     answer = store.getvalue()  # held, before another thread can look whether it is
-    if LARGE <= count <= KEPT_LIMIT and _COUNTS and not secret:
+    if LARGE <= count <= KEPT_LIMIT and _COUNTS:
         _kept.append(store)
+    return answer
+
+
+class _Filling(io.RawIOBase):
+    """A file whose one read is what ``fill`` writes into a buffer of ``size`` bytes."""
+
+    size = 0
+    fill: Callable[[memoryview], int] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
+        fill, self.fill = self.fill, None
+        if fill is None:
+            return 0
+        if self.size >= LARGE:
+            gate.expect_large(room)
+        with room, room[: self.size] as view:
+            try:
+                return fill(view)
+            except BaseException:
+                view[:] = bytes(len(view))
+                raise
+
+
+_readers: list[io.BufferedReader] = []
+
+
+def _filled_once(size: int, fill: Callable[[memoryview], int]) -> bytes:
+    """In memory of its own. A buffered file reads into the very bytes that it gives, which nobody
+    clears before: to clear some ten KiB takes as long as to decrypt them."""
+    try:
+        reader = _readers.pop()
+    except IndexError:
+        reader = io.BufferedReader(_Filling(), buffer_size=1)
+    filling: Any = reader.raw
+    filling.size, filling.fill = size, fill
+    answer = reader.read(size or 1)  # of no bytes it wouldn't ask
+    _readers.append(reader)
     return answer
 
 
