@@ -120,8 +120,8 @@ UNBASE64_INLINE void unbase64_equal_lines(struct base64_text *text, size_t len,
 }
 
 /* A whole kernel: the wide step as long as it can, then single groups to the end of the line, more
- * lines of that length, and single groups across the end of a line. It works on a copy of `text`, because the compiler must assume that the output may
- * overwrite the caller's. */
+ * lines of that length, and single groups across the end of a line. It works on a copy of `text`,
+ * because the compiler must assume that the output may overwrite the caller's. */
 UNBASE64_INLINE void unbase64_by(struct base64_text *text, unbase64_step *step, size_t width,
                                  size_t room)
 {

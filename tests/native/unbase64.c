@@ -199,7 +199,7 @@ static void test_splits(void)
 static void test_strangers(void)
 {
     for (unsigned layout = 0; layout < 2; layout++) {
-        size_t len = make_text(150, layout ? 76 : 64, layout ? "\n" : "\r\n");
+        size_t len = make_text(250, layout ? 76 : 64, layout ? "\n" : "\r\n");
         for (size_t place = 0; place < len; place++) {
             uint8_t kept = text[place];
             for (unsigned octet = 0; octet < 256; octet++) {
