@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 import cmstream
+from cmstream.accounts import Account, StoreCode, StoreUnavailable, UnusableAccount, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,3 +120,24 @@ def errors(message: bytes, to: list[cmstream.Recipient]) -> str:
         return error.code
     already: bool = cmstream.is_encrypted(message)
     return str(already)
+
+
+def stored(url: str, address: str, message: bytes) -> bytes | None:
+    try:
+        with open_store(url) as store:
+            seal = store.seal_for(address)
+            account: Account | None = seal.account
+            hidden: str = account.header_protection if account else "none"
+    except StoreUnavailable as error:
+        return None if error.code == StoreCode.STORE_UNAVAILABLE else message
+    except UnusableAccount as error:
+        where: str = error.account
+        raise LookupError(where) from None
+    if seal.recipients is None or seal.policy is None:
+        return message if hidden == "none" else None
+    return cmstream.encrypt_message(message, seal.recipients, policy=seal.policy)
+
+
+def again(error: cmstream.CmstreamError) -> bool:
+    code: str = cmstream.Code.KEY_UNAVAILABLE
+    return error.code == code

@@ -15,6 +15,7 @@ from .certificates.recipient import (
     read_certificates,
 )
 from .cms.already_encrypted import is_encrypted
+from .codes import Code
 from .decryption import (
     Decryptor,
     decrypt,
@@ -83,6 +84,7 @@ __all__ = [
     "CertificateError",
     "CertificateFile",
     "CmstreamError",
+    "Code",
     "ConcurrentUseError",
     "DecapsulatingKey",
     "DecryptReader",

@@ -12,6 +12,7 @@ from .account import (
     StoredCertificate,
 )
 from .account_settings import CIPHERS
+from .codes import StoreCode
 from .errors import (
     AccessDenied,
     AccountsError,
@@ -42,6 +43,7 @@ __all__: list[str] = [
     "Reason",
     "Seal",
     "Store",
+    "StoreCode",
     "StoreUnavailable",
     "StoredCertificate",
     "UnusableAccount",
