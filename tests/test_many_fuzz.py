@@ -48,6 +48,8 @@ bad = st.one_of(
 
 def alone(order, form):
     """What the job gives by itself: the content, and what stands outside; or an error."""
+    if len(order) not in {2, 3}:
+        return TypeError, None
     try:
         data, to, *own = order
         policy = own[0] if own else POLICIES[0]
