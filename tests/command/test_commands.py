@@ -409,7 +409,7 @@ def test_the_default_database_gets_its_folder_and_a_named_one_does_not(
 
     monkeypatch.delenv("CMSTREAM_DATABASE", raising=False)
     place = tmp_path / "a b" / "accounts.sqlite3"
-    monkeypatch.setattr(database, "_place", lambda: place)
+    monkeypatch.setattr(database, "PLACE", place)
     assert main(["account", "list"]) == 0
     assert place.is_file()
     assert place.parent.stat().st_mode & 0o777 == 0o700

@@ -13,7 +13,7 @@ class StoreUnavailable(AccountsError):
     """The database can't be used now: whoever seals must try again later, and not guess.
 
     Codes: ``no-database``, ``not-migrated``, ``newer-database``, ``unsupported-database``,
-    ``store-unavailable`` (out of reach, locked, full, damaged, closed).
+    ``permission-denied``, ``store-unavailable`` (out of reach, locked, full, damaged, closed).
     """
 
 

@@ -45,7 +45,7 @@ def open_store(url: str, *, notify: Sequence[str] = ()) -> Store:
     command, such as ``["sendmail", "-t", "-i"]``, that tells owners what others changed.
 
     Raises StoreUnavailable: ``no-database``, ``not-migrated``, ``newer-database``,
-    ``unsupported-database``, ``store-unavailable``.
+    ``unsupported-database``, ``permission-denied``, ``store-unavailable``.
     """
     return Store(open_database(url), notify=notify)
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from ..accounts import create_store, open_store
 from ..accounts.account import Actor
 from ..accounts.errors import AccessDenied, NotFound, StoreUnavailable
+from ..accounts.permission import user
 from ..errors import CmstreamError
 from .database import VARIABLE, database
 from .endings import Failure
@@ -29,6 +30,7 @@ _STORE_CODES = {
     "unsupported-database": os.EX_USAGE,
     "no-database": os.EX_NOINPUT,
     "not-migrated": os.EX_NOINPUT,
+    "permission-denied": os.EX_NOINPUT,
 }
 
 
@@ -75,7 +77,10 @@ def _make_folder(url: str) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        text = f"can't create {folder}: {error.strerror}: name a database with --database"
+        text = (
+            f"can't create {folder} as {user()}: {error.strerror}: run this as root, or name a "
+            f"database of your own with --database or ${VARIABLE}"
+        )
         raise Failure(os.EX_CANTCREAT, text) from None
 
 
