@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, inspect, select, text, update
+from sqlalchemy import URL, create_engine, event, inspect, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
@@ -22,7 +22,7 @@ from .tables import changes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
     from .record import Ask
 
@@ -142,12 +142,7 @@ def open_database(url: str) -> Database:
     ``store-unavailable``.
     """
     address = _address(url)
-    if address.drivername == "sqlite":
-        path = Path(address.database or "")
-        if not sqlite_file.is_there(path):
-            _refuse_denied(path, permission.barrier(path, os.R_OK))
-            message = f"there is no database at {path}: check the path, or {_CREATE} it"
-            raise StoreUnavailable("no-database", message)
+    existing_file(url)
     database = Database(_engine(address), _place(address))
     try:
         with database.read() as connection:
@@ -157,6 +152,34 @@ def open_database(url: str) -> Database:
         database.close()
         raise
     return database
+
+
+def file_of(url: str) -> Path | None:
+    """The file of SQLite that a URL names, whether it is there or not; None on PostgreSQL. Raises
+    StoreUnavailable ``unsupported-database``."""
+    address = _address(url)
+    return Path(address.database or "") if address.drivername == "sqlite" else None
+
+
+def existing_file(url: str) -> Path | None:
+    """The same for a file that is there. Raises StoreUnavailable ``no-database``,
+    ``permission-denied``, ``unsupported-database``."""
+    path = file_of(url)
+    if path is not None and not sqlite_file.is_there(path):
+        _refuse_denied(path, permission.barrier(path, os.R_OK))
+        message = f"there is no database at {path}: check the path, or {_CREATE} it"
+        raise StoreUnavailable("no-database", message)
+    return path
+
+
+def libpq_url(url: str) -> str:
+    """The URL for PostgreSQL's own programs, without a password."""
+    address = _address(url)
+    query = {name: value for name, value in address.query.items() if name != "password"}
+    plain = URL.create(
+        "postgresql", address.username, None, address.host, address.port, address.database, query
+    )
+    return plain.render_as_string()
 
 
 def create_database(url: str) -> Database:

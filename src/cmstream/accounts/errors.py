@@ -63,6 +63,11 @@ class ImportRefused(AccountsError):
     :class:`~cmstream.CertificateError` with the code of the reader."""
 
 
+class BackupRefused(AccountsError):
+    """A backup that isn't made or restored. Codes: ``not-a-backup`` for a file that holds no store
+    of this program, ``newer-database``, ``not-empty`` for a store with accounts, ``same-file``."""
+
+
 class AccessDenied(AccountsError):
     """Whoever asks may not. Codes: ``sign-in-failed``, ``too-many-attempts``, ``not-signed-in``,
     ``confirmation-needed``, ``link-invalid``, ``forbidden``. ``retry_after``: seconds to wait, or

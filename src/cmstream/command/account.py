@@ -13,6 +13,7 @@ from ..accounts.people.credentials import now
 from ..accounts.people.links import MINUTES
 from ..accounts.people.people import People
 from . import account_tables as shown
+from .account_backup import add_backup, add_restore
 from .account_import import run as _import
 from .account_server import add_server
 from .database import add_database
@@ -60,7 +61,8 @@ def add_command(commands: Any) -> None:
     for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
         add_database(add(actions))
     add_database(_add_link(actions))
-    add_database(add_server(actions))
+    for add in (add_server, add_backup, add_restore):
+        add_database(add(actions))
 
 
 # --- looking ---------------------------------------------------------------------------------

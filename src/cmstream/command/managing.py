@@ -45,8 +45,8 @@ def opened(options: argparse.Namespace, *, create: bool = False) -> Iterator[Sto
     """
     url = database(options)
     with failing():
-        if create and not (options.database or os.environ.get(VARIABLE)):
-            _make_folder(url)
+        if create:
+            make_default_folder(options)
         notify = shlex.split(os.environ.get("CMSTREAM_NOTIFY", ""))
         with (create_store if create else open_store)(url, notify=notify) as store:
             yield store
@@ -70,10 +70,12 @@ def code_of(error: CmstreamError) -> int:
     return os.EX_NOPERM if isinstance(error, AccessDenied) else os.EX_DATAERR
 
 
-def _make_folder(url: str) -> None:
+def make_default_folder(options: argparse.Namespace) -> None:
     """Creates the default database's folder. A folder that was named must exist: a mistyped path
     must not make a new database."""
-    folder = Path(unquote(urlsplit(url).path[1:])).parent
+    if options.database or os.environ.get(VARIABLE):
+        return
+    folder = Path(unquote(urlsplit(database(options)).path[1:])).parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
