@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def test_a_server_runs_and_everything_is_there_again(live, tmp_path, destroyed):
         assert BOB.encode() not in path(live).read_bytes()
         account("backup", live, file)
         assert file.stat().st_mode & 0o777 == 0o600
-        assert os.listdir(file.parent) == ["backup"]
+        assert [one.name for one in file.parent.iterdir()] == ["backup"]
         destroy(live, destroyed)
         words = ["--force"] if destroyed == "emptied" else []
         assert b"restored 2 accounts" in account("restore", live, file, *words).stdout

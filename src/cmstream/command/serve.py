@@ -25,9 +25,10 @@ from ..accounts.http.settings import Settings
 from ..accounts.people.links import MINUTES
 from ..accounts.people.people import People
 from ..accounts.sharing import UMASK, SharingError, share
+from . import serve_unit
 from .database import add_database, database
 from .endings import Failure
-from .managing import opened
+from .managing import failing, opened
 from .shared import (
     say,
     subcommand,
@@ -61,6 +62,7 @@ examples:
   cmstream serve --database sqlite:////srv/accounts.sqlite3 --workers 4
   cmstream serve --public-url https://keys.example.org --trusted-proxies 127.0.0.1
   cmstream serve --group vmail
+  cmstream serve --public-url https://keys.example.org --print systemd
 
 Creates the database, or upgrades an old one. While no administrator can sign in, it prints a link
 to choose a password with; the link works once and for {MINUTES} minutes. Each start prints a new
@@ -113,12 +115,18 @@ def add_command(commands: Any) -> None:
         metavar="N",
         help="number of processes; default: %(default)s",
     )
+    add("--print", dest="printed", choices=serve_unit.NAMES,
+        help="print the unit that starts this server, and end")  # fmt: skip
     add_database(parser)
 
 
 def _serve(options: argparse.Namespace) -> None:
     if not 1 <= options.workers <= 1024 or not 0 <= options.port <= 65535:  # noqa: PLR2004
         raise Failure(os.EX_USAGE, "give --workers from 1 to 1024, and --port from 0 to 65535")
+    if options.printed:
+        with failing():
+            say(serve_unit.printed(options, usual=(HOST, PORT), grace=GRACE))
+        return
     with _listening(options.host, options.port) as listener:
         settings = _settings(options, listener.getsockname()[1])
         with opened(options, create=True) as store:
