@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..accounts.account_settings import CIPHERS, SETTINGS
-from ..accounts.errors import NotFound
+from ..accounts.errors import NotFound, UnusableAccount
 from ..accounts.http.settings import Settings
 from ..accounts.people.credentials import now
 from ..accounts.people.links import MINUTES
@@ -22,20 +23,23 @@ from .managing import actor, as_json, opened
 from .shared import (
     Parser,
     add_password,
+    note,
     say,
     subcommand,
 )
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from ..accounts.account import Account
     from ..accounts.store import Store
 
 _EXAMPLES = """\
 examples:
-  cmstream account add alice@example.org --cipher aes256-cbc
+  cmstream account add alice@example.org
   cmstream account import alice@example.org alice.pem
+  cmstream account set alice@example.org --cipher aes256-cbc
   cmstream account import --add --cipher aes256-cbc certificates/
   cmstream account set alice@example.org --aliases a.smith@example.org,ali@example.org
   cmstream account list --expiring 30
@@ -132,6 +136,22 @@ def _add_settings(parser: Any) -> None:
             parser.add_argument(option, choices=one.words, help=text)
 
 
+def _add_confirmation(parser: Any) -> None:
+    parser.add_argument("--without-certificate", action="store_true",
+        help="switch encryption on although no certificate can be used: all mail waits "
+        "then")  # fmt: skip
+
+
+@contextmanager
+def _switching_on() -> Iterator[None]:
+    """Says what to do where encryption can't be switched on yet."""
+    try:
+        yield
+    except UnusableAccount as error:
+        remedy = "import one first (cmstream account import), or confirm with --without-certificate"
+        raise Failure(os.EX_DATAERR, f"{error}: {remedy} [{error.code}]") from None
+
+
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was given, as the store takes it."""
     given = {name: getattr(options, name) for name in SETTINGS}
@@ -147,13 +167,19 @@ def _add_add(actions: Any) -> Any:
     parser = subcommand(actions, "add ADDRESS [options]", text, _EXAMPLES, _add)
     parser.add_argument("address", metavar="ADDRESS")
     _add_settings(parser)
+    _add_confirmation(parser)
     return parser
 
 
 def _add(options: argparse.Namespace) -> None:
-    with opened(options, create=True) as store:
-        account = store.add_account(options.address, by=actor(), **_settings(options))
+    needed = not options.without_certificate
+    with opened(options, create=True) as store, _switching_on():
+        account = store.add_account(
+            options.address, by=actor(), need_certificate=needed, **_settings(options)
+        )
     say(shown.account_line(account))
+    if account.cipher is None:
+        note(shown.switched_off(account))
 
 
 def _add_import(actions: Any) -> Any:
@@ -190,6 +216,7 @@ def _add_set(actions: Any) -> Any:
     add = parser.add_argument
     add("address", metavar="ADDRESS")
     _add_settings(parser)
+    _add_confirmation(parser)
     for name, text in (
         ("retire", "stop using this certificate, but keep it"),
         ("activate", "use this certificate again"),
@@ -203,7 +230,7 @@ def _set(options: argparse.Namespace) -> None:
     settings, by = _settings(options), actor()
     if not (settings or options.retire or options.activate or options.delete):
         raise Failure(os.EX_USAGE, "say what to change (see cmstream account set --help)")
-    with opened(options, create=True) as store:
+    with opened(options, create=True) as store, _switching_on():
         store.account(options.address)
         for fingerprint in options.activate:
             store.activate_certificate(options.address, fingerprint, by=by)
@@ -212,7 +239,8 @@ def _set(options: argparse.Namespace) -> None:
         for fingerprint in options.delete:
             store.delete_certificate(options.address, fingerprint, by=by)
         if settings:
-            store.change_account(options.address, by=by, **settings)
+            needed = not options.without_certificate
+            store.change_account(options.address, by=by, need_certificate=needed, **settings)
         say(shown.account_line(store.account(options.address)))
 
 

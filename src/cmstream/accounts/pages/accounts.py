@@ -14,7 +14,7 @@ from ...errors import CmstreamError
 from ..account_settings import SETTINGS
 from ..audit import MAIL_TIMEOUT
 from ..clients import judge
-from ..errors import AccountsError, Conflict, StoreUnavailable
+from ..errors import AccountsError, Conflict, StoreUnavailable, UnusableAccount
 from ..http import inputs, sample
 from ..sealed_to import sealed_to
 from . import words
@@ -147,6 +147,7 @@ def _settings(visit: Visit) -> Response:
         fields=sorted(_IN_FORM, key=lambda one: not one.many),
         options=words.options,
         confirm=visit.unconfirmed,
+        unusable="without_certificate" in visit.form.errors,
     )
 
 
@@ -160,9 +161,13 @@ def settings_saved(visit: Visit) -> Response:
     if form.errors or not visit.confirm():
         return _settings(visit)
     try:
-        visit.store.change_account(account.address, by=visit.by, **given)
+        sure = form.ticked("without_certificate")
+        visit.store.change_account(account.address, by=visit.by, need_certificate=not sure, **given)
     except StoreUnavailable:
         raise
+    except UnusableAccount as error:
+        form.errors["without_certificate"] = words.sentence(error)
+        return _settings(visit)
     except AccountsError as error:
         form.errors["cipher"] = words.sentence(error)
         return _settings(visit)
