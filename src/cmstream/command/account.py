@@ -16,6 +16,7 @@ from ..accounts.people.people import People
 from . import account_tables as shown
 from .account_backup import add_backup, add_restore
 from .account_import import run as _import
+from .account_remind import add_remind
 from .account_server import add_server
 from .database import add_database
 from .endings import Failure
@@ -65,7 +66,7 @@ def add_command(commands: Any) -> None:
     for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
         add_database(add(actions))
     add_database(_add_link(actions))
-    for add in (add_server, add_backup, add_restore):
+    for add in (add_server, add_backup, add_restore, add_remind):
         add_database(add(actions))
 
 

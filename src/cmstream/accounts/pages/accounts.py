@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ...errors import CmstreamError
+from .. import owner_mail
 from ..account_settings import SETTINGS
-from ..audit import MAIL_TIMEOUT
 from ..clients import judge
 from ..errors import AccountsError, Conflict, StoreUnavailable, UnusableAccount
 from ..http import inputs, sample
@@ -262,9 +262,7 @@ def test_sent(visit: Visit) -> Response:
     if message is None:
         return test(visit)
     try:
-        subprocess.run(
-            command, input=message, timeout=MAIL_TIMEOUT, check=True, capture_output=True
-        )
+        owner_mail.send(command, message)
     except (OSError, subprocess.SubprocessError):
         visit.form.errors[""] = "The mail command failed: download the message instead."
         return test(visit)
