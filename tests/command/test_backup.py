@@ -150,6 +150,20 @@ def test_a_writer_that_holds_it_is_not_waited_for_without_end(live, tmp_path, mo
     assert beside(live) == ["accounts.sqlite3", "backup"]
 
 
+def test_an_older_store_is_saved_as_it_is_and_upgraded_when_it_is_restored(live, tmp_path):
+    file = tmp_path / "backup"
+    with sqlite3.connect(path(live)) as connection:
+        connection.execute("DROP TABLE reminders")
+        connection.execute("UPDATE cmstream_version SET version_num = '0002'")
+    connection.close()
+    account("backup", live, file)
+    destroy(live, "removed")
+    account("restore", live, file)
+    assert listed(live) == [ALICE]
+    with open_store(live) as store:
+        assert store.seal_for(ALICE).action == "seal"
+
+
 # --- refused ---------------------------------------------------------------------------------
 
 
