@@ -119,7 +119,7 @@ class Change(NamedTuple):
             means = "its mail would still be stored unencrypted"
         else:
             return
-        message = f"{account.address} has no certificate that can be used: {means}"
+        message = f"no certificate of {account.address} can be used: {means}"
         raise UnusableAccount(message, account=account.address)
 
     def remove(self, account: Account) -> None:
