@@ -230,6 +230,17 @@ def test_a_damaged_database_replaces_no_good_backup(live, tmp_path):
     assert beside(live) == ["accounts.sqlite3", "backup"]
 
 
+def test_a_damaged_database_is_moved_away_first(live, tmp_path):
+    file = tmp_path / "backup"
+    account("backup", live, file)
+    path(live).write_bytes(b"no database at all" * 1000)
+    said = account("restore", live, file, "--force", code=75).stderr
+    assert f"move {path(live)}* away first".encode() in said
+    destroy(live, "removed")
+    account("restore", live, file)
+    assert listed(live) == [ALICE]
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [(["backup"], 64), (["backup", "/nowhere/x"], 73), (["restore", "/nowhere/x"], 66),

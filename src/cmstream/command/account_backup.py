@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..accounts.backup import backup, restore
 from ..accounts.database import existing_file, file_of, libpq_url
-from ..accounts.errors import BackupRefused
+from ..accounts.errors import BackupRefused, StoreUnavailable
 from .database import database
 from .endings import Failure
 from .managing import actor, failing, make_default_folder
@@ -85,6 +85,11 @@ def _restore(options: argparse.Namespace) -> None:
                 raise
             text = f"{error}: --force does it all the same [{error.code}]"
             raise Failure(os.EX_DATAERR, text) from None
+        except StoreUnavailable as error:
+            if error.code != "store-unavailable":
+                raise
+            away = f"if the database is damaged, move {target}* away first"
+            raise Failure(os.EX_TEMPFAIL, f"{error}; {away} [{error.code}]") from None
     say(f"restored {done.accounts} accounts from {file}")
     warn("tokens that were revoked after the backup was made work again: see cmstream token list")
 
