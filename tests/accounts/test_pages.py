@@ -204,7 +204,8 @@ def test_settings_in_a_store_out_of_reach_are_no_mistake_of_the_form(alice, monk
 
 def test_switching_on_without_a_certificate_is_confirmed(alice, store):
     store.change_account(ALICE, by=OWNER, cipher=None)
-    data = {"cipher": "aes256-cbc", "when_unusable": "error", "password": PASSWORD}
+    choices = {"when_unusable": "error", "header_protection": "as-server-says"}
+    data = {"cipher": "aes256-cbc", "password": PASSWORD, **choices}
     where = ("/account/settings", "/account/settings")
     assert "without_certificate" not in alice.get("/account/settings").text
     answer = send(alice, *where, data)
