@@ -155,8 +155,7 @@ def test_python_code_runs(path, folder, shell, monkeypatch):
     monkeypatch.chdir(folder)
     fresh(folder)
     assert shell(
-        "cmstream account add alice@example.org --cipher aes256-cbc && "
-        "cmstream account import alice@example.org alice.pem"
+        "cmstream account import --add --cipher aes256-cbc alice@example.org alice.pem"
     ).returncode == 0  # fmt: skip
     names = {"__name__": "readme"}
     for block in blocks(path):

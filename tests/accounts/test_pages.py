@@ -202,6 +202,22 @@ def test_settings_in_a_store_out_of_reach_are_no_mistake_of_the_form(alice, monk
     assert send(alice, "/account/settings", "/account/settings", data).status_code == 503
 
 
+def test_switching_on_without_a_certificate_is_confirmed(alice, store):
+    store.change_account(ALICE, by=OWNER, cipher=None)
+    choices = {"when_unusable": "error", "header_protection": "as-server-says"}
+    data = {"cipher": "aes256-cbc", "password": PASSWORD, **choices}
+    where = ("/account/settings", "/account/settings")
+    assert "without_certificate" not in alice.get("/account/settings").text
+    answer = send(alice, *where, data)
+    assert answer.status_code == 422
+    assert "all its mail would wait in the mail server" in answer.text
+    assert 'name="without_certificate"' in answer.text
+    assert store.account(ALICE).cipher is None
+    answer = send(alice, *where, data | {"without_certificate": "yes"})
+    assert answer.status_code == 303
+    assert store.account(ALICE).cipher == "aes256-cbc"
+
+
 def test_no_upload_is_ever_written_to_a_file(alice, monkeypatch):
     def written(*_):
         raise AssertionError("an upload would have been written to a file")

@@ -137,7 +137,7 @@ def test_a_change_that_failed_is_told_to_nobody(telling, outbox):
 def test_a_mail_command_that_fails_is_logged_and_loses_nothing(
     sqlite_url, caplog, monkeypatch, command, words
 ):
-    monkeypatch.setattr("cmstream.accounts.audit.MAIL_TIMEOUT", 2)
+    monkeypatch.setattr("cmstream.accounts.owner_mail.TIMEOUT", 2)
     with create_store(sqlite_url, notify=command) as store:
         store.add_account(ALICE, by=ADMINISTRATOR)
         assert store.account(ALICE)

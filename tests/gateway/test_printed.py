@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +19,7 @@ from helpers.servers.opensmtpd import PATHS, OpenSMTPD
 from helpers.servers.place import Place as At
 from helpers.servers.place import folder
 from helpers.servers.postfix import Postfix, Way
+from helpers.systemd import exposure, started, units, verify
 
 LMTP, SMTP, MILTER = "lmtp:127.0.0.1:10024", "smtp:127.0.0.1:10026", "milter:127.0.0.1:10025"
 DATABASE = "sqlite:////var/lib/cmstream/accounts.sqlite3"
@@ -196,16 +195,6 @@ def test_opensmtpd(listen):
         assert b"configuration OK" in must(*checked).stderr
 
 
-def units(text, own):
-    """The files that its commands write."""
-    paths = re.findall(r"^cat > (\S+) <<'END'$", text, re.MULTILINE)
-    files = {path: own / Path(path).name for path in paths}
-    for path, file in files.items():
-        text = text.replace(f"cat > {path} ", f"cat > {shlex.quote(str(file))} ")
-    must("sh", "-eu", input=text.partition("\nsystemctl ")[0].encode())
-    return [*files.values()]
-
-
 def test_systemd(tmp_path):
     need("systemd-analyze")
     made = settings(
@@ -217,9 +206,7 @@ def test_systemd(tmp_path):
         "cmstream-gateway-lmtp.socket", "cmstream-gateway-lmtp-2.socket",
         "cmstream-gateway-seal.socket", "cmstream-gateway.service",
     ]  # fmt: skip
-    done = run("systemd-analyze", "verify", "--man=no", *files.values())
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == b""
+    verify(*files.values())
     service = files["cmstream-gateway.service"].read_text()
     assert 'ReadWritePaths="/srv/mail 100%%"' in service
 
@@ -231,16 +218,10 @@ def test_systemd_finds_the_service_closed(tmp_path, weak):
     text = printed("systemd", settings(LMTP, hop="lmtp:unix:/x"))
     *_, service = units(text, tmp_path)
 
-    def exposure(content):
-        service.write_text(content)
-        words = ["security", "--offline=true", "--no-pager", service]
-        said = run("systemd-analyze", *words).stdout.decode()
-        return float(re.search(r"exposure level for \S+: ([\d.]+)", said)[1])
-
     whole = service.read_text()
     without = "".join(line for line in whole.splitlines(True) if not line.startswith(weak))
-    assert exposure(whole) < 2.5
-    assert exposure(without) > exposure(whole)
+    assert exposure(service, whole) < 2.5
+    assert exposure(service, without) > exposure(service, whole)
 
 
 def test_a_unix_socket_of_systemd_has_the_mode_and_group_that_were_asked_for():
@@ -271,12 +252,11 @@ def test_the_unit_starts_the_same_gateway(tmp_path):
     words = ["gateway", f"--listen={LMTP}", "--next=lmtp:mail.example.org:24", *options]
     text = command(*words, "--database", DATABASE, "--print=systemd").stdout.decode()
     *_, service = units(text, tmp_path)
-    whole = service.read_text().replace("\\\n", "")
-    started = shlex.split(re.search("^ExecStart=(.*)$", whole, re.MULTILINE)[1])
-    start = started.index("gateway")
-    assert started[:start] == [sys.executable, "-m", "cmstream"]
-    assert {*options} <= {*started}
-    again = command(*started[start:], "--print=systemd").stdout.decode()
+    words = started(service)
+    start = words.index("gateway")
+    assert words[:start] == [sys.executable, "-m", "cmstream"]
+    assert {*options} <= {*words}
+    again = command(*words[start:], "--print=systemd").stdout.decode()
     assert (
         again.replace("lmtp:systemd:lmtp", LMTP).partition("ExecStart")[2]
         == (text.replace("lmtp:systemd:lmtp", LMTP).partition("ExecStart")[2])

@@ -10,13 +10,11 @@ import json
 import logging
 import subprocess
 from datetime import datetime, timezone
-from email import policy
-from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from . import tables, values
+from . import owner_mail, tables, values
 from .account import AuditEntry
 from .errors import AccessDenied, Conflict, NotFound
 
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from .account import Actor
-
-MAIL_TIMEOUT = 20
-"""Seconds that the mail command may take."""
 
 _log = logging.getLogger(__name__)
 _audit = tables.audit
@@ -132,29 +127,14 @@ def mail(command: Sequence[str], entries: Sequence[AuditEntry]) -> None:
     if not command or not foreign:
         return
     try:
-        message = _message(foreign)
-        subprocess.run(
-            list(command), input=message, timeout=MAIL_TIMEOUT, check=True, capture_output=True
-        )
+        owner_mail.send(command, _message(foreign))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        _log.error("the owner of %s wasn't told by mail: %s", foreign[0].address, _why(error))
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, subprocess.CalledProcessError):
-        said = (error.stderr or b"").decode("utf-8", "replace").strip().partition("\n")[0]
-        return f"the mail command ended with {error.returncode}: {said}"
-    return str(error)
-
-
-_FORM = policy.SMTPUTF8.clone(linesep="\n")
+        _log.error(
+            "the owner of %s wasn't told by mail: %s", foreign[0].address, owner_mail.why(error)
+        )
 
 
 def _message(foreign: Sequence[AuditEntry]) -> bytes:
-    message = EmailMessage(_FORM)
-    message["To"] = foreign[0].address
-    message["Subject"] = "The encryption of your mail was changed"
-    message["Auto-Submitted"] = "auto-generated"
     lines = [
         f"Somebody else changed how the mail to {foreign[0].address} is encrypted:",
         "",
@@ -162,8 +142,8 @@ def _message(foreign: Sequence[AuditEntry]) -> bytes:
         "",
         "Please sign in and look at it. Whoever adds a certificate can read the mail to come.",
     ]
-    message.set_content("\n".join(lines))
-    return message.as_bytes()
+    subject = "The encryption of your mail was changed"
+    return owner_mail.message(foreign[0].address or "", subject, lines)
 
 
 def _words(entry: AuditEntry) -> str:

@@ -17,7 +17,9 @@ from . import (
 )
 from .addresses import canonical
 from .clients import judge
-from .errors import Conflict
+from .errors import Conflict, UnusableAccount
+from .lookup import SealingRules
+from .record import Record
 from .sealed_to import readable, sealed_to
 
 if TYPE_CHECKING:
@@ -97,6 +99,28 @@ class Change(NamedTuple):
             return
         held = queries.certificates(self.connection, account)
         _refuse(judge(clients, cipher=cipher, keys=_keys(held)))
+
+    def require_usable(self, before: str | None, account: Account) -> None:
+        """Refuses encryption that was just switched on where no certificate can be used: no mail
+        would come any more. ``before``: the account's cipher before."""
+        if before is not None or account.cipher is None:
+            return
+        switches = queries.switches(self.connection)
+        found = Record(
+            switches | {"encryption": "as-accounts-say"},
+            account,
+            queries.certificates(self.connection, account),
+        )
+        rules, moment = SealingRules(), datetime.now(timezone.utc).timestamp()
+        seal = rules.answer(account.address, found, appended=False, at=moment).seal
+        if isinstance(seal, UnusableAccount):
+            means = "all its mail would wait in the mail server, and go back to its senders at last"
+        elif seal.reason.code == "no-usable-certificate":
+            means = "its mail would still be stored unencrypted"
+        else:
+            return
+        message = f"no certificate of {account.address} can be used: {means}"
+        raise UnusableAccount(message, account=account.address)
 
     def remove(self, account: Account) -> None:
         """The account with all that hangs on it."""

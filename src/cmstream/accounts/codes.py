@@ -13,6 +13,7 @@ class StoreCode(TextConstant):
     NEWER_DATABASE = "newer-database"
     NO_DATABASE = "no-database"
     NOT_MIGRATED = "not-migrated"
+    PERMISSION_DENIED = "permission-denied"
     STORE_UNAVAILABLE = "store-unavailable"
     UNSUPPORTED_DATABASE = "unsupported-database"
 
@@ -49,6 +50,11 @@ class StoreCode(TextConstant):
     ADDRESS_MISMATCH = "address-mismatch"
     TOO_LARGE = "too-large"
     UNUSABLE_RECIPIENT = "unusable-recipient"
+
+    # BackupRefused, which has NEWER_DATABASE too
+    NOT_A_BACKUP = "not-a-backup"
+    NOT_EMPTY = "not-empty"
+    SAME_FILE = "same-file"
 
     # AccessDenied
     CONFIRMATION_NEEDED = "confirmation-needed"

@@ -9,11 +9,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, inspect, select, text, update
+from sqlalchemy import URL, create_engine, event, inspect, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
-from . import record, sqlite_file
+from . import permission, record, sqlite_file
 from .errors import StoreUnavailable
 from .limits import BOUNDS, WAIT
 from .revision import REVISION, VERSION_TABLE
@@ -22,7 +22,7 @@ from .tables import changes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
     from .record import Ask
 
@@ -43,6 +43,12 @@ class Database:
         self.place = place
         """The URL without its password, for people to read."""
         self._closed = False
+
+    @property
+    def file(self) -> Path | None:
+        """The file of SQLite that it is, None on PostgreSQL."""
+        url = self._engine.url
+        return Path(url.database or "") if url.drivername == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -81,7 +87,7 @@ class Database:
     def _transaction(self, **options: Any) -> Iterator[Connection]:
         if self._closed:
             raise StoreUnavailable("store-unavailable", "the store has been closed: open it again")
-        with unavailable(self.place), self._engine.connect() as connection:
+        with _unavailable(self._engine.url), self._engine.connect() as connection:
             connection = connection.execution_options(**options)  # noqa: PLW2901 - the same one
             with connection.begin():
                 yield connection
@@ -102,29 +108,41 @@ _text = cache(text)  # as an object, a statement is compiled once
 
 
 @contextmanager
-def unavailable(place: str) -> Iterator[None]:
-    """Turns what SQLAlchemy raises into StoreUnavailable; the driver's first line says why."""
+def _unavailable(address: URL) -> Iterator[None]:
+    """Turns what SQLAlchemy raises into StoreUnavailable. Why stands in the file system where
+    permission is denied, else in the driver's first line."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
+        _require_permission(address)
         cause = error.orig if isinstance(error, DBAPIError) else error
         why = str(cause).strip().partition("\n")[0] or type(error).__name__
-        message = f"the store at {place} can't be used now ({why}): try again"
+        message = f"the store at {_place(address)} can't be used now ({why}): try again"
         raise StoreUnavailable("store-unavailable", message) from error
+
+
+def _require_permission(address: URL) -> None:
+    """SQLite itself says no more than that it can't open the file, or that it isn't there."""
+    if address.drivername == "sqlite":
+        path = Path(address.database or "")
+        _refuse_denied(path, permission.database_barrier(path))
+
+
+def _refuse_denied(path: Path, why: str) -> None:
+    if why:
+        message = f"the database {path} can't be used: {why}: {permission.SHARE}"
+        raise StoreUnavailable("permission-denied", message)
 
 
 def open_database(url: str) -> Database:
     """The database at a URL; it is never created or changed.
 
     Raises StoreUnavailable: ``no-database`` or ``not-migrated`` if it isn't there or older than
-    this program, ``newer-database``, ``unsupported-database``, ``store-unavailable``.
+    this program, ``permission-denied``, ``newer-database``, ``unsupported-database``,
+    ``store-unavailable``.
     """
     address = _address(url)
-    if address.drivername == "sqlite":
-        path = Path(address.database or "")
-        if not sqlite_file.is_there(path):
-            message = f"there is no database at {path}: check the path, or {_CREATE} it"
-            raise StoreUnavailable("no-database", message)
+    existing_file(url)
     database = Database(_engine(address), _place(address))
     try:
         with database.read() as connection:
@@ -136,15 +154,43 @@ def open_database(url: str) -> Database:
     return database
 
 
+def file_of(url: str) -> Path | None:
+    """The file of SQLite that a URL names, whether it is there or not; None on PostgreSQL. Raises
+    StoreUnavailable ``unsupported-database``."""
+    address = _address(url)
+    return Path(address.database or "") if address.drivername == "sqlite" else None
+
+
+def existing_file(url: str) -> Path | None:
+    """The same for a file that is there. Raises StoreUnavailable ``no-database``,
+    ``permission-denied``, ``unsupported-database``."""
+    path = file_of(url)
+    if path is not None and not sqlite_file.is_there(path):
+        _refuse_denied(path, permission.barrier(path, os.R_OK))
+        message = f"there is no database at {path}: check the path, or {_CREATE} it"
+        raise StoreUnavailable("no-database", message)
+    return path
+
+
+def libpq_url(url: str) -> str:
+    """The URL for PostgreSQL's own programs, without a password."""
+    address = _address(url)
+    query = {name: value for name, value in address.query.items() if name != "password"}
+    plain = URL.create(
+        "postgresql", address.username, None, address.host, address.port, address.database, query
+    )
+    return plain.render_as_string()
+
+
 def create_database(url: str) -> Database:
     """The database at a URL, created if it isn't there and upgraded if it is old. On PostgreSQL
     the empty database must exist. Several processes may do so at once. Raises StoreUnavailable."""
     address = _address(url)
     engine = _engine(address, create=True)
     try:
-        with unavailable(_place(address)):
+        with _unavailable(address):
             if engine.name == "sqlite":
-                _create_file(Path(address.database or ""), engine)
+                _create_file(address, engine)
             writing = engine.execution_options(writes=True)
             with writing.begin() as connection:
                 _upgrade(connection, _place(address))
@@ -249,11 +295,14 @@ def _sqlite(address: URL, *, create: bool) -> Engine:
     return engine
 
 
-def _create_file(path: Path, engine: Engine) -> None:
-    """A new file is its owner's alone; SQLite gives the files beside it the same mode."""
+def _create_file(address: URL, engine: Engine) -> None:
+    """A file that isn't there is made; SQLite gives the files beside it the same owner and mode."""
+    path = Path(address.database or "")
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        sqlite_file.create(path)
     except OSError as error:
+        if isinstance(error, PermissionError):
+            _require_permission(address)
         message = f"the database {path} can't be created ({error.strerror})"
         raise StoreUnavailable("no-database", message) from error
     with engine.connect() as connection:

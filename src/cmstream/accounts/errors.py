@@ -13,7 +13,7 @@ class StoreUnavailable(AccountsError):
     """The database can't be used now: whoever seals must try again later, and not guess.
 
     Codes: ``no-database``, ``not-migrated``, ``newer-database``, ``unsupported-database``,
-    ``store-unavailable`` (out of reach, locked, full, damaged, closed).
+    ``permission-denied``, ``store-unavailable`` (out of reach, locked, full, damaged, closed).
     """
 
 
@@ -61,6 +61,11 @@ class ImportRefused(AccountsError):
     """An upload that isn't taken as it is. Codes: ``too-large``, ``unusable-recipient``;
     ``address-mismatch``, which goes away when the person confirms. A file that can't be read raises
     :class:`~cmstream.CertificateError` with the code of the reader."""
+
+
+class BackupRefused(AccountsError):
+    """A backup that isn't made or restored. Codes: ``not-a-backup`` for a file that holds no store
+    of this program, ``newer-database``, ``not-empty`` for a store with accounts, ``same-file``."""
 
 
 class AccessDenied(AccountsError):

@@ -8,5 +8,7 @@ VERSION_TABLE = "cmstream_version"
 """The table that says which one it has reached."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
-REVISION = max(path.name[:4] for path in _MIGRATIONS.glob("[0-9]*.py"))
+KNOWN = frozenset(path.name[:4] for path in _MIGRATIONS.glob("[0-9]*.py"))
+"""All migrations: what an older database may have reached."""
+REVISION = max(KNOWN)
 """The newest migration."""

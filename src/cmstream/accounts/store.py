@@ -45,7 +45,7 @@ def open_store(url: str, *, notify: Sequence[str] = ()) -> Store:
     command, such as ``["sendmail", "-t", "-i"]``, that tells owners what others changed.
 
     Raises StoreUnavailable: ``no-database``, ``not-migrated``, ``newer-database``,
-    ``unsupported-database``, ``store-unavailable``.
+    ``unsupported-database``, ``permission-denied``, ``store-unavailable``.
     """
     return Store(open_database(url), notify=notify)
 
@@ -136,26 +136,35 @@ class Store:
                 limit=None if limit is None else values.within(limit),
             )
 
-    def add_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
+    def add_account(
+        self, address: str, *, by: Actor, need_certificate: bool = False, **settings: Any
+    ) -> Account:
         """A new account, with the settings of :meth:`change_account`; encryption is off unless
-        ``cipher`` is given. Raises Conflict ``address-taken``, ``domain-taken``; Invalid;
-        AccessDenied if an owner does it."""
+        ``cipher`` is given, which ``need_certificate`` refuses. Raises Conflict ``address-taken``,
+        ``domain-taken``; Invalid; UnusableAccount; AccessDenied if an owner does it."""
         _administrator(by)
         wanted = checked(settings)
         name = canonical(address)
         with self._change(by) as change:
             change.apply_settings(account := change.add(name, DEFAULTS), wanted)
             change.record("add-account", account, **DEFAULTS | wanted)
-            return change.account(name)
+            added = change.account(name)
+            if need_certificate:
+                change.require_usable(None, added)
+            return added
 
-    def change_account(self, address: str, *, by: Actor, **settings: Any) -> Account:
+    def change_account(
+        self, address: str, *, by: Actor, need_certificate: bool = False, **settings: Any
+    ) -> Account:
         """Change some settings, by the names that :class:`Account` has for them; ``cipher=None``
-        switches encryption off, and a list replaces the one before.
+        switches encryption off, and a list replaces the one before. ``need_certificate``: don't
+        switch encryption on while no certificate can be used.
 
         Raises Conflict ``address-taken``, ``domain-taken``, and ``unreadable-choice`` for what a
         mail program of the account is known not to open with its certificates; Invalid
         ``invalid-setting``, ``invalid-address``, ``invalid-domain``; AccessDenied ``forbidden`` if
-        an owner changes aliases or domains, since that is a claim to other people's mail.
+        an owner changes aliases or domains, since that is a claim to other people's mail;
+        UnusableAccount ``no-usable-certificate`` if ``need_certificate`` refuses it.
         """
         wanted = checked(settings)
         if any(SETTINGS[name].administrators for name in wanted):
@@ -166,7 +175,10 @@ class Store:
             if new:
                 old = {name: getattr(account, name) for name in new}
                 change.record("change-account", account, old=old, new=new)
-            return change.account(address)
+            changed = change.account(address)
+            if need_certificate:
+                change.require_usable(account.cipher, changed)
+            return changed
 
     def remove_account(self, address: str, *, by: Actor) -> None:
         """Remove an account with its certificates and its owners' access; the audit log keeps

@@ -186,6 +186,14 @@ audit = Table(
     **_NUMBERED,
 )
 
+reminders = Table(
+    "reminders",
+    metadata,
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("expires_at", Utc, primary_key=True),
+    Column("days", Integer, primary_key=True, autoincrement=False),
+)
+
 switches = Table(
     "switches",
     metadata,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..accounts.account_settings import CIPHERS, SETTINGS
-from ..accounts.errors import NotFound
+from ..accounts.errors import NotFound, UnusableAccount
 from ..accounts.http.settings import Settings
 from ..accounts.people.credentials import now
 from ..accounts.people.links import MINUTES
 from ..accounts.people.people import People
 from . import account_tables as shown
+from .account_backup import add_backup, add_restore
 from .account_import import run as _import
+from .account_remind import add_remind
 from .account_server import add_server
 from .database import add_database
 from .endings import Failure
@@ -21,20 +24,23 @@ from .managing import actor, as_json, opened
 from .shared import (
     Parser,
     add_password,
+    note,
     say,
     subcommand,
 )
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from ..accounts.account import Account
     from ..accounts.store import Store
 
 _EXAMPLES = """\
 examples:
-  cmstream account add alice@example.org --cipher aes256-cbc
+  cmstream account add alice@example.org
   cmstream account import alice@example.org alice.pem
+  cmstream account set alice@example.org --cipher aes256-cbc
   cmstream account import --add --cipher aes256-cbc certificates/
   cmstream account set alice@example.org --aliases a.smith@example.org,ali@example.org
   cmstream account list --expiring 30
@@ -60,7 +66,8 @@ def add_command(commands: Any) -> None:
     for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
         add_database(add(actions))
     add_database(_add_link(actions))
-    add_database(add_server(actions))
+    for add in (add_server, add_backup, add_restore, add_remind):
+        add_database(add(actions))
 
 
 # --- looking ---------------------------------------------------------------------------------
@@ -130,6 +137,22 @@ def _add_settings(parser: Any) -> None:
             parser.add_argument(option, choices=one.words, help=text)
 
 
+def _add_confirmation(parser: Any) -> None:
+    parser.add_argument("--without-certificate", action="store_true",
+        help="switch encryption on although no certificate can be used: all mail waits "
+        "then")  # fmt: skip
+
+
+@contextmanager
+def _switching_on() -> Iterator[None]:
+    """Says what to do where encryption can't be switched on yet."""
+    try:
+        yield
+    except UnusableAccount as error:
+        remedy = "import one first (cmstream account import), or confirm with --without-certificate"
+        raise Failure(os.EX_DATAERR, f"{error}: {remedy} [{error.code}]") from None
+
+
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was given, as the store takes it."""
     given = {name: getattr(options, name) for name in SETTINGS}
@@ -145,13 +168,19 @@ def _add_add(actions: Any) -> Any:
     parser = subcommand(actions, "add ADDRESS [options]", text, _EXAMPLES, _add)
     parser.add_argument("address", metavar="ADDRESS")
     _add_settings(parser)
+    _add_confirmation(parser)
     return parser
 
 
 def _add(options: argparse.Namespace) -> None:
-    with opened(options, create=True) as store:
-        account = store.add_account(options.address, by=actor(), **_settings(options))
+    needed = not options.without_certificate
+    with opened(options, create=True) as store, _switching_on():
+        account = store.add_account(
+            options.address, by=actor(), need_certificate=needed, **_settings(options)
+        )
     say(shown.account_line(account))
+    if account.cipher is None:
+        note(shown.switched_off(account))
 
 
 def _add_import(actions: Any) -> Any:
@@ -188,6 +217,7 @@ def _add_set(actions: Any) -> Any:
     add = parser.add_argument
     add("address", metavar="ADDRESS")
     _add_settings(parser)
+    _add_confirmation(parser)
     for name, text in (
         ("retire", "stop using this certificate, but keep it"),
         ("activate", "use this certificate again"),
@@ -201,7 +231,7 @@ def _set(options: argparse.Namespace) -> None:
     settings, by = _settings(options), actor()
     if not (settings or options.retire or options.activate or options.delete):
         raise Failure(os.EX_USAGE, "say what to change (see cmstream account set --help)")
-    with opened(options, create=True) as store:
+    with opened(options, create=True) as store, _switching_on():
         store.account(options.address)
         for fingerprint in options.activate:
             store.activate_certificate(options.address, fingerprint, by=by)
@@ -210,7 +240,8 @@ def _set(options: argparse.Namespace) -> None:
         for fingerprint in options.delete:
             store.delete_certificate(options.address, fingerprint, by=by)
         if settings:
-            store.change_account(options.address, by=by, **settings)
+            needed = not options.without_certificate
+            store.change_account(options.address, by=by, need_certificate=needed, **settings)
         say(shown.account_line(store.account(options.address)))
 
 

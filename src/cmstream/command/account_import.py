@@ -25,6 +25,7 @@ from .managing import (
 )
 from .shared import (
     ask,
+    note,
     password,
     read,
     say,
@@ -104,6 +105,8 @@ class _Import:
         )
         if options.cipher:
             self.store.change_account(address, by=by, cipher=options.cipher)
+        elif (account := self.store.account(address)).cipher is None:
+            note(shown.switched_off(account))
         return report
 
     def _preview(

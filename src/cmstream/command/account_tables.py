@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..accounts.account_settings import SETTINGS
+from ..accounts.account_settings import CIPHERS, SETTINGS
+from ..accounts.people.credentials import now
 from ..errors import CmstreamError
 
 if TYPE_CHECKING:
@@ -15,14 +16,27 @@ if TYPE_CHECKING:
 
 
 def account_line(one: Account) -> str:
-    """Address, protection, certificates, expiry, with tabs between."""
-    state = one.cipher or "disabled"
-    if one.cipher and not one.active:
-        state += f" without a certificate: {one.when_unusable}"
+    """Address, cipher, trouble, certificates, expiry, with tabs between."""
     held = f"{one.active} active"
     held += f", {one.retired} retired" if one.retired else ""
     until = f"until {one.expires_at:%Y-%m-%d}" if one.expires_at else "-"
-    return f"{one.address}\t{state}\t{held}\t{until}"
+    trouble = _trouble(one) or "-"
+    return "\t".join([one.address, one.cipher or "disabled", trouble, held, until])
+
+
+def _trouble(one: Account) -> str:
+    """What keeps mail from being sealed as it should be; "" if nothing does."""
+    if one.expires_at is None:
+        waits = one.when_unusable == "error"
+        means = "mail waits" if waits else "mail is stored unencrypted"
+        return f"no certificate: {means}" if one.cipher else ""
+    return "expired" if one.expires_at <= now() else ""
+
+
+def switched_off(one: Account) -> str:
+    """That nothing is sealed yet, and what changes that."""
+    choose = f"cmstream account set {one.address} --cipher {CIPHERS[0]}"
+    return f"nothing is sealed for {one.address} until a cipher is chosen: {choose}"
 
 
 def account_text(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .seal_options import SealOptions
 
 VARIABLE = "CMSTREAM_DATABASE"
-SERVER = Path("/var/lib/cmstream/accounts.sqlite3")
-"""The database of root and of the gateway's user, unless another is named."""
+PLACE = Path("/var/lib/cmstream/accounts.sqlite3")
+"""The database of everybody, unless another is named."""
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
@@ -23,21 +23,11 @@ def add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--database",
         metavar="URL",
-        help=f"the store's database, such as sqlite:///{SERVER} or postgresql://user@host/name; "
-        f"default: ${VARIABLE}, else the file {_place()}",
+        help=f"the store's database, such as sqlite:///{PLACE} or postgresql://user@host/name; "
+        f"default: ${VARIABLE}, else the file {PLACE}",
     )
 
 
 def database(options: argparse.Namespace | SealOptions) -> str:
-    """The database's URL: what the option says, else the environment, else the server's file
-    or the user's own."""
-    named = options.database or os.environ.get(VARIABLE)
-    return named or f"sqlite:///{quote(str(_place()))}"
-
-
-def _place() -> Path:
-    """The server's for root and whoever may write to its folder, such as the gateway's user."""
-    if os.geteuid() == 0 or os.access(SERVER.parent, os.W_OK):
-        return SERVER
-    folder = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(folder) / "cmstream" / "accounts.sqlite3"
+    """The database's URL: what the option says, else the environment, else the one default."""
+    return options.database or os.environ.get(VARIABLE) or f"sqlite:///{quote(str(PLACE))}"

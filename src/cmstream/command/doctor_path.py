@@ -8,13 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..accounts.permission import barrier
 from ..gateway.next_hop import NextHop, Unreachable
 from ..gateway.protocol.conversation import Content
 from ..gateway.protocol.envelope import NULL, EnvelopeError, Mail, parse_rcpt
 from ..gateway.protocol.seal import DEFAULT_SOCKET, END, Answer, Request, chunk
 from ..gateway.tls import for_next_hop
 from .endings import Failure
-from .findings import Finding, barrier
+from .findings import Finding
 from .seal_client import FORMS, VARIABLE, Gateway
 
 if TYPE_CHECKING:

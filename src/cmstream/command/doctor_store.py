@@ -3,7 +3,6 @@ a test message for an address is sealed."""
 
 from __future__ import annotations
 
-import os
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,11 +12,12 @@ from sqlalchemy.exc import ArgumentError
 
 from ..accounts import delivery, open_store
 from ..accounts.errors import AccountsError, StoreUnavailable
+from ..accounts.permission import database_barrier, user
 from ..accounts.revision import REVISION
 from ..certificates.recipient import Recipient
 from ..errors import CmstreamError
 from ..scratch import Scratch
-from .findings import Finding, barrier, user
+from .findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +36,10 @@ _REMEDIES = {
 def look(url: str) -> tuple[Store | None, list[Finding]]:
     """Whether the database can be used, and the store if so."""
     file = _file(url)
-    if file is not None and (why := _kept_out(file)):
+    if file is not None and (why := database_barrier(file)):
         remedy = (
-            "run this as the user that the gateway runs as, or give that user the folder and all "
-            f"that is in it: chown -R USER: {file.parent}"
+            "run this as the user that the gateway runs as, or let its group use the store: "
+            "'cmstream serve --group GROUP' as root"
         )
         return None, [Finding("database", "wrong", why, remedy)]
     try:
@@ -65,13 +65,6 @@ def _file(url: str) -> Path | None:
     if address.get_backend_name() != "sqlite" or not address.database:
         return None
     return Path(address.database).absolute()
-
-
-def _kept_out(file: Path) -> str:
-    """SQLite needs to write even to read: it keeps its log in two files beside the database."""
-    log = [file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm")]
-    reasons = (barrier(one, os.R_OK | os.W_OK) for one in (file, *log))
-    return next(filter(None, reasons), "") or barrier(file.parent, os.R_OK | os.W_OK | os.X_OK)
 
 
 def _used(store: Store) -> list[Finding]:

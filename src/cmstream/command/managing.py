@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from ..accounts import create_store, open_store
 from ..accounts.account import Actor
 from ..accounts.errors import AccessDenied, NotFound, StoreUnavailable
+from ..accounts.permission import user
 from ..errors import CmstreamError
 from .database import VARIABLE, database
 from .endings import Failure
@@ -29,6 +30,7 @@ _STORE_CODES = {
     "unsupported-database": os.EX_USAGE,
     "no-database": os.EX_NOINPUT,
     "not-migrated": os.EX_NOINPUT,
+    "permission-denied": os.EX_NOINPUT,
 }
 
 
@@ -43,8 +45,8 @@ def opened(options: argparse.Namespace, *, create: bool = False) -> Iterator[Sto
     """
     url = database(options)
     with failing():
-        if create and not (options.database or os.environ.get(VARIABLE)):
-            _make_folder(url)
+        if create:
+            make_default_folder(options)
         notify = shlex.split(os.environ.get("CMSTREAM_NOTIFY", ""))
         with (create_store if create else open_store)(url, notify=notify) as store:
             yield store
@@ -68,14 +70,19 @@ def code_of(error: CmstreamError) -> int:
     return os.EX_NOPERM if isinstance(error, AccessDenied) else os.EX_DATAERR
 
 
-def _make_folder(url: str) -> None:
+def make_default_folder(options: argparse.Namespace) -> None:
     """Creates the default database's folder. A folder that was named must exist: a mistyped path
     must not make a new database."""
-    folder = Path(unquote(urlsplit(url).path[1:])).parent
+    if options.database or os.environ.get(VARIABLE):
+        return
+    folder = Path(unquote(urlsplit(database(options)).path[1:])).parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        text = f"can't create {folder}: {error.strerror}: name a database with --database"
+        text = (
+            f"can't create {folder} as {user()}: {error.strerror}: run this as root, or name a "
+            f"database of your own with --database or ${VARIABLE}"
+        )
         raise Failure(os.EX_CANTCREAT, text) from None
 
 

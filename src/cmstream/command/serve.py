@@ -24,9 +24,11 @@ from ..accounts.account import Actor
 from ..accounts.http.settings import Settings
 from ..accounts.people.links import MINUTES
 from ..accounts.people.people import People
+from ..accounts.sharing import UMASK, SharingError, share
+from . import serve_unit
 from .database import add_database, database
 from .endings import Failure
-from .managing import opened
+from .managing import failing, opened
 from .shared import (
     say,
     subcommand,
@@ -59,14 +61,27 @@ examples:
   cmstream serve
   cmstream serve --database sqlite:////srv/accounts.sqlite3 --workers 4
   cmstream serve --public-url https://keys.example.org --trusted-proxies 127.0.0.1
+  cmstream serve --group vmail
+  cmstream serve --public-url https://keys.example.org --print systemd
 
 Creates the database, or upgrades an old one. While no administrator can sign in, it prints a link
 to choose a password with; the link works once and for {MINUTES} minutes. Each start prints a new
 one. Passwords need TLS: unless only this machine uses the page, put a reverse proxy in front and
-name it with --trusted-proxies. After SIGTERM or SIGINT, running requests have {GRACE} seconds.
+name it with --trusted-proxies.
+
+Where a mail server of another user seals by cmstream seal, --group lets that user's group use the
+database: its folder gets the mode 2770, its files 0660. By hand, as root, where this server's user
+is cmstream and the mail server's group vmail:
+
+  usermod --append --groups vmail cmstream
+  chgrp vmail /var/lib/cmstream /var/lib/cmstream/accounts.sqlite3*
+  chmod 2770 /var/lib/cmstream
+  chmod 660 /var/lib/cmstream/accounts.sqlite3*
+
+After SIGTERM or SIGINT, running requests have {GRACE} seconds.
 
 Exit codes: 64 wrong usage, 66 no such database, 69 the port is taken or the start fails, 75 try
-again.
+again, 77 the group can't be given the database.
 """
 
 
@@ -91,6 +106,8 @@ def add_command(commands: Any) -> None:
     add("--notify", metavar="COMMAND",
         help="command that mails owners what others changed, such as '/usr/sbin/sendmail -t -i'; "
         "default: $CMSTREAM_NOTIFY, else nothing is mailed")  # fmt: skip
+    add("--group", metavar="GROUP",
+        help="group that may use the database too, such as the mail server's")  # fmt: skip
     add(
         "--workers",
         type=int,
@@ -98,15 +115,22 @@ def add_command(commands: Any) -> None:
         metavar="N",
         help="number of processes; default: %(default)s",
     )
+    add("--print", dest="printed", choices=serve_unit.NAMES,
+        help="print the unit that starts this server, and end")  # fmt: skip
     add_database(parser)
 
 
 def _serve(options: argparse.Namespace) -> None:
     if not 1 <= options.workers <= 1024 or not 0 <= options.port <= 65535:  # noqa: PLR2004
         raise Failure(os.EX_USAGE, "give --workers from 1 to 1024, and --port from 0 to 65535")
+    if options.printed:
+        with failing():
+            say(serve_unit.printed(options, usual=(HOST, PORT), grace=GRACE))
+        return
     with _listening(options.host, options.port) as listener:
         settings = _settings(options, listener.getsockname()[1])
         with opened(options, create=True) as store:
+            _share(store, options.group)
             _first_start(store, settings)
             place = store.database.place
         address, port = listener.getsockname()[:2]
@@ -114,6 +138,19 @@ def _serve(options: argparse.Namespace) -> None:
         print(f"cmstream: {where}, database {place}", file=sys.stderr, flush=True)
         os.environ.update(settings.environment())
         _run(listener, options.workers)
+
+
+def _share(store: Store, group: str | None) -> None:
+    """The mail server, which is another user, gets at the database by its group."""
+    if not group:
+        return
+    if store.database.file is None:
+        raise Failure(os.EX_USAGE, "--group: only a database that is a file belongs to a group")
+    try:
+        share(store.database.file, group)
+    except SharingError as error:
+        raise Failure(os.EX_NOPERM, f"--group: {error}") from None
+    os.umask(UMASK)
 
 
 def _listening(host: str, port: int) -> socket.socket:

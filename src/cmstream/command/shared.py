@@ -205,6 +205,11 @@ def warn(text: str) -> None:
     print(f"cmstream: warning: {text}", file=sys.stderr)
 
 
+def note(text: str) -> None:
+    """Prints on standard error what people should know though nothing is wrong."""
+    print(f"cmstream: note: {text}", file=sys.stderr)
+
+
 def called(name: str) -> str:
     """What an input is called in a message."""
     return "standard input" if name == "-" else name

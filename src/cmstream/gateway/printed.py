@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.engine import make_url
-
 from ..accounts.addresses import DELIMITERS
+from . import units
 from .protocol.seal import DEFAULT_SOCKET
 from .settings import Place, Settings, Tls
 
@@ -27,7 +23,6 @@ _FILES = {
     "systemd": "systemd.sh",
 }
 NAMES = tuple(_FILES)
-_TEMPLATES = Path(__file__).parent / "templates"
 _PORTS = {"lmtp": 10024, "lmtps": 10024, "milter": 10025, "smtp": 10026, "smtps": 10026}
 """Where the units print a socket for which only systemd's name is known."""
 _QUEUE = "/var/spool/postfix/"
@@ -37,17 +32,8 @@ _LOOPBACK = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # n
 def printed(name: str, settings: Settings) -> str:
     """What the program ``name``, one of NAMES, is to be told. Raises ValueError where it can't
     hand mail to any of the places where the gateway listens."""
-    import jinja2  # noqa: PLC0415 - the gateway itself never needs it
-
-    rooms = jinja2.Environment(  # noqa: S701 - no HTML
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    rooms.filters["shell"] = shlex.quote
     values = {"postfix": _postfix, "dovecot": _dovecot, "systemd": _systemd}.get(name, _by_lmtp)
-    return rooms.get_template(_FILES[name]).render(settings=settings, **values(name, settings))
+    return units.rendered(_FILES[name], settings=settings, **values(name, settings))
 
 
 def _listening(settings: Settings, *protocols: str) -> Place | None:
@@ -143,33 +129,22 @@ def _systemd(name: str, settings: Settings) -> dict[str, Any]:
     named = tuple(
         Place(place.protocol, name=one) for one, place in zip(sockets, settings.listen, strict=True)
     )
-    database, secret, folder = _database(settings.database)
+    database, secret, folder = units.database(settings.database)
     kept = {folder} if folder else set()
     if settings.log_file:
         kept.add(settings.log_file.absolute().parent)
-    program = _program()
+    program = units.program()
     options = _options(replace(settings, listen=named, database=database))
     return {
         "sockets": sockets,
         "program": program[0],
-        "lines": [" ".join(map(_unit_word, [*program, "gateway"])), *map(_unit_word, options)],
+        "lines": [" ".join(map(units.word, [*program, "gateway"])), *map(units.word, options)],
         "secret": secret,
-        "writes": [_unit_word(str(one)) for one in sorted(kept - {Path("/var/lib/cmstream")})],
+        "writes": [units.word(str(one)) for one in sorted(kept - {Path("/var/lib/cmstream")})],
         "home": program[0].startswith(("/home/", "/root/")),
+        "rights": "",
         "seconds": round(settings.drain_timeout) + 15,
     }
-
-
-def _database(url: str) -> tuple[str, str, Path | None]:
-    """The URL for the command line, or, where it has a password, without it for a file that only
-    root reads; and the folder that is written to."""
-    address = make_url(url)
-    if address.get_backend_name() == "sqlite":
-        path = Path(address.database or "").absolute()
-        return str(address.set(database=str(path))), "", path.parent
-    if address.password is None:
-        return url, "", None
-    return "", str(address), None
 
 
 def _names(settings: Settings) -> list[str]:
@@ -184,22 +159,6 @@ def _names(settings: Settings) -> list[str]:
 
 def _unit_place(place: Place) -> Place:
     return _of_unit(place) if place.name else place
-
-
-def _program() -> list[str]:
-    """How this program is started."""
-    own = Path(sys.argv[0])
-    if own.name == "cmstream" and (found := shutil.which(str(own))):
-        return [str(Path(found).absolute())]
-    return [sys.executable, "-m", "cmstream"]
-
-
-def _unit_word(word: str) -> str:
-    """A word of a unit file (systemd.service(5), "Command lines")."""
-    safe = word.replace("%", "%%").replace("$", "$$")
-    if not any(one in safe for one in " \t\"'\\;"):
-        return safe
-    return '"' + safe.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _ELSEWHERE = {"listen", "next_hop", "tls", "next_tls", "health", "announce_chunking",

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 INLINE = 256 << 10
 """A longer message is sealed in a thread: it would hold the event loop up."""
 TOGETHER_ROOM = 1024
-AWAY = "store-unavailable"
+AWAY = frozenset({"store-unavailable", "permission-denied"})
+"""Codes of a store that answers nobody."""
 
 
 class Deferred(NamedTuple):
@@ -66,7 +67,7 @@ class Service:
         found: list[Seal | Deferred] = []
         for one in addresses:
             # A store that is away is asked once for a message, not once for each recipient.
-            away = found and isinstance(last := found[-1], Deferred) and last.code == AWAY
+            away = found and isinstance(last := found[-1], Deferred) and last.code in AWAY
             found.append(last if away else await self._seal_for(one, appended))
         return found
 

@@ -322,7 +322,20 @@ def test_an_expired_certificate_is_shown_as_what_it_is(alice, store):
 # --- the choices ---------------------------------------------------------------------------------
 
 
+def test_switching_on_without_a_certificate_says_what_it_means(alice, store):
+    alice.open("/account/settings")
+    again(alice, "Save")
+    assert alice.says("all its mail would wait in the mail server")
+    assert store.account(ALICE).cipher is None
+    alice.picture("without-certificate")
+    alice.page.get_by_label("Switch it on all the same").check()
+    save(alice)
+    assert alice.says("Your choice is saved.")
+    assert store.account(ALICE).cipher == "aes256-cbc"
+
+
 def test_the_cipher_is_chosen_and_all_else(alice, store):
+    store.import_certificates(ALICE, pem(), by=OWNER)
     alice.open("/account/settings")
     alice.page.get_by_label("AES-128", exact=True).check()
     alice.page.get_by_label("Deliver it unencrypted").check()

@@ -16,7 +16,7 @@ from ..errors import NotFound
 from ..http import inputs, sample, views
 from ..http.views import ROOT
 from .operation import Call, Operations
-from .parameters import ACCOUNT, AUDIT, LIST
+from .parameters import ACCOUNT, AUDIT, LIST, SWITCH_ON
 from .server import show_audit
 
 accounts = Operations("accounts")
@@ -68,6 +68,7 @@ def _in_days(days: int | None) -> datetime | None:
     scope="accounts:write",
     role="administrator",
     confirmed=True,
+    query=SWITCH_ON,
     body="NewAccount",
     answer="Account",
     status=201,
@@ -80,7 +81,13 @@ async def add_account(call: Call) -> Response:
 
 
 async def _added(call: Call, address: str, settings: dict[str, Any]) -> Response:
-    found = await call.run(call.store.add_account, address, by=call.who.actor, **settings)
+    found = await call.run(
+        call.store.add_account,
+        address,
+        by=call.who.actor,
+        need_certificate=not call.query["without_certificate"],
+        **settings,
+    )
     headers = {"Location": views.account_path(found.address)}
     return JSONResponse(views.account(found), 201, headers)
 
@@ -106,6 +113,7 @@ async def show_account(call: Call) -> Response:
     "All settings at once; an administrator makes the account with it",
     scope="accounts:write",
     confirmed=True,
+    query=SWITCH_ON,
     body="AllSettings",
     answer="Account",
     made=True,
@@ -135,6 +143,7 @@ async def put_account(call: Call) -> Response:
     "Change some settings",
     scope="accounts:write",
     confirmed=True,
+    query=SWITCH_ON,
     body="Settings",
     answer="Account",
     refusals=(404, 409),
@@ -145,8 +154,13 @@ async def change_account(call: Call) -> Response:
 
 
 async def _changed(call: Call, settings: dict[str, Any]) -> Response:
-    address, by = call.path["address"], call.who.actor
-    found = await call.run(call.store.change_account, address, by=by, **settings)
+    found = await call.run(
+        call.store.change_account,
+        call.path["address"],
+        by=call.who.actor,
+        need_certificate=not call.query["without_certificate"],
+        **settings,
+    )
     return JSONResponse(views.account(found))
 
 

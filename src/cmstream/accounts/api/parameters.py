@@ -47,6 +47,11 @@ AUDIT: dict[str, Schema] = {
     "limit": _LIMIT,
     "unacknowledged": flag("What others changed and the owner hasn't seen."),
 }
+SWITCH_ON: dict[str, Schema] = {
+    "without_certificate": flag(
+        "Switch encryption on although no certificate can be used: all mail waits then."
+    ),
+}
 IMPORT: dict[str, Schema] = {
     "preview": flag("Only tell what would be taken."),
     "confirm_mismatch": flag("Take certificates for another address too."),

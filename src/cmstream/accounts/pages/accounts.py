@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ...errors import CmstreamError
+from .. import owner_mail
 from ..account_settings import SETTINGS
-from ..audit import MAIL_TIMEOUT
 from ..clients import judge
-from ..errors import AccountsError, Conflict, StoreUnavailable
+from ..errors import AccountsError, Conflict, StoreUnavailable, UnusableAccount
 from ..http import inputs, sample
 from ..sealed_to import sealed_to
 from . import words
@@ -147,6 +147,7 @@ def _settings(visit: Visit) -> Response:
         fields=sorted(_IN_FORM, key=lambda one: not one.many),
         options=words.options,
         confirm=visit.unconfirmed,
+        unusable="without_certificate" in visit.form.errors,
     )
 
 
@@ -160,9 +161,13 @@ def settings_saved(visit: Visit) -> Response:
     if form.errors or not visit.confirm():
         return _settings(visit)
     try:
-        visit.store.change_account(account.address, by=visit.by, **given)
+        sure = form.ticked("without_certificate")
+        visit.store.change_account(account.address, by=visit.by, need_certificate=not sure, **given)
     except StoreUnavailable:
         raise
+    except UnusableAccount as error:
+        form.errors["without_certificate"] = words.sentence(error)
+        return _settings(visit)
     except AccountsError as error:
         form.errors["cipher"] = words.sentence(error)
         return _settings(visit)
@@ -257,9 +262,7 @@ def test_sent(visit: Visit) -> Response:
     if message is None:
         return test(visit)
     try:
-        subprocess.run(
-            command, input=message, timeout=MAIL_TIMEOUT, check=True, capture_output=True
-        )
+        owner_mail.send(command, message)
     except (OSError, subprocess.SubprocessError):
         visit.form.errors[""] = "The mail command failed: download the message instead."
         return test(visit)

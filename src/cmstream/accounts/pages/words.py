@@ -149,6 +149,7 @@ _CHANGES = {
     "delete-certificate": "deleted a certificate",
     "describe-certificate": "described a certificate",
     "set-switch": "set a switch of the whole server",
+    "restore-backup": "restored the store from a backup",
     "add-person": "let somebody sign in",
     "remove-person": "took somebody's access away",
     "set-password": "set a password",

@@ -1,0 +1,62 @@
+"""Who this process is to the file system, and what keeps it from a file."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHARE = (
+    "run this as root or as its owner, name another database, or let a group use it "
+    "('cmstream serve --group GROUP' as root)"
+)
+"""What to do where permission to a database is denied."""
+
+
+def user() -> str:
+    """Whose rights this process has."""
+    return _name(os.geteuid())
+
+
+def _name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def barrier(path: Path, rights: int) -> str:
+    """Why this user doesn't have ``rights`` (those of :func:`os.access`) to a file, in a sentence
+    without its full stop; "" if nothing is in the way. A file that isn't there is no barrier."""
+    try:
+        for folder in reversed(path.parents):
+            if folder.exists() and not _has(folder, os.X_OK):
+                return _denied("can't enter", folder)
+        if path.exists() and not _has(path, rights):
+            return _denied("can't write to" if _has(path, os.R_OK) else "can't read", path)
+    except OSError:  # a name that can't be
+        return ""
+    return ""
+
+
+def database_barrier(path: Path) -> str:
+    """The same for a database of SQLite, which must be written to even to read it: it keeps its log
+    in two files beside it."""
+    log = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+    reasons = (barrier(one, os.R_OK | os.W_OK) for one in (path, *log))
+    return next(filter(None, reasons), "") or barrier(path.parent, os.R_OK | os.W_OK | os.X_OK)
+
+
+def _has(path: Path, rights: int) -> bool:
+    return os.access(path, rights, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _denied(what: str, path: Path) -> str:
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    whose = f"which is {_name(found.st_uid)}'s, mode {mode:04o}"
+    return f"permission denied: {user()} {what} {path}, {whose}"

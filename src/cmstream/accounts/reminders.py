@@ -1,0 +1,130 @@
+"""Reminds owners by mail before the last certificate of their account expires, each time once."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select
+
+from . import owner_mail, queries, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from .account import Account
+    from .store import Store
+
+_sent = tables.reminders
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """What an owner is told: ``days``, the smallest number of those asked for that the certificate
+    is within. ``due``: all of them that hadn't been told of before. ``error``: why the mail
+    couldn't be sent, or nothing."""
+
+    account: Account
+    expires_at: datetime
+    days: int
+    due: tuple[int, ...]
+    error: str = ""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What the database keeps of it."""
+        key = {"account_id": self.account.id, "expires_at": self.expires_at}
+        return [{**key, "days": days} for days in self.due]
+
+
+def due(connection: Connection, before: Sequence[int], now: datetime) -> list[Reminder]:
+    """The reminders that are to be sent. An account whose mail isn't sealed gets none."""
+    accounts = queries.accounts(
+        connection,
+        search="",
+        expiring_before=now + timedelta(days=max(before)),
+        unprotected=False,
+        after="",
+        limit=None,
+    )
+    told = _told(connection)
+    found = (_due(one, before, now, told) for one in accounts if one.cipher is not None)
+    return [one for one in found if one is not None]
+
+
+def _told(connection: Connection) -> set[tuple[int, datetime, int]]:
+    columns = _sent.c
+    query = select(columns.account_id, columns.expires_at, columns.days)
+    return {(number, moment, days) for number, moment, days in connection.execute(query)}
+
+
+def _due(
+    account: Account,
+    before: Sequence[int],
+    now: datetime,
+    told: set[tuple[int, datetime, int]],
+) -> Reminder | None:
+    """A later reminder takes the place of the earlier ones that were missed."""
+    end = account.expires_at
+    if end is None:
+        return None
+    within = [days for days in sorted(before) if end - now <= timedelta(days=days)]
+    new = tuple(days for days in within if (account.id, end, days) not in told)
+    return Reminder(account, end, within[0], new) if within and within[0] in new else None
+
+
+def remind(store: Store, command: Sequence[str], before: Sequence[int]) -> list[Reminder]:
+    """Send what is due, each reminder once even where several processes do so at the same time. One
+    that can't be sent is due again. ``before``: days, of which 0 is the end itself. Raises
+    StoreUnavailable."""
+    now = datetime.now(timezone.utc)
+    with store.database.write(counted=False) as connection:
+        found = due(connection, before, now)
+        for one in found:
+            connection.execute(insert(_sent), one.rows)
+    done: list[Reminder] = []
+    try:
+        for one in found:
+            done.append(_sent_or_not(store, command, one, now))  # noqa: PERF401 - as far as it came
+    except BaseException:
+        _forget(store, found[len(done) :])
+        raise
+    return done
+
+
+def _sent_or_not(store: Store, command: Sequence[str], one: Reminder, now: datetime) -> Reminder:
+    try:
+        owner_mail.send(command, _message(one, now))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        _forget(store, [one])
+        return replace(one, error=owner_mail.why(error))
+    return one
+
+
+def _forget(store: Store, unsent: Sequence[Reminder]) -> None:
+    with store.database.write(counted=False) as connection:
+        for row in (row for one in unsent for row in one.rows):
+            where = [_sent.c[name] == value for name, value in row.items()]
+            connection.execute(delete(_sent).where(*where))
+
+
+def _message(one: Reminder, now: datetime) -> bytes:
+    address, day = one.account.address, f"{one.expires_at:%Y-%m-%d}"
+    over = one.expires_at <= now
+    when = f"expired on {day}" if over else f"expires on {day}"
+    means = (
+        "Until a new one is added, mail is still sealed for the expired certificate, and mail"
+        " programs may warn of it."
+    )
+    lines = [
+        f"The certificate for which the mail to {address} is encrypted {when}.",
+        "",
+        "Please get a new one, sign in and add it. Keep the old private key: older mail needs it.",
+        means,
+    ]
+    title = "Your certificate has expired" if over else f"Your certificate expires on {day}"
+    return owner_mail.message(address, title, lines)

@@ -1,0 +1,49 @@
+"""``cmstream serve --print systemd``: the unit that starts the same server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..gateway import units
+from .database import PLACE, database
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+NAMES = ("systemd",)
+_PRIVILEGED = 1024
+"""A lower port needs a right of its own."""
+
+
+def printed(options: argparse.Namespace, *, usual: tuple[str, int], grace: int) -> str:
+    """Shell commands that write the unit. ``usual``: the host and the port by default; ``grace``:
+    seconds that the server takes to end. Raises StoreUnavailable ``unsupported-database``."""
+    url, secret, folder = units.database(database(options))
+    program = units.program()
+    words = [*_words(options, usual), *([f"--database={url}"] if url else [])]
+    return units.rendered(
+        "systemd_serve.sh",
+        program=program[0],
+        lines=[" ".join(map(units.word, [*program, "serve"])), *map(units.word, words)],
+        home=program[0].startswith(("/home/", "/root/")),
+        group=options.group or "",
+        notify=bool(options.notify),
+        secret=secret,
+        writes=[] if folder in {None, PLACE.parent} else [units.word(str(folder))],
+        rights="CAP_NET_BIND_SERVICE" if 0 < options.port < _PRIVILEGED else "",
+        seconds=grace + 15,
+    )
+
+
+def _words(options: argparse.Namespace, usual: tuple[str, int]) -> Iterator[str]:
+    """The options that aren't as they would be without them."""
+    if options.host != usual[0]:
+        yield f"--host={options.host}"
+    if options.port != usual[1]:
+        yield f"--port={options.port}"
+    if options.workers != 1:
+        yield f"--workers={options.workers}"
+    for name in ("public_url", "trusted_proxies", "notify", "group"):
+        if value := getattr(options, name):
+            yield f"--{name.replace('_', '-')}={value}"

@@ -1,0 +1,63 @@
+# systemd, for cmstream serve
+#
+# These are commands: read them, then run them as root, by sh. They write the unit and start it.
+# They need a user cmstream:
+#   useradd --system --home-dir /var/lib/cmstream --shell /usr/sbin/nologin cmstream
+#
+# The first start says in its log how the administrator gets in:
+#   journalctl -u cmstream-serve
+{% if home %}
+#
+# {{ program }} is in a home folder, where the user cmstream can't reach it: install cmstream in
+# /opt, for example, and change ExecStart.
+{% endif %}
+{% if group %}
+#
+# systemd sets the group and the mode of the store's folder at each start: the gateway's unit, if there
+# is one, needs the same Group, StateDirectoryMode and UMask.
+{% endif %}
+{% if notify %}
+#
+# The mail command runs with the rights of this unit. Postfix's sendmail needs others, of the group
+# postdrop: take one that hands mail over by SMTP, such as msmtp.
+{% endif %}
+
+cat > /etc/systemd/system/cmstream-serve.service <<'END'
+[Unit]
+Description=Web page and HTTP API of the certificate store cmstream
+After=network-online.target postgresql.service
+Wants=network-online.target
+
+[Service]
+ExecStart={{ lines | join(' \\\n    ') }}
+Restart=on-failure
+RestartSec=1
+# What has been begun is finished first.
+TimeoutStopSec={{ seconds }}
+User=cmstream
+Group={{ group or 'cmstream' }}
+UMask={{ '0007' if group else '0077' }}
+
+{% if secret %}
+# Has the line CMSTREAM_DATABASE={{ secret }}, with the password in it. Only root
+# reads it (chmod 600).
+EnvironmentFile=/etc/cmstream/environment
+{% endif %}
+# The store's folder.
+StateDirectory=cmstream
+StateDirectoryMode={{ '2770' if group else '0700' }}
+{% for folder in writes %}
+ReadWritePaths={{ folder }}
+{% endfor %}
+
+# It needs no {{ 'other ' if rights }}rights, sees little, and writes nowhere else.
+{% include 'hardening.service' %}
+
+
+[Install]
+WantedBy=multi-user.target
+END
+
+systemctl daemon-reload
+systemctl enable cmstream-serve.service
+systemctl restart cmstream-serve.service

@@ -1,0 +1,80 @@
+"""``cmstream serve --print systemd``: a closed unit that starts the same server."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from helpers.accounts.serving import serving
+from helpers.command import run
+from helpers.systemd import exposure, started, units, verify
+
+OPTIONS = ["--host=0.0.0.0", "--port=443", "--workers=4", "--public-url=https://keys.example.org",
+           "--trusted-proxies=127.0.0.1,::1", "--notify=/usr/bin/msmtp -t 100%",
+           "--group=vmail"]  # fmt: skip
+ELSEWHERE = {"--print", "--database", "--help"}
+
+
+def printed(*options):
+    return run(
+        "serve", *options, "--print", "systemd", env={"CMSTREAM_DATABASE": ""}
+    ).stdout.decode()
+
+
+def test_systemd_takes_the_unit(tmp_path):
+    (service,) = units(printed(*OPTIONS), tmp_path)
+    assert service.name == "cmstream-serve.service"
+    verify(service)
+    text = service.read_text()
+    for line in ("Group=vmail", "StateDirectoryMode=2770", "UMask=0007", "User=cmstream",
+                 "AmbientCapabilities=CAP_NET_BIND_SERVICE"):  # fmt: skip
+        assert f"\n{line}\n" in text
+
+
+@pytest.mark.parametrize("weak", ["NoNewPrivileges", "ProtectSystem", "SystemCallFilter"])
+def test_systemd_finds_the_service_closed(tmp_path, weak):
+    (service,) = units(printed(), tmp_path)
+    whole = service.read_text()
+    without = "".join(line for line in whole.splitlines(True) if not line.startswith(weak))
+    assert exposure(service, whole) < 2.5
+    assert exposure(service, without) > exposure(service, whole)
+
+
+def test_the_unit_starts_the_same_server(tmp_path):
+    known = set(
+        re.findall(r"--[a-z-]+", run("serve", "--help").stdout.decode().partition("exam")[0])
+    )
+    assert {one.partition("=")[0] for one in OPTIONS} == known - ELSEWHERE
+    (service,) = units(printed(*OPTIONS), tmp_path)
+    words = started(service)
+    assert words[:4] == [sys.executable, "-m", "cmstream", "serve"]
+    assert {one.replace("%", "%%") for one in OPTIONS} < {*words}
+    assert words[-1] == "--database=sqlite:////var/lib/cmstream/accounts.sqlite3"
+
+
+def test_what_the_unit_starts_serves(sqlite_url, tmp_path):
+    (service,) = units(printed("--database", sqlite_url, "--workers", "2"), tmp_path)
+    assert f"\nReadWritePaths={tmp_path}\n" in service.read_text()
+    words = started(service)[4:]
+    assert f"--database={sqlite_url}" in words
+    with serving(sqlite_url, tmp_path, *words) as server:
+        assert server.ask("GET", "/health")[0] == 200
+
+
+def test_no_password_is_printed(tmp_path):
+    text = printed("--database", "postgresql://cmstream:geheim@db.example.org/mail")
+    assert "geheim" not in text
+    assert "--database" not in text
+    assert "\nEnvironmentFile=/etc/cmstream/environment\n" in text
+
+
+def test_it_says_what_a_mail_command_needs():
+    assert "postdrop" in printed("--notify=/usr/sbin/sendmail -t -i")
+    assert "postdrop" not in printed()
+
+
+def test_printing_changes_nothing(tmp_path):
+    printed("--database", f"sqlite:///{tmp_path}/none")
+    assert list(tmp_path.iterdir()) == []
