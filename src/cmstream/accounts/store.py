@@ -370,6 +370,25 @@ class Store:
         with self.database.write(counted=False) as connection:
             return audit.acknowledge(connection, entry, by=by, address=name)
 
+    def confirm_test(self, address: str, *, by: Actor) -> None:
+        """The owner could read a sealed test message. Raises AccessDenied ``forbidden`` for anybody
+        but an owner."""
+        if by.role != "owner":
+            raise AccessDenied("forbidden", "only the owner can say that the message was readable")
+        with self.database.write(counted=False) as connection:
+            account = queries.account(connection, canonical(address))
+            mine = account.id, account.address
+            audit.record(connection, by, _READ, account=mine)
+
+    def tested_at(self, address: str) -> datetime | None:
+        """When the owner last said to have read a sealed test message, None if never."""
+        with self.database.read() as connection:
+            account = queries.account(connection, canonical(address))
+            return audit.latest(connection, account.id, _READ)
+
+
+_READ = "read-test-message"
+
 
 def _administrator(by: Actor) -> None:
     if by.role == "owner":

@@ -70,6 +70,7 @@ routes: list[BaseRoute] = [
     page("/account/test", accounts.test),
     page("/account/test/download", post=accounts.test_downloaded),
     page("/account/test/send", post=accounts.test_sent),
+    page("/account/test/read", post=accounts.test_read),
     page("/account/upload", upload.choose, upload.preview),
     page("/account/save", post=upload.saved),
     page("/account/certificate", certificates.certificate),

@@ -19,12 +19,13 @@ from ..http import inputs, sample
 from ..sealed_to import sealed_to
 from . import words
 from .certificates import Question, all_shown, ask_first
+from .stages import steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...certificates.recipient import Recipient
-    from ..account import Account
+    from ..account import Account, AuditEntry
     from ..setting import Setting
     from .certificates import Shown
     from .visit import Visit
@@ -47,16 +48,18 @@ class State(NamedTuple):
 
 def overview(visit: Visit) -> Response:
     """What is protected and how."""
-    account = visit.account
+    account, own = visit.account, visit.me.role == "owner"
     certificates = all_shown(visit.store.certificates(account.address))
-    log = visit.store.audit(account.address, unacknowledged=True)
+    creation, changes = _foreign(visit.store.audit(account.address, unacknowledged=True))
     switches = visit.store.switches()
     owners = visit.people.owners(account.address) if visit.administrator else []
     return visit.show(
         "account.html",
         account=account,
-        own=visit.me.role == "owner",
-        foreign=log,
+        own=own,
+        creation=creation,
+        changes=changes,
+        steps=steps(account, certificates, visit.store.tested_at(account.address)) if own else [],
         state=state(account, certificates, switches),
         settings=[_summary(one, account, switches) for one in _IN_FORM],
         certificates=certificates,
@@ -65,6 +68,26 @@ def overview(visit: Visit) -> Response:
         with_detail=_with_detail(account.address, switches["recipient_delimiter"]),
         remarks=remarks(account, [one.recipient for one in certificates if one.usable], switches),
     )
+
+
+_CREATING = {
+    "add-account": {},
+    "add-person": {},
+    "add-link": {"purpose": "first-sign-in"},
+}
+"""What an administrator does to make an account, each with what its entry must say."""
+
+
+def _foreign(log: list[AuditEntry]) -> tuple[list[AuditEntry], list[AuditEntry]]:
+    """What others did, the newest first: to make the account, and since."""
+    creation: list[AuditEntry] = []
+    for one in reversed(log):
+        wanted = _CREATING.get(one.action)
+        begun = creation or one.action == "add-account"
+        if not begun or wanted is None or not wanted.items() <= one.detail.items():
+            break
+        creation.insert(0, one)
+    return creation, log[: len(log) - len(creation)]
 
 
 def _with_detail(address: str, delimiters: str) -> str:
@@ -217,13 +240,18 @@ def before(visit: Visit) -> int | None:
 
 
 def acknowledged(visit: Visit) -> Response:
-    """The owner knows of a change that somebody else made."""
-    entry = visit.form.text("entry")
-    if not (entry.isascii() and entry.isdigit() and len(entry) < len(str(inputs.LARGEST))):
+    """The owner knows of changes that somebody else made."""
+    entries = visit.form.many("entry")
+    if not entries or not all(map(_is_number, entries)):
         raise HTTPException(404)
-    with suppress(Conflict):  # of another window
-        visit.store.acknowledge(int(entry), by=visit.by, address=visit.account.address)
+    for entry in entries:
+        with suppress(Conflict):  # of another window
+            visit.store.acknowledge(int(entry), by=visit.by, address=visit.account.address)
     return visit.go("/account", done="seen")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < len(str(inputs.LARGEST))
 
 
 # --- the test message ----------------------------------------------------------------------------
@@ -267,3 +295,9 @@ def test_sent(visit: Visit) -> Response:
         visit.form.errors[""] = "The mail command failed: download the message instead."
         return test(visit)
     return visit.go("/account", done="sent")
+
+
+def test_read(visit: Visit) -> Response:
+    """The owner could read the message."""
+    visit.store.confirm_test(visit.account.address, by=visit.by)
+    return visit.go("/account", done="read")
