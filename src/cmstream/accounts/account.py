@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from ..certificates.mail_signature import SignatureCheck
     from ..certificates.recipient import Problem, SetAside
     from .clients import Finding
 
@@ -133,7 +134,8 @@ class ImportReport:
     ``certificates``: what would be taken, or was; ``set_aside``: what isn't, with the reason;
     ``private_key_ignored``: a private key came along and wasn't kept. ``findings``: what speaks
     against it for the mail programs that the account names. ``retired``: the fingerprints of those
-    that are retired by it. ``saved``: whether it is in the store.
+    that are retired by it. ``saved``: whether it is in the store. ``signature``: what the signature
+    proves of a signed mail's certificate, None for any other file.
     """
 
     account: str
@@ -143,6 +145,7 @@ class ImportReport:
     findings: tuple[Finding, ...] = ()
     retired: tuple[str, ...] = ()
     saved: bool = False
+    signature: SignatureCheck | None = None
 
     @property
     def needs_confirmation(self) -> bool:

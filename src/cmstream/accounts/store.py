@@ -237,7 +237,8 @@ class Store:
         description: str = "",
         retire_others: bool = False,
     ) -> ImportReport:
-        """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most.
+        """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most, or a
+        signed mail, 1 MiB at most.
 
         Everything is read and tried before anything is stored, and stored in one transaction.
         ``confirm_mismatch``: also those for another address. ``retire_others``: the account's

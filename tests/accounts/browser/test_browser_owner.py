@@ -427,7 +427,7 @@ def test_a_link_for_somebody_who_has_a_password_is_no_part_of_it(alice, store):
 
 def test_the_steps_lead_on_until_all_are_done(alice, store, tmp_path):
     titles = ["Get a certificate", "Add it here", "Try it"]
-    assert steps_of(alice) == titles[:2] + ["Try it later"]
+    assert steps_of(alice) == [*titles[:2], "Try it later"]
     alice.follow("Add your certificate")
     upload(alice, pem_file(tmp_path))
     alice.page.get_by_label("Encrypt the mail from now on").uncheck()

@@ -71,7 +71,7 @@ routes: list[BaseRoute] = [
     page("/account/test/download", post=accounts.test_downloaded),
     page("/account/test/send", post=accounts.test_sent),
     page("/account/test/read", post=accounts.test_read),
-    page("/account/upload", upload.choose, upload.preview),
+    page("/account/upload", upload.choose, upload.preview, limit=upload.LIMIT),
     page("/account/save", post=upload.saved),
     page("/account/certificate", certificates.certificate),
     page("/account/certificate/file", certificates.file),

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
+    from ...certificates.mail_signature import SignatureCheck
     from ...certificates.recipient import Recipient, SetAside
     from ..account import ImportReport
     from ..http.forms import Upload
     from .visit import Visit
 
 
+LIMIT = 2 << 20
+"""Bytes of the form at most: a signed mail may be long."""
 MOST_FILES = 20
 """As many as an account has certificates in use."""
 MOST_SECONDS = 3.0
@@ -50,7 +53,12 @@ class Read(NamedTuple):
     recipients: list[Recipient]
     set_aside: list[SetAside]
     refused: list[Refused]
+    signatures: list[SignatureCheck]
     private_key: bool
+
+
+def _nothing() -> Read:
+    return Read([], [], [], [], private_key=False)
 
 
 def choose(visit: Visit) -> Response:
@@ -95,6 +103,7 @@ def _preview(visit: Visit, report: ImportReport, bundle: bytes, found: Read) -> 
         bundle=bundle.decode("ascii"),
         refused=found.refused,
         set_aside=[*found.set_aside, *report.set_aside],
+        signatures=found.signatures,
         private_key=found.private_key,
         others=any(one.state == "active" and one.fingerprint not in taken for one in held),
         confirm=visit.unconfirmed,
@@ -103,7 +112,7 @@ def _preview(visit: Visit, report: ImportReport, bundle: bytes, found: Read) -> 
 
 def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read:
     """Each file for itself: one that can't be read doesn't block the others, and is named."""
-    found = Read([], [], [], private_key=False)
+    found = _nothing()
     until = time.monotonic() + MOST_SECONDS
     for upload in uploads:
         if time.monotonic() > until:
@@ -119,6 +128,7 @@ def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read
             continue
         found.recipients.extend(one.recipient for one in report.certificates)
         found.set_aside.extend(report.set_aside)
+        found.signatures.extend([report.signature] if report.signature else [])
         if report.private_key_ignored:
             found = found._replace(private_key=True)
     return found
@@ -144,7 +154,7 @@ def saved(visit: Visit) -> Response:
         form.errors["confirm_mismatch"] = "Tick this if the certificate is meant for this mailbox."
     if not visit.confirm() or form.errors or not _import(visit, bundle):
         form.values.setdefault("switch_on", "")
-        return _preview(visit, report, bundle, Read([], [], [], private_key=False))
+        return _preview(visit, report, bundle, _nothing())
     done = _switch_on(visit)
     return visit.go("/account/settings" if done == "not-on" else "/account", done=done)
 
