@@ -28,8 +28,8 @@ SIGNERS = {
     "RSA-PSS": (rsa_identity, ("-keyopt", "rsa_padding_mode:pss")),
     "RSA, SHA-512, key identifier": (rsa_identity, ("-md", "sha512", "-keyid")),
     "RSA without attributes": (rsa_identity, ("-noattr",)),
-    "P-256": (lambda: identity("secp256r1"), ()),
-    "P-384": (lambda: identity("secp384r1"), ("-md", "sha384")),
+    "P-256": (lambda: identity("SECP256R1"), ()),
+    "P-384": (lambda: identity("SECP384R1"), ("-md", "sha384")),
 }
 FORMS = {
     "beside": (),
@@ -212,7 +212,7 @@ def by_hand(who, preferred, *, forged=False, tag=0xA0):
 
 @pytest.mark.parametrize("tag", [0xA0, 0x30])
 def test_the_certificate_that_the_signer_wants_mail_sealed_to_is_taken(tag):
-    for_signing = rsa_identity(extensions=((key_usage("digital_signature"), True),))
+    for_signing = rsa_identity(usage=key_usage("digital_signature"))
     _, for_mail = rsa_identity(number=1)
     ders, aside, check = taken(by_hand(for_signing, for_mail, tag=tag))
     assert (ders, aside, check.verified) == ([der(for_mail)], ["CN=Alice"], True)
