@@ -42,7 +42,7 @@ _INSTEAD = {
     "empty": "the file is empty",
     "not-a-certificate": "this isn't a certificate, nor a file that holds one",
     "private-key-only": "this is a private key without a certificate, which its owner should never "
-    "send to anybody",
+    "send to anybody: send the certificate alone, as DER, PEM or PKCS #7",
     "public-key-only": "this is a bare public key without a certificate",
     "csr": "this is a certificate request, not yet a certificate",
     "crl": "this is a list of revoked certificates, not a certificate",
@@ -110,7 +110,8 @@ def is_text(data: bytes) -> bool:
 
 
 def _instead(code: str) -> CertificateError:
-    return CertificateError(code, f"{_INSTEAD[code]}: {_REMEDY}")
+    remedy = "" if code == "private-key-only" else f": {_REMEDY}"
+    return CertificateError(code, f"{_INSTEAD[code]}{remedy}")
 
 
 def broken(error: TlvError) -> CertificateError:

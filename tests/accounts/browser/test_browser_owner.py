@@ -6,74 +6,24 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    pkcs12,
-)
 
 from cmstream.accounts.people import credentials, limits
-from cmstream.accounts.people.people import People
+from helpers.accounts.owning import (
+    again,
+    key_file,
+    opened,
+    pem_file,
+    pfx_file,
+    save,
+    upload,
+)
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
-from helpers.accounts.visitor import ALICE, ALICES_PASSWORD, NARROW
-from helpers.authorities import authority, rsa_identity
+from helpers.accounts.visitor import ALICE, ALICES_PASSWORD
+from helpers.authorities import rsa_identity
 
 pytestmark = pytest.mark.slow
 
 MISMATCH = ("bob@example.net",)
-
-
-def pem_file(folder, name="alice.pem", **options):
-    path = folder / name
-    path.write_bytes(pem(**options))
-    return path
-
-
-def key_file(folder, number=0):
-    key, _ = rsa_identity(number=number)
-    path = folder / "key.pem"
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return path
-
-
-def pfx_file(folder, password=b"horses", number=0):
-    key, certificate = rsa_identity(number=number)
-    _, ca = authority()
-    data = pkcs12.serialize_key_and_certificates(
-        b"alice", key, certificate, [ca], BestAvailableEncryption(password)
-    )
-    path = folder / "alice.pfx"
-    path.write_bytes(data)
-    return path
-
-
-def upload(person, *paths, password=""):
-    person.open("/account/upload")
-    person.page.get_by_label("Files with certificates").set_input_files(paths)
-    if password:
-        person.page.get_by_label("Password of a .pfx").fill(password)
-    person.press("Look into the files")
-
-
-def again(person, button):
-    """Press a button that wants the password again."""
-    person.page.get_by_label("Your password, again").fill(ALICES_PASSWORD)
-    person.press(button)
-
-
-def save(person):
-    """With the password again, where it is asked for."""
-    field = person.page.get_by_label("Your password, again")
-    if field.count():
-        field.fill(ALICES_PASSWORD)
-    person.press("Save")
-
-
-def opened(path, key):
-    command = ["openssl", "cms", "-decrypt", "-in", path, "-inkey", key]
-    return subprocess.run(command, capture_output=True, check=True, timeout=30).stdout.decode()
 
 
 # --- in and out ----------------------------------------------------------------------------------
@@ -113,6 +63,8 @@ def test_after_the_sign_in_comes_the_page_that_was_asked_for(visitor):
 
 
 def test_a_link_sets_a_password_once(visitor, store):
+    from cmstream.accounts.people.people import People
+
     people = People(store)
     store.add_account("bob@example.org", by=ADMINISTRATOR)
     people.add("bob@example.org", "owner", account="bob@example.org", by=ADMINISTRATOR)
@@ -120,6 +72,8 @@ def test_a_link_sets_a_password_once(visitor, store):
     person = visitor()
     person.open(f"/link/{secret}")
     person.picture("first-sign-in")
+    assert person.says("For the mailbox bob@example.org.")
+    assert person.page.get_by_text("(15 minutes left)").count() == 1
     fill_new(person, "short", "short")
     assert person.says("The password is shorter than 12 characters")
     fill_new(person, "three yellow kayaks", "three yellow canoes")
@@ -194,7 +148,8 @@ def squeezed(person):
 def test_a_pfx_needs_its_password_and_its_key_is_nowhere(alice, store, tmp_path):
     pfx = pfx_file(tmp_path)
     upload(alice, pfx)
-    assert alice.says("password")
+    assert alice.says("It has a password: choose it again, and fill in “Password of a .pfx")
+    alice.picture("upload-pfx-without-password")
     assert alice.page.get_by_text("None of the files can be used").count()
     upload(alice, pfx, password="donkeys")
     assert alice.page.get_by_role("alert").count()
@@ -338,7 +293,7 @@ def test_the_cipher_is_chosen_and_all_else(alice, store):
     alice.open("/account/settings")
     alice.page.get_by_label("AES-128", exact=True).check()
     alice.page.get_by_label("Deliver it unencrypted").check()
-    alice.page.get_by_label("Encrypt it too").check()
+    assert not alice.page.get_by_label("ChaCha20-Poly1305").is_visible()
     alice.picture("settings")
     again(alice, "Save")
     assert alice.says("Your choice is saved.")
@@ -382,76 +337,7 @@ def test_without_encryption_there_is_no_test_message(alice):
     assert alice.page.get_by_role("alert").count() == 1
 
 
-# --- what others did -----------------------------------------------------------------------------
-
-
-def test_what_somebody_else_changed_stays_until_it_is_acknowledged(alice, store):
-    store.import_certificates(ALICE, pem(), by=ADMINISTRATOR)
-    alice.open("/account")
-    assert alice.says("Somebody else changed your account: one change")
-    alice.picture("overview-foreign-change")
-    told = alice.page.get_by_text("Whoever adds a certificate can read the mail to come.")
-    assert not told.is_visible()
-    alice.page.get_by_text("Somebody else changed your account").click()
-    assert told.is_visible()
-    alice.picture("overview-foreign-change-open")
-    alice.page.get_by_role("button", name="added a certificate").click()
-    assert alice.says("Thank you")
-    assert alice.page.get_by_text("Somebody else changed").count() == 0
-    alice.follow("All changes")
-    assert alice.says("added a certificate")
-    alice.picture("changes")
-
-
-def test_the_making_of_the_account_is_one_line_with_one_button(alice, store):
-    alice.page.set_viewport_size(NARROW)
-    line = alice.page.get_by_text("made this account on")
-    button = alice.page.get_by_role("button", name="I know about this")
-    assert button.count() == 1
-    assert line.bounding_box()["height"] < NARROW["height"] / 8
-    next_step = alice.page.get_by_role("heading", name="Your next step").bounding_box()
-    assert next_step["y"] < NARROW["height"] / 2
-    button.click()
-    assert alice.says("Thank you")
-    assert line.count() == 0
-    assert store.audit(ALICE, unacknowledged=True) == []
-
-
-def test_a_link_for_somebody_who_has_a_password_is_no_part_of_it(alice, store):
-    people = People(store)
-    people.add_link("set-password", ALICE, by=ADMINISTRATOR)
-    alice.open("/account")
-    assert alice.says("Somebody else changed your account: one change")
-    assert alice.page.get_by_text("made this account on").count() == 1
-
-
-def test_the_steps_lead_on_until_all_are_done(alice, store, tmp_path):
-    titles = ["Get a certificate", "Add it here", "Try it"]
-    assert steps_of(alice) == [*titles[:2], "Try it later"]
-    alice.follow("Add your certificate")
-    upload(alice, pem_file(tmp_path))
-    alice.page.get_by_label("Encrypt the mail from now on").uncheck()
-    again(alice, "Save")
-    assert steps_of(alice) == ["Get a certificate done", "Add it here", "Try it later"]
-    assert alice.says("The certificate is here.")
-    alice.picture("steps-switch-on")
-    alice.follow("Switch encryption on")
-    alice.press("Save")
-    assert steps_of(alice) == ["Get a certificate done", "Add it here done", "Try it"]
-    alice.picture("steps-try")
-    alice.follow("Get a test message")
-    alice.press("Yes, I could read it")
-    assert alice.says("your mail program opens sealed mail")
-    assert alice.page.get_by_role("heading", name="Your next step").count() == 0
-    assert alice.says("You have tried it")
-    alice.picture("steps-done")
-    store.import_certificates(ALICE, pem(number=1), by=OWNER)
-    alice.open("/account")
-    assert steps_of(alice)[2] == "Try it"
-
-
-def steps_of(person):
-    return [" ".join(one.split()) for one in person.page.locator(".steps h3").all_inner_texts()]
+# --- what isn't there ----------------------------------------------------------------------------
 
 
 def test_what_an_owner_may_not_see_is_not_there(alice, store):

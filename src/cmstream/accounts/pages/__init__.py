@@ -16,6 +16,7 @@ from . import (
     bulk,
     certificates,
     entry,
+    help_pages,
     upload,
 )
 from .visit import page
@@ -61,6 +62,8 @@ routes: list[BaseRoute] = [
     page("/sign-in", entry.sign_in, entry.signed_in, who="anyone"),
     page("/sign-out", post=entry.sign_out),
     page("/link/{secret}", entry.link, entry.link_used, who="anyone"),
+    page("/help", help_pages.index, who="anyone"),
+    page("/help/{topic}", help_pages.topic, who="anyone"),
     page("/password", entry.password, entry.password_set),
     page("/account", accounts.overview),
     page("/account/settings", accounts.settings, accounts.settings_saved),

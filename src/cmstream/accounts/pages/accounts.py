@@ -13,11 +13,11 @@ from starlette.responses import Response
 from ...errors import CmstreamError
 from .. import owner_mail
 from ..account_settings import SETTINGS
-from ..clients import judge
+from ..clients import CLIENTS, judge
 from ..errors import AccountsError, Conflict, StoreUnavailable, UnusableAccount
 from ..http import inputs, sample
 from ..sealed_to import sealed_to
-from . import words
+from . import help_pages, words
 from .certificates import Question, all_shown, ask_first
 from .stages import steps
 
@@ -63,6 +63,7 @@ def overview(visit: Visit) -> Response:
         state=state(account, certificates, switches),
         settings=[_summary(one, account, switches) for one in _IN_FORM],
         certificates=certificates,
+        programs=_programs(account),
         owners=owners,
         switches=switches,
         with_detail=_with_detail(account.address, switches["recipient_delimiter"]),
@@ -88,6 +89,12 @@ def _foreign(log: list[AuditEntry]) -> tuple[list[AuditEntry], list[AuditEntry]]
             break
         creation.insert(0, one)
     return creation, log[: len(log) - len(creation)]
+
+
+def _programs(account: Account) -> list[tuple[str, str]]:
+    """The help pages for the mail programs of the account, each with its title."""
+    known = (CLIENTS[name].help for name in account.clients if name in CLIENTS)
+    return [(name, help_pages.TOPICS[name].title) for name in dict.fromkeys(known) if name]
 
 
 def _with_detail(address: str, delimiters: str) -> str:
@@ -134,18 +141,21 @@ def state(account: Account, certificates: list[Shown], switches: dict[str, str])
         return _unusable(switches["when_unusable"] or account.when_unusable)
     cipher = words.cipher(account.cipher)
     if all(one.expired for one in usable):
-        text = "It is still used, so that no mail is stored unencrypted. Add the new one soon."
+        text = "It is still used, so that no mail goes unencrypted into the mailbox. Add a new one."
         return State("warn", "warn", "Encrypted, with an expired certificate", text)
     text = (
-        f"New mail is sealed ({cipher}) before it is stored."
-        " Whoever has the private key can open it, and nobody on the server."
+        f"New mail is sealed ({cipher}) before it goes into your mailbox."
+        " Whoever has the private key can open it there, and nobody else."
     )
     return State("good", "good", "Encrypted", text)
 
 
 def _unusable(when: str) -> State:
     if when == "error":
-        text = "Encryption is on and there is no certificate to use: mail waits. Add one."
+        text = (
+            "Encryption is on and there is no certificate to use: mail waits in the mail server's"
+            " queue, as it came. Add one."
+        )
         return State("bad", "bad", "Mail is held back", text)
     text = "There is no certificate to use, and mail is delivered in the clear, as was chosen."
     return State("bad", "bad", "Not encrypted", text)
@@ -168,7 +178,8 @@ def _settings(visit: Visit) -> Response:
         account=visit.account,
         # The mail programs come first: then the page can say which cipher they can't open.
         fields=sorted(_IN_FORM, key=lambda one: not one.many),
-        options=words.options,
+        parted=words.parted,
+        programs=[(name, one.title) for name, one in help_pages.TOPICS.items() if one.program],
         confirm=visit.unconfirmed,
         unusable="without_certificate" in visit.form.errors,
     )
@@ -259,7 +270,12 @@ def _is_number(text: str) -> bool:
 
 def test(visit: Visit) -> Response:
     """Download a sealed message, or have it sent."""
-    return visit.show("test.html", account=visit.account, mail=bool(visit.settings.notify))
+    return visit.show(
+        "test.html",
+        account=visit.account,
+        mail=bool(visit.settings.notify),
+        programs=_programs(visit.account),
+    )
 
 
 def _sealed(visit: Visit) -> bytes | None:

@@ -67,7 +67,9 @@ def choose(visit: Visit) -> Response:
 
 
 def _choose(visit: Visit, refused: Sequence[Refused]) -> Response:
-    return visit.show("upload.html", account=visit.account, refused=refused)
+    return visit.show(
+        "upload.html", account=visit.account, refused=refused, pfx_password=words.PFX_PASSWORD
+    )
 
 
 def preview(visit: Visit) -> Response:
@@ -89,7 +91,7 @@ def preview(visit: Visit) -> Response:
     except ImportRefused as error:
         form.errors["files"] = f"{words.sentence(error)} Choose fewer files at once."
         return _choose(visit, found.refused)
-    form.values = {}
+    form.values, form.errors = {}, {}
     return _preview(visit, report, bundle, found)
 
 
@@ -124,7 +126,9 @@ def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read
         except StoreUnavailable:
             raise
         except CmstreamError as error:
-            found.refused.append(Refused(upload.name, words.sentence(error)))
+            if error.code in {"password-needed", "wrong-password"}:
+                visit.form.errors["pfx_password"] = f"{upload.name}: {words.of_file(error)}"
+            found.refused.append(Refused(upload.name, words.of_file(error)))
             continue
         found.recipients.extend(one.recipient for one in report.certificates)
         found.set_aside.extend(report.set_aside)
