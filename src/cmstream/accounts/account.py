@@ -29,11 +29,15 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "header_protection": ("", *_HEADER_PROTECTIONS),
     "default_header_protection": _HEADER_PROTECTIONS,
     "recipient_delimiter": (DELIMITERS,),
+    "append_sealed_by": ("none", "script", "sweeper"),
 }
 """The server-wide switches and their values, the default first; an empty one overrides nothing.
 ``default_header_protection`` is for accounts that leave it to the server.
 ``recipient_delimiter`` also takes other characters, and none
-(:func:`~cmstream.accounts.addresses.delimiters_of`)."""
+(:func:`~cmstream.accounts.addresses.delimiters_of`). ``append_sealed_by`` says what seals mail that
+mail programs save themselves (``encrypt_on_append``) on this server: nothing, a script of the mail
+server that calls ``cmstream seal --append``, or a program that goes through the mailboxes. It
+decides what pages say and offer, and no lookup."""
 
 
 class Actor(NamedTuple):

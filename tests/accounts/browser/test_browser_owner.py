@@ -293,13 +293,43 @@ def test_the_cipher_is_chosen_and_all_else(alice, store):
     alice.open("/account/settings")
     alice.page.get_by_label("AES-128", exact=True).check()
     alice.page.get_by_label("Deliver it unencrypted").check()
-    assert not alice.page.get_by_label("ChaCha20-Poly1305").is_visible()
     alice.picture("settings")
     again(alice, "Save")
     assert alice.says("Your choice is saved.")
     account = store.account(ALICE)
     assert (account.cipher, account.when_unusable) == ("aes128-cbc", "clear")
-    assert account.encrypt_on_append
+
+
+def test_a_cipher_that_few_programs_read_is_behind_a_word(alice, store):
+    alice.open("/account/settings")
+    few = alice.page.get_by_label("ChaCha20-Poly1305")
+    assert not few.is_visible()
+    alice.page.get_by_text("More ciphers").click()
+    few.check()
+    alice.picture("settings-more-ciphers")
+    again(alice, "Save")
+    assert store.account(ALICE).cipher == "chacha20-poly1305"
+    alice.open("/account/settings")
+    assert few.is_visible()
+
+
+def test_drafts_are_offered_where_something_seals_them(alice, store):
+    store.change_account(ALICE, encrypt_on_append=True, by=OWNER)
+    alice.open("/account")
+    assert alice.says("stay as they are: nothing on this server seals them")
+    alice.open("/account/settings")
+    drafts = alice.page.get_by_label("Encrypt them too")
+    assert drafts.count() == 0
+    again(alice, "Save")
+    assert store.account(ALICE).encrypt_on_append, "what isn't shown isn't changed"
+    store.set_switch("append_sealed_by", "sweeper", by=ADMINISTRATOR)
+    alice.open("/account/settings")
+    assert alice.says("A program on this server seals them some time after they are saved.")
+    assert drafts.is_checked()
+    alice.picture("settings-drafts")
+    drafts.uncheck()
+    save(alice)
+    assert not store.account(ALICE).encrypt_on_append
 
 
 def test_encryption_on_without_a_certificate_is_said_loudly(alice, store):

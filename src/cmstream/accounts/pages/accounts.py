@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 _IN_FORM = [one for one in SETTINGS.values() if one.options]
 """The settings that an owner sees and changes."""
+
+_APPEND = "encrypt_on_append"
+"""It does nothing unless something on the server seals what mail programs save."""
 
 LOG_PAGE = 50
 """Entries of the audit log on one page."""
@@ -112,6 +116,8 @@ class Line(NamedTuple):
 
 
 def _summary(one: Setting, account: Account, switches: dict[str, str]) -> Line:
+    if one.name == _APPEND and switches["append_sealed_by"] == "none":
+        return Line(one.label, words.UNSEALED_APPEND, overridden=False)
     switch = switches.get(one.name)
     value = one.read([switch]) if switch else getattr(account, one.name)
     return Line(one.label, words.setting(one, value), bool(switch))
@@ -172,12 +178,22 @@ def settings(visit: Visit) -> Response:
     return _settings(visit)
 
 
+def _in_form(visit: Visit) -> list[Setting]:
+    """Those that do something on this server, with what is in use for them."""
+    by = visit.store.switches()["append_sealed_by"]
+    return [
+        replace(one, hint=words.APPEND_SEALED_BY[by]) if one.name == _APPEND else one
+        for one in _IN_FORM
+        if one.name != _APPEND or by in words.APPEND_SEALED_BY
+    ]
+
+
 def _settings(visit: Visit) -> Response:
     return visit.show(
         "settings.html",
         account=visit.account,
         # The mail programs come first: then the page can say which cipher they can't open.
-        fields=sorted(_IN_FORM, key=lambda one: not one.many),
+        fields=sorted(_in_form(visit), key=lambda one: not one.many),
         parted=words.parted,
         programs=[(name, one.title) for name, one in help_pages.TOPICS.items() if one.program],
         confirm=visit.unconfirmed,
@@ -188,8 +204,9 @@ def _settings(visit: Visit) -> Response:
 def settings_saved(visit: Visit) -> Response:
     """The choices are kept, unless a mail program that was named can't read them."""
     form, account = visit.form, visit.account
-    form.values |= {one.name: form.many(one.name) for one in _IN_FORM}
-    given = {one.name: one.read(form.many(one.name)) for one in _IN_FORM}
+    shown = _in_form(visit)
+    form.values |= {one.name: form.many(one.name) for one in shown}
+    given = {one.name: one.read(form.many(one.name)) for one in shown}
     if given["cipher"] is None:
         form.errors["cipher"] = "Choose a cipher."
     if form.errors or not visit.confirm():

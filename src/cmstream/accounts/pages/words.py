@@ -86,6 +86,13 @@ DONE = {
     "added": "The account is added.",
     "switches": "The switches are set.",
 }
+UNSEALED_APPEND = "stay as they are: nothing on this server seals them"
+APPEND_SEALED_BY = {
+    "script": "This server seals them as they are saved.",
+    "sweeper": "A program on this server seals them some time after they are saved. Until then they"
+    " are in the mailbox as they were.",
+}
+"""What seals drafts and sent mail, by the switch."""
 PFX_PASSWORD = "Password of a .pfx or .p12 file"  # noqa: S105 - a field's label
 _INSTEAD = {
     "password-needed": f"It has a password: choose it again, and fill in “{PFX_PASSWORD}”.",
@@ -117,6 +124,19 @@ SWITCHES: tuple[dict[str, Any], ...] = (
             ("", "As each account says", ""),
             ("yes", "Always encrypt it", ""),
             ("no", "Never encrypt it", ""),
+        ),
+    },
+    {
+        "name": "append_sealed_by",
+        "label": "What seals drafts and sent mail on this server",
+        "choices": (
+            ("none", "Nothing", "Then owners don't see the choice for them."),
+            ("script", "A script of the mail server", "It calls cmstream seal --append."),
+            (
+                "sweeper",
+                "A program that goes through the mailboxes",
+                "Until it has come by, they are in the mailbox as they were saved.",
+            ),
         ),
     },
     {
