@@ -9,6 +9,7 @@ from . import (
     audit,
     imports,
     queries,
+    sample_limit,
     switches,
     values,
 )
@@ -370,6 +371,13 @@ class Store:
         name = None if address is None else canonical(address)
         with self.database.write(counted=False) as connection:
             return audit.acknowledge(connection, entry, by=by, address=name)
+
+    def claim_test(self, address: str) -> None:
+        """Count a test message to an account before it is sent. Raises AccessDenied
+        ``too-many-attempts`` after a few within a quarter of an hour."""
+        with self.database.write(counted=False) as connection:
+            account = queries.account(connection, canonical(address))
+            sample_limit.claim(connection, account.id)
 
     def confirm_test(self, address: str, *, by: Actor) -> None:
         """The owner could read a sealed test message. Raises AccessDenied ``forbidden`` for anybody

@@ -358,6 +358,7 @@ def test_the_test_message_is_sent(alice, store, mailed, tmp_path):
     alice.open("/account/test")
     alice.press(f"Send it to {ALICE}")
     assert alice.says("The test message is on its way.")
+    alice.picture("test-message-sent")
     assert "opened a sealed message" in opened(mailed, key_file(tmp_path))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from cmstream.accounts.pages.help_pages import TOPICS
 from cmstream.accounts.people.people import People
 from helpers.accounts.owning import again, pem_file, upload
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.accounts.visitor import ALICE, NARROW
+from helpers.authorities import authority, rsa_identity
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +83,38 @@ def test_the_steps_lead_on_until_all_are_done(alice, store, tmp_path):
 
 def steps_of(person):
     return [" ".join(one.split()) for one in person.page.locator(".steps h3").all_inner_texts()]
+
+
+# --- a signed mail -------------------------------------------------------------------------------
+
+
+def signed_mail(folder, *, changed=False):
+    key, certificate = rsa_identity()
+    text = b"Dear Bob, it is me."
+    mail = (
+        pkcs7.PKCS7SignatureBuilder()
+        .set_data(text)
+        .add_signer(certificate, key, hashes.SHA256())
+        .add_certificate(authority()[1])
+        .sign(Encoding.SMIME, [pkcs7.PKCS7Options.DetachedSignature])
+    )
+    path = folder / "signed.eml"
+    path.write_bytes(mail.replace(text, b"Dear Bob, it is he.") if changed else mail)
+    return path
+
+
+def test_a_signed_mail_gives_its_certificate(alice, store, tmp_path):
+    upload(alice, signed_mail(tmp_path))
+    assert alice.says("The signature of the mail is right")
+    alice.picture("preview-signed-mail")
+    again(alice, "Save")
+    assert [one.recipient.emails for one in store.certificates(ALICE)] == [(ALICE,)]
+
+
+def test_a_signed_mail_that_was_changed_proves_nothing(alice, tmp_path):
+    upload(alice, signed_mail(tmp_path, changed=True))
+    assert alice.says("The signature proves nothing")
+    alice.picture("preview-changed-mail")
 
 
 # --- help ----------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -290,7 +288,7 @@ def test(visit: Visit) -> Response:
     return visit.show(
         "test.html",
         account=visit.account,
-        mail=bool(visit.settings.notify),
+        mail=bool(visit.store.notify),
         programs=_programs(visit.account),
     )
 
@@ -316,18 +314,16 @@ def test_downloaded(visit: Visit) -> Response:
 
 def test_sent(visit: Visit) -> Response:
     """The message by mail, through the server's own mail command."""
-    command = shlex.split(visit.settings.notify)
-    if not command:
+    if not visit.store.notify:
         raise HTTPException(404)
-    message = _sealed(visit)
-    if message is None:
-        return test(visit)
     try:
-        owner_mail.send(command, message)
-    except (OSError, subprocess.SubprocessError):
-        visit.form.errors[""] = "The mail command failed: download the message instead."
+        sample.send(visit.store, visit.account.address)
+    except StoreUnavailable:
+        raise
+    except CmstreamError as error:
+        visit.form.errors[""] = words.sentence(error)
         return test(visit)
-    return visit.go("/account", done="sent")
+    return visit.go("/account/test", done="sent")
 
 
 def test_read(visit: Visit) -> Response:

@@ -22,23 +22,21 @@ class Topic(NamedTuple):
 
 _NAMES = "Names of menus change with versions."
 _READ = "Looked up on 29 November 2026 in {}. " + _NAMES
-_NOT_READ = "The maker's own pages weren't at hand on 29 November 2026: {}. " + _NAMES
+_NOT_READ = "From {}, not checked against the maker's newest pages (29 November 2026). " + _NAMES
 
 TOPICS = {
     "certificate": Topic("Where to get a certificate", program=False),
     "key": Topic("Back up your key: without it this mail is lost", program=False),
     "sealed": Topic("What is sealed, and what isn't", program=False),
     "apple-mail": Topic(
-        "Apple Mail on the Mac", _NOT_READ.format("this is what others wrote of Keychain Access")
+        "Apple Mail on the Mac", _NOT_READ.format("what others wrote of Keychain Access")
     ),
     "iphone": Topic(
         "iPhone and iPad", _READ.format("Apple's “Use S/MIME to send and receive messages”")
     ),
-    "outlook": Topic(
-        "Outlook", _NOT_READ.format("this is what others wrote, and copies of older ones")
-    ),
+    "outlook": Topic("Outlook", _NOT_READ.format("copies of Microsoft's older help")),
     "thunderbird": Topic(
-        "Thunderbird", _NOT_READ.format("this is what others wrote, and reading was tried")
+        "Thunderbird", _NOT_READ.format("what others wrote of its menus; reading was tried")
     ),
     "evolution": Topic(
         "Evolution", _READ.format("Evolution's help, “Managing S/MIME certificates”")

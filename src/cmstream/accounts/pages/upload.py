@@ -41,10 +41,12 @@ takes, and other people's requests wait meanwhile."""
 
 
 class Refused(NamedTuple):
-    """A file that holds nothing to save, and why, in a sentence."""
+    """A file that holds nothing to save, and why, in a sentence. ``said``: it stands at the field
+    that it bears on."""
 
     name: str
     sentence: str
+    said: bool = False
 
 
 class Read(NamedTuple):
@@ -68,7 +70,10 @@ def choose(visit: Visit) -> Response:
 
 def _choose(visit: Visit, refused: Sequence[Refused]) -> Response:
     return visit.show(
-        "upload.html", account=visit.account, refused=refused, pfx_password=words.PFX_PASSWORD
+        "upload.html",
+        account=visit.account,
+        refused=[one for one in refused if not one.said],
+        pfx_password=words.PFX_PASSWORD,
     )
 
 
@@ -126,9 +131,10 @@ def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read
         except StoreUnavailable:
             raise
         except CmstreamError as error:
-            if error.code in {"password-needed", "wrong-password"}:
+            locked = error.code in {"password-needed", "wrong-password"}
+            if locked:
                 visit.form.errors["pfx_password"] = f"{upload.name}: {words.of_file(error)}"
-            found.refused.append(Refused(upload.name, words.of_file(error)))
+            found.refused.append(Refused(upload.name, words.of_file(error), locked))
             continue
         found.recipients.extend(one.recipient for one in report.certificates)
         found.set_aside.extend(report.set_aside)
