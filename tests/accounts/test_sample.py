@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-import subprocess
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -15,6 +15,7 @@ from cmstream.accounts.sample_limit import MOST
 from helpers.accounts.served import ACCOUNTS, ALICE, certificates, copy, peopled, serving
 from helpers.accounts.support import OWNER, pem
 from helpers.authorities import rsa_identity
+from helpers.command import run
 
 TEST = f"{ACCOUNTS}/{ALICE}/test"
 
@@ -102,8 +103,8 @@ def test_a_signed_mail_may_be_long_and_nothing_else(world):
 def test_the_command_takes_a_signed_mail_too(tmp_path):
     path = tmp_path / "signed.eml"
     path.write_bytes(signed())
-    done = subprocess.run(
-        ["cmstream", "cert", "show", path], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert "CN=Alice" in done.stdout
-    assert "The signature of the mail is right" in done.stdout
+    shown = run("cert", "show", path).stdout.decode()
+    assert "CN=Alice" in shown
+    assert "The signature of the mail is right" in shown
+    (signature,) = json.loads(run("cert", "show", "--json", path).stdout)["signatures"]
+    assert (signature["verified"], signature["file"]) == (True, str(path))
