@@ -10,7 +10,7 @@ from email.utils import format_datetime, localtime, make_msgid
 from typing import TYPE_CHECKING
 
 from ...encryption import encrypt_message
-from ..audit import MAIL_TIMEOUT
+from .. import owner_mail
 from ..errors import Conflict
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def send(store: Store, address: str) -> None:
     message = sealed(store, address)
     store.claim_test(address)
     try:
-        subprocess.run(
-            store.notify, input=message, timeout=MAIL_TIMEOUT, check=True, capture_output=True
-        )
+        owner_mail.send(store.notify, message)
     except (OSError, subprocess.SubprocessError) as error:
         text = "the mail command failed: download the message instead"
         raise Conflict("mail-failed", text) from error

@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ...errors import CmstreamError
-from .. import owner_mail
 from ..account_settings import SETTINGS
 from ..clients import CLIENTS, judge
 from ..errors import AccountsError, Conflict, StoreUnavailable, UnusableAccount
