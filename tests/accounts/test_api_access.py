@@ -62,6 +62,7 @@ CALLS = [
     ("PATCH", "/certificates/{held}", {"state": "retired"}),
     ("DELETE", "/certificates/{held}", None),
     ("GET", "/test", None),
+    ("POST", "/test", None),
     ("GET", "/audit", None),
 ]
 

@@ -308,6 +308,7 @@ def test_a_key_that_a_mail_program_cannot_use_is_said_before_it_is_saved(alice, 
 
 def test_an_owner_sees_what_the_server_overrides(alice, store):
     before = alice.get("/account").text
+    store.set_switch("append_sealed_by", "script", by=ADMINISTRATOR)
     store.set_switch("encrypt_on_append", "yes", by=ADMINISTRATOR)
     store.set_switch("when_unusable", "clear", by=ADMINISTRATOR)
     after = alice.get("/account").text

@@ -348,6 +348,7 @@ def test_switches_have_defaults_and_change(store):
     assert store.switches() == {
         "encryption": "as-accounts-say",
         "encrypt_on_append": "",
+        "append_sealed_by": "none",
         "when_unusable": "",
         "header_protection": "",
         "default_header_protection": "none",

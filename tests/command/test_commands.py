@@ -335,6 +335,7 @@ def test_the_server_s_switches_are_shown_set_and_logged(good, command, url, monk
         "header-protection\tas-accounts-say",
         "default-header-protection\tnone",
         "recipient-delimiter\t+",
+        "append-sealed-by\tnone",
     ]
     assert "recipient-delimiter\t-+\n" in good("account", "server", "--recipient-delimiter=-+")
     good("account", "server", "--when-unusable", "clear", "--encrypt-on-append", "yes")
@@ -348,6 +349,7 @@ def test_the_server_s_switches_are_shown_set_and_logged(good, command, url, monk
         "header_protection": "",
         "default_header_protection": "none",
         "recipient_delimiter": "-+",
+        "append_sealed_by": "none",
     }
     good("account", "server", "--when-unusable", "as-accounts-say", "--recipient-delimiter", "")
     assert "recipient-delimiter\tnone\n" in good("account", "server")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from ..certificates.mail_signature import SignatureCheck
     from ..certificates.recipient import Problem, SetAside
     from .clients import Finding
 
@@ -28,11 +29,15 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "header_protection": ("", *_HEADER_PROTECTIONS),
     "default_header_protection": _HEADER_PROTECTIONS,
     "recipient_delimiter": (DELIMITERS,),
+    "append_sealed_by": ("none", "script", "sweeper"),
 }
 """The server-wide switches and their values, the default first; an empty one overrides nothing.
 ``default_header_protection`` is for accounts that leave it to the server.
 ``recipient_delimiter`` also takes other characters, and none
-(:func:`~cmstream.accounts.addresses.delimiters_of`)."""
+(:func:`~cmstream.accounts.addresses.delimiters_of`). ``append_sealed_by`` says what seals mail that
+mail programs save themselves (``encrypt_on_append``) on this server: nothing, a script of the mail
+server that calls ``cmstream seal --append``, or a program that goes through the mailboxes. It
+decides what pages say and offer, and no lookup."""
 
 
 class Actor(NamedTuple):
@@ -133,7 +138,8 @@ class ImportReport:
     ``certificates``: what would be taken, or was; ``set_aside``: what isn't, with the reason;
     ``private_key_ignored``: a private key came along and wasn't kept. ``findings``: what speaks
     against it for the mail programs that the account names. ``retired``: the fingerprints of those
-    that are retired by it. ``saved``: whether it is in the store.
+    that are retired by it. ``saved``: whether it is in the store. ``signature``: what the signature
+    proves of a signed mail's certificate, None for any other file.
     """
 
     account: str
@@ -143,6 +149,7 @@ class ImportReport:
     findings: tuple[Finding, ...] = ()
     retired: tuple[str, ...] = ()
     saved: bool = False
+    signature: SignatureCheck | None = None
 
     @property
     def needs_confirmation(self) -> bool:

@@ -77,14 +77,14 @@ class AccountSettings:
             yes="encrypted too",
             no="stay as they are",
             help="Whether mail that a mail program saves itself (drafts, sent mail) is sealed too.",
-            label="Own uploads",
-            legend="What you put into the mailbox yourself",
+            label="Drafts and sent mail",
+            legend="Drafts and sent mail",
             options=(
                 Option(
                     "yes",
-                    "Encrypt it too",
-                    "Drafts, sent mail and what you copy there. Some programs can't edit a draft"
-                    " that is encrypted.",
+                    "Encrypt them too",
+                    "And whatever else you put into the mailbox yourself. Some programs can't edit"
+                    " a draft that is encrypted.",
                 ),
             ),
         )
@@ -100,8 +100,9 @@ class AccountSettings:
                 Option(
                     "error",
                     "Let mail wait",
-                    "Mail servers try again for some days, then the sender is told. Nothing is"
-                    " stored in the clear.",
+                    "Mail servers try again for some days, then the sender is told. Meanwhile it"
+                    " waits in the mail server's queue as it came, readable to whoever runs it."
+                    " Nothing goes into the mailbox unencrypted.",
                     "mail waits",
                 ),
                 Option(

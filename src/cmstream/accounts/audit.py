@@ -82,6 +82,13 @@ def entries(
     return [_entry(row) for row in connection.execute(query)]
 
 
+def latest(connection: Connection, account: int, action: str) -> datetime | None:
+    """When something was last done to an account, None if it never was."""
+    mine = _audit.c.account_id == account, _audit.c.action == action
+    query = select(_audit.c.at).where(*mine).order_by(_audit.c.id.desc()).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
 def _number(connection: Connection, address: str) -> int | None:
     """Of the account that has the address now."""
     accounts = tables.accounts.c

@@ -37,6 +37,8 @@ class Client:
     ``header_protection``: whether it shows the sealed Subject (RFC 9788) and not the outer one.
 
     What is in neither set, and what is None, isn't known.
+
+    ``help``: the name of the help page for its readers, "" where there is none.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Client:
     fails_beside: frozenset[str] = frozenset()
     ski: bool | None = None
     header_protection: bool | None = None
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def _by_gpgsm(short: str, name: str, version: str) -> Client:
         opens_beside=frozenset({"ML-KEM"}),
         ski=False,
         header_protection=False,
+        help="kmail",
     )
 
 
@@ -114,6 +118,7 @@ CLIENTS: dict[str, Client] = {
             "curves an older key derivation and wrap than RFC 5753's",
             opens=CBC | RSA,
             fails=GCM | CHACHA | OAEP | ECDH | {"ML-KEM"},
+            help="apple-mail",
         ),
         Client(
             "outlook-classic",
@@ -123,6 +128,7 @@ CLIENTS: dict[str, Client] = {
             "person's report that AES-GCM stays shut",
             opens=CBC | RSA,
             depends=_on(NIST, "only where the key wrap has an explicit NULL, against the standard"),
+            help="outlook",
         ),
         Client(
             "outlook-new",
@@ -131,6 +137,7 @@ CLIENTS: dict[str, Client] = {
             "Microsoft's documentation of Outlook on the web names AES-128 to AES-256; nothing "
             "else is proved",
             opens=CBC | RSA,
+            help="outlook",
         ),
         Client(
             "thunderbird",
@@ -144,6 +151,7 @@ CLIENTS: dict[str, Client] = {
             fails_beside=frozenset({"ML-KEM", "password"}),
             ski=True,
             header_protection=False,
+            help="thunderbird",
         ),
         Client(
             "evolution",
@@ -156,6 +164,7 @@ CLIENTS: dict[str, Client] = {
             fails_beside=KEYS - {"RSA"},
             ski=True,
             header_protection=False,
+            help="evolution",
         ),
         _by_gpgsm("gpgsm", "KMail and others with GnuPG (gpgsm)", "KMail 22.12"),
         _by_gpgsm("claws-mail", "Claws Mail", "4.1"),

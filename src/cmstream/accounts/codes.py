@@ -34,7 +34,9 @@ class StoreCode(TextConstant):
     DOMAIN_TAKEN = "domain-taken"
     LAST_ADMINISTRATOR = "last-administrator"
     LAST_CERTIFICATE = "last-certificate"
+    MAIL_FAILED = "mail-failed"
     NAME_TAKEN = "name-taken"
+    NO_MAIL_COMMAND = "no-mail-command"
     TOO_MANY_CERTIFICATES = "too-many-certificates"
     UNREADABLE_CHOICE = "unreadable-choice"
 

@@ -42,7 +42,8 @@ class NotFound(AccountsError):
 class Conflict(AccountsError):
     """The store holds something that excludes what was asked. Codes: ``address-taken``,
     ``domain-taken``, ``name-taken``, ``last-certificate``, ``last-administrator``,
-    ``already-acknowledged``, ``too-many-certificates``, ``unreadable-choice``."""
+    ``already-acknowledged``, ``too-many-certificates``, ``unreadable-choice``; of the web server
+    ``no-mail-command``, ``mail-failed``."""
 
 
 class Invalid(AccountsError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..certificates import signed_mail
 from ..certificates.recipient import Problem, SetAside, read_certificates
 from ..errors import RecipientError
 from ..policy import Policy
@@ -18,11 +19,14 @@ from .sealed_to import readable, sealed_to, unfit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..certificates.mail_signature import SignatureCheck
     from ..certificates.recipient import CertificateFile, Recipient
     from .account import Account, StoredCertificate
 
 MAX_BYTES = 64 << 10
-"""Bytes of an upload at most."""
+"""Bytes of an upload at most,"""
+MAX_MAIL = 1 << 20
+"""and of a signed mail, which has its text and attachments with it."""
 MAX_ACTIVE = 20
 """Active certificates of one account at most: each lookup reads them all, and each message is
 sealed to each. That is one for each device, and its successor."""
@@ -32,22 +36,33 @@ one new certificate a year for each of ten devices, for twenty years."""
 
 
 class Upload(NamedTuple):
-    """A file that could be read, and those of its certificates that mail can be sealed to."""
+    """A file that could be read, those of its certificates that mail can be sealed to, and what the
+    signature of a mail proves."""
 
     recipients: tuple[Recipient, ...]
     set_aside: tuple[SetAside, ...]
     private_key_ignored: bool
+    signature: SignatureCheck | None = None
 
 
 def read(data: bytes, password: str | bytes | None = None) -> Upload:
     """Read a file and try each certificate. Raises ImportRefused ``too-large`` before it is
     parsed, ``unusable-recipient``; CertificateError."""
     if len(data) > MAX_BYTES:
-        message = f"the file has {len(data)} bytes, and {MAX_BYTES} are taken at most"
-        raise ImportRefused("too-large", f"{message}: send the certificate alone")
+        _require_mail(data)
     found = read_certificates(data, password=password)
     usable, unusable = _tried(found)
-    return Upload(usable, (*found.set_aside, *unusable), found.private_key_ignored)
+    aside = (*found.set_aside, *unusable)
+    return Upload(usable, aside, found.private_key_ignored, found.signature)
+
+
+def _require_mail(data: bytes) -> None:
+    if len(data) <= MAX_MAIL and signed_mail.is_signed(data):
+        return
+    message = f"the file has {len(data)} bytes, and {MAX_BYTES} are taken at most"
+    raise ImportRefused(
+        "too-large", f"{message}, {MAX_MAIL} of a signed mail: send the certificate alone"
+    )
 
 
 def _tried(found: CertificateFile) -> tuple[tuple[Recipient, ...], list[SetAside]]:
@@ -103,6 +118,7 @@ def report(
         ),
         set_aside=upload.set_aside,
         private_key_ignored=upload.private_key_ignored,
+        signature=upload.signature,
         findings=(
             *judge(account.clients, cipher=account.cipher or "aes256-cbc", keys=keys),
             *warn_of_others(account.clients, keys),

@@ -9,6 +9,7 @@ from . import (
     audit,
     imports,
     queries,
+    sample_limit,
     switches,
     values,
 )
@@ -237,7 +238,8 @@ class Store:
         description: str = "",
         retire_others: bool = False,
     ) -> ImportReport:
-        """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most.
+        """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most, or a
+        signed mail, 1 MiB at most.
 
         Everything is read and tried before anything is stored, and stored in one transaction.
         ``confirm_mismatch``: also those for another address. ``retire_others``: the account's
@@ -369,6 +371,32 @@ class Store:
         name = None if address is None else canonical(address)
         with self.database.write(counted=False) as connection:
             return audit.acknowledge(connection, entry, by=by, address=name)
+
+    def claim_test(self, address: str) -> None:
+        """Count a test message to an account before it is sent. Raises AccessDenied
+        ``too-many-attempts`` after a few within a quarter of an hour."""
+        with self.database.write(counted=False) as connection:
+            account = queries.account(connection, canonical(address))
+            sample_limit.claim(connection, account.id)
+
+    def confirm_test(self, address: str, *, by: Actor) -> None:
+        """The owner could read a sealed test message. Raises AccessDenied ``forbidden`` for anybody
+        but an owner."""
+        if by.role != "owner":
+            raise AccessDenied("forbidden", "only the owner can say that the message was readable")
+        with self.database.write(counted=False) as connection:
+            account = queries.account(connection, canonical(address))
+            mine = account.id, account.address
+            audit.record(connection, by, _READ, account=mine)
+
+    def tested_at(self, address: str) -> datetime | None:
+        """When the owner last said to have read a sealed test message, None if never."""
+        with self.database.read() as connection:
+            account = queries.account(connection, canonical(address))
+            return audit.latest(connection, account.id, _READ)
+
+
+_READ = "read-test-message"
 
 
 def _administrator(by: Actor) -> None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
-from . import other_files, pfx, serialized_store, text_forms
+from . import other_files, pfx, serialized_store, signed_mail, text_forms
+from .mail_signature import UNSIGNED, SignatureCheck
 from .pfx_outline import Rounds
 
 MAX_FILE = 4 << 20
@@ -41,7 +42,7 @@ _INSTEAD = {
     "empty": "the file is empty",
     "not-a-certificate": "this isn't a certificate, nor a file that holds one",
     "private-key-only": "this is a private key without a certificate, which its owner should never "
-    "send to anybody",
+    "send to anybody: send the certificate alone, as DER, PEM or PKCS #7",
     "public-key-only": "this is a bare public key without a certificate",
     "csr": "this is a certificate request, not yet a certificate",
     "crl": "this is a list of revoked certificates, not a certificate",
@@ -52,11 +53,13 @@ _REMEDY = "send the S/MIME certificate as DER, PEM, PKCS #7 or PKCS #12"
 
 class Contents(NamedTuple):
     """Certificates in DER in the order of the file, those that belong to no key of a PKCS #12
-    file, and whether a private key was there."""
+    file or aren't a mail's signer's, whether a private key was there, and what can be said of a
+    mail's signature."""
 
     certificates: tuple[bytes, ...]
     strangers: tuple[bytes, ...] = ()
     private_key: bool = False
+    signature: SignatureCheck | None = None
 
 
 class _Unlocking(NamedTuple):
@@ -74,6 +77,8 @@ def unpack(data: bytes, password: str | bytes | None) -> Contents:
         )
     if not data.strip():
         raise _instead("empty")
+    if mail := signed_mail.read(data):
+        return Contents(mail.own, mail.others, signature=mail.check)
     return _contents(data, _Unlocking(password, Rounds()), _MAX_LAYERS)
 
 
@@ -105,7 +110,8 @@ def is_text(data: bytes) -> bool:
 
 
 def _instead(code: str) -> CertificateError:
-    return CertificateError(code, f"{_INSTEAD[code]}: {_REMEDY}")
+    remedy = "" if code == "private-key-only" else f": {_REMEDY}"
+    return CertificateError(code, f"{_INSTEAD[code]}{remedy}")
 
 
 def broken(error: TlvError) -> CertificateError:
@@ -231,7 +237,8 @@ def _embedded(data: bytes, text: bytes, how: _Unlocking, layers: int) -> Content
     tried = [_contents_or_error(octets, how, layers - 1) for octets in values]
     found = [one for one in tried if isinstance(one, Contents)]
     if found:
-        return _joined(found)
+        check = UNSIGNED if text_forms.is_mail(text) else None
+        return _joined(found)._replace(signature=check)
     failures = [one for one in tried if isinstance(one, CertificateError)]
     telling = [one for one in failures if one.code != "not-a-certificate"]
     raise telling[0] if telling else _without_certificates(data, text)

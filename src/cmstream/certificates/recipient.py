@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..engine.gate import Buffer
     from .archive_keys import Kek, Password
+    from .mail_signature import SignatureCheck
 
 _KEY_ENCIPHERMENT, _KEY_AGREEMENT = 2, 4
 _EMAIL_PROTECTION = {"1.3.6.1.5.5.7.3.4", "2.5.29.37.0"}  # itself, and anyExtendedKeyUsage
@@ -177,12 +178,14 @@ class SetAside:
 
 @dataclass(frozen=True)
 class CertificateFile:
-    """What was in a file: whom to encrypt to, what was set aside, and whether a private key
-    came along (it isn't kept)."""
+    """What was in a file: whom to encrypt to, what was set aside, whether a private key came along
+    (it isn't kept), and of a mail what its signature proves: ``signature.verified``, and
+    ``str(signature)`` is a sentence."""
 
     recipients: tuple[Recipient, ...]
     set_aside: tuple[SetAside, ...] = ()
     private_key_ignored: bool = False
+    signature: SignatureCheck | None = None
 
 
 def load_recipients(data: Buffer, *, password: str | bytes | None = None) -> list[Recipient]:
@@ -208,13 +211,16 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
 
     ``password`` opens PKCS #12 and changes nothing else; None tries none and the empty one.
     Also read are Windows's ``.sst`` and text as people send it: PEM with other dashes, base64
-    alone, LDIF, vCard, XML, a signed mail. White space behind a binary file does no harm.
+    alone, LDIF, vCard, XML. White space behind a binary file does no harm. Of a signed mail
+    (RFC 8551, both forms) the signer's own certificate is taken, and what its signature proves
+    stands in ``signature``.
 
     Recipients come in the order of the file, each once. Set aside, while another certificate can
     be used: that of a certification authority (one without e-mail address, or that issued another
     of the file), one that can't be read or whose key can't encrypt, one in a PKCS #12 file that
-    isn't its key's, and one that isn't meant for encrypting mail where the same person's other one
-    is (:func:`~cmstream.certificates.fitness.unfit`).
+    isn't its key's, one in a signed mail that isn't the signer's, and one that isn't meant for
+    encrypting mail where the same person's other one is
+    (:func:`~cmstream.certificates.fitness.unfit`).
 
     Raises CertificateError: ``empty``, ``not-a-certificate``, ``private-key-only``,
     ``public-key-only``, ``csr``, ``crl``, ``openpgp-key``, ``truncated``, ``trailing-data``,
@@ -231,9 +237,14 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     recipients = tuple(one for one in usable if one not in unfit)
     unread = [_unread(der, error) for der, error in broken.items()]
     others = [_unfit(one, problem) for one, problem in unfit.items()]
-    strangers = [_stranger(der) for der in dict.fromkeys(contents.strangers)]
+    why = _NOT_THE_SIGNERS if contents.signature else _NOT_THE_KEYS
+    strangers = [_stranger(der, why) for der in dict.fromkeys(contents.strangers)]
     set_aside = (*aside, *unread, *unusable, *others, *strangers)
-    return CertificateFile(recipients, set_aside, contents.private_key)
+    return CertificateFile(recipients, set_aside, contents.private_key, contents.signature)
+
+
+_NOT_THE_KEYS = "It belongs to no private key of this file."
+_NOT_THE_SIGNERS = "It isn't the certificate that the mail was signed with."
 
 
 @dataclass(frozen=True)
@@ -359,14 +370,12 @@ def _unfit(one: Recipient, problem: Problem) -> SetAside:
     return SetAside(one.subject, one.fingerprint, one.der, reason)
 
 
-def _stranger(der: bytes) -> SetAside:
-    """A certificate that came with a PKCS #12 file."""
+def _stranger(der: bytes, why: str) -> SetAside:
+    """A certificate that came along."""
     parsed = _read_or_error(der)
     if isinstance(parsed, CertificateError):
         return _unread(der, parsed)
-    return parsed.set_aside(
-        _authority(parsed, set()) or "It belongs to no private key of this file."
-    )
+    return parsed.set_aside(_authority(parsed, set()) or why)
 
 
 def _usable(parsed: Sequence[_Parsed]) -> tuple[list[Recipient], list[SetAside]]:

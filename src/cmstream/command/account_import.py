@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..accounts.account import ImportReport
     from ..accounts.store import Store
 
-ENDINGS = {".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p7s", ".p12", ".pfx", ".sst"}
+ENDINGS = {".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p7s", ".eml", ".p12", ".pfx", ".sst"}
 """The endings of certificate files. Other files in a folder are left alone."""
 
 _COLUMNS = ("address", "file")

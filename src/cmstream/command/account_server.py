@@ -35,6 +35,9 @@ _HELP = {
     "unencrypted",
     "header_protection": "which header fields are sealed too, for all",
     "default_header_protection": "the same, for accounts that leave it to the server",
+    "append_sealed_by": "what seals drafts and sent mail on this server: a script that calls "
+    "cmstream seal --append, a sweeper that goes through the mailboxes, or none; pages hide the "
+    "choice for them if it is none",
     "recipient_delimiter": "each character of TEXT begins the detail of an address, such as +-; "
     "with an empty TEXT, addresses have no detail; write --recipient-delimiter=-+ for a TEXT that "
     "begins with -",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..accounts.account_settings import CIPHERS, SETTINGS
 from ..accounts.people.credentials import now
 from ..errors import CmstreamError
+from .show import signature_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,6 +157,8 @@ def report_remarks(report: ImportReport) -> list[str]:
         for aside in report.set_aside
     ]
     remarks += [f"retired {fingerprint}" for fingerprint in report.retired]
+    if report.signature:
+        remarks.append(str(report.signature))
     if report.private_key_ignored:
         remarks.append("the private key in it was ignored; only the certificate is needed")
     return remarks
@@ -186,4 +189,5 @@ def report_object(name: str, report: ImportReport) -> dict[str, Any]:
         "findings": [str(finding) for finding in report.findings],
         "retired": list(report.retired),
         "private_key_ignored": report.private_key_ignored,
+        "signature": report.signature and signature_object(report.signature),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..certificates.mail_signature import SignatureCheck
     from ..certificates.recipient import CertificateFile, Recipient
     from ..inspection import Addressee, Inspection
 
@@ -29,6 +30,8 @@ def _file_text(file: CertificateFile) -> str:
     ]
     if file.private_key_ignored:
         blocks.append("A private key in the file was ignored: only the certificate is needed.")
+    if file.signature:
+        blocks.append(str(file.signature))
     return "\n\n".join(blocks)
 
 
@@ -49,8 +52,8 @@ def _lines(recipient: Recipient) -> str:
 
 
 def as_json(files: Sequence[tuple[str, CertificateFile]]) -> str:
-    """One object: ``recipients``, ``set_aside``, ``warnings``, of all files together; the first two
-    say by ``file`` where they come from."""
+    """One object: ``recipients``, ``set_aside``, ``signatures`` of mails, ``warnings``, of all
+    files together; the first three say by ``file`` where they come from."""
     ignored = any(file.private_key_ignored for _, file in files)
     document = {
         "recipients": [
@@ -63,9 +66,19 @@ def as_json(files: Sequence[tuple[str, CertificateFile]]) -> str:
             for name, file in files
             for a in file.set_aside
         ],
+        "signatures": [
+            {**signature_object(found.signature), "file": name}
+            for name, found in files
+            if found.signature
+        ],
         "warnings": ["private-key-ignored"] if ignored else [],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def signature_object(check: SignatureCheck) -> dict[str, Any]:
+    """What the signature of a mail proves."""
+    return {"verified": check.verified, "text": str(check)}
 
 
 def _object(recipient: Recipient) -> dict[str, Any]:

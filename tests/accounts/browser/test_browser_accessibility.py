@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from cmstream.accounts.pages.help_pages import TOPICS
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.accounts.visitor import ALICE, ROOT
 
@@ -18,6 +19,8 @@ OWNERS = [
     "/account/log",
     "/account/test",
     "/account/off",
+    "/help",
+    *(f"/help/{name}" for name in TOPICS),
     "/password",
     "/nothing",
 ]

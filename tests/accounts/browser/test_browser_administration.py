@@ -43,7 +43,7 @@ def test_an_account_and_its_owner_who_comes_by_a_link(root, visitor, store):
     bob.page.get_by_label("New password, again").fill("three yellow kayaks")
     bob.press("Set the password")
     assert bob.heading() == BOB
-    assert bob.says("Somebody else changed your account")
+    assert bob.says("made this account on")
     root.open(f"/account?address={BOB}")
     root.follow(f"New sign-in link for {BOB}")
     root.press("Make the link")

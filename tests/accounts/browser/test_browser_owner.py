@@ -6,73 +6,24 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    pkcs12,
-)
 
 from cmstream.accounts.people import credentials, limits
+from helpers.accounts.owning import (
+    again,
+    key_file,
+    opened,
+    pem_file,
+    pfx_file,
+    save,
+    upload,
+)
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.accounts.visitor import ALICE, ALICES_PASSWORD
-from helpers.authorities import authority, rsa_identity
+from helpers.authorities import rsa_identity
 
 pytestmark = pytest.mark.slow
 
 MISMATCH = ("bob@example.net",)
-
-
-def pem_file(folder, name="alice.pem", **options):
-    path = folder / name
-    path.write_bytes(pem(**options))
-    return path
-
-
-def key_file(folder, number=0):
-    key, _ = rsa_identity(number=number)
-    path = folder / "key.pem"
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return path
-
-
-def pfx_file(folder, password=b"horses", number=0):
-    key, certificate = rsa_identity(number=number)
-    _, ca = authority()
-    data = pkcs12.serialize_key_and_certificates(
-        b"alice", key, certificate, [ca], BestAvailableEncryption(password)
-    )
-    path = folder / "alice.pfx"
-    path.write_bytes(data)
-    return path
-
-
-def upload(person, *paths, password=""):
-    person.open("/account/upload")
-    person.page.get_by_label("Files with certificates").set_input_files(paths)
-    if password:
-        person.page.get_by_label("Password of a .pfx").fill(password)
-    person.press("Look into the files")
-
-
-def again(person, button):
-    """Press a button that wants the password again."""
-    person.page.get_by_label("Your password, again").fill(ALICES_PASSWORD)
-    person.press(button)
-
-
-def save(person):
-    """With the password again, where it is asked for."""
-    field = person.page.get_by_label("Your password, again")
-    if field.count():
-        field.fill(ALICES_PASSWORD)
-    person.press("Save")
-
-
-def opened(path, key):
-    command = ["openssl", "cms", "-decrypt", "-in", path, "-inkey", key]
-    return subprocess.run(command, capture_output=True, check=True, timeout=30).stdout.decode()
 
 
 # --- in and out ----------------------------------------------------------------------------------
@@ -121,6 +72,8 @@ def test_a_link_sets_a_password_once(visitor, store):
     person = visitor()
     person.open(f"/link/{secret}")
     person.picture("first-sign-in")
+    assert person.says("For the mailbox bob@example.org.")
+    assert person.page.get_by_text("(15 minutes left)").count() == 1
     fill_new(person, "short", "short")
     assert person.says("The password is shorter than 12 characters")
     fill_new(person, "three yellow kayaks", "three yellow canoes")
@@ -195,7 +148,8 @@ def squeezed(person):
 def test_a_pfx_needs_its_password_and_its_key_is_nowhere(alice, store, tmp_path):
     pfx = pfx_file(tmp_path)
     upload(alice, pfx)
-    assert alice.says("password")
+    assert alice.says("It has a password: choose it again, and fill in “Password of a .pfx")
+    alice.picture("upload-pfx-without-password")
     assert alice.page.get_by_text("None of the files can be used").count()
     upload(alice, pfx, password="donkeys")
     assert alice.page.get_by_role("alert").count()
@@ -339,13 +293,43 @@ def test_the_cipher_is_chosen_and_all_else(alice, store):
     alice.open("/account/settings")
     alice.page.get_by_label("AES-128", exact=True).check()
     alice.page.get_by_label("Deliver it unencrypted").check()
-    alice.page.get_by_label("Encrypt it too").check()
     alice.picture("settings")
     again(alice, "Save")
     assert alice.says("Your choice is saved.")
     account = store.account(ALICE)
     assert (account.cipher, account.when_unusable) == ("aes128-cbc", "clear")
-    assert account.encrypt_on_append
+
+
+def test_a_cipher_that_few_programs_read_is_behind_a_word(alice, store):
+    alice.open("/account/settings")
+    few = alice.page.get_by_label("ChaCha20-Poly1305")
+    assert not few.is_visible()
+    alice.page.get_by_text("More ciphers").click()
+    few.check()
+    alice.picture("settings-more-ciphers")
+    again(alice, "Save")
+    assert store.account(ALICE).cipher == "chacha20-poly1305"
+    alice.open("/account/settings")
+    assert few.is_visible()
+
+
+def test_drafts_are_offered_where_something_seals_them(alice, store):
+    store.change_account(ALICE, encrypt_on_append=True, by=OWNER)
+    alice.open("/account")
+    assert alice.says("stay as they are: nothing on this server seals them")
+    alice.open("/account/settings")
+    drafts = alice.page.get_by_label("Encrypt them too")
+    assert drafts.count() == 0
+    again(alice, "Save")
+    assert store.account(ALICE).encrypt_on_append, "what isn't shown isn't changed"
+    store.set_switch("append_sealed_by", "sweeper", by=ADMINISTRATOR)
+    alice.open("/account/settings")
+    assert alice.says("A program on this server seals them some time after they are saved.")
+    assert drafts.is_checked()
+    alice.picture("settings-drafts")
+    drafts.uncheck()
+    save(alice)
+    assert not store.account(ALICE).encrypt_on_append
 
 
 def test_encryption_on_without_a_certificate_is_said_loudly(alice, store):
@@ -374,6 +358,7 @@ def test_the_test_message_is_sent(alice, store, mailed, tmp_path):
     alice.open("/account/test")
     alice.press(f"Send it to {ALICE}")
     assert alice.says("The test message is on its way.")
+    alice.picture("test-message-sent")
     assert "opened a sealed message" in opened(mailed, key_file(tmp_path))
 
 
@@ -383,24 +368,7 @@ def test_without_encryption_there_is_no_test_message(alice):
     assert alice.page.get_by_role("alert").count() == 1
 
 
-# --- what others did -----------------------------------------------------------------------------
-
-
-def test_what_somebody_else_changed_stays_until_it_is_acknowledged(alice, store):
-    store.import_certificates(ALICE, pem(), by=ADMINISTRATOR)
-    alice.open("/account")
-    assert alice.says("Somebody else changed your account")
-    assert alice.says("Whoever adds a certificate can read the mail to come.")
-    alice.picture("overview-foreign-change")
-    buttons = alice.page.get_by_role("button", name="I know about this")
-    for left in range(buttons.count(), 0, -1):
-        assert buttons.count() == left
-        buttons.first.click()
-        assert alice.says("Thank you")
-    assert alice.page.get_by_text("Somebody else changed").count() == 0
-    alice.follow("All changes")
-    assert alice.says("added a certificate")
-    alice.picture("changes")
+# --- what isn't there ----------------------------------------------------------------------------
 
 
 def test_what_an_owner_may_not_see_is_not_there(alice, store):

@@ -211,6 +211,21 @@ async def test_message(call: Call) -> Response:
     return Response(message, 200, headers, "message/rfc822")
 
 
+@accounts.operation(
+    "POST",
+    f"{ACCOUNT}/test",
+    "sendTestMessage",
+    "Send such a message to the account, by the server's mail command",
+    scope="accounts:write",
+    status=204,
+    refusals=(404, 409, 422, 429),
+)
+async def send_test_message(call: Call) -> Response:
+    """Send a sample message to the account."""
+    await call.run(sample.send, call.store, call.path["address"])
+    return Response(status_code=204)
+
+
 accounts.operation(
     "GET",
     f"{ACCOUNT}/audit",

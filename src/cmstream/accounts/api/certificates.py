@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..http import auth, inputs, views
 from ..http.problems import Refusal
+from ..imports import MAX_MAIL
 from ..values import text
 from .operation import Call, Operations
 from .parameters import ACCOUNT, CERTIFICATE, IMPORT, PASSWORDS
@@ -23,6 +24,7 @@ _FILE = (
     "application/pkix-cert",
     "application/pkcs7-mime",
     "application/x-pkcs12",
+    "message/rfc822",
 )
 _IMPORT = {
     "scope": "certificates:write",
@@ -56,7 +58,7 @@ async def list_certificates(call: Call) -> Response:
     "PUT",
     f"{ACCOUNT}/certificates",
     "putCertificates",
-    "Take the certificates of a file (DER, PEM, PKCS #7 or PFX): all of them or none",
+    "Take the certificates of a file (DER, PEM, PKCS #7, PFX) or of a signed mail: all or none",
     **_IMPORT,
 )
 async def import_certificates(call: Call) -> Response:
@@ -66,7 +68,8 @@ async def import_certificates(call: Call) -> Response:
         auth.require_confirmation(call.who)
     # An address without an account is said to be one before anything is read.
     await call.run(call.store.account, address)
-    data, password = await inputs.body(call.request), inputs.password(call.request)
+    data = await inputs.body(call.request, MAX_MAIL)  # the store says if it may be so long
+    password = inputs.password(call.request)
     if query["preview"]:
         return JSONResponse(
             views.report(await call.run(call.store.preview, address, data, password))

@@ -12,6 +12,7 @@ from ..http.auth import CSRF_HEADER
 from ..http.inputs import LIMIT
 from ..http.problems import MEDIA_TYPE
 from ..http.resources import Resource
+from ..imports import MAX_MAIL
 from .api import OPERATIONS
 from .parameters import IN_PATH
 from .schemas import SCHEMAS, ref
@@ -33,8 +34,8 @@ something; certificates change only within five minutes after the password was g
 Owners see their own account; of every other the answer is 404.
 
 Refusals are problem details (RFC 9457) with a `code`, the same as on the command line. Bodies have
-at most {LIMIT // 1024} KiB. 503 means that the store is out of reach: try again after `Retry-After`
-seconds.
+at most {LIMIT // 1024} KiB, signed mails {MAX_MAIL // 1024} KiB. 503 means that the store is out of
+reach: try again after `Retry-After` seconds.
 """
 
 
@@ -109,7 +110,7 @@ _TITLES = {
     404: "There is no such thing, or it is somebody else's.",
     408: "The body didn't come in time.",
     409: "The store holds something that excludes it.",
-    413: f"The body has more than {LIMIT // 1024} KiB.",
+    413: f"The body has more than {LIMIT // 1024} KiB, or a mail {MAX_MAIL // 1024} KiB.",
     415: "The body is of a kind that isn't taken.",
     422: "The body is read, and what it says can't be taken.",
     429: "Too many attempts: wait.",

@@ -221,6 +221,15 @@ SCHEMAS: dict[str, Schema] = {
                 "A private key came along and wasn't kept: it should not travel."
             ),
             "retired": array_of(FINGERPRINT, "The certificates that were retired by it."),
+            "signature": nullable(
+                object_of(
+                    {
+                        "verified": flag("The mail was signed with the certificate's own key."),
+                        "detail": text("The same as a sentence, or why nothing is proved."),
+                    },
+                    description="What the signature proves of a mail; null for other files.",
+                )
+            ),
             "findings": array_of(_FINDING, "What the account's mail programs can't open."),
             "certificates": array_of(
                 object_of(
@@ -253,6 +262,7 @@ SCHEMAS: dict[str, Schema] = {
             "needs_confirmation": False,
             "private_key_ignored": False,
             "retired": [],
+            "signature": None,
             "findings": [],
             "certificates": [{"fingerprint": _FINGERPRINT, **_READ_EXAMPLE, "known": None}],
             "set_aside": [],

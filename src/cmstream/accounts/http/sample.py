@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -9,6 +10,7 @@ from email.utils import format_datetime, localtime, make_msgid
 from typing import TYPE_CHECKING
 
 from ...encryption import encrypt_message
+from .. import owner_mail
 from ..errors import Conflict
 
 if TYPE_CHECKING:
@@ -34,6 +36,23 @@ def sealed(store: Store, address: str) -> bytes:
     if seal.recipients is None or seal.policy is None:
         raise Conflict(seal.reason.code, f"mail to {account.address} isn't sealed: {seal.reason}")
     return bytes(encrypt_message(_message(account.address), seal.recipients, policy=seal.policy))
+
+
+def send(store: Store, address: str) -> None:
+    """Send such a message by the command that the server sends mail with.
+
+    Raises Conflict ``no-mail-command`` where it has none, ``mail-failed``; AccessDenied
+    ``too-many-attempts``; and as :func:`sealed` does.
+    """
+    if not store.notify:
+        raise Conflict("no-mail-command", "this server sends no mail: download the message instead")
+    message = sealed(store, address)
+    store.claim_test(address)
+    try:
+        owner_mail.send(store.notify, message)
+    except (OSError, subprocess.SubprocessError) as error:
+        text = "the mail command failed: download the message instead"
+        raise Conflict("mail-failed", text) from error
 
 
 def _message(address: str) -> bytes:

@@ -116,6 +116,8 @@ def report(found: ImportReport) -> dict[str, Any]:
         "needs_confirmation": found.needs_confirmation,
         "private_key_ignored": found.private_key_ignored,
         "retired": found.retired,
+        "signature": found.signature
+        and {"verified": found.signature.verified, "detail": str(found.signature)},
         "findings": findings(found.findings),
         "certificates": [_examined(one) for one in found.certificates],
         "set_aside": [

@@ -16,6 +16,7 @@ from . import (
     bulk,
     certificates,
     entry,
+    help_pages,
     upload,
 )
 from .visit import page
@@ -61,6 +62,8 @@ routes: list[BaseRoute] = [
     page("/sign-in", entry.sign_in, entry.signed_in, who="anyone"),
     page("/sign-out", post=entry.sign_out),
     page("/link/{secret}", entry.link, entry.link_used, who="anyone"),
+    page("/help", help_pages.index, who="anyone"),
+    page("/help/{topic}", help_pages.topic, who="anyone"),
     page("/password", entry.password, entry.password_set),
     page("/account", accounts.overview),
     page("/account/settings", accounts.settings, accounts.settings_saved),
@@ -70,7 +73,8 @@ routes: list[BaseRoute] = [
     page("/account/test", accounts.test),
     page("/account/test/download", post=accounts.test_downloaded),
     page("/account/test/send", post=accounts.test_sent),
-    page("/account/upload", upload.choose, upload.preview),
+    page("/account/test/read", post=accounts.test_read),
+    page("/account/upload", upload.choose, upload.preview, limit=upload.LIMIT),
     page("/account/save", post=upload.saved),
     page("/account/certificate", certificates.certificate),
     page("/account/certificate/file", certificates.file),

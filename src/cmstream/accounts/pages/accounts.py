@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ...errors import CmstreamError
-from .. import owner_mail
 from ..account_settings import SETTINGS
-from ..clients import judge
+from ..clients import CLIENTS, judge
 from ..errors import AccountsError, Conflict, StoreUnavailable, UnusableAccount
 from ..http import inputs, sample
 from ..sealed_to import sealed_to
-from . import words
+from . import help_pages, words
 from .certificates import Question, all_shown, ask_first
+from .stages import steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...certificates.recipient import Recipient
-    from ..account import Account
+    from ..account import Account, AuditEntry
     from ..setting import Setting
     from .certificates import Shown
     from .visit import Visit
 
 _IN_FORM = [one for one in SETTINGS.values() if one.options]
 """The settings that an owner sees and changes."""
+
+_APPEND = "encrypt_on_append"
+"""It does nothing unless something on the server seals what mail programs save."""
 
 LOG_PAGE = 50
 """Entries of the audit log on one page."""
@@ -47,24 +49,53 @@ class State(NamedTuple):
 
 def overview(visit: Visit) -> Response:
     """What is protected and how."""
-    account = visit.account
+    account, own = visit.account, visit.me.role == "owner"
     certificates = all_shown(visit.store.certificates(account.address))
-    log = visit.store.audit(account.address, unacknowledged=True)
+    creation, changes = _foreign(visit.store.audit(account.address, unacknowledged=True))
     switches = visit.store.switches()
     owners = visit.people.owners(account.address) if visit.administrator else []
     return visit.show(
         "account.html",
         account=account,
-        own=visit.me.role == "owner",
-        foreign=log,
+        own=own,
+        creation=creation,
+        changes=changes,
+        steps=steps(account, certificates, visit.store.tested_at(account.address)) if own else [],
         state=state(account, certificates, switches),
         settings=[_summary(one, account, switches) for one in _IN_FORM],
         certificates=certificates,
+        programs=_programs(account),
         owners=owners,
         switches=switches,
         with_detail=_with_detail(account.address, switches["recipient_delimiter"]),
         remarks=remarks(account, [one.recipient for one in certificates if one.usable], switches),
     )
+
+
+_CREATING = {
+    "add-account": {},
+    "add-person": {},
+    "add-link": {"purpose": "first-sign-in"},
+}
+"""What an administrator does to make an account, each with what its entry must say."""
+
+
+def _foreign(log: list[AuditEntry]) -> tuple[list[AuditEntry], list[AuditEntry]]:
+    """What others did, the newest first: to make the account, and since."""
+    creation: list[AuditEntry] = []
+    for one in reversed(log):
+        wanted = _CREATING.get(one.action)
+        begun = creation or one.action == "add-account"
+        if not begun or wanted is None or not wanted.items() <= one.detail.items():
+            break
+        creation.insert(0, one)
+    return creation, log[: len(log) - len(creation)]
+
+
+def _programs(account: Account) -> list[tuple[str, str]]:
+    """The help pages for the mail programs of the account, each with its title."""
+    known = (CLIENTS[name].help for name in account.clients if name in CLIENTS)
+    return [(name, help_pages.TOPICS[name].title) for name in dict.fromkeys(known) if name]
 
 
 def _with_detail(address: str, delimiters: str) -> str:
@@ -82,6 +113,8 @@ class Line(NamedTuple):
 
 
 def _summary(one: Setting, account: Account, switches: dict[str, str]) -> Line:
+    if one.name == _APPEND and switches["append_sealed_by"] == "none":
+        return Line(one.label, words.UNSEALED_APPEND, overridden=False)
     switch = switches.get(one.name)
     value = one.read([switch]) if switch else getattr(account, one.name)
     return Line(one.label, words.setting(one, value), bool(switch))
@@ -111,18 +144,21 @@ def state(account: Account, certificates: list[Shown], switches: dict[str, str])
         return _unusable(switches["when_unusable"] or account.when_unusable)
     cipher = words.cipher(account.cipher)
     if all(one.expired for one in usable):
-        text = "It is still used, so that no mail is stored unencrypted. Add the new one soon."
+        text = "It is still used, so that no mail goes unencrypted into the mailbox. Add a new one."
         return State("warn", "warn", "Encrypted, with an expired certificate", text)
     text = (
-        f"New mail is sealed ({cipher}) before it is stored."
-        " Whoever has the private key can open it, and nobody on the server."
+        f"New mail is sealed ({cipher}) before it goes into your mailbox."
+        " Whoever has the private key can open it there, and nobody else."
     )
     return State("good", "good", "Encrypted", text)
 
 
 def _unusable(when: str) -> State:
     if when == "error":
-        text = "Encryption is on and there is no certificate to use: mail waits. Add one."
+        text = (
+            "Encryption is on and there is no certificate to use: mail waits in the mail server's"
+            " queue, as it came. Add one."
+        )
         return State("bad", "bad", "Mail is held back", text)
     text = "There is no certificate to use, and mail is delivered in the clear, as was chosen."
     return State("bad", "bad", "Not encrypted", text)
@@ -139,13 +175,24 @@ def settings(visit: Visit) -> Response:
     return _settings(visit)
 
 
+def _in_form(visit: Visit) -> list[Setting]:
+    """Those that do something on this server, with what is in use for them."""
+    by = visit.store.switches()["append_sealed_by"]
+    return [
+        replace(one, hint=words.APPEND_SEALED_BY[by]) if one.name == _APPEND else one
+        for one in _IN_FORM
+        if one.name != _APPEND or by in words.APPEND_SEALED_BY
+    ]
+
+
 def _settings(visit: Visit) -> Response:
     return visit.show(
         "settings.html",
         account=visit.account,
         # The mail programs come first: then the page can say which cipher they can't open.
-        fields=sorted(_IN_FORM, key=lambda one: not one.many),
-        options=words.options,
+        fields=sorted(_in_form(visit), key=lambda one: not one.many),
+        parted=words.parted,
+        programs=[(name, one.title) for name, one in help_pages.TOPICS.items() if one.program],
         confirm=visit.unconfirmed,
         unusable="without_certificate" in visit.form.errors,
     )
@@ -154,8 +201,9 @@ def _settings(visit: Visit) -> Response:
 def settings_saved(visit: Visit) -> Response:
     """The choices are kept, unless a mail program that was named can't read them."""
     form, account = visit.form, visit.account
-    form.values |= {one.name: form.many(one.name) for one in _IN_FORM}
-    given = {one.name: one.read(form.many(one.name)) for one in _IN_FORM}
+    shown = _in_form(visit)
+    form.values |= {one.name: form.many(one.name) for one in shown}
+    given = {one.name: one.read(form.many(one.name)) for one in shown}
     if given["cipher"] is None:
         form.errors["cipher"] = "Choose a cipher."
     if form.errors or not visit.confirm():
@@ -217,13 +265,18 @@ def before(visit: Visit) -> int | None:
 
 
 def acknowledged(visit: Visit) -> Response:
-    """The owner knows of a change that somebody else made."""
-    entry = visit.form.text("entry")
-    if not (entry.isascii() and entry.isdigit() and len(entry) < len(str(inputs.LARGEST))):
+    """The owner knows of changes that somebody else made."""
+    entries = visit.form.many("entry")
+    if not entries or not all(map(_is_number, entries)):
         raise HTTPException(404)
-    with suppress(Conflict):  # of another window
-        visit.store.acknowledge(int(entry), by=visit.by, address=visit.account.address)
+    for entry in entries:
+        with suppress(Conflict):  # of another window
+            visit.store.acknowledge(int(entry), by=visit.by, address=visit.account.address)
     return visit.go("/account", done="seen")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < len(str(inputs.LARGEST))
 
 
 # --- the test message ----------------------------------------------------------------------------
@@ -231,7 +284,12 @@ def acknowledged(visit: Visit) -> Response:
 
 def test(visit: Visit) -> Response:
     """Download a sealed message, or have it sent."""
-    return visit.show("test.html", account=visit.account, mail=bool(visit.settings.notify))
+    return visit.show(
+        "test.html",
+        account=visit.account,
+        mail=bool(visit.store.notify),
+        programs=_programs(visit.account),
+    )
 
 
 def _sealed(visit: Visit) -> bytes | None:
@@ -255,15 +313,19 @@ def test_downloaded(visit: Visit) -> Response:
 
 def test_sent(visit: Visit) -> Response:
     """The message by mail, through the server's own mail command."""
-    command = shlex.split(visit.settings.notify)
-    if not command:
+    if not visit.store.notify:
         raise HTTPException(404)
-    message = _sealed(visit)
-    if message is None:
-        return test(visit)
     try:
-        owner_mail.send(command, message)
-    except (OSError, subprocess.SubprocessError):
-        visit.form.errors[""] = "The mail command failed: download the message instead."
+        sample.send(visit.store, visit.account.address)
+    except StoreUnavailable:
+        raise
+    except CmstreamError as error:
+        visit.form.errors[""] = words.sentence(error)
         return test(visit)
-    return visit.go("/account", done="sent")
+    return visit.go("/account/test", done="sent")
+
+
+def test_read(visit: Visit) -> Response:
+    """The owner could read the message."""
+    visit.store.confirm_test(visit.account.address, by=visit.by)
+    return visit.go("/account", done="read")

@@ -14,6 +14,7 @@ from .words import sentence, wrong_password
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from ..people.links import Link
     from ..people.people import Session
     from .visit import Visit
 
@@ -72,22 +73,21 @@ def sign_out(visit: Visit) -> Response:
 def link(visit: Visit) -> Response:
     """The form of a one-time link; it is used up only when the password is set, since mail
     scanners open links too."""
-    visit.people.link(_secret(visit))
-    return _welcome(visit, first=True)
+    return _welcome(visit, visit.people.link(_secret(visit)))
 
 
 def link_used(visit: Visit) -> Response:
     """The password is set and its owner signed in."""
-    new = _new_password(visit)
+    whose, new = visit.people.link(_secret(visit)), _new_password(visit)
     if new is None:
-        return _welcome(visit, first=True)
+        return _welcome(visit, whose)
     try:
         session = visit.people.use_link(_secret(visit), new)
     except AccessDenied:
         raise
     except (Invalid, WeakPassword) as error:
         visit.form.errors["new"] = sentence(error)
-        return _welcome(visit, first=True)
+        return _welcome(visit, whose)
     return _enter(visit, session, "/")
 
 
@@ -97,14 +97,14 @@ def _secret(visit: Visit) -> str:
 
 def password(visit: Visit) -> Response:
     """The form for another password."""
-    return _welcome(visit, first=False)
+    return _welcome(visit)
 
 
 def password_set(visit: Visit) -> Response:
     """Another password, by whoever knows the present one; all other sessions end."""
     form, new = visit.form, _new_password(visit)
     if new is None:
-        return _welcome(visit, first=False)
+        return _welcome(visit)
     where = auth.source(visit.request)
     try:
         session = visit.people.change_password(
@@ -112,10 +112,10 @@ def password_set(visit: Visit) -> Response:
         )
     except AccessDenied as error:
         form.errors["password"] = wrong_password(error)
-        return _welcome(visit, first=False)
+        return _welcome(visit)
     except (Invalid, WeakPassword) as error:
         form.errors["new"] = sentence(error)
-        return _welcome(visit, first=False)
+        return _welcome(visit)
     return _enter(visit, session, "/password?done=password")
 
 
@@ -129,5 +129,6 @@ def _new_password(visit: Visit) -> str | None:
     return None if form.errors else new
 
 
-def _welcome(visit: Visit, *, first: bool) -> Response:
-    return visit.show("welcome.html", first=first, shortest=passwords.SHORTEST)
+def _welcome(visit: Visit, link: Link | None = None) -> Response:
+    """``link``: the one that led here, None for somebody who is signed in."""
+    return visit.show("welcome.html", link=link, shortest=passwords.SHORTEST)

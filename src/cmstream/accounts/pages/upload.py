@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
+    from ...certificates.mail_signature import SignatureCheck
     from ...certificates.recipient import Recipient, SetAside
     from ..account import ImportReport
     from ..http.forms import Upload
     from .visit import Visit
 
 
+LIMIT = 2 << 20
+"""Bytes of the form at most: a signed mail may be long."""
 MOST_FILES = 20
 """As many as an account has certificates in use."""
 MOST_SECONDS = 3.0
@@ -38,10 +41,12 @@ takes, and other people's requests wait meanwhile."""
 
 
 class Refused(NamedTuple):
-    """A file that holds nothing to save, and why, in a sentence."""
+    """A file that holds nothing to save, and why, in a sentence. ``said``: it stands at the field
+    that it bears on."""
 
     name: str
     sentence: str
+    said: bool = False
 
 
 class Read(NamedTuple):
@@ -50,7 +55,12 @@ class Read(NamedTuple):
     recipients: list[Recipient]
     set_aside: list[SetAside]
     refused: list[Refused]
+    signatures: list[SignatureCheck]
     private_key: bool
+
+
+def _nothing() -> Read:
+    return Read([], [], [], [], private_key=False)
 
 
 def choose(visit: Visit) -> Response:
@@ -59,7 +69,12 @@ def choose(visit: Visit) -> Response:
 
 
 def _choose(visit: Visit, refused: Sequence[Refused]) -> Response:
-    return visit.show("upload.html", account=visit.account, refused=refused)
+    return visit.show(
+        "upload.html",
+        account=visit.account,
+        refused=[one for one in refused if not one.said],
+        pfx_password=words.PFX_PASSWORD,
+    )
 
 
 def preview(visit: Visit) -> Response:
@@ -81,7 +96,7 @@ def preview(visit: Visit) -> Response:
     except ImportRefused as error:
         form.errors["files"] = f"{words.sentence(error)} Choose fewer files at once."
         return _choose(visit, found.refused)
-    form.values = {}
+    form.values, form.errors = {}, {}
     return _preview(visit, report, bundle, found)
 
 
@@ -95,6 +110,7 @@ def _preview(visit: Visit, report: ImportReport, bundle: bytes, found: Read) -> 
         bundle=bundle.decode("ascii"),
         refused=found.refused,
         set_aside=[*found.set_aside, *report.set_aside],
+        signatures=found.signatures,
         private_key=found.private_key,
         others=any(one.state == "active" and one.fingerprint not in taken for one in held),
         confirm=visit.unconfirmed,
@@ -103,7 +119,7 @@ def _preview(visit: Visit, report: ImportReport, bundle: bytes, found: Read) -> 
 
 def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read:
     """Each file for itself: one that can't be read doesn't block the others, and is named."""
-    found = Read([], [], [], private_key=False)
+    found = _nothing()
     until = time.monotonic() + MOST_SECONDS
     for upload in uploads:
         if time.monotonic() > until:
@@ -115,10 +131,14 @@ def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read
         except StoreUnavailable:
             raise
         except CmstreamError as error:
-            found.refused.append(Refused(upload.name, words.sentence(error)))
+            locked = error.code in {"password-needed", "wrong-password"}
+            if locked:
+                visit.form.errors["pfx_password"] = f"{upload.name}: {words.of_file(error)}"
+            found.refused.append(Refused(upload.name, words.of_file(error), locked))
             continue
         found.recipients.extend(one.recipient for one in report.certificates)
         found.set_aside.extend(report.set_aside)
+        found.signatures.extend([report.signature] if report.signature else [])
         if report.private_key_ignored:
             found = found._replace(private_key=True)
     return found
@@ -144,7 +164,7 @@ def saved(visit: Visit) -> Response:
         form.errors["confirm_mismatch"] = "Tick this if the certificate is meant for this mailbox."
     if not visit.confirm() or form.errors or not _import(visit, bundle):
         form.values.setdefault("switch_on", "")
-        return _preview(visit, report, bundle, Read([], [], [], private_key=False))
+        return _preview(visit, report, bundle, _nothing())
     done = _switch_on(visit)
     return visit.go("/account/settings" if done == "not-on" else "/account", done=done)
 

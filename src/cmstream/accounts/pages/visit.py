@@ -170,11 +170,17 @@ class Visit(ApplicationRequest):
 
     def _navigation(self) -> list[tuple[str, str]]:
         if self.administrator:
-            return [("/accounts", "Accounts"), ("/switches", "Switches"), ("/log", "Audit log")]
+            return [
+                ("/accounts", "Accounts"),
+                ("/switches", "Switches"),
+                ("/log", "Audit log"),
+                ("/help", "Help"),
+            ]
         return [
             ("/account", "Overview"),
             ("/account/upload", "Add certificates"),
             ("/account/log", "Changes"),
+            ("/help", "Help"),
         ]
 
     def show_problem(self, problem: Problem) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ... import Problem, Recipient
+    from ...errors import CmstreamError
     from ..account import AuditEntry
     from ..errors import AccessDenied
     from ..setting import Option, Setting
@@ -27,11 +29,11 @@ class Cipher(NamedTuple):
 
 
 _CIPHERS = {
-    "aes256-cbc": ("AES-256", "Nearly every mail program reads it. Take it if in doubt."),
+    "aes256-cbc": ("AES-256", "Recommended. Nearly every mail program reads it."),
     "aes128-cbc": ("AES-128", "Strong enough too, and for old devices that lack AES-256."),
     "auto": (
-        "What your certificate asks for",
-        "The strongest cipher that all your certificates name, AES-256 if they name none.",
+        "The account's certificates decide",
+        "The strongest cipher that all of them name, AES-256 if they name none.",
     ),
     "aes256-gcm": (
         "AES-256 with a seal against changes (GCM)",
@@ -60,6 +62,8 @@ CIPHERS = tuple(
     map(_in_words, sorted(CIPHER_CHOICES, key=lambda name: name in ciphers.AUTHENTICATED))
 )
 BY_NAME = {one.value: one for one in CIPHERS}
+USUAL = ("aes256-cbc", "aes128-cbc")
+"""The ciphers that forms show; the others are behind a word."""
 
 DONE = {
     "saved": "The certificates are saved.",
@@ -75,12 +79,34 @@ DONE = {
     "described": "The description is saved.",
     "seen": "Thank you: it won't be shown again.",
     "sent": "The test message is on its way.",
+    "read": "Good: your mail program opens sealed mail.",
     "password": "Your password is changed.",
     "signed-out": "You are signed out.",
     "removed": "The account is removed.",
     "added": "The account is added.",
     "switches": "The switches are set.",
 }
+UNSEALED_APPEND = "stay as they are: nothing on this server seals them"
+APPEND_SEALED_BY = {
+    "script": "This server seals them as they are saved.",
+    "sweeper": "A program on this server seals them some time after they are saved. Until then they"
+    " are in the mailbox as they were.",
+}
+"""What seals drafts and sent mail, by the switch."""
+PFX_PASSWORD = "Password of a .pfx or .p12 file"  # noqa: S105 - a field's label
+_INSTEAD = {
+    "password-needed": f"It has a password: choose it again, and fill in “{PFX_PASSWORD}”.",
+    "wrong-password": f"“{PFX_PASSWORD}” isn't its password: choose it again, and type that anew.",
+    "private-key-only": "This is a private key, which is for you alone. It wasn't kept. Send the"
+    " certificate alone, as .pem, .cer or .p7b.",
+}
+"""What is said of a file to whoever has the form before them."""
+
+
+def of_file(error: CmstreamError) -> str:
+    """Why an uploaded file can't be used, and what to do in the form."""
+    return _INSTEAD.get(error.code) or sentence(error)
+
 
 SWITCHES: tuple[dict[str, Any], ...] = (
     {
@@ -93,7 +119,7 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     },
     {
         "name": "encrypt_on_append",
-        "label": "What people put into their mailboxes themselves",
+        "label": SETTINGS["encrypt_on_append"].label,
         "choices": (
             ("", "As each account says", ""),
             ("yes", "Always encrypt it", ""),
@@ -101,11 +127,28 @@ SWITCHES: tuple[dict[str, Any], ...] = (
         ),
     },
     {
+        "name": "append_sealed_by",
+        "label": "What seals drafts and sent mail on this server",
+        "choices": (
+            ("none", "Nothing", "Then owners don't see the choice for them."),
+            ("script", "A script of the mail server", "It calls cmstream seal --append."),
+            (
+                "sweeper",
+                "A program that goes through the mailboxes",
+                "Until it has come by, they are in the mailbox as they were saved.",
+            ),
+        ),
+    },
+    {
         "name": "when_unusable",
         "label": "If an account has no usable certificate",
         "choices": (
             ("", "As each account says", ""),
-            ("error", "Let its mail wait", "Mail servers try again for some days."),
+            (
+                "error",
+                "Let its mail wait",
+                "Mail servers try again for some days. It waits as it came.",
+            ),
             ("clear", "Deliver it unencrypted", "Whoever runs the server can then read it."),
         ),
     },
@@ -148,6 +191,7 @@ _CHANGES = {
     "retire-certificate": "retired a certificate",
     "delete-certificate": "deleted a certificate",
     "describe-certificate": "described a certificate",
+    "read-test-message": "could read a test message",
     "set-switch": "set a switch of the whole server",
     "restore-backup": "restored the store from a backup",
     "add-person": "let somebody sign in",
@@ -212,6 +256,16 @@ def options(one: Setting) -> Sequence[Cipher | Option]:
     return CIPHERS if one.name == "cipher" else one.options
 
 
+def parted(one: Setting, chosen: Sequence[str]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """What a form offers for a setting at once, and what it offers when asked for more. Nothing is
+    hidden if one of the latter is chosen."""
+    offered = options(one)
+    if one.name != "cipher" or set(chosen) - set(USUAL):
+        return offered, ()
+    usual = [option for option in offered if option.value in USUAL]
+    return usual, [option for option in offered if option.value not in USUAL]
+
+
 def cipher(name: str) -> str:
     """A cipher's name for people."""
     return BY_NAME[name].label if name in BY_NAME else name
@@ -262,6 +316,17 @@ def until(at: datetime) -> str:
     return "1 day left" if days == 1 else f"{days} days left"
 
 
+_MINUTES_TO_COUNT = 120
+
+
+def within(at: datetime) -> str:
+    """How long it is to a moment that is near, rounded up."""
+    minutes = max(1, math.ceil((at - datetime.now(timezone.utc)).total_seconds() / 60))
+    if minutes < _MINUTES_TO_COUNT:
+        return "1 minute left" if minutes == 1 else f"{minutes} minutes left"
+    return f"{round(minutes / 60)} hours left"
+
+
 def grouped(fingerprint: str) -> str:
     """A fingerprint in groups that can be compared by eye."""
     return " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))
@@ -271,6 +336,7 @@ FILTERS = {
     "day": day,
     "moment": moment,
     "until": until,
+    "within": within,
     "grouped": grouped,
     "change": change,
     "problem": problem,
