@@ -32,7 +32,7 @@ _IMPORT = {
     "headers": PASSWORDS,
     "body": _FILE,
     "answer": "ImportReport",
-    "refusals": (404, 409),
+    "refusals": (404, 409, 429),
 }
 
 
@@ -72,9 +72,9 @@ async def import_certificates(call: Call) -> Response:
     password = inputs.password(call.request)
     if query["preview"]:
         return JSONResponse(
-            views.report(await call.run(call.store.preview, address, data, password))
+            views.report(await call.read(call.store.preview, address, data, password))
         )
-    found = await call.run(
+    found = await call.read(
         call.store.import_certificates,
         address,
         data,

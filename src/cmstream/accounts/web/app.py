@@ -21,6 +21,7 @@ from ..api import (
 )
 from ..http import problems
 from ..http.problems import Refusal
+from ..http.readings import Readings
 from ..http.settings import Settings
 from ..people.people import People
 from .middleware import BodyLimit, Hosts, RequestContext
@@ -36,8 +37,8 @@ BODY_LIMIT = 16 << 20
 def create_app(settings: Settings | None = None) -> Starlette:
     """The application, an ASGI callable, with its settings given or from the environment.
 
-    ``state`` holds ``settings``, and from the start of its lifespan on ``store``, ``people`` and
-    ``limiter``: the store is opened once for each process, and never created. Raises ValueError for
+    ``state`` holds ``settings``, and from the start of its lifespan on ``store``, ``people``,
+    ``limiter`` and ``readings``: the store is opened once for each process, and never created. Raises ValueError for
     settings that can't be; the lifespan raises what :func:`cmstream.accounts.open_store` does.
     """
     chosen = Settings.from_environment() if settings is None else settings
@@ -76,6 +77,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     app.state.limiter = anyio.CapacityLimiter(settings.threads)
+    app.state.readings = Readings()
     notify = shlex.split(settings.notify)
     with open_store(settings.database, notify=notify) as store:
         app.state.store, app.state.people = store, People(store)
