@@ -131,8 +131,7 @@ class Visit(ApplicationRequest):
             self.form.errors["password"] = words.PASSWORD_NEEDED
             return False
         try:
-            where = auth.source(self.request)
-            session = self.people.confirm(self.session, password, source=where)
+            session = self.people.confirm(self.session, password)
         except AccessDenied as error:
             self.form.errors["password"] = words.wrong_password(error)
             return False
