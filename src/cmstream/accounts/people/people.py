@@ -85,7 +85,7 @@ class People:
         """A transaction, and how to record what it does; when it is committed, owners are told of
         what others did."""
         entries: list[AuditEntry] = []
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             yield connection, partial(_record, connection, entries)
         audit.mail(self._notify, entries)
 
@@ -180,7 +180,7 @@ class People:
         counted = limits.subjects(name, source)
         known, numbers = self._proved(name, password, counted)
         renewed = _renewed(known, password)
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             self._still(connection, known)
             limits.forgive(connection, counted, numbers)
             if renewed:
@@ -205,7 +205,7 @@ class People:
 
     def sign_out(self, token: str) -> None:
         """End a session, if there is one of this secret."""
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             sessions.end(connection, token)
 
     def sign_out_everywhere(self, name: str, *, by: Actor) -> None:
@@ -222,7 +222,7 @@ class People:
         counted = limits.of_session(session.token)
         known, numbers = self._proved(session.person.name, password, counted)
         at = self._now()
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             self._still(connection, known)
             limits.forgive(connection, counted, numbers)
             sessions.confirm(connection, session.token, at)
@@ -273,7 +273,7 @@ class People:
                 connection,
                 name,
                 scopes=wanted,
-                role=role,
+                role=tokens.STAND_IN if owned and by.role == "administrator" else role,
                 account_id=owned.id if owned else None,
                 created_at=at,
                 expires_at=expires_at,
@@ -360,7 +360,7 @@ class People:
     ) -> tuple[_Known, list[int]]:
         """The person whose password this is, and the numbers of the attempt, which counts for
         these. Whether the name is there makes no difference in what is done."""
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             numbers = limits.claim(connection, counted, self._now())
             known = _known(connection, name)
         right = passwords.matches(known and known.password_hash, password)
@@ -382,7 +382,7 @@ class People:
 
     def _note(self, write: Callable[[Connection], None]) -> None:
         """Write down a use; that it can't be written is no reason to refuse."""
-        with suppress(StoreUnavailable), self._database.write(counted=False) as connection:
+        with suppress(StoreUnavailable), self._database.write() as connection:
             write(connection)
 
 
