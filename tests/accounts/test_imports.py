@@ -291,7 +291,7 @@ def test_what_another_process_does_meanwhile_isnt_overwritten(either, url):
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(alices, monkeypatch):
-    monkeypatch.setattr("cmstream.accounts.imports.read_certificates", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("cmstream.accounts.imports.read_within", lambda *_, **__: 1 / 0)
     for call in (alices.preview, lambda *a: alices.import_certificates(*a, by=OWNER)):
         with raises(ImportRefused, "too-large"):
             call(ALICE, pem().ljust(MAX_BYTES + 1))

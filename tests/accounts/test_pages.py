@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import time
@@ -21,7 +20,6 @@ from cmstream.accounts.pages import (
     words,
 )
 from cmstream.accounts.people.people import People
-from cmstream.accounts.store import Store
 from helpers.accounts.served import ALICE, BOB, PASSWORDS, copy, peopled, serving
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem, session
 from helpers.authorities import certificate, key_usage, other_key, rsa_identity
@@ -401,50 +399,6 @@ def test_a_plan_that_is_none_is_refused(root, store, plan):
     answer = send(root, "/accounts/import", "/accounts/import/save", {"plan": plan})
     assert answer.status_code == 422
     assert "choose the files again" in answer.text
-
-
-def item(address, number=0, **more):
-    text = pem(number, emails=(address,)).decode()
-    return {"address": address, "source": "a file", "certificates": text, **more}
-
-
-def save(root, items, **data):
-    plan = {"items": items, "options": {"create": "yes", "cipher": "aes256-cbc"}}
-    data = {"plan": json.dumps(plan), "password": PASSWORDS["root"], **data}
-    return send(root, "/accounts/import", "/accounts/import/save", data)
-
-
-def test_an_account_that_cannot_be_imported_is_left_as_it_was(root, store):
-    items = [
-        item(ALICE),
-        item("new@example.org", description="two\nlines"),
-        item("newer@example.org", cipher="no cipher"),
-        item(BOB, 1),
-    ]
-    before = store.database.counter()
-    answer = save(root, items)
-    assert answer.status_code == 200
-    assert "2 of 4 imported" in answer.text
-    assert [(one.address, one.active) for one in store.accounts()] == [(ALICE, 1), (BOB, 1)]
-    assert not [one for one in store.audit() if "new" in str(one.address)]
-    assert store.database.counter() > before
-
-
-def test_many_are_imported_in_one_transaction(root, store, monkeypatch):
-    take, others = Store.import_certificates, []
-
-    def fail(self, address, *arguments, **options):
-        others.append(store.accounts(unprotected=True))
-        if address == BOB:
-            raise StoreUnavailable("store-unavailable", "the disk is full")
-        return take(self, address, *arguments, **options)
-
-    monkeypatch.setattr(Store, "import_certificates", fail)
-    before = store.database.counter(), len(store.audit())
-    assert save(root, [item(ALICE), item("new@example.org", 2), item(BOB, 1)]).status_code == 503
-    assert [[one.address for one in seen] for seen in others] == [[ALICE, BOB]] * 3
-    assert [(one.address, one.active) for one in store.accounts()] == [(ALICE, 0), (BOB, 0)]
-    assert (store.database.counter(), len(store.audit())) == before
 
 
 def test_tables_of_other_programs_are_read():
