@@ -110,7 +110,7 @@ class _Joined(Database):
     @contextmanager
     def _transaction(self, **options: Any) -> Iterator[Connection]:
         del options
-        with unavailable(self.place), self._connection.begin_nested():
+        with _unavailable(self._engine.url), self._connection.begin_nested():
             yield self._connection
 
 

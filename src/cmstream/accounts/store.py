@@ -392,7 +392,7 @@ class Store:
     def claim_test(self, address: str) -> None:
         """Count a test message to an account before it is sent. Raises AccessDenied
         ``too-many-attempts`` after a few within a quarter of an hour."""
-        with self.database.write(counted=False) as connection:
+        with self.database.write() as connection:
             account = queries.account(connection, canonical(address))
             sample_limit.claim(connection, account.id)
 
@@ -401,7 +401,7 @@ class Store:
         but an owner."""
         if by.role != "owner":
             raise AccessDenied("forbidden", "only the owner can say that the message was readable")
-        with self.database.write(counted=False) as connection:
+        with self.database.write() as connection:
             account = queries.account(connection, canonical(address))
             mine = account.id, account.address
             audit.record(connection, by, _READ, account=mine)
