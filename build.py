@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 HEADERS = (
-    "cpu.h", "kernel.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h", "cms/open.h",
-    "cms/usual_head.h", "cms/whole.h",
+    "cpu.h", "kernel.h", "hash/digest.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h",
+    "cms/open.h", "cms/usual_head.h", "cms/whole.h",
 )  # fmt: skip
 FLAGS = ("-O3", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra")
 # Python's own flags ask for debug information, which is six times as large as the code. For a

@@ -7,6 +7,7 @@
 #include "aes/cbc.h"
 #include "kernel.h"
 #include "cms/der.h"
+#include "hash/digest.h"
 #include "mail/header.h"
 #include "mail/lines.h"
 #include "rsa/rsa.h"

@@ -1,7 +1,7 @@
 #include "rsa_rows.h"
 
+#include "hash/digest.h"
 #include "random.h"
-#include "sha256.h"
 
 enum { LANES = RSA_MOST_LANES, HASH = SHA256_SIZE };
 

@@ -69,6 +69,7 @@ with open_store(url) as store:
     for i in range(int(number)):
         store.add_account(f"{name}{i}@example.org", by=Actor(name, "administrator"))
         with store.database.write() as connection:
+            store.database.count(connection)
             row = connection.execute(tables.switches.select()).one()
             connection.execute(tables.switches.update().values(value=str(int(row.value) + 1)))
         print(i, flush=True)
@@ -83,6 +84,7 @@ def writer(url, name, number):
 def prepare(url):
     """A row that each writer reads, and writes one higher."""
     with create_store(url) as store, store.database.write() as connection:
+        store.database.count(connection)
         connection.execute(insert(tables.switches).values(name="tally", value="0"))
 
 

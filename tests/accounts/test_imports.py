@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -290,7 +291,7 @@ def test_what_another_process_does_meanwhile_isnt_overwritten(either, url):
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(alices, monkeypatch):
-    monkeypatch.setattr("cmstream.accounts.imports.read_certificates", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("cmstream.accounts.imports.read_within", lambda *_, **__: 1 / 0)
     for call in (alices.preview, lambda *a: alices.import_certificates(*a, by=OWNER)):
         with raises(ImportRefused, "too-large"):
             call(ALICE, pem().ljust(MAX_BYTES + 1))
@@ -396,3 +397,19 @@ def test_every_file_of_the_corpus_is_imported_or_refused_in_words(either):
 def test_the_documented_route_works(alices):
     data = (CORPUS / "certificates" / "public_cert.pem").read_bytes()
     assert alices.import_certificates(ALICE, data, by=OWNER, confirm_mismatch=True).saved
+
+
+def test_an_upload_asks_for_fewer_rounds_than_a_file_of_ones_own(alices, monkeypatch):
+    certificate = x509.load_pem_x509_certificate(pem())
+    protection = (
+        serialization.PrivateFormat.PKCS12.encryption_builder().kdf_rounds(3000).build(b"pw")
+    )
+    data = pkcs12.serialize_key_and_certificates(None, None, None, [certificate], protection)
+    monkeypatch.setattr(imports, "MAX_ITERATIONS", 3000)
+    assert len(alices.preview(ALICE, data, "pw").certificates) == 1
+    monkeypatch.setattr(imports, "MAX_ITERATIONS", 2999)
+    for take in (alices.preview, partial(alices.import_certificates, by=OWNER)):
+        with pytest.raises(CertificateError, match="export it again with fewer") as caught:
+            take(ALICE, data, password="pw")
+        assert caught.value.code == "unsupported-cipher"
+    assert len(cmstream.read_certificates(data, password="pw").recipients) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 
@@ -143,3 +144,29 @@ def test_the_owner_is_shown_that_somebody_made_a_token(people, store):
     people.revoke_token(token.id, by=ADMINISTRATOR)
     found = [(e.action, e.detail["token"], e.needs_acknowledgement) for e in store.audit(ALICE)[:2]]
     assert found == [("revoke-token", "spy", True), ("add-token", "spy", True)]
+
+
+def test_a_token_that_an_administrator_made_acts_for_the_owner_and_not_as_the_owner(people, store):
+    secret, _ = people.add_token("sync", scopes=OWNER_SCOPES, account=ALICE, by=ADMINISTRATOR)
+    found = people.token(secret)
+    assert (found.role, found.account, found.by_administrator) == ("owner", ALICE, True)
+    store.change_account(ALICE, by=found.actor, clients=["mutt"])
+    entry = store.audit(ALICE)[0]
+    assert (entry.actor, entry.role) == (f"sync, for {ALICE}", "administrator")
+    assert entry.needs_acknowledgement
+    for forbidden in (
+        partial(store.change_account, ALICE, domains=["example.com"]),
+        partial(store.remove_account, ALICE),
+        partial(store.set_switch, "encryption", "off"),
+        partial(store.acknowledge, entry.id, address=ALICE),
+    ):
+        with pytest.raises(AccessDenied) as caught:
+            forbidden(by=found.actor)
+        assert caught.value.code == "forbidden"
+
+
+def test_the_owners_own_token_acts_as_the_owner(people, store):
+    secret, _ = people.add_token("script", scopes=OWNER_SCOPES, account=ALICE, by=OWNER)
+    store.change_account(ALICE, by=people.token(secret).actor, clients=["mutt"])
+    entry = store.audit(ALICE)[0]
+    assert (entry.actor, entry.role, entry.needs_acknowledgement) == ("script", "owner", False)

@@ -55,6 +55,25 @@ def test_the_owner_is_told_by_mail_what_somebody_else_changed(telling, outbox):
     assert "CN=Alice" in text
 
 
+def test_each_owner_is_told_once_of_what_was_changed_together(telling, outbox):
+    with telling.together() as store:
+        for address in (ALICE, "bob@example.org"):
+            store.add_account(address, by=ADMINISTRATOR)
+        store.import_certificates(ALICE, pem(), by=ADMINISTRATOR)
+        assert mails(outbox) == []
+    first, second = mails(outbox)
+    assert [first["To"], second["To"]] == [ALICE, "bob@example.org"]
+    assert "add-account" in first.get_content()
+    assert "import-certificate" in first.get_content()
+
+
+def test_nobody_is_told_of_what_was_undone(telling, outbox):
+    with pytest.raises(Conflict), telling.together() as store:
+        store.add_account(ALICE, by=ADMINISTRATOR)
+        store.add_account(ALICE, by=ADMINISTRATOR)
+    assert mails(outbox) == []
+
+
 def test_the_owner_is_told_who_else_may_act_for_the_account(telling, outbox):
     telling.add_account(ALICE, by=ADMINISTRATOR)
     people = People(telling)

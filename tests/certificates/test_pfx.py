@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmstream.certificates import pfx_outline
-from cmstream.certificates.recipient import load_recipients, read_certificates
+from cmstream.certificates.recipient import load_recipients, read_certificates, read_within
 from cmstream.errors import CertificateError, PrivateKeyIgnored
 from cmstream.recipients.identity import Identity
 from helpers.authorities import authority, element, identity, rsa_identity
@@ -444,3 +444,12 @@ def test_the_files_of_one_input_share_the_rounds(monkeypatch):
     with pytest.warns(PrivateKeyIgnored):
         assert len(load_recipients(armoured, password=PASSWORD)) == 1
     assert refusal(armoured * 2) == "unsupported-cipher"
+
+
+def test_a_caller_may_allow_fewer_rounds_for_one_derivation():
+    data = make()
+    most = pfx_outline.read(data).mac.iterations
+    assert len(read_within(data, PASSWORD, most).recipients) == 1
+    with pytest.raises(CertificateError, match="export it again with fewer") as caught:
+        read_within(data, PASSWORD, most - 1)
+    assert caught.value.code == "unsupported-cipher"

@@ -11,14 +11,17 @@ import pytest
 from sqlalchemy import select
 
 from cmstream.accounts import open_store, tables
+from cmstream.accounts.http.settings import Settings
 from cmstream.accounts.people import limits
 from cmstream.accounts.people.people import People
+from cmstream.command import serve
 from cmstream.command.cli import main
 from helpers.accounts.serving import PATIENCE, reverse_proxy, serving
 from helpers.accounts.support import ADMINISTRATOR
 
 PASSWORD = "a horse that staples"
 OTHER = "a battery that trots"
+ANY = "0.0.0.0"  # noqa: S104 - nothing listens there
 
 
 @pytest.fixture
@@ -148,8 +151,8 @@ def test_workers_see_each_others_sessions_and_limits(manned, tmp_path):
                 break
         assert set(answers) == {200}
         assert len(seen) == 2
-        tries = [server.sign_in("boss", OTHER)[0] for _ in range(limits.BY_NAME + 2)]
-        assert tries == [401] * limits.BY_NAME + [429] * 2
+        tries = [server.sign_in("boss", OTHER)[0] for _ in range(limits.BY_NAME_AND_SOURCE + 2)]
+        assert tries == [401] * limits.BY_NAME_AND_SOURCE + [429] * 2
 
 
 @pytest.mark.slow
@@ -215,11 +218,40 @@ def test_a_proxy_speaks_for_its_clients(manned_sqlite, tmp_path):
 def test_without_a_proxy_nobodys_word_counts(manned_sqlite, tmp_path):
     with serving(manned_sqlite, tmp_path) as server:
         server.sign_in("boss", OTHER, X_Forwarded_For="203.0.113.5", X_Forwarded_Proto="https")
-        assert sources(manned_sqlite) == {subject("127.0.0.1"), *_names("boss")}
+        assert sources(manned_sqlite) == set(limits.subjects("boss", "127.0.0.1"))
 
 
-def _names(name):
-    return {one for one in limits.subjects(name, "") if one.startswith("name")}
+def test_a_proxy_that_nobody_named_is_told_once(manned_sqlite, tmp_path):
+    with (
+        serving(manned_sqlite, tmp_path, "--public-url", "https://keys.example.org") as server,
+        reverse_proxy(server.port) as proxy,
+    ):
+        assert "https://keys.example.org isn't where it listens" in server.log.read_text()
+        for _ in range(3):
+            assert server.ask("GET", "/health", port=proxy)[0] == 200
+        server.wait("127.0.0.2 passes on requests")
+        server.ask("GET", "/health", Forwarded="for=203.0.113.5")
+        assert server.log.read_text().count("passes on requests") == 1
+
+
+@pytest.mark.parametrize(
+    ("public", "options", "told"),
+    [
+        ("https://keys.example.org", {}, True),
+        ("https://localhost:8025", {}, True),
+        ("http://localhost:8025", {}, False),
+        ("http://127.0.0.1:8025", {"host": ANY}, False),
+        ("http://localhost", {}, True),
+        ("http://keys.example.org:8025", {}, True),
+        ("http://keys.example.org:8025", {"host": ANY}, False),
+        ("https://keys.example.org", {"trusted_proxies": ("127.0.0.1",)}, False),
+    ],
+)
+def test_a_proxy_is_missed_where_the_public_url_needs_one(public, options, told):
+    host = options.pop("host", "127.0.0.1")
+    found = serve.missing_proxy(Settings(public_url=public, **options), host, 8025)
+    assert bool(found) is told
+    assert not told or "--trusted-proxies" in found
 
 
 # --- endings ---------------------------------------------------------------------------------

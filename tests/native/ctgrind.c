@@ -1,5 +1,6 @@
-/* Shows that no branch and no index depends on a key, on plaintext or on what RSA encrypts: valgrind's memcheck is told
- * that they are undefined, and reports whatever decides by them. The portable row is what this is
+/* Shows that no branch and no index depends on a key, on plaintext, on what RSA encrypts or on what
+ * is hashed: valgrind's memcheck is told that they are undefined, and reports whatever decides by
+ * them. The portable row is what this is
  * for; the others that valgrind can run come along. Built as the real engine is, since it is the
  * compiler's code that is judged, and run twice: the second time something is decided by a secret
  * indeed, which must be reported.
@@ -10,6 +11,7 @@
  *
  * Exits with 0, with 1 if anything was reported, and with 2 when it can show nothing. */
 #include "aes/aes.h"
+#include "hash/digest.h"
 #include "rsa/rsa_rows.h"
 
 #include <stdio.h>
@@ -184,6 +186,18 @@ static void test_rsa(void)
     test_rsa_padding(RSA_OAEP_SHA256, &key);
 }
 
+static void test_digests(void)
+{
+    uint8_t digest[64];
+
+    for (unsigned name = 0; name < DIGESTS; name++) {
+        (void)VALGRIND_MAKE_MEM_UNDEFINED(digest, sizeof digest);
+        digest_again(name, digest, 2);
+        check_all_undefined(digest, sizeof digest);
+    }
+    printf("digests: %u reports\n", (unsigned)VALGRIND_COUNT_ERRORS);
+}
+
 int main(int argc, char **argv)
 {
     (void)argv;
@@ -191,6 +205,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; aes_kernel_at(i); i++)
         test_row(aes_kernel_at(i));
     test_rsa();
+    test_digests();
     if (argc > 1 && text[0][0] & 1)
         puts("decided by a secret");
     return VALGRIND_COUNT_ERRORS != 0;

@@ -41,11 +41,21 @@ decides what pages say and offer, and no lookup."""
 
 
 class Actor(NamedTuple):
-    """Who makes a change: a name for the audit log and a role. ``owner`` is the account's own
-    owner; whoever calls the store has checked that."""
+    """Who makes a change: a name for the audit log, and what it may do. ``owner``: what the
+    account's own owner may; whoever calls the store has checked that. ``stands_in_for``: the
+    account's address, if it isn't the owner but an administrator's program that may do no more."""
 
     name: str
     role: Role
+    stands_in_for: str | None = None
+
+    @property
+    def logged(self) -> tuple[str, Role]:
+        """Name and role as the audit log has them: what an administrator's program does, somebody
+        else does for the account."""
+        if self.stands_in_for is None:
+            return self.name, self.role
+        return f"{self.name}, for {self.stands_in_for}", "administrator"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,10 +42,11 @@ def record(
     whole server. ``detail``: what JSON takes; never a key, a password or plaintext."""
     number, address = account or (None, None)
     at = datetime.now(timezone.utc)
+    name, role = by.logged
     columns = {
         "at": at,
-        "actor": values.shown(by.name),
-        "role": by.role,
+        "actor": values.shown(name),
+        "role": role,
         "account_id": number,
         "address": address,
         "action": action,
@@ -102,7 +103,7 @@ def acknowledge(
     connection: Connection, number: int, *, by: Actor, address: str | None = None
 ) -> AuditEntry:
     """The owner says to have seen it. ``address``: the account whose entry it must be."""
-    if by.role != "owner":
+    if by.logged[1] != "owner":
         raise AccessDenied("forbidden", "a change is acknowledged by the account's owner alone")
     where = _audit.c.id == values.within(number)
     row = connection.execute(select(_audit).where(where)).one_or_none()
@@ -127,12 +128,18 @@ def _entry(row: Row[Any]) -> AuditEntry:
 
 
 def mail(command: Sequence[str], entries: Sequence[AuditEntry]) -> None:
-    """Tell the owner by mail what others changed: the command gets a message on its standard
-    input and finds the address in its To field, as ``sendmail -t -i`` does. A failure is logged
-    and changes nothing."""
-    foreign = [entry for entry in entries if entry.needs_acknowledgement]
-    if not command or not foreign:
-        return
+    """Tell owners by mail what others changed, each by one message: the command gets it on its
+    standard input and finds the address in its To field, as ``sendmail -t -i`` does. A failure is
+    logged and changes nothing."""
+    accounts: dict[str | None, list[AuditEntry]] = {}
+    for entry in entries:
+        if entry.needs_acknowledgement:
+            accounts.setdefault(entry.address, []).append(entry)
+    for foreign in accounts.values() if command else ():
+        _send(command, foreign)
+
+
+def _send(command: Sequence[str], foreign: Sequence[AuditEntry]) -> None:
     try:
         owner_mail.send(command, _message(foreign))
     except (OSError, ValueError, subprocess.SubprocessError) as error:

@@ -127,7 +127,7 @@ def _held(url: str) -> tuple[int, int]:
 def _prepare(url: str, counter: int, by: Actor) -> int:
     """The copy becomes what the store is from now on. Gives the number of its accounts."""
     create_database(url).close()
-    with closing(open_database(url)) as database, database.write(counted=False) as connection:
+    with closing(open_database(url)) as database, database.write() as connection:
         newest = connection.execute(select(func.max(tables.audit.c.at))).scalar()
         connection.execute(delete(tables.sessions))
         connection.execute(delete(tables.links))

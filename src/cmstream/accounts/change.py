@@ -211,7 +211,7 @@ class Change(NamedTuple):
                 "not_after": found.not_after,
                 "subject": values.shown(found.subject),
                 "added_at": datetime.now(timezone.utc),
-                "added_by": self.by.name,
+                "added_by": self.by.logged[0],
             }
             self.connection.execute(insert(tables.certificates).values(row))
             action = "import-certificate"

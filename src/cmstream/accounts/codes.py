@@ -65,3 +65,4 @@ class StoreCode(TextConstant):
     NOT_SIGNED_IN = "not-signed-in"
     SIGN_IN_FAILED = "sign-in-failed"
     TOO_MANY_ATTEMPTS = "too-many-attempts"
+    TOO_MANY_UPLOADS = "too-many-uploads"

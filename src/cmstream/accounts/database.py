@@ -57,15 +57,22 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, *, counted: bool = True) -> Iterator[Connection]:
-        """One transaction, committed at its end; there is one writer at a time. ``counted``: it
-        may change what a lookup answers, so other processes must look again."""
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed at its end; there is one writer at a time."""
         with self._transaction(writes=True) as connection:
-            if counted:
-                connection.execute(_COUNT)
-            else:
-                connection.execute(_HOLD)
+            connection.execute(_HOLD)
             yield connection
+
+    @contextmanager
+    def joined(self) -> Iterator[Database]:
+        """The same database, whose reads and writes are all one transaction, committed at the end
+        or not at all. Each write is undone alone if it fails. It belongs to one thread."""
+        with self.write() as connection:
+            yield _Joined(self._engine, self.place, connection)
+
+    def count(self, connection: Connection) -> None:
+        """A transaction changes what a lookup answers: other processes must look again."""
+        connection.execute(_COUNT)
 
     @contextmanager
     def asked(self) -> Iterator[Ask]:
@@ -91,6 +98,20 @@ class Database:
             connection = connection.execution_options(**options)  # noqa: PLW2901 - the same one
             with connection.begin():
                 yield connection
+
+
+class _Joined(Database):
+    """A database inside one transaction; what it reads and writes is a part of that."""
+
+    def __init__(self, engine: Engine, place: str, connection: Connection) -> None:
+        super().__init__(engine, place)
+        self._connection = connection
+
+    @contextmanager
+    def _transaction(self, **options: Any) -> Iterator[Connection]:
+        del options
+        with _unavailable(self._engine.url), self._connection.begin_nested():
+            yield self._connection
 
 
 # What a transaction of SQLite reads is a snapshot by nature.

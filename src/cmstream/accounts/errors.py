@@ -70,9 +70,9 @@ class BackupRefused(AccountsError):
 
 
 class AccessDenied(AccountsError):
-    """Whoever asks may not. Codes: ``sign-in-failed``, ``too-many-attempts``, ``not-signed-in``,
-    ``confirmation-needed``, ``link-invalid``, ``forbidden``. ``retry_after``: seconds to wait, or
-    None."""
+    """Whoever asks may not. Codes: ``sign-in-failed``, ``too-many-attempts``, ``too-many-uploads``,
+    ``not-signed-in``, ``confirmation-needed``, ``link-invalid``, ``forbidden``. ``retry_after``:
+    seconds to wait, or None."""
 
     def __init__(self, code: str, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(code, message)

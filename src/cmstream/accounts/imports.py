@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..certificates import signed_mail
-from ..certificates.recipient import Problem, SetAside, read_certificates
+from ..certificates.recipient import Problem, SetAside, read_within
 from ..errors import RecipientError
 from ..policy import Policy
 from ..recipients.recipients import Recipients, prepare
@@ -27,6 +27,9 @@ MAX_BYTES = 64 << 10
 """Bytes of an upload at most,"""
 MAX_MAIL = 1 << 20
 """and of a signed mail, which has its text and attachments with it."""
+MAX_ITERATIONS = 1_000_000
+"""Rounds that one key derivation of an uploaded PFX may take: as many as any program writes.
+Thunderbird's files ask three times for 600 000."""
 MAX_ACTIVE = 20
 """Active certificates of one account at most: each lookup reads them all, and each message is
 sealed to each. That is one for each device, and its successor."""
@@ -50,7 +53,7 @@ def read(data: bytes, password: str | bytes | None = None) -> Upload:
     parsed, ``unusable-recipient``; CertificateError."""
     if len(data) > MAX_BYTES:
         _require_mail(data)
-    found = read_certificates(data, password=password)
+    found = read_within(data, password, MAX_ITERATIONS)
     usable, unusable = _tried(found)
     aside = (*found.set_aside, *unusable)
     return Upload(usable, aside, found.private_key_ignored, found.signature)

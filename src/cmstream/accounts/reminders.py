@@ -82,7 +82,7 @@ def remind(store: Store, command: Sequence[str], before: Sequence[int]) -> list[
     that can't be sent is due again. ``before``: days, of which 0 is the end itself. Raises
     StoreUnavailable."""
     now = datetime.now(timezone.utc)
-    with store.database.write(counted=False) as connection:
+    with store.database.write() as connection:
         found = due(connection, before, now)
         for one in found:
             connection.execute(insert(_sent), one.rows)
@@ -106,7 +106,7 @@ def _sent_or_not(store: Store, command: Sequence[str], one: Reminder, now: datet
 
 
 def _forget(store: Store, unsent: Sequence[Reminder]) -> None:
-    with store.database.write(counted=False) as connection:
+    with store.database.write() as connection:
         for row in (row for one in unsent for row in one.rows):
             where = [_sent.c[name] == value for name, value in row.items()]
             connection.execute(delete(_sent).where(*where))

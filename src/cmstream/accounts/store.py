@@ -89,12 +89,29 @@ class Store:
 
     @contextmanager
     def _change(self, by: Actor) -> Iterator[Change]:
-        """A transaction; when it is committed, the owner is told of what others did."""
+        """A transaction; when it is committed, the owner is told of what others did. One that
+        changes nothing writes no entry, and nobody has to look again."""
         with self.database.write() as connection:
             change = Change(connection, by, [])
             yield change
-        self._lookups.expire()
-        audit.mail(self.notify, change.entries)
+            if change.entries:
+                self.database.count(connection)
+        self._committed(change.entries)
+
+    def _committed(self, entries: Sequence[AuditEntry]) -> None:
+        if entries:
+            self._lookups.expire()
+            audit.mail(self.notify, entries)
+
+    @contextmanager
+    def together(self) -> Iterator[Store]:
+        """The same store, whose changes are one transaction: committed at the end, or not at all if
+        anything is raised. A change whose error is caught is undone alone, and so are all of
+        another ``together`` inside. Nobody else can write meanwhile; it belongs to one thread."""
+        with self.database.joined() as database:
+            whole = _Together(database)
+            yield whole
+        self._committed(whole.entries)
 
     def seal_for(self, address: str, *, appended: bool = False) -> Seal:
         """How mail for an address is sealed, or why it is left: from a cache, never more than a
@@ -369,13 +386,13 @@ class Store:
         ``forbidden`` for anybody but an owner.
         """
         name = None if address is None else canonical(address)
-        with self.database.write(counted=False) as connection:
+        with self.database.write() as connection:
             return audit.acknowledge(connection, entry, by=by, address=name)
 
     def claim_test(self, address: str) -> None:
         """Count a test message to an account before it is sent. Raises AccessDenied
         ``too-many-attempts`` after a few within a quarter of an hour."""
-        with self.database.write(counted=False) as connection:
+        with self.database.write() as connection:
             account = queries.account(connection, canonical(address))
             sample_limit.claim(connection, account.id)
 
@@ -384,7 +401,7 @@ class Store:
         but an owner."""
         if by.role != "owner":
             raise AccessDenied("forbidden", "only the owner can say that the message was readable")
-        with self.database.write(counted=False) as connection:
+        with self.database.write() as connection:
             account = queries.account(connection, canonical(address))
             mine = account.id, account.address
             audit.record(connection, by, _READ, account=mine)
@@ -397,6 +414,17 @@ class Store:
 
 
 _READ = "read-test-message"
+
+
+class _Together(Store):
+    """A store inside one transaction, and the entries of the audit log that were written in it."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.entries: list[AuditEntry] = []
+
+    def _committed(self, entries: Sequence[AuditEntry]) -> None:
+        self.entries += entries
 
 
 def _administrator(by: Actor) -> None:

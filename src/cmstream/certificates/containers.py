@@ -69,8 +69,9 @@ class _Unlocking(NamedTuple):
     rounds: Rounds
 
 
-def unpack(data: bytes, password: str | bytes | None) -> Contents:
-    """The certificates of a file of any kind; at least one. Raises CertificateError."""
+def unpack(data: bytes, password: str | bytes | None, rounds: Rounds | None = None) -> Contents:
+    """The certificates of a file of any kind; at least one. ``rounds``: how many of key
+    derivation it may ask for, if not as many as usual. Raises CertificateError."""
     if len(data) > MAX_FILE:
         raise CertificateError(
             "not-a-certificate", f"the file has more than {MAX_FILE} bytes: {_REMEDY}"
@@ -79,7 +80,7 @@ def unpack(data: bytes, password: str | bytes | None) -> Contents:
         raise _instead("empty")
     if mail := signed_mail.read(data):
         return Contents(mail.own, mail.others, signature=mail.check)
-    return _contents(data, _Unlocking(password, Rounds()), _MAX_LAYERS)
+    return _contents(data, _Unlocking(password, rounds or Rounds()), _MAX_LAYERS)
 
 
 def _contents(data: bytes, how: _Unlocking, layers: int) -> Contents:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
+from ..engine.digest import HASHED_IN_C, hashed_again
 from ..errors import CertificateError
 
 if TYPE_CHECKING:
@@ -125,9 +125,11 @@ class Bag(NamedTuple):
 
 @dataclass
 class Rounds:
-    """How many rounds of key derivation an input has asked for so far."""
+    """How many rounds of key derivation an input has asked for so far, and the most that one
+    derivation may ask for."""
 
     asked: int = 0
+    most: int = MAX_ITERATIONS
 
 
 @dataclass
@@ -159,17 +161,23 @@ def derived(
     key, 2 for its IV, 3 for a MAC's key; ``slowed`` by a salt and iterations."""
     salt, iterations = slowed
     block = hashlib.new(digest).block_size
-    # A constructor of its own takes half the time.
-    hash_of = getattr(hashlib, digest, partial(hashlib.new, digest))
     state, found = _fill(salt, block) + _fill(password, block), b""
     while len(found) < octets:
-        key = bytes([purpose]) * block + state
-        for _ in range(iterations):
-            key = hash_of(key).digest()
+        first = hashlib.new(digest, bytes([purpose]) * block + state).digest()
+        key = _hashed_again(digest, first, iterations - 1)
         found += key
         added = int.from_bytes(_fill(key, block)[:block], "big") + 1
         state = b"".join(_sum(state[i : i + block], added) for i in range(0, len(state), block))
     return found[:octets]
+
+
+def _hashed_again(digest: str, key: bytes, times: int) -> bytes:
+    if digest in HASHED_IN_C:
+        return hashed_again(digest, key, times)
+    hash_of = getattr(hashlib, digest)
+    for _ in range(times):
+        key = hash_of(key).digest()
+    return key
 
 
 def _sum(block: bytes, added: int) -> bytes:
@@ -363,6 +371,12 @@ def _count(iterations: int, rounds: Rounds, turns: int = 1) -> int:
     if iterations < 1:
         raise TlvError("an iteration count below 1")
     rounds.asked += turns * iterations
-    if rounds.asked > MAX_ITERATIONS:
-        raise unsupported(f"more than {MAX_ITERATIONS} iterations of key derivation")
+    most = min(rounds.most, MAX_ITERATIONS)
+    if iterations > most or rounds.asked > MAX_ITERATIONS:
+        raise CertificateError(
+            "unsupported-cipher",
+            f"the file asks for more than {most} iterations of key derivation at once, or "
+            f"{MAX_ITERATIONS} in all: export it again with fewer, or send the certificate alone "
+            "if no more is needed",
+        )
     return iterations

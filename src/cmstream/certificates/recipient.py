@@ -227,9 +227,19 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
     ``corrupt``, ``wrong-password``, ``password-needed``, ``unsupported-key``,
     ``unsupported-cipher``.
     """
-    from . import containers  # noqa: PLC0415 - a stored certificate is in none
+    return read_within(data, password)
 
-    contents = containers.unpack(bytes(octets_of(data, "data")), password)
+
+def read_within(
+    data: Buffer, password: str | bytes | None, iterations: int | None = None
+) -> CertificateFile:
+    """The same; a file one of whose passwords takes more ``iterations`` of key derivation is
+    refused, with CertificateError ``unsupported-cipher``. None: as many as
+    :func:`read_certificates` takes."""
+    from . import containers, pfx_outline  # noqa: PLC0415 - a stored certificate is in none
+
+    rounds = pfx_outline.Rounds(most=iterations) if iterations else None
+    contents = containers.unpack(bytes(octets_of(data, "data")), password, rounds)
     parsed, broken = _readable(contents.certificates)
     kept, aside = _without_authorities(parsed, broken)
     usable, unusable = _usable(kept)

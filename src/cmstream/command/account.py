@@ -231,7 +231,7 @@ def _set(options: argparse.Namespace) -> None:
     settings, by = _settings(options), actor()
     if not (settings or options.retire or options.activate or options.delete):
         raise Failure(os.EX_USAGE, "say what to change (see cmstream account set --help)")
-    with opened(options, create=True) as store, _switching_on():
+    with opened(options, create=True) as whole, _switching_on(), whole.together() as store:
         store.account(options.address)
         for fingerprint in options.activate:
             store.activate_certificate(options.address, fingerprint, by=by)

@@ -92,20 +92,22 @@ class _Import:
         imports.require_confirmation(expected, confirmed=options.confirm_mismatch)
         if options.dry_run:
             return expected
-        if not known:
-            self.store.add_account(address, by=by)
-        report = self.store.import_certificates(
-            address,
-            data,
-            password=secret,
-            by=by,
-            confirm_mismatch=options.confirm_mismatch,
-            description=options.description,
-            retire_others=options.retire_others,
-        )
-        if options.cipher:
-            self.store.change_account(address, by=by, cipher=options.cipher)
-        elif (account := self.store.account(address)).cipher is None:
+        with self.store.together() as store:
+            if not known:
+                store.add_account(address, by=by)
+            report = store.import_certificates(
+                address,
+                data,
+                password=secret,
+                by=by,
+                confirm_mismatch=options.confirm_mismatch,
+                description=options.description,
+                retire_others=options.retire_others,
+            )
+            if options.cipher:
+                store.change_account(address, by=by, cipher=options.cipher)
+            account = store.account(address)
+        if account.cipher is None:
             note(shown.switched_off(account))
         return report
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..accounts import switches
 from ..accounts.account import SWITCHES
 from .managing import actor, as_json, opened
 from .shared import say, subcommand
@@ -60,9 +59,9 @@ def add_server(actions: Any) -> Any:
 
 def _run(options: argparse.Namespace) -> None:
     with opened(options, create=True) as store:
-        wanted = {name: switches.checked(name, value) for name, value in _given(options).items()}
-        for name, value in wanted.items():
-            store.set_switch(name, value, by=actor())
+        with store.together() as together:
+            for name, value in _given(options).items():
+                together.set_switch(name, value, by=actor())
         found = store.switches()
     say(as_json(found) if options.json else "\n".join(map(_line, found.items())))
 

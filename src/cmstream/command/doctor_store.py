@@ -81,7 +81,7 @@ def _used(store: Store) -> list[Finding]:
 
 def _written(store: Store) -> Finding:
     try:
-        with store.database.write(counted=False):
+        with store.database.write():
             pass  # one transaction, which changes nothing
     except StoreUnavailable as error:
         return Finding("database", "wrong", f"{user()}: {error}")

@@ -188,6 +188,8 @@ def _settings(options: argparse.Namespace, port: int) -> Settings:
         proxies = tuple(name.strip() for name in names if name.strip())
         settings = replace(settings, trusted_proxies=proxies)
     _check(settings)
+    if missing := missing_proxy(settings, options.host, port):
+        warn(missing)
     return settings
 
 
@@ -213,6 +215,29 @@ def _check(settings: Settings) -> None:
         raise Failure(os.EX_USAGE, f"--notify: there is no program {program[0]}")
     if not settings.secure and urlsplit(settings.public_url).hostname not in _LOCAL:
         warn(f"{settings.public_url} isn't https: passwords travel in the clear")
+
+
+def _for_this_machine(host: str) -> bool:
+    """Whether nobody from elsewhere reaches this address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in _LOCAL
+
+
+def missing_proxy(settings: Settings, host: str, port: int) -> str:
+    """What to say where people reach the server by a proxy, as its public URL shows, and none is
+    trusted; else ""."""
+    public = urlsplit(settings.public_url)
+    named = public.hostname in _LOCAL
+    direct = not settings.secure and (public.port or 80) == port
+    if settings.trusted_proxies or (direct and (named or not _for_this_machine(host))):
+        return ""
+    return (
+        f"{settings.public_url} isn't where it listens (http, {host} port {port}), and no proxy is "
+        "trusted: all who come through one count as one person, whose wrong passwords keep the "
+        "others out; name the proxy with --trusted-proxies"
+    )
 
 
 # --- the first start -------------------------------------------------------------------------

@@ -42,9 +42,9 @@ def test_a_wrong_password_is_said_and_the_name_stays(visitor):
 
 
 def test_too_many_attempts_are_refused_with_a_time_to_wait(visitor, store):
-    with store.database.write(counted=False) as connection:
-        for _ in range(limits.BY_NAME):
-            limits.claim(connection, limits.subjects(ALICE, ""), credentials.now())
+    with store.database.write() as connection:
+        for _ in range(limits.BY_NAME_AND_SOURCE):
+            limits.claim(connection, limits.subjects(ALICE, "127.0.0.1"), credentials.now())
     person = visitor().sign_in()
     assert person.says("Too many attempts to sign in: try again in 15 minutes.")
 

@@ -89,5 +89,5 @@ def pem(number=0, **options):
 def session(store, name):
     """The secret of a session of somebody, without the work that a password is made to be."""
     people = People(store)
-    with store.database.write(counted=False) as connection:
+    with store.database.write() as connection:
         return sessions.begin(connection, people.person(name), credentials.now()).token

@@ -32,7 +32,7 @@ _IMPORT = {
     "headers": PASSWORDS,
     "body": _FILE,
     "answer": "ImportReport",
-    "refusals": (404, 409),
+    "refusals": (404, 409, 429),
 }
 
 
@@ -72,9 +72,9 @@ async def import_certificates(call: Call) -> Response:
     password = inputs.password(call.request)
     if query["preview"]:
         return JSONResponse(
-            views.report(await call.run(call.store.preview, address, data, password))
+            views.report(await call.read(call.store.preview, address, data, password))
         )
-    found = await call.run(
+    found = await call.read(
         call.store.import_certificates,
         address,
         data,
@@ -129,15 +129,16 @@ async def change_certificate(call: Call) -> Response:
 
 def _changed(call: Call) -> StoredCertificate:
     store, given, which, by = call.store, call.body, _which(call), call.who.actor
-    states = {"active": store.activate_certificate, "retired": store.retire_certificate}
-    if given.get("state", "active") not in states:
+    if given.get("state", "active") not in {"active", "retired"}:
         raise Refusal(422, "invalid-member", "A state is 'active' or 'retired'.")
     text(given.get("description", ""), "invalid-setting", "a description")
-    found = store.certificate(*which)
-    if "state" in given:
-        found = states[given["state"]](*which, by=by)
-    if "description" in given:
-        found = store.describe_certificate(*which, given["description"], by=by)
+    with store.together() as one:
+        found = one.certificate(*which)
+        states = {"active": one.activate_certificate, "retired": one.retire_certificate}
+        if "state" in given:
+            found = states[given["state"]](*which, by=by)
+        if "description" in given:
+            found = one.describe_certificate(*which, given["description"], by=by)
     return found
 
 

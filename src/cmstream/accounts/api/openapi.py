@@ -113,7 +113,7 @@ _TITLES = {
     413: f"The body has more than {LIMIT // 1024} KiB, or a mail {MAX_MAIL // 1024} KiB.",
     415: "The body is of a kind that isn't taken.",
     422: "The body is read, and what it says can't be taken.",
-    429: "Too many attempts: wait.",
+    429: "Too many attempts or uploads: wait.",
     503: "The store is out of reach: try again.",
 }
 _ALWAYS = (400, 401, 403, 503)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..addresses import canonical
 from ..errors import AccountsError, NotFound
-from ..http import auth, inputs
+from ..http import auth, inputs, readings
 from ..http.application import ApplicationRequest
 from ..http.resources import Resource
 from .schemas import SCHEMAS, Schema
@@ -67,6 +67,10 @@ class Call(ApplicationRequest):
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function of the store in a thread."""
         return await auth.call(self.request, function, *args, **kwargs)
+
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that reads the caller's file, in its turn."""
+        return await readings.read(self.request, self.who, function, *args, **kwargs)
 
 
 @dataclass(frozen=True, kw_only=True)

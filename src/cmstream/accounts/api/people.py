@@ -84,12 +84,7 @@ async def sign_out(call: Call) -> Response:
 async def confirm(call: Call) -> Response:
     """The password again."""
     given = call.body
-    found = await call.run(
-        call.people.confirm,
-        call.session,
-        given["password"],
-        source=auth.source(call.request),
-    )
+    found = await call.run(call.people.confirm, call.session, given["password"])
     return JSONResponse(views.session(found))
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
-from .. import switches
 from ..clients import CLIENTS
 from ..http import views
 from ..http.views import ROOT
@@ -53,10 +52,14 @@ async def show_switches(call: Call) -> Response:
 )
 async def change_switches(call: Call) -> Response:
     """Set some switches: all that were given, or none if one of the values can't be."""
-    wanted = {name: switches.checked(name, value) for name, value in sorted(call.body.items())}
-    for name, value in wanted.items():
-        await call.run(call.store.set_switch, name, value, by=call.who.actor)
-    return JSONResponse(await call.run(call.store.switches))
+    return JSONResponse(await call.run(_switched, call))
+
+
+def _switched(call: Call) -> dict[str, str]:
+    with call.store.together() as store:
+        for name, value in sorted(call.body.items()):
+            store.set_switch(name, value, by=call.who.actor)
+    return call.store.switches()
 
 
 @server.operation(

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 
-from ..account import Actor
 from ..addresses import canonical
 from ..errors import AccountsError
 from .problems import Refusal
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from ..account import Role
+    from ..account import Actor, Role
     from ..people.people import Session
     from .settings import Settings
 
@@ -40,19 +39,15 @@ class Caller:
     """Who sent a request: a machine with a token, or a person with a session.
 
     ``account`` is the address whose owner it is, None for administrators. ``scopes`` are those of
-    the token; None for a person, who may do all that the role may.
+    the token; None for a person, who may do all that the role may. ``actor`` is who makes a change.
     """
 
     name: str
     role: Role
     account: str | None
+    actor: Actor
     scopes: frozenset[str] | None = None
     session: Session | None = None
-
-    @property
-    def actor(self) -> Actor:
-        """The caller as the audit log names it."""
-        return Actor(self.name, self.role)
 
     def may(self, scope: str) -> bool:
         """Whether the token's scopes have this one; the empty one has everybody."""
@@ -143,7 +138,7 @@ async def _identify(request: Request) -> Caller | None:
     if session is None:
         return None
     person = session.person
-    return Caller(person.name, person.role, person.account, session=session)
+    return Caller(person.name, person.role, person.account, person.actor, session=session)
 
 
 async def _machine(request: Request, header: str) -> Caller:
@@ -154,7 +149,9 @@ async def _machine(request: Request, header: str) -> Caller:
         token = await call(request, request.app.state.people.token, secret)
     if token is None:
         raise unauthorized("invalid-token", "The token is unknown, expired or revoked.")
-    return Caller(token.name, token.role, token.account, scopes=frozenset(token.scopes))
+    return Caller(
+        token.name, token.role, token.account, token.actor, scopes=frozenset(token.scopes)
+    )
 
 
 def unauthorized(code: str, detail: str) -> Refusal:

@@ -42,6 +42,7 @@ _STATUS_OF_CODE = {
     "sign-in-failed": 401,
     "not-signed-in": 401,
     "too-many-attempts": 429,
+    "too-many-uploads": 429,
 }
 
 

@@ -56,6 +56,8 @@ def _missing(_: Visit) -> Response:
     raise HTTPException(404)
 
 
+_MANY: dict[str, Any] = {"who": "administrator", "limit": forms.MANY, "reads": True}
+
 routes: list[BaseRoute] = [
     Mount("/static", _Static(directory=_STATIC)),
     page("/", _home),
@@ -74,16 +76,16 @@ routes: list[BaseRoute] = [
     page("/account/test/download", post=accounts.test_downloaded),
     page("/account/test/send", post=accounts.test_sent),
     page("/account/test/read", post=accounts.test_read),
-    page("/account/upload", upload.choose, upload.preview, limit=upload.LIMIT),
-    page("/account/save", post=upload.saved),
+    page("/account/upload", upload.choose, upload.preview, limit=upload.LIMIT, reads=True),
+    page("/account/save", post=upload.saved, reads=True),
     page("/account/certificate", certificates.certificate),
     page("/account/certificate/file", certificates.file),
     page("/account/certificate/describe", post=certificates.described),
     page("/account/certificate/{action}", certificates.ask, certificates.done),
     page("/accounts", administration.accounts, who="administrator"),
     page("/accounts/add", administration.add, administration.added, who="administrator"),
-    page("/accounts/import", bulk.choose, bulk.checked, who="administrator", limit=forms.MANY),
-    page("/accounts/import/save", post=bulk.saved, who="administrator", limit=forms.MANY),
+    page("/accounts/import", bulk.choose, bulk.checked, **_MANY),
+    page("/accounts/import/save", post=bulk.saved, **_MANY),
     page(
         "/account/addresses",
         administration.addresses,

@@ -245,8 +245,9 @@ def switches_set(visit: Visit) -> Response:
     form.errors |= {name: wrong for name, text in wanted.items() if (wrong := _wrong(name, text))}
     if form.errors:
         return _switches(visit)
-    for name, value in wanted.items():
-        visit.store.set_switch(name, value, by=visit.by)
+    with visit.store.together() as store:
+        for name, value in wanted.items():
+            store.set_switch(name, value, by=visit.by)
     return visit.go("/switches", done="switches")
 
 

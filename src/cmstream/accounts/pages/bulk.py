@@ -18,7 +18,6 @@ from ...errors import CmstreamError
 from .. import import_table
 from ..addresses import canonical
 from ..errors import (
-    Conflict,
     ImportRefused,
     Invalid,
     NotFound,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from ...certificates.recipient import Recipient
     from ..account import ImportReport
     from ..http.forms import Upload
+    from ..store import Store
     from .visit import Visit
 
 
@@ -92,8 +92,8 @@ def checked(visit: Visit) -> Response:
 
 
 def saved(visit: Visit) -> Response:
-    """Each account's certificates are taken in a transaction of their own: one that fails now
-    doesn't block the others, and is named."""
+    """All is saved in one transaction: at its end, or not at all. An account for which something
+    can't be done now is left as it was and named, and doesn't block the others."""
     form = visit.form
     try:
         plan = json.loads(form.text("plan"))
@@ -105,7 +105,9 @@ def saved(visit: Visit) -> Response:
     if not visit.confirm():
         results = [_check(visit, one, create=options.get("create") == "yes") for one in items]
         return _list(visit, results, plan=form.text("plan"))
-    return _list(visit, [_save(visit, one, options) for one in items], saved=True)
+    with visit.store.together() as store:
+        results = [_save(visit, store, one, options) for one in items]
+    return _list(visit, results, saved=True)
 
 
 def _list(visit: Visit, results: list[Result], *, plan: str = "", saved: bool = False) -> Response:
@@ -280,39 +282,20 @@ def _failed(item: Item, error: CmstreamError) -> Result:
     return Result(item.address, item.source, "not saved", "bad", [words.sentence(error)])
 
 
-def _save(visit: Visit, item: Item, options: dict[str, str]) -> Result:
+def _save(visit: Visit, store: Store, item: Item, options: dict[str, str]) -> Result:
+    """All that is to be done for one account, or nothing."""
     try:
-        result = _described(item, _import(visit, item, options), "saved")
+        with store.together() as one:
+            report = _import(visit, one, item, options)
+            _set_cipher(visit, one, item, options)
     except StoreUnavailable:
         raise
     except CmstreamError as error:
         return _failed(item, error)
-    _set_cipher(visit, item, options, result)
-    return result
+    return _described(item, report, "saved")
 
 
-def _set_cipher(visit: Visit, item: Item, options: dict[str, str], result: Result) -> None:
-    """The table's own, or the form's where the account has none."""
-    account = visit.store.account(item.address)
-    cipher = item.cipher or account.cipher or options.get("cipher", "")
-    if not cipher or cipher == account.cipher:
-        return
-    try:
-        visit.store.change_account(account.address, by=visit.by, cipher=cipher)
-    except (Conflict, Invalid) as error:
-        result.tone = "warn"
-        result.sentences.append(f"The cipher wasn't changed. {words.sentence(error)}")
-
-
-def _require_confirmation(visit: Visit, item: Item) -> None:
-    """Before the account is added, or it would be there without a certificate."""
-    found = _new(item, item.certificates.encode("ascii", "replace"), create=True)
-    if found.mismatch and not visit.form.ticked("confirm_mismatch"):
-        raise ImportRefused("address-mismatch", found.sentences[1])
-
-
-def _import(visit: Visit, item: Item, options: dict[str, str]) -> ImportReport:
-    store = visit.store
+def _import(visit: Visit, store: Store, item: Item, options: dict[str, str]) -> ImportReport:
     try:
         account = store.account(item.address)
     except NotFound:
@@ -328,3 +311,18 @@ def _import(visit: Visit, item: Item, options: dict[str, str]) -> ImportReport:
         description=item.description,
         retire_others=options.get("retire_others") == "yes",
     )
+
+
+def _require_confirmation(visit: Visit, item: Item) -> None:
+    """A new account has no address yet that a certificate could be compared with."""
+    found = _new(item, item.certificates.encode("ascii", "replace"), create=True)
+    if found.mismatch and not visit.form.ticked("confirm_mismatch"):
+        raise ImportRefused("address-mismatch", found.sentences[1])
+
+
+def _set_cipher(visit: Visit, store: Store, item: Item, options: dict[str, str]) -> None:
+    """The table's own, or the form's where the account has none."""
+    account = store.account(item.address)
+    cipher = item.cipher or account.cipher or options.get("cipher", "")
+    if cipher and cipher != account.cipher:
+        store.change_account(account.address, by=visit.by, cipher=cipher)

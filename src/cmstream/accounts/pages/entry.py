@@ -105,11 +105,8 @@ def password_set(visit: Visit) -> Response:
     form, new = visit.form, _new_password(visit)
     if new is None:
         return _welcome(visit)
-    where = auth.source(visit.request)
     try:
-        session = visit.people.change_password(
-            visit.session, form.secret("password"), new, source=where
-        )
+        session = visit.people.change_password(visit.session, form.secret("password"), new)
     except AccessDenied as error:
         form.errors["password"] = wrong_password(error)
         return _welcome(visit)

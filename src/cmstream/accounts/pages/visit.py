@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Route
 
 from ..errors import AccessDenied, Invalid, NotFound
-from ..http import auth, forms
+from ..http import auth, forms, readings
 from ..http.application import ApplicationRequest
 from . import words
 
@@ -49,7 +49,7 @@ _TITLES = {
     405: "That isn't possible here",
     409: "That conflicts with what is stored",
     413: "That is too much at once",
-    429: "Too many attempts",
+    429: "Too much at once",
     500: "Something went wrong",
     503: "Not available just now",
 }
@@ -131,8 +131,7 @@ class Visit(ApplicationRequest):
             self.form.errors["password"] = words.PASSWORD_NEEDED
             return False
         try:
-            where = auth.source(self.request)
-            session = self.people.confirm(self.session, password, source=where)
+            session = self.people.confirm(self.session, password)
         except AccessDenied as error:
             self.form.errors["password"] = words.wrong_password(error)
             return False
@@ -206,9 +205,10 @@ def page(
     *,
     who: Who = "owner",
     limit: int = forms.SMALL,
+    reads: bool = False,
 ) -> Route:
     """A page's route. ``who``: whom it is for; it doesn't exist for others. ``limit``: bytes of
-    its form at most."""
+    its form at most. ``reads``: its form has certificates or files to read."""
 
     async def endpoint(request: Request) -> Response:
         visit = Visit(request, None, forms.Form())
@@ -224,6 +224,8 @@ def page(
         if request.method == "POST":
             visit.form = await forms.read(request, limit)
             forms.require_token(request, visit.who, visit.form)
+            if reads:
+                return await readings.read(request, visit.me, handler, visit)
         return await auth.call(request, handler, visit)
 
     return Route(path, endpoint, methods=["GET", "POST"])

@@ -1,6 +1,10 @@
-"""Limits how often a password is tried, by name and by source.
+"""Limits how often a password is tried: for a name from one network, for a name, from a network.
 
-Attempts are counted in the store, so that the limit holds for all workers and machines."""
+Attempts are counted in the store, so that the limit holds for all workers and machines. Strangers
+reach the limit for a name only from many networks, and the others go on meanwhile: whoever comes
+from another network, and whoever has signed in already and gives the password again, which counts
+for the session alone.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +27,30 @@ if TYPE_CHECKING:
 
 WINDOW = timedelta(minutes=15)
 """Only attempts of the last quarter of an hour count: the window slides."""
-BY_NAME = 10
-"""Attempts for one name in a window."""
+BY_NAME_AND_SOURCE = 10
+"""Attempts for one name from one address in a window."""
+BY_NAME = 100
+"""Attempts for one name in a window, from anywhere."""
 BY_SOURCE = 50
 """Attempts from one address in a window; many people may stand behind one."""
+BY_SESSION = 10
+"""Attempts to give the password again in one session in a window."""
 
 _IPV6_SITE = 64
 
 
 def subjects(name: str, source: str) -> dict[str, int]:
-    """Whom an attempt counts for, each with its limit. A name isn't stored as it was typed: it may
-    be a password in the wrong field."""
-    found = {_subject("name", name): BY_NAME}
+    """Whom an attempt to sign in counts for, each with its limit, the narrowest first. A name isn't
+    stored as it was typed: it may be a password in the wrong field."""
+    found = {_pair(name, source): BY_NAME_AND_SOURCE, _subject("name", name): BY_NAME}
     if source:
         found[_subject("source", _network(source))] = BY_SOURCE
     return found
+
+
+def of_session(token: str) -> dict[str, int]:
+    """Whom an attempt to give the password again counts for."""
+    return {_subject("session", token): BY_SESSION}
 
 
 def claim(connection: Connection, counted: Mapping[str, int], at: datetime) -> list[int]:
@@ -49,10 +62,18 @@ def claim(connection: Connection, counted: Mapping[str, int], at: datetime) -> l
     return [_count(connection, subject, at) for subject in counted]
 
 
-def forgive(connection: Connection, name: str, numbers: list[int]) -> None:
-    """The password was right: forget all attempts for the name, and of the source only this one.
-    Otherwise whoever has one account could try the others for ever."""
-    mine = attempts.c.id.in_(numbers) | (attempts.c.subject == _subject("name", name))
+def forgive(connection: Connection, counted: Mapping[str, int], numbers: list[int]) -> None:
+    """The password was right: forget this attempt, and all of the narrowest subject. Those of the
+    address stay: whoever has one account could try the others for ever. Those for the name stay
+    too, which may be a stranger's."""
+    mine = attempts.c.id.in_(numbers) | (attempts.c.subject == next(iter(counted)))
+    connection.execute(delete(attempts).where(mine))
+
+
+def forgive_name(connection: Connection, name: str) -> None:
+    """A new password was chosen: forget all attempts for the name, from anywhere."""
+    subject = attempts.c.subject
+    mine = subject.startswith(_subject("pair", name)) | (subject == _subject("name", name))
     connection.execute(delete(attempts).where(mine))
 
 
@@ -75,6 +96,10 @@ def _count(connection: Connection, subject: str, at: datetime) -> int:
     done = connection.execute(insert(attempts).values(subject=subject, at=at))
     (number,) = done.inserted_primary_key or (0,)
     return int(number)
+
+
+def _pair(name: str, source: str) -> str:
+    return f"{_subject('pair', name)}{_subject('', _network(source))}"
 
 
 def _subject(kind: str, value: str) -> str:

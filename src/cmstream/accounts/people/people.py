@@ -42,7 +42,7 @@ from .sessions import (
 from .tokens import OWNER_SCOPES, SCOPES, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -85,7 +85,7 @@ class People:
         """A transaction, and how to record what it does; when it is committed, owners are told of
         what others did."""
         entries: list[AuditEntry] = []
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             yield connection, partial(_record, connection, entries)
         audit.mail(self._notify, entries)
 
@@ -176,11 +176,13 @@ class People:
         Raises AccessDenied: ``sign-in-failed``, the same and after the same time for a name that
         isn't there; ``too-many-attempts``, with ``retry_after``.
         """
-        known, numbers = self._proved(name, password, source)
+        name = _folded(name)
+        counted = limits.subjects(name, source)
+        known, numbers = self._proved(name, password, counted)
         renewed = _renewed(known, password)
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             self._still(connection, known)
-            limits.forgive(connection, known.person.name, numbers)
+            limits.forgive(connection, counted, numbers)
             if renewed:
                 where = _people.c.id == known.person.id
                 connection.execute(update(_people).where(where).values(password_hash=renewed))
@@ -203,7 +205,7 @@ class People:
 
     def sign_out(self, token: str) -> None:
         """End a session, if there is one of this secret."""
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             sessions.end(connection, token)
 
     def sign_out_everywhere(self, name: str, *, by: Actor) -> None:
@@ -213,24 +215,26 @@ class People:
             sessions.end_all(connection, found)
             record(by, "end-sessions", found, person=found.name)
 
-    def confirm(self, session: Session, password: str, *, source: str = "") -> Session:
-        """The password again, which holds for 5 minutes. Raises AccessDenied as :meth:`sign_in`
-        does, and ``not-signed-in`` if the session is over."""
-        known, numbers = self._proved(session.person.name, password, source)
+    def confirm(self, session: Session, password: str) -> Session:
+        """The password again, which holds for 5 minutes. Attempts are counted for the session:
+        what strangers try for its person's name makes no difference. Raises AccessDenied as
+        :meth:`sign_in` does, and ``not-signed-in`` if the session is over."""
+        counted = limits.of_session(session.token)
+        known, numbers = self._proved(session.person.name, password, counted)
         at = self._now()
-        with self._database.write(counted=False) as connection:
+        with self._database.write() as connection:
             self._still(connection, known)
-            limits.forgive(connection, known.person.name, numbers)
+            limits.forgive(connection, counted, numbers)
             sessions.confirm(connection, session.token, at)
             found = sessions.find(connection, session.token, at)
         if found is None or found[0].person.id != known.person.id:
             raise AccessDenied("not-signed-in", "the session is over: sign in again")
         return found[0]
 
-    def change_password(self, session: Session, old: str, new: str, *, source: str = "") -> Session:
+    def change_password(self, session: Session, old: str, new: str) -> Session:
         """A person's own change: all sessions end, and a new one takes this one's place. Raises
         AccessDenied as :meth:`confirm` does, Invalid ``invalid-password``."""
-        mine = self.confirm(session, old, source=source).person
+        mine = self.confirm(session, old).person
         stored = _hashed(new, mine.name, mine.account or "")
         with self._recording() as (connection, record):
             found = _existing(connection, mine.name)
@@ -269,7 +273,7 @@ class People:
                 connection,
                 name,
                 scopes=wanted,
-                role=role,
+                role=tokens.STAND_IN if owned and by.role == "administrator" else role,
                 account_id=owned.id if owned else None,
                 created_at=at,
                 expires_at=expires_at,
@@ -339,7 +343,7 @@ class People:
             whose = self._link(connection, secret).person
             links.use(connection, secret, self._now())
             _store_password(connection, whose, stored)
-            limits.forgive(connection, whose.name, [])
+            limits.forgive_name(connection, whose.name)
             record(whose.actor, "use-link", whose, person=whose.name)
             found = _existing(connection, whose.name)
             return sessions.begin(connection, found, self._now())
@@ -351,12 +355,13 @@ class People:
 
     # --- what they share -------------------------------------------------------------------
 
-    def _proved(self, name: str, password: str, source: str) -> tuple[_Known, list[int]]:
-        """The person whose password this is, and the numbers of the attempt. Whether the name is
-        there makes no difference in what is done."""
-        name = _folded(name)
-        with self._database.write(counted=False) as connection:
-            numbers = limits.claim(connection, limits.subjects(name, source), self._now())
+    def _proved(
+        self, name: str, password: str, counted: Mapping[str, int]
+    ) -> tuple[_Known, list[int]]:
+        """The person whose password this is, and the numbers of the attempt, which counts for
+        these. Whether the name is there makes no difference in what is done."""
+        with self._database.write() as connection:
+            numbers = limits.claim(connection, counted, self._now())
             known = _known(connection, name)
         right = passwords.matches(known and known.password_hash, password)
         if known is None or not right:
@@ -377,7 +382,7 @@ class People:
 
     def _note(self, write: Callable[[Connection], None]) -> None:
         """Write down a use; that it can't be written is no reason to refuse."""
-        with suppress(StoreUnavailable), self._database.write(counted=False) as connection:
+        with suppress(StoreUnavailable), self._database.write() as connection:
             write(connection)
 
 

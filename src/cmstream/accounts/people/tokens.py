@@ -25,6 +25,10 @@ OWNER_SCOPES = ("accounts:read", "accounts:write", "certificates:write", "audit:
 SCOPES = (*OWNER_SCOPES, "switches:write", "metrics")
 """What an administrator's token may do, with all accounts and the server."""
 
+STAND_IN = "owner, by administrator"
+"""The stored role of a token that an administrator made for one account. It isn't the name of any
+other role, so that nobody takes it for more than an owner's."""
+
 PREFIX = "cmstream_"
 TOUCH = timedelta(minutes=1)
 """The last use is written at most once in this time."""
@@ -33,7 +37,8 @@ TOUCH = timedelta(minutes=1)
 @dataclass(frozen=True)
 class Token:
     """A machine's right to call the API, without its secret. ``account``: the address that it is
-    bound to, None for all."""
+    bound to, None for all. ``role``: what it may do. ``by_administrator``: whether an administrator
+    made it, not the owner of the account, as whose it then isn't logged."""
 
     id: int
     name: str
@@ -45,11 +50,12 @@ class Token:
     expires_at: datetime | None
     revoked_at: datetime | None
     used_at: datetime | None
+    by_administrator: bool
 
     @property
     def actor(self) -> Actor:
-        """The token as the audit log names it."""
-        return Actor(self.name, self.role)
+        """Who makes a change with the token."""
+        return Actor(self.name, self.role, self.account if self.by_administrator else None)
 
     def works(self, at: datetime) -> bool:
         """Whether it is neither revoked nor expired."""
@@ -130,7 +136,7 @@ def _token(row: Row[Any]) -> Token:
     return Token(
         id=row.id,
         name=row.name,
-        role=row.role,
+        role="owner" if row.role == STAND_IN else row.role,
         account=row.address,
         account_id=row.account_id,
         scopes=tuple(json.loads(row.scopes)),
@@ -138,4 +144,5 @@ def _token(row: Row[Any]) -> Token:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         used_at=row.used_at,
+        by_administrator=row.role != "owner",
     )

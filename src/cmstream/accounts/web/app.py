@@ -10,7 +10,6 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ...errors import CmstreamError
 from .. import open_store, pages
@@ -21,9 +20,10 @@ from ..api import (
 )
 from ..http import problems
 from ..http.problems import Refusal
+from ..http.readings import Readings
 from ..http.settings import Settings
 from ..people.people import People
-from .middleware import BodyLimit, Hosts, RequestContext
+from .middleware import BodyLimit, Hosts, Proxies, RequestContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,9 +36,10 @@ BODY_LIMIT = 16 << 20
 def create_app(settings: Settings | None = None) -> Starlette:
     """The application, an ASGI callable, with its settings given or from the environment.
 
-    ``state`` holds ``settings``, and from the start of its lifespan on ``store``, ``people`` and
-    ``limiter``: the store is opened once for each process, and never created. Raises ValueError for
-    settings that can't be; the lifespan raises what :func:`cmstream.accounts.open_store` does.
+    ``state`` holds ``settings``, and from the start of its lifespan on ``store``, ``people``,
+    ``limiter`` and ``readings``: the store is opened once for each process, and never created.
+    Raises ValueError for settings that can't be; the lifespan raises what
+    :func:`cmstream.accounts.open_store` does.
     """
     chosen = Settings.from_environment() if settings is None else settings
     app = Starlette(
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 def _middleware(settings: Settings) -> list[Middleware]:
     proxies = list(settings.trusted_proxies)
     return [
-        Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies),
+        Middleware(Proxies, trusted_hosts=proxies),
         Middleware(RequestContext, settings=settings),
         Middleware(BodyLimit, limit=BODY_LIMIT),
         Middleware(Hosts, allowed=settings.allowed_hosts),
@@ -76,6 +77,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     app.state.limiter = anyio.CapacityLimiter(settings.threads)
+    app.state.readings = Readings()
     notify = shlex.split(settings.notify)
     with open_store(settings.database, notify=notify) as store:
         app.state.store, app.state.people = store, People(store)

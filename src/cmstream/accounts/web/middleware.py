@@ -7,11 +7,12 @@ import secrets
 import time
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ..api import metrics
 from ..http import problems
@@ -87,6 +88,31 @@ class RequestContext:
             headers.setdefault(name, value)
         headers.setdefault("Cache-Control", "no-store")
         headers["X-Request-ID"] = scope["cmstream.request"]
+
+
+class Proxies:
+    """Believes what trusted proxies say of whom they speak for. Of another one that passes requests
+    on, the log tells once: all who come through it count as one person for the limits."""
+
+    def __init__(self, app: ASGIApp, trusted_hosts: list[str]) -> None:
+        self.app: Any = ProxyHeadersMiddleware(app, trusted_hosts)  # type: ignore[arg-type]
+        self._told = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer, _ = scope.get("client") or ("", 0)
+        strange = not self._told and peer and peer not in self.app.trusted_hosts
+        if strange and any(name in _FORWARDED for name, _ in scope.get("headers", ())):
+            self._told = True
+            _LOG.warning(_STRANGE_PROXY, peer)
+        await self.app(scope, receive, send)
+
+
+_FORWARDED = (b"x-forwarded-for", b"forwarded")
+_STRANGE_PROXY = (
+    "%s passes on requests of others and isn't trusted: if it is your reverse proxy, name it with"
+    " --trusted-proxies, or all who come through it count as one person, whose wrong passwords keep"
+    " the others out"
+)
 
 
 class BodyLimit:
