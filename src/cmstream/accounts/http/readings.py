@@ -61,7 +61,8 @@ class Readings:
         finally:
             self._open[name] -= 1
             self._open += Counter()  # without those that have none
-            self._taken.setdefault(name, deque()).append((time.monotonic(), sum(taken)))
+            if who.role == "owner":
+                self._taken.setdefault(name, deque()).append((time.monotonic(), sum(taken)))
 
     def _require_few(self, name: str) -> None:
         if self._open[name] >= OF_A_CALLER:
