@@ -18,6 +18,7 @@ from .account_backup import add_backup, add_restore
 from .account_import import run as _import
 from .account_remind import add_remind
 from .account_server import add_server
+from .account_sync import add_sync
 from .database import add_database
 from .endings import Failure
 from .managing import actor, as_json, opened
@@ -66,7 +67,7 @@ def add_command(commands: Any) -> None:
     for add in (_add_list, _add_show, _add_add, _add_import, _add_set, _add_disable, _add_remove):
         add_database(add(actions))
     add_database(_add_link(actions))
-    for add in (add_server, add_backup, add_restore, add_remind):
+    for add in (add_server, add_backup, add_restore, add_remind, add_sync):
         add_database(add(actions))
 
 

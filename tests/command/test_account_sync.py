@@ -1,0 +1,389 @@
+"""``cmstream account sync ldap``: what comes of a directory, which is a slapd's."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+from cmstream.accounts import open_store
+from cmstream.command import account_sync
+from cmstream.command.directory import Directory
+from helpers.accounts.support import ADMINISTRATOR, OWNER
+from helpers.authorities import identity, key_usage, rsa_identity
+from helpers.command import run
+from helpers.servers import slapd
+from helpers.servers.slapd import BASE, READER
+
+pytest.importorskip("ldap", reason="python-ldap isn't there")
+trustme = pytest.importorskip("trustme")
+if not slapd.PROGRAM or not slapd.SCHEMAS.is_dir():
+    pytest.skip("slapd isn't there", allow_module_level=True)
+
+ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
+NOW = datetime.now(timezone.utc)
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "slapd"
+    folder.mkdir()
+    made = slapd.Slapd(folder)
+    made.authority, made.ca_file = trustme.CA(), folder / "ca.pem"
+    made.authority.cert_pem.write_to_path(str(made.ca_file))
+    certify(made, made.place.host)
+    with made:
+        made.fill()
+        yield made
+
+
+def certify(server, name):
+    own = server.authority.issue_cert(name)
+    own.cert_chain_pems[0].write_to_path(str(server.certificate))
+    own.private_key_pem.write_to_path(str(server.key))
+
+
+@pytest.fixture
+def store(sqlite_url):
+    with open_store(sqlite_url) as found:
+        yield found
+
+
+@pytest.fixture
+def sync(server, sqlite_url):
+    """Runs the command, without options by the socket, and gives what it says and how it ends."""
+
+    def sync(*words, code=0, url=None):
+        words = ("--base", BASE, *words) if "--base" not in words else words
+        command = ["account", "sync", "ldap", "--database", sqlite_url, *words]
+        done = run(*command, url or server.socket, code=code)
+        assert b"Traceback" not in done.stderr
+        done.lines = done.stdout.decode().splitlines()
+        done.said = done.stderr.decode()
+        return done
+
+    return sync
+
+
+@pytest.fixture
+def bind_file(tmp_path):
+    path = tmp_path / "reader"
+    path.write_text(f"{READER}\n{slapd.PASSWORD}\n")
+    return path
+
+
+def der(number=0, address=ALICE, **options):
+    return certificate(number, address, **options).public_bytes(Encoding.DER)
+
+
+def certificate(number=0, address=ALICE, **options):
+    return rsa_identity(number=number, emails=(address,), **options)[1]
+
+
+def signed(number, address):
+    """A PKCS #7 SignedData as RFC 2798 section 2.8 wants it: signed by whose certificate it has."""
+    key, own = rsa_identity(number=number, emails=(address,))
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(b"").add_signer(own, key, hashes.SHA256())
+    return builder.sign(Encoding.DER, [])
+
+
+def held(store, address=ALICE):
+    """Fingerprint and state of each certificate."""
+    return {one.fingerprint: one.state for one in store.certificates(address)}
+
+
+def fingerprint(data):
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(data)
+    return digest.finalize().hex()
+
+
+def add(store, *addresses, **settings):
+    for one in addresses:
+        store.add_account(one, by=ADMINISTRATOR, **settings)
+
+
+def test_new_certificates_come_once(server, store, sync):
+    add(store, ALICE, BOB)
+    alice = server.person("alice", [ALICE, "Alice <no address>"], [der(0), der(1)])
+    server.person("bob", ["nobody@example.org", "BOB@example.org"], smime=[signed(2, BOB)])
+    server.person("carol", [CAROL], [der(3, CAROL)], [b"broken"])
+    server.person("no-certificate", [ALICE])
+    bobs = fingerprint(der(2, BOB))
+    seen = sync("--dry-run", code=os.EX_DATAERR)
+    assert {line.split("\t")[2] for line in seen.lines} == {"can be imported"}
+    assert held(store) == held(store, BOB) == {}
+    done = sync(code=os.EX_DATAERR)
+    assert [line.split("\t")[5] for line in done.lines] == [
+        line.split("\t")[5] for line in seen.lines
+    ]
+    assert len(done.lines) == 3
+    assert f"{alice}: " in done.said
+    assert "[invalid-address]" in done.said
+    assert held(store) == {fingerprint(der(0)): "active", fingerprint(der(1)): "active"}
+    assert held(store, BOB) == {bobs: "active"}
+    assert [one.address for one in store.accounts()] == [ALICE, BOB]
+    counter = store.database.counter()
+    assert sync(code=os.EX_DATAERR).lines == []
+    assert store.database.counter() == counter
+    source = f"ldap {server.socket}/{BASE}"
+    assert store.certificates(BOB)[0].added_by == source
+    assert store.audit(BOB)[0].actor == source
+
+
+def test_one_broken_value_doesnt_keep_others_out(server, store, sync):
+    add(store, ALICE, BOB)
+    signer = identity("ed25519")[1].public_bytes(Encoding.DER)
+    dn = server.person("alice", [ALICE], [signer, der(0)], [b"broken", signed(1, ALICE)[:-9]])
+    server.person("bob", [BOB], [der(1, BOB)])
+    done = json.loads(sync("--json", code=os.EX_DATAERR).stdout)
+    assert [one["saved"] for one in done] == [False] * 3 + [True] * 2
+    assert {one["entry"] for one in done[:4]} == {dn}
+    assert done[0]["error"]["message"].startswith("userCertificate;binary: ")
+    assert done[2]["error"]["message"].startswith("userSMIMECertificate: ")
+    assert done[3]["certificates"][0]["sha256"] == fingerprint(der(0))
+    assert held(store, BOB)
+
+
+def test_accounts_are_added_with_a_cipher(server, store, sync):
+    add(store, ALICE)
+    server.person("alice", [ALICE], [der(0)])
+    server.person("others", [BOB, CAROL], [der(1, BOB)])
+    server.person("broken", ["d@example.org"], smime=[b"broken"])
+    done = sync("--add", "--cipher", "aes128-cbc", "--dry-run", code=os.EX_DATAERR)
+    assert len(done.lines) == 2
+    assert len(store.accounts()) == 1
+    done = sync("--add", "--cipher", "aes128-cbc", code=os.EX_DATAERR)
+    assert "[address-mismatch]" in done.said  # bob's certificate isn't carol's
+    assert {one.address: one.cipher for one in store.accounts()} == {ALICE: None, BOB: "aes128-cbc"}
+    sync("--add", "--confirm-mismatch", code=os.EX_DATAERR)
+    assert store.certificates(CAROL)[0].mismatch_confirmed
+    assert store.account(CAROL).cipher is None
+    assert b"give --add too" in sync("--cipher", "auto", code=os.EX_USAGE).stderr
+
+
+def test_only_what_mail_would_be_sealed_to_comes(server, store, sync):
+    """Directories keep what has expired, and what people sign with."""
+    add(store, ALICE, BOB)
+    past = {"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=1)}
+    signing = der(1, extra=(key_usage("digital_signature"),))
+    server.person("alice", [ALICE], [der(0, **past), signing, der(2), der(3, "x@y.org", **past)])
+    server.person("bob", [BOB], [der(4, BOB, **past)])
+    done = sync()
+    assert held(store) == {fingerprint(der(2)): "active"}
+    assert len(held(store, BOB)) == 1
+    assert done.said.count("[expired]") == 1
+    assert sync().lines == []
+
+
+def test_what_was_retired_stays_so(server, store, sync):
+    add(store, ALICE)
+    server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    store.retire_certificate(ALICE, fingerprint(der(0)), by=OWNER)
+    assert sync().lines == []
+    assert held(store)[fingerprint(der(0))] == "retired"
+
+
+# --- what the directory no longer has --------------------------------------------------------
+
+
+def test_missing_ones_are_retired_when_that_is_asked_for(server, store, sync):
+    add(store, ALICE, BOB, cipher="aes256-cbc")
+    store.import_certificates(ALICE, der(4), by=OWNER)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    bob = server.person("bob", [BOB], [der(2, BOB), der(3, BOB)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    server.delete(bob)
+    sync()
+    assert {*held(store).values(), *held(store, BOB).values()} == {"active"}
+    dry = sync("--retire-missing", "--dry-run")
+    assert [line.split("\t")[2] for line in dry.lines] == ["can be retired"] * 2
+    assert {*held(store).values(), *held(store, BOB).values()} == {"active"}
+    done = sync("--retire-missing")
+    assert [one.split("\t")[3] for one in done.lines] == [one.split("\t")[3] for one in dry.lines]
+    assert held(store) == {
+        fingerprint(der(0)): "retired",
+        fingerprint(der(1)): "active",
+        fingerprint(der(4)): "active",
+    }
+    assert sorted(held(store, BOB).values()) == ["active", "retired"]  # the last one stays
+    assert "is the last one that can be used" in done.said
+    again = json.loads(sync("--retire-missing", "--json").stdout)
+    assert again == []
+
+
+def test_a_stopgap_doesnt_count_as_another_one(server, store, sync):
+    """Mail isn't sealed to an expired certificate because a directory lost the good one."""
+    past = {"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=1)}
+    add(store, ALICE)
+    add(store, BOB)
+    alice = server.person("alice", [ALICE], [der(0)])
+    server.person("bob", [BOB], [der(2, BOB)])
+    sync()
+    store.import_certificates(ALICE, certificate(1, **past).public_bytes(Encoding.PEM), by=OWNER)
+    server.delete(alice)
+    assert "last one" in sync("--retire-missing").said
+    assert held(store)[fingerprint(der(0))] == "active"
+
+
+def test_other_sources_and_unsure_answers_retire_nothing(server, store, sync):
+    add(store, ALICE, BOB)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    server.person("bob", [BOB], [der(2, BOB)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    server.change(alice, "userSMIMECertificate", b"broken")
+    sync("--retire-missing", code=os.EX_DATAERR)
+    server.change(alice, "userSMIMECertificate")
+    sync("--retire-missing", "--filter", "(userCertificate;binary=*)")
+    server.restart(others="* search")  # nobody may see a certificate any more
+    done = sync("--retire-missing", code=os.EX_NOINPUT)
+    assert "it has no certificates" in done.said
+    assert {*held(store).values()} == {"active"}
+
+
+def test_a_cut_answer_retires_nothing(server, store, sync):
+    add(store, ALICE)
+    for number in range(6):
+        server.person(f"p{number}", [f"p{number}@example.org"], [der(number % 3, ALICE)])
+    last = server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    server.change(last, "userCertificate;binary", der(1))
+    server.restart(more="sizelimit 3")
+    done = sync("--retire-missing", code=os.EX_UNAVAILABLE)
+    assert "gives only some of the entries" in done.said
+    assert {*held(store).values()} == {"active"}
+    server.restart()
+    assert len(sync("--retire-missing").lines) == 1
+
+
+def test_many_entries_come_in_pages(server, store, sync, monkeypatch):
+    monkeypatch.setattr("cmstream.command.directory._PAGE", 2)
+    for number in range(5):
+        server.person(f"p{number}", [f"p{number}@example.org"], [der(0, f"p{number}@example.org")])
+    assert len(sync("--add").lines) == len(store.accounts()) == 5
+
+
+@pytest.mark.parametrize("way", ["url", "secure_url"])
+def test_a_server_that_goes_away_amid_its_answer(server, store, sync, monkeypatch, way):
+    """What came before is imported, and nothing is retired."""
+    monkeypatch.setattr("cmstream.command.directory._PAGE", 1)
+    add(store, ALICE, BOB)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    server.person("bob", [BOB], [der(2, BOB)])
+    url, trusted = getattr(server, way), ("--ca-file", server.ca_file)
+    sync(*trusted, url=url)
+    server.change(alice, "userCertificate;binary", der(1), der(3))
+    taken = account_sync._Sync.take
+
+    def take(work, entry):
+        taken(work, entry)
+        if server.process.poll() is None:
+            server.stop()
+
+    monkeypatch.setattr(account_sync._Sync, "take", take)
+    done = sync(*trusted, "--retire-missing", url=url, code=os.EX_TEMPFAIL)
+    assert "it doesn't answer now" in done.said
+    assert {*held(store).values()} == {"active"}
+    assert len(held(store)) == 3
+    server.start()
+
+
+# --- the way there ---------------------------------------------------------------------------
+
+
+def test_signing_in(server, store, sync, bind_file, tmp_path):
+    add(store, ALICE)
+    server.person("alice", [ALICE], [der(0)])
+    server.restart(others="* auth")
+    assert sync(code=os.EX_NOPERM).said.endswith("Insufficient access\n")
+    sync("--bind-file", bind_file)
+    assert held(store)
+    bind_file.write_text(f"{READER}\nwrong sesame\n")
+    refused = sync("--bind-file", bind_file, code=os.EX_NOPERM)
+    assert "refuses this DN or its password" in refused.said
+    assert "sesame" not in refused.said
+    for content in (
+        b"",
+        READER.encode(),
+        f"{READER}\n\n".encode(),
+        b"\nsecret\n",
+    ):
+        bind_file.write_bytes(content)
+        assert "give a DN on line 1" in sync("--bind-file", bind_file, code=os.EX_DATAERR).said
+    sync("--bind-file", tmp_path / "missing", code=os.EX_NOINPUT)
+
+
+def test_tls(server, store, sync):
+    add(store, ALICE)
+    server.person("alice", [ALICE], [der(0)])
+    trusted = ("--ca-file", server.ca_file)
+
+    def refused(url, *words):
+        assert "see --ca-file" in sync(*words, url=url, code=os.EX_PROTOCOL).said
+        assert held(store) == {}
+
+    refused(server.secure_url)
+    refused(server.url, "--starttls")
+    refused(server.secure_url, "--ca-file", server.folder / "slapd.conf")
+    wrong = "--ca-file", server.folder / "missing"
+    assert "certificates in PEM" in sync(*wrong, url=server.secure_url, code=os.EX_NOINPUT).said
+    certify(server, "other.example.org")
+    server.restart()
+    refused(server.secure_url, *trusted)
+    refused(server.url, "--starttls", *trusted)
+    certify(server, server.place.host)
+    server.restart()
+    sync(*trusted, "--dry-run", url=server.url)  # this machine needs none
+    sync(*trusted, "--dry-run", "--starttls", url=server.url)
+    sync(*trusted, url=server.secure_url)
+    assert held(store)
+    server.restart(tls=False)
+    sync(*trusted, "--starttls", url=server.url, code=os.EX_PROTOCOL)
+
+
+def test_starttls_is_for_the_network():
+    def used(url, **options):
+        return Directory(url, BASE, **options).by_starttls
+
+    assert used("ldap://ldap.example.org")
+    assert used("ldap://192.0.2.1:1389")
+    assert not used("ldap://ldap.example.org", starttls=False)
+    for here in ("ldap://localhost", "ldap://127.9.9.9:1389", "ldap://[::1]", "ldapi://%2Frun%2Fx"):
+        assert not used(here)
+    assert not used("ldaps://ldap.example.org", starttls=True)
+
+
+def test_what_isnt_there(server, store, sync):
+    assert "no such base" in sync("--base", f"ou=no,{BASE}", code=os.EX_NOINPUT).said
+    assert "a malformed DN or filter" in sync("--base", "nonsense", code=os.EX_USAGE).said
+    assert "a malformed DN or filter" in sync("--filter", "(mail=*", code=os.EX_USAGE).said
+    assert "it has no certificates" in sync(code=os.EX_NOINPUT).said
+    server.person("alice", [ALICE], [der(0)])
+    assert "--add adds accounts" in sync().said
+    for wrong in ("http://x", "ldap://", "ldap://x/dc=org", "ldaps://x??sub", "ldap://me@x", "x"):
+        sync(url=wrong, code=os.EX_USAGE)
+    server.stop()
+    for url in (server.socket, server.url, server.secure_url):
+        done = sync("--retire-missing", url=url, code=os.EX_TEMPFAIL)
+        assert "it doesn't answer now" in done.said
+    server.start()
+
+
+def test_without_python_ldap(sync, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ldap", None)
+    assert "pip install 'cmstream[ldap]'" in sync(code=os.EX_USAGE).said
+
+
+def test_the_source_is_named_by_what_was_asked_for():
+    url = "ldaps://ldap.example.org"
+    assert Directory(url, BASE).source == f"ldap {url}/{BASE}"
+    other = Directory(url, BASE, "(uid=*)", "mailAlias")
+    assert other.source == f"ldap {url}/{BASE}?mailAlias?sub?(uid=*)"
