@@ -89,6 +89,46 @@ def test_a_failing_sink_fails_the_stream(alice):
         out.write(DATA)
 
 
+def test_a_sink_that_fails_once_gets_no_end(alice, me):
+    class Once(io.BytesIO):
+        failed = False
+
+        def write(self, data):
+            if self.tell() and not self.failed:
+                self.failed = True
+                raise OSError("disk full")
+            return super().write(data)
+
+    sealed = cmstream.encrypt(3 * DATA, alice.recipient)
+    for make, data in (
+        (lambda sink: cmstream.EncryptWriter(sink, alice.recipient), 3 * DATA),
+        (lambda sink: cmstream.DecryptWriter(sink, me), sealed),
+    ):
+        out = make(Once())
+        with pytest.raises(OSError, match="full"):
+            for at in range(0, len(data), 10_000):
+                out.write(data[at : at + 10_000])
+        with pytest.raises(cmstream.AlreadyFinalized):
+            out.write(data)
+        with pytest.raises(cmstream.AlreadyFinalized):
+            out.close()
+
+
+def test_a_sink_that_takes_nothing_now_is_an_error(alice):
+    class Busy(io.RawIOBase):
+        def writable(self):
+            return True
+
+        def write(self, _):
+            return None
+
+    with (
+        pytest.raises(BlockingIOError, match="takes nothing now"),
+        cmstream.EncryptWriter(Busy(), alice.recipient) as out,
+    ):
+        out.write(DATA)
+
+
 @pytest.mark.parametrize("read", [1000, 1 << 20, -1])
 def test_reader(alice, read):
     reader = cmstream.EncryptReader(io.BytesIO(DATA), alice.recipient)

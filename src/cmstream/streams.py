@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 from functools import partial
@@ -53,7 +54,7 @@ class Writer:
 
     def __init__(self, sink: Sink, context: StreamContext) -> None:
         self._sink, self._context = sink, context
-        self._buffer = _NOTHING
+        self._buffer = memoryview(bytearray())
         self._closed = False
 
     def write(self, data: Buffer) -> int:
@@ -116,12 +117,20 @@ class Writer:
         return self._buffer
 
     def _give(self, view: memoryview) -> None:
-        """Writes all of it: a raw file may take less at a time."""
-        while view:
-            taken = self._sink.write(view)
-            if not isinstance(taken, int) or taken == len(view):
-                return
-            view = view[taken:]
+        """Writes all of it: a raw file may take less at a time, and one that doesn't wait nothing.
+        After an error nobody knows what the sink has: the message gets no end."""
+        try:
+            while view:
+                taken = self._sink.write(view)
+                if taken is None and isinstance(self._sink, io.RawIOBase):
+                    text = "the sink takes nothing now: make it one that waits"
+                    raise BlockingIOError(errno.EAGAIN, text)  # noqa: TRY301 - as the sink's own
+                if not isinstance(taken, int) or taken == len(view):
+                    return
+                view = view[taken:]
+        except BaseException:
+            self._context.abort()
+            raise
 
 
 def _closed() -> AlreadyFinalized:

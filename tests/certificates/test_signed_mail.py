@@ -181,29 +181,39 @@ def attribute(kind, value):
     return element(0x30, oid(kind), element(0x31, value))
 
 
-def by_hand(who, preferred, *, forged=False, tag=0xA0):
-    """An opaque mail whose signer prefers another certificate."""
-    key, certificate = who
+def attributes_of(preference, text=TEXT):
+    """Signed attributes, one of which says by what names the signer prefers a certificate."""
     digest = hashes.Hash(hashes.SHA256())
-    digest.update(TEXT)
-    attributes = b"".join(
+    digest.update(text)
+    return b"".join(
         (
             attribute("1.2.840.113549.1.9.3", oid(DATA)),
             attribute("1.2.840.113549.1.9.4", element(4, digest.finalize())),
-            attribute(PREFERENCE, element(tag, names(preferred))),
+            attribute(PREFERENCE, preference),
         )
     )
-    signature = key.sign(element(0x31, attributes), padding.PKCS1v15(), hashes.SHA256())
+
+
+def by_hand(who, preferred, *, forged=False, tag=0xA0, preference=None, beside=None):
+    """An opaque mail whose signer prefers another certificate."""
+    attributes = attributes_of(preference or element(tag, names(preferred)))
+    signature = who[0].sign(element(0x31, attributes), padding.PKCS1v15(), hashes.SHA256())
     signature = signature[::-1] if forged else signature
+    ders = beside or [der(who[1]), der(preferred)]
+    return opaque(who[1], ders, TEXT, signature, element(0xA0, attributes))
+
+
+def opaque(certificate, ders, text, signature, attributes=b""):
+    """An opaque mail of these certificates and this signature."""
     algorithms = element(0x30, oid(SHA256)), element(0x30, oid(RSA))
     info = element(
         0x30, element(2, b"\1"), element(0x30, names(certificate)), algorithms[0],
-        element(0xA0, attributes), algorithms[1], element(4, signature),
+        attributes, algorithms[1], element(4, signature),
     )  # fmt: skip
     data = element(
         0x30, element(2, b"\1"), element(0x31, algorithms[0]),
-        element(0x30, oid(DATA), element(0xA0, element(4, TEXT))),
-        element(0xA0, der(certificate), der(preferred)), element(0x31, info),
+        element(0x30, oid(DATA), element(0xA0, element(4, text))),
+        element(0xA0, *ders), element(0x31, info),
     )  # fmt: skip
     cms = element(0x30, oid("1.2.840.113549.1.7.2"), element(0xA0, data))
     head = b"From: alice@example.org\nContent-Type: application/x-pkcs7-mime\n"
@@ -211,17 +221,61 @@ def by_hand(who, preferred, *, forged=False, tag=0xA0):
 
 
 @pytest.mark.parametrize("tag", [0xA0, 0x30])
-def test_the_certificate_that_the_signer_wants_mail_sealed_to_is_taken(tag):
+def test_the_certificate_that_the_signer_wants_mail_sealed_to_is_taken_and_not_proved(tag):
     for_signing = rsa_identity(usage=key_usage("digital_signature"))
     _, for_mail = rsa_identity(number=1)
     ders, aside, check = taken(by_hand(for_signing, for_mail, tag=tag))
-    assert (ders, aside, check.verified) == ([der(for_mail)], ["CN=Alice"], True)
+    assert (ders, aside, check.verified) == ([der(for_mail)], ["CN=Alice"], False)
+    assert "by another key" in str(check)
+    assert "compare its fingerprint" in str(check)
+
+
+@pytest.mark.parametrize("first", ["the real one", "the other one"])
+def test_only_the_certificate_whose_key_has_signed_is_proved(first):
+    """Another one has its name: whoever passes a mail on can put that beside the signature."""
+    real = rsa_identity()
+    twin = rsa_identity(number=1, serial=real[1].serial_number)[1]
+    assert names(twin) == names(real[1])
+    beside = [der(real[1]), der(twin)]
+    mail = by_hand(real, real[1], beside=beside if first == "the real one" else beside[::-1])
+    ders, aside, check = taken(mail)
+    assert (ders, len(aside), check.verified) == ([der(real[1])], 1, True)
+
+
+def test_signed_attributes_given_out_for_a_text_prove_nothing():
+    key, certificate = rsa_identity()
+    text = element(0x31, attributes_of(element(0x30, names(certificate))))
+    signature = key.sign(text, padding.PKCS1v15(), hashes.SHA256())
+    _, _, check = taken(opaque(certificate, [der(certificate)], text, signature))
+    assert not check.verified
+    signature = key.sign(TEXT, padding.PKCS1v15(), hashes.SHA256())
+    _, _, check = taken(opaque(certificate, [der(certificate)], TEXT, signature))
+    assert check.verified
+
+
+def test_a_text_beside_the_one_that_is_signed_proves_nothing(tmp_path):
+    """People see the one, and the signature is of the other."""
+    key, certificate = rsa_identity()
+    signature = key.sign(TEXT, padding.PKCS1v15(), hashes.SHA256())
+    mail = opaque(certificate, [der(certificate)], TEXT, signature)
+    cms = mail.partition(b"\n\n")[2]
+    head = b"From: a@example.org\nContent-Type: multipart/signed; boundary=b\n\n--b\n"
+    part = b"--b\nContent-Type: application/pkcs7-signature\nContent-Transfer-Encoding: base64\n\n"
+    ders, _, check = taken(head + b"\nAnother text\n" + part + cms + b"\n--b--\n")
+    assert (ders, check.verified) == ([der(certificate)], False)
 
 
 def test_and_is_not_where_the_signature_is_wrong():
     alice, (_, other) = rsa_identity(), rsa_identity(number=1)
     ders, _, check = taken(by_hand(alice, other, forged=True))
     assert (ders, check.verified) == ([der(alice[1])], False)
+
+
+def test_a_preference_without_a_name_is_none():
+    alice = rsa_identity()
+    mail = by_hand(alice, alice[1], preference=element(0xA1))
+    ders, _, check = taken(mail)
+    assert (ders, check.verified) == ([der(alice[1])], True)
 
 
 # --- input from anywhere -------------------------------------------------------------------------
@@ -254,6 +308,8 @@ def outcome(data):
         b'Content-Type: multipart/signed; boundary="\xff\x00"',
         b"Content-Type: multipart/mixed; boundary*0=a; boundary*1*=%zz",
         b"Content-Type: multipart/signed; boundary*=nothing'x'%FF",
+        b"Content-Type: multipart/mixed; boundary*=idna''%C3",
+        b"Content-Type: multipart/mixed" + b";" * 100 + b"boundary=a",
         b"Content-Type: " + b'";' * 30_000,
         b"Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: quoted-printable",
         b"Content-Type: =?utf-8?q?multipart/signed?=; boundary=a",

@@ -67,6 +67,14 @@ def test_a_secret_that_fails_harms_none_that_follows(size):
     assert filled(size, all_of(6), secret=True) == b"\6" * size
 
 
+def test_an_interruption_is_no_end():
+    def fail(_):
+        raise InterruptedError("by a signal")
+
+    with pytest.raises(InterruptedError, match="by a signal"):
+        filled(LARGE, fail, secret=True)
+
+
 def test_the_count_cuts():
     assert filled(10, all_of(7, 3)) == b"\7" * 3
     assert filled(2 * LARGE, all_of(7, LARGE)) == b"\7" * LARGE

@@ -21,6 +21,7 @@ MAX_SIGNERS = 10
 MAX_ATTRIBUTES = 50
 """Signed attributes at most. Mail programs write about five."""
 
+_DATA = bytes.fromhex("2a864886f70d010701")  # id-data
 _CONTENT_TYPE = "1.2.840.113549.1.9.3"
 _MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 _PREFERENCES = {"1.2.840.113549.1.9.16.2.11", "1.3.6.1.4.1.311.16.4"}  # RFC 8551, Microsoft's
@@ -67,6 +68,10 @@ def unverified(why: str) -> SignatureCheck:
 
 
 UNSIGNED = unverified("The mail has no signature that can be checked")
+ANOTHER = unverified(
+    "The signature of the mail is right, but by another key: its sender wants sealed mail for this"
+    " certificate, which stands beside the signature"
+)
 
 
 class Signer(NamedTuple):
@@ -93,7 +98,9 @@ class Signer(NamedTuple):
             if wanted.tag == _IMPLICIT_2:
                 return wanted.content == certificate.key_identifier
             if wanted.tag == _CONTEXT_1:
-                return wanted.children()[0].content == certificate.key_identifier
+                return [one.content for one in wanted.children()][:1] == [
+                    certificate.key_identifier
+                ]
             return _is(wanted, certificate)
         return False
 
@@ -141,7 +148,8 @@ def check(
         return unverified(f"The mail is signed with {broken}, which can be forged today")
     algorithm = _HASHES.get(signer.hash_oid)
     if algorithm is None or content is None:
-        what = "its hash isn't known here" if content is not None else "what it signs isn't there"
+        known = content is not None
+        what = "its hash isn't known here" if known else "what it signs isn't where it should be"
         return unverified(f"The signature of the mail can't be checked, since {what}")
     texts = [text for text in _forms(content) if _digest_fits(signer, algorithm, kind, text)]
     if not texts:
@@ -160,13 +168,22 @@ def _digest_fits(
 ) -> bool:
     """Whether the signed attributes are of this content (RFC 5652 sections 11.1 and 11.2)."""
     if signer.attributes is None:
-        return True
+        return kind == _DATA and not _is_set(content)
     digest, type_ = signer.values.get(_MESSAGE_DIGEST), signer.values.get(_CONTENT_TYPE)
     if digest is None or type_ is None or type_.content != kind:
         return False
     hashed = hashes.Hash(algorithm())
     hashed.update(content)
     return digest.octets() == hashed.finalize()
+
+
+def _is_set(content: bytes) -> bool:
+    """Signed attributes, given out for what was signed without any (RFC 5652 section 5.4)."""
+    try:
+        tlv.read_only(content, tlv.SET)
+    except TlvError:
+        return False
+    return True
 
 
 def _of_key(

@@ -2,15 +2,16 @@
 mail was signed with its key.
 
 The certificates that come with a signature aren't signed themselves: whoever passes a mail on can
-put others beside them. So the signer's alone is taken, and the one that the signed attributes name
-for sealing mail (SMIMEEncryptionKeyPreference, section 2.5.3). Whether the issuer is to be trusted
-isn't asked here.
+put others beside them, with any name. So only the one whose key has signed is proved. Where the
+signed attributes name another one for sealing mail (SMIMEEncryptionKeyPreference, section 2.5.3),
+that one is taken, and nothing is proved of it. Whether the issuer is to be trusted isn't asked.
 """
 
 from __future__ import annotations
 
 import quopri
 import re
+from contextlib import suppress
 from email.parser import BytesHeaderParser
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +32,12 @@ MAX_FIELD = 2 << 10
 """of its Content-Type,"""
 MAX_DEPTH = 4
 """levels of multiparts around the signature, as mailing lists add them,"""
+MAX_ENTITIES = 100
+"""parts that are looked at in all,"""
+MAX_PARAMETERS = 20
+"""parameters of a Content-Type, which Python's parser takes the square of their number for,"""
+MAX_NAMESAKES = 5
+"""certificates with the name of the signer,"""
 MAX_CERTIFICATES = 100
 """and certificates beside it."""
 
@@ -65,13 +72,13 @@ class _Entity(NamedTuple):
 
 def is_signed(data: bytes) -> bool:
     """Whether a file is a mail with a signature, as far as its MIME parts tell."""
-    return _find(data, MAX_DEPTH) is not None
+    return _find(data, MAX_DEPTH, iter(range(MAX_ENTITIES))) is not None
 
 
 def read(data: bytes) -> SignedMail | None:
     """The certificates of a signed mail; None for what is none, or has no signature that can be
     read. Raises CertificateError ``not-a-certificate`` if the signer's isn't among them."""
-    found = _find(data, MAX_DEPTH)
+    found = _find(data, MAX_DEPTH, iter(range(MAX_ENTITIES)))
     try:
         return None if found is None else _signed(found)
     except TlvError:
@@ -84,8 +91,8 @@ _BLANK = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"(?:From [^\n]{0,998}\r?\n)?[!-9;-~]{1,76}:")
 
 
-def _find(data: bytes, depth: int) -> _Found | None:
-    entity = _entity(data)
+def _find(data: bytes, depth: int, left: Iterator[int]) -> _Found | None:
+    entity = _entity(data) if next(left, None) is not None else None
     if entity is None:
         return None
     kind = entity.head.get_content_type()
@@ -95,10 +102,10 @@ def _find(data: bytes, depth: int) -> _Found | None:
     if depth == 0:
         return None
     if kind == "message/rfc822":
-        return _find(entity.body, depth - 1)
+        return _find(entity.body, depth - 1, left)
     if kind == "multipart/signed":
         return _detached(list(_parts(entity)))
-    inner = (_find(part, depth - 1) for part in _parts(entity))
+    inner = (_find(part, depth - 1, left) for part in _parts(entity))
     return next((one for one in inner if one), None)
 
 
@@ -110,7 +117,8 @@ def _entity(data: bytes) -> _Entity | None:
     if end is None:
         return None
     head = BytesHeaderParser().parsebytes(data[: end.start()] + b"\n\n")
-    if any(len(str(head.get(name, ""))) > MAX_FIELD for name in _LOOKED_AT):
+    looked_at = [str(head.get(name, "")) for name in _LOOKED_AT]
+    if any(len(one) > MAX_FIELD or one.count(";") > MAX_PARAMETERS for one in looked_at):
         return None
     return _Entity(head, data[end.end() :])
 
@@ -120,8 +128,11 @@ _LOOKED_AT = ("Content-Type", "Content-Transfer-Encoding")
 
 def _parts(entity: _Entity) -> Iterator[bytes]:
     """The parts of a multipart (RFC 2046 section 5.1.1), whose line ends are as they came."""
-    boundary = entity.head.get_boundary("") if entity.head.get_content_type() else ""
-    if not boundary or entity.head.get_content_maintype() != "multipart":
+    boundary = ""
+    if entity.head.get_content_maintype() == "multipart":
+        with suppress(UnicodeError):  # of a parameter in a strange character set (RFC 2231)
+            boundary = entity.head.get_boundary("")
+    if not boundary:
         return
     mark = re.escape(boundary.encode("ascii", "replace"))
     line = re.compile(rb"(?:\A|\r?\n)--" + mark + rb"(--)?[ \t]*(?:\r?\n|\Z)")
@@ -179,6 +190,8 @@ def _signed(found: _Found) -> SignedMail | None:
     if not signers or not ders:
         return None
     content = found.content if held is None else _octets(held)
+    if held is not None and found.content is not None:
+        content = None  # of two texts, people see the other one
     return _of_signer(ders, list(map(mail_signature.signer, signers)), kind.content, content)
 
 
@@ -192,13 +205,14 @@ def _of_signer(
     ders: list[bytes], signers: list[Signer], kind: bytes, content: bytes | None
 ) -> SignedMail:
     certificates = {der: one for der in dict.fromkeys(ders) if (one := _parsed(der))}
-    for signer in signers:
-        for der, certificate in certificates.items():
-            if signer.names(certificate):
-                check = mail_signature.check(signer, certificate, kind, content)
-                own = [der, *(_preferred(signer, certificates) if check.verified else ())]
-                others = [one for one in dict.fromkeys(ders) if one not in own]
-                return SignedMail(tuple(dict.fromkeys(own)), tuple(others), check)
+    tried = [
+        (signer, der, mail_signature.check(signer, certificates[der], kind, content))
+        for signer in signers
+        for der in _namesakes(signer, certificates)
+    ]
+    for signer, der, check in sorted(tried, key=lambda one: not one[2].verified):
+        own, said = _taken(signer, der, check, certificates)
+        return SignedMail((own,), tuple(one for one in dict.fromkeys(ders) if one != own), said)
     raise CertificateError(
         "not-a-certificate",
         "the mail is signed, but the signer's certificate isn't in it: ask the sender for the "
@@ -213,6 +227,19 @@ def _parsed(der: bytes) -> x509.Certificate | None:
         return None
 
 
-def _preferred(signer: Signer, certificates: dict[bytes, x509.Certificate]) -> list[bytes]:
-    """The certificate that the signer wants mail to be sealed to."""
-    return [der for der, one in certificates.items() if signer.prefers(one)]
+def _namesakes(signer: Signer, certificates: dict[bytes, x509.Certificate]) -> list[bytes]:
+    """The certificates that the signer may mean."""
+    return [der for der, one in certificates.items() if signer.names(one)][:MAX_NAMESAKES]
+
+
+def _taken(
+    signer: Signer, der: bytes, check: SignatureCheck, certificates: dict[bytes, x509.Certificate]
+) -> tuple[bytes, SignatureCheck]:
+    """The signer's own certificate, or the one that the signer wants mail to be sealed to; and what
+    is known of it."""
+    if not check.verified or signer.prefers(certificates[der]):
+        return der, check
+    preferred = [one for one, parsed in certificates.items() if signer.prefers(parsed)]
+    if len(preferred) != 1:
+        return der, check
+    return preferred[0], mail_signature.ANOTHER

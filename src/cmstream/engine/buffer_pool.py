@@ -71,6 +71,7 @@ class _Filling(io.RawIOBase):
 
     size = 0
     fill: Callable[[memoryview], int] | None = None
+    interrupted: InterruptedError | None = None
 
     def readable(self) -> bool:
         return True
@@ -84,8 +85,10 @@ class _Filling(io.RawIOBase):
         with room, room[: self.size] as view:
             try:
                 return fill(view)
-            except BaseException:
+            except BaseException as error:
                 view[:] = bytes(len(view))
+                if isinstance(error, InterruptedError):
+                    self.interrupted = error  # which a buffered file takes for a call to try again
                 raise
 
 
@@ -100,8 +103,10 @@ def _filled_once(size: int, fill: Callable[[memoryview], int]) -> bytes:
     except IndexError:
         reader = io.BufferedReader(_Filling(), buffer_size=1)
     filling: Any = reader.raw
-    filling.size, filling.fill = size, fill
+    filling.size, filling.fill, filling.interrupted = size, fill, None
     answer = reader.read(size or 1)  # of no bytes it wouldn't ask
+    if filling.interrupted is not None:
+        raise filling.interrupted
     _readers.append(reader)
     return answer
 
