@@ -29,25 +29,20 @@ def _name(number: int) -> str:
         return f"user {number}"
 
 
-def group(path: Path) -> str:
-    """The name of the group that may use a database as its owner does, because its folder or file
-    is that group's; "" if there is none, or if this user can't see them."""
-    number = _group(path)
-    try:
-        return "" if number is None else grp.getgrgid(number).gr_name
-    except KeyError:
-        return ""
+def folder_group(folder: Path) -> str:
+    """The name of the group that may use a folder as its owner does; "" if there is none."""
+    return _group(folder, stat.S_IRWXG)[1]
 
 
-def _group(path: Path) -> int | None:
+def _group(path: Path, rights: int) -> tuple[int, str]:
+    """The number and the name of the group that has these rights to it, or 0 and ""."""
     try:
-        for one, rights in ((path.parent, stat.S_IRWXG), (path, stat.S_IRGRP | stat.S_IWGRP)):
-            found = one.stat()
-            if found.st_gid and found.st_mode & rights == rights:  # root's group isn't for others
-                return found.st_gid
-    except OSError:
-        return None
-    return None
+        found = path.stat()
+        if found.st_gid and found.st_mode & rights == rights:  # root's group isn't for others
+            return found.st_gid, grp.getgrgid(found.st_gid).gr_name
+    except (OSError, KeyError):
+        pass
+    return 0, ""
 
 
 def remedy(path: Path) -> str:
@@ -58,7 +53,9 @@ def remedy(path: Path) -> str:
 def joining(path: Path) -> str:
     """How this user joins the group that may use a database already; "" if there is none, or if the
     user belongs to it."""
-    number, name = _group(path), group(path)
+    number, name = _group(path.parent, stat.S_IRWXG)
+    if not name:
+        number, name = _group(path, stat.S_IRGRP | stat.S_IWGRP)
     if not name or number in {os.getegid(), *os.getgroups()}:
         return ""
     command = f"usermod --append --groups {name} {user()}"
