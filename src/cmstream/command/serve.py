@@ -81,8 +81,9 @@ is cmstream and the mail server's group vmail:
 
 After SIGTERM or SIGINT, running requests have {GRACE} seconds.
 
-Exit codes: 64 wrong usage, 66 no such database, 69 the port is taken or the start fails, 75 try
-again, 77 the group can't be given the database.
+Exit codes: 64 wrong usage, 66 no such database, or permission is denied, 69 the port is taken or
+the start fails, 73 the default database's folder can't be made, 75 try again, 77 the group can't be
+given the database.
 """
 
 
