@@ -379,6 +379,17 @@ def test_an_administrator_link_is_shown_once_and_not_logged(root, store):
     assert People(store).link(secret).person.name == ALICE
 
 
+def test_a_link_that_works_no_more_says_why(client, store):
+    people = People(store)
+    old = people.add_link("set-password", ALICE, by=ADMINISTRATOR)
+    people.add_link("set-password", ALICE, by=ADMINISTRATOR)
+    answer = client.get(f"/link/{old}")
+    assert answer.status_code == 403
+    assert "<h1>The link works no more</h1>" in answer.text
+    for said in ("a newer one took its place", "cmstream account link NAME"):
+        assert said in answer.text
+
+
 def test_an_account_is_added_by_whoever_knows_the_password(root, store):
     data = {"address": "new@example.org", "owner": "yes"}
     answer = send(root, "/accounts/add", "/accounts/add", data)

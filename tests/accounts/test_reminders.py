@@ -152,7 +152,8 @@ def test_the_command(sqlite_url, outbox):
     assert b"give --notify" in remind(code=64, CMSTREAM_NOTIFY="").stderr
     assert b"no program /nowhere/x" in remind("--notify", "/nowhere/x -t", code=64).stderr
     for wrong in ("x", "", "-1", "30,,7", "99999"):
-        remind("--before", wrong, code=64)
+        assert b"--before: numbers of days" in remind("--before", wrong, code=64).stderr
+    assert b"\twould be sent: the reminder of " in remind("--dry-run").stdout
     for _ in range(2):
         assert remind("--dry-run").stdout.startswith(ALICE.encode() + b"\t")
     assert remind("--dry-run", "--before", "7,1").stdout == b""

@@ -305,6 +305,29 @@ def test_a_link_lets_the_owner_in(good, command, url):
         assert People(store).link(boss.strip().rpartition("/")[2]).person.role == "administrator"
 
 
+def test_a_link_says_how_long_it_works(command, good, url):
+    good("account", "add", ALICE)
+    done = command("account", "link", ALICE, "--public-url", "https://k.example", "--minutes", "60")
+    with open_store(url) as store:
+        until = People(store).link(done.out.strip().rpartition("/")[2]).expires_at
+    assert f"until {until:%Y-%m-%d %H:%M} UTC" in done.err
+
+
+def test_commands_mail_the_owner_what_they_change(command, good, tmp_path, monkeypatch):
+    """An import, which is several changes together, is mailed like any other, and so is one of a
+    certificate for somebody else."""
+    good("account", "add", ALICE)
+    file, box = tmp_path / "bob.pem", tmp_path / "box"
+    file.write_bytes(pem(emails=(BOB,)))
+    monkeypatch.setenv("CMSTREAM_NOTIFY", f"sh -c 'cat >> {box}'")
+    assert command("account", "import", "--confirm-mismatch", ALICE, file).code == 0
+    text = box.read_text()
+    assert f"To: {ALICE}" in text
+    assert text.count("import-certificate") == 1
+    good("account", "set", ALICE, "--cipher", "aes256-cbc")
+    assert box.read_text().removeprefix(text).count("change-account") == 1
+
+
 def test_the_audit_log_names_who_ran_the_command(good, url, monkeypatch):
     monkeypatch.setenv("SUDO_USER", "carol")
     good("account", "add", ALICE)

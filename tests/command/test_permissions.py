@@ -138,6 +138,26 @@ def test_a_group_uses_a_database_of_root(path):
 
 
 @only_root
+@pytest.mark.parametrize(
+    ("folder_mode", "file_mode", "said"),
+    [(0o2770, 0o660, "can't enter"), (0o755, 0o660, "can't read"), (0o2770, 0o600, "can't enter")],
+)
+def test_who_isnt_in_the_group_that_has_it_is_told_to_join(path, folder_mode, file_mode, said):
+    """What serve --group does was done already."""
+    for one, mode in ((path, file_mode), (path.parent, folder_mode)):
+        shutil.chown(one, group="mail")
+        one.chmod(mode)
+    jobs = [on(path, "serve", "--port", "0"), on(path, "doctor"), seal(path)]
+    done = as_nobody(*jobs, warm=[jobs[1], on(path, "account", "list"), *jobs[2:],
+                                  on(path, "serve", "--port", "-1")])  # fmt: skip
+    for one in done:
+        words = one.err + one.out
+        assert f"permission denied: nobody {said} " in words
+        assert "add nobody to the group mail (usermod --append --groups mail nobody)" in words
+        assert "serve --group" not in words
+
+
+@only_root
 @pytest.mark.parametrize("first", [0, NOBODY])
 def test_files_made_later_are_the_groups_too(path, first):
     """Whoever comes first makes the files beside the database, and the other one uses them."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 
 import pytest
 
+from cmstream.gateway import units as units_of
+from cmstream.gateway.printed import printed as gateway_printed
+from cmstream.gateway.settings import Place, Settings
 from helpers.accounts.serving import serving
 from helpers.command import run
+from helpers.somebody import only_root
 from helpers.systemd import exposure, started, units, verify
 
 OPTIONS = ["--host=0.0.0.0", "--port=443", "--workers=4", "--public-url=https://keys.example.org",
            "--trusted-proxies=127.0.0.1,::1", "--notify=/usr/bin/msmtp -t 100%",
-           "--group=vmail"]  # fmt: skip
+           "--group=mail"]  # fmt: skip
 ELSEWHERE = {"--print", "--database", "--help"}
 
 
@@ -28,7 +33,7 @@ def test_systemd_takes_the_unit(tmp_path):
     assert service.name == "cmstream-serve.service"
     verify(service)
     text = service.read_text()
-    for line in ("Group=vmail", "StateDirectoryMode=2770", "UMask=0007", "User=cmstream",
+    for line in ("Group=mail", "StateDirectoryMode=2770", "UMask=0007", "User=cmstream",
                  "AmbientCapabilities=CAP_NET_BIND_SERVICE"):  # fmt: skip
         assert f"\n{line}\n" in text
 
@@ -73,6 +78,53 @@ def test_no_password_is_printed(tmp_path):
 def test_it_says_what_a_mail_command_needs():
     assert "postdrop" in printed("--notify=/usr/sbin/sendmail -t -i")
     assert "postdrop" not in printed()
+
+
+def test_a_group_that_isnt_there_is_refused():
+    done = run("serve", "--group", "nosuchgroup", "--print", "systemd", code=77)
+    assert (done.stdout, b"there is no group nosuchgroup" in done.stderr) == (b"", True)
+
+
+def both(database):
+    """The units of serve and of the gateway."""
+    yield printed("--database", database)
+    words = ["--listen", "lmtp:127.0.0.1:10024", "--next", "lmtp:127.0.0.1:24"]
+    gateway = run("gateway", *words, "--print", "systemd", "--database", database)
+    yield gateway.stdout.decode()
+
+
+@only_root
+@pytest.mark.parametrize(
+    ("mode", "lines"),
+    [(0o2770, ("\nGroup=mail\n", "\nUMask=0007\n", "--group=mail --mode=2770 ")),
+     (0o750, ("\nGroup=cmstream\n", "\nUMask=0077\n", "--group=cmstream --mode=0700 "))],
+)  # fmt: skip
+def test_a_folder_that_a_group_has_stays_so(tmp_path, mode, lines):
+    """The gateway's unit doesn't undo what serve --group did."""
+    shutil.chown(tmp_path, group="mail")
+    tmp_path.chmod(mode)
+    for text in both(f"sqlite:///{tmp_path}/accounts.sqlite3"):
+        assert all(line in text for line in lines)
+
+
+@only_root
+def test_the_folder_that_systemd_makes_stays_a_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(units_of, "STATE", tmp_path)
+    shutil.chown(tmp_path, group="mail")
+    tmp_path.chmod(0o2770)
+    settings = Settings((Place.parse("lmtp:127.0.0.1:24"),), f"sqlite:///{tmp_path}/x")
+    text = gateway_printed("systemd", settings)
+    for line in ("Group=mail", "UMask=0007", "StateDirectory=cmstream", "StateDirectoryMode=2770"):
+        assert f"\n{line}\n" in text
+
+
+def test_a_folder_elsewhere_is_the_only_one_that_is_named(tmp_path):
+    for text in both(f"sqlite:///{tmp_path}/a folder/accounts.sqlite3"):
+        assert "/var/lib/cmstream" not in text
+        assert "StateDirectory" not in text
+        assert f'\nReadWritePaths="{tmp_path}/a folder"\n' in text
+        line = f"install --directory --owner=cmstream --group=cmstream --mode=0700 '{tmp_path}/a f"
+        assert line in text
 
 
 def test_printing_changes_nothing(tmp_path):

@@ -151,7 +151,7 @@ def _require_permission(address: URL) -> None:
 
 def _refuse_denied(path: Path, why: str) -> None:
     if why:
-        message = f"the database {path} can't be used: {why}: {permission.SHARE}"
+        message = f"the database {path} can't be used: {why}: {permission.remedy(path)}"
         raise StoreUnavailable("permission-denied", message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import stat
@@ -10,11 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHARE = (
+_SHARE = (
     "run this as root or as its owner, name another database, or let a group use it "
     "('cmstream serve --group GROUP' as root)"
 )
-"""What to do where permission to a database is denied."""
 
 
 def user() -> str:
@@ -27,6 +27,39 @@ def _name(number: int) -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return f"user {number}"
+
+
+def folder_group(folder: Path) -> str:
+    """The name of the group that may use a folder as its owner does; "" if there is none."""
+    return _group(folder, stat.S_IRWXG)[1]
+
+
+def _group(path: Path, rights: int) -> tuple[int, str]:
+    """The number and the name of the group that has these rights to it, or 0 and ""."""
+    try:
+        found = path.stat()
+        if found.st_gid and found.st_mode & rights == rights:  # root's group isn't for others
+            return found.st_gid, grp.getgrgid(found.st_gid).gr_name
+    except (OSError, KeyError):
+        pass
+    return 0, ""
+
+
+def remedy(path: Path) -> str:
+    """What to do where permission to a database is denied."""
+    return joining(path) or _SHARE
+
+
+def joining(path: Path) -> str:
+    """How this user joins the group that may use a database already; "" if there is none, or if the
+    user belongs to it."""
+    number, name = _group(path.parent, stat.S_IRWXG)
+    if not name:
+        number, name = _group(path, stat.S_IRGRP | stat.S_IWGRP)
+    if not name or number in {os.getegid(), *os.getgroups()}:
+        return ""
+    command = f"usermod --append --groups {name} {user()}"
+    return f"add {user()} to the group {name} ({command}), and start it anew"
 
 
 def barrier(path: Path, rights: int) -> str:

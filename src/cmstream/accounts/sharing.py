@@ -33,7 +33,7 @@ def share(path: Path, group: str) -> None:
     Raises SharingError: there is no such group, the folder holds other things as well, or this user
     may not do it.
     """
-    number = _number(group)
+    number = group_number(group)
     folder = path.parent
     try:
         if not _right(folder, number, FOLDER):
@@ -48,7 +48,8 @@ def share(path: Path, group: str) -> None:
         raise SharingError(f"{message}: run this once as root") from error
 
 
-def _number(group: str) -> int:
+def group_number(group: str) -> int:
+    """A group's number. Raises SharingError: there is no such group."""
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:

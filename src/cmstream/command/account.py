@@ -52,8 +52,12 @@ certificates, give a folder whose files are named by addresses (alice@example.or
 file with the columns address and file. A file that can't be imported is reported, and the others
 are imported.
 
+Owners are mailed what these commands change in their accounts if CMSTREAM_NOTIFY is set here too,
+as for serve: to a command that sends a mail, such as '/usr/sbin/sendmail -t -i'.
+
 Exit codes: 64 wrong usage, 65 a value or certificate that can't be used (at least one of several),
-66 no such file, 67 no such account, 75 try again.
+66 no such file or database, or permission is denied, 67 no such account or person, 73 the default
+database's folder can't be made, 75 try again.
 """
 
 
@@ -299,7 +303,9 @@ def _link(options: argparse.Namespace) -> None:
         name = _somebody(store, options)
         people = People(store)
         secret = people.add_link("set-password", name, minutes=options.minutes, by=actor())
+        until = people.link(secret).expires_at
     say(f"{origin}/link/{secret}")
+    note(f"it works once, until {until:%Y-%m-%d %H:%M} UTC")
 
 
 def _somebody(store: Store, options: argparse.Namespace) -> str:

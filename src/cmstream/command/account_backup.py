@@ -25,13 +25,15 @@ examples:
 Both work while servers use the store. A plain copy of the database's file does not: the newest
 changes stand in another file beside it. A backup holds hashes of passwords; its mode is 0600.
 
-Whoever was signed in when a backup is restored must sign in again. Tokens that were revoked after
-the backup was made work again: revoke them (cmstream token list).
+Whoever was signed in when a backup is restored must sign in again, and no sign-in link works any
+more, not those in the backup either: make new ones (cmstream account link NAME). Tokens that were
+revoked after the backup was made work again: revoke them (cmstream token list).
 
 PostgreSQL has programs of its own for this, pg_dump and pg_restore; these commands print the line.
 
 Exit codes: 64 wrong usage or PostgreSQL, 65 no backup of a store or one with accounts in the way,
-66 no such database or file, 73 the file is there or can't be written, 75 try again.
+66 no such database or file, or permission is denied, 73 the file is there or can't be written, or
+the default database's folder can't be made, 75 try again.
 """
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
+from argparse import ArgumentTypeError
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..accounts import reminders
+from ..gateway.units import program
 from .endings import Failure
 from .managing import opened
 from .shared import say, subcommand, warn
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from ..accounts.reminders import Reminder
 
 _MOST = 3650
-_EXAMPLES = """\
+_PROGRAM = shlex.join(program())
+_EXAMPLES = f"""\
 examples:
   cmstream account remind --notify '/usr/sbin/sendmail -t -i'
   cmstream account remind --before 60,30,7,1,0 --dry-run
@@ -28,11 +32,12 @@ Call it once a day, by cron for example. Each owner gets each reminder once: the
 before the last certificate of the account expires, that of 7 days, and so on; 0 is the day after.
 Where several are due at the same time, one mail is sent. An account without a cipher gets none.
 
-  0 8 * * * cmstream cmstream account remind --notify '/usr/sbin/sendmail -t -i'
+  0 8 * * * cmstream {_PROGRAM} account remind --notify '/usr/sbin/sendmail -t -i'
 
 is a line for /etc/cron.d, where the user is cmstream.
 
-Exit codes: 64 wrong usage, 75 try again: some mails couldn't be sent, and are due the next time.
+Exit codes: 64 wrong usage, 66 no such database, or permission is denied, 73 the default database's
+folder can't be made, 75 try again: some mails couldn't be sent, and are due the next time.
 """
 
 
@@ -51,10 +56,10 @@ def add_remind(actions: Any) -> Any:
 
 
 def _days(text: str) -> tuple[int, ...]:
-    found = tuple(int(one) for one in text.split(","))
-    if not all(0 <= one <= _MOST for one in found):
-        raise ValueError(text)
-    return found
+    found = [one.strip() for one in text.split(",")]
+    if not all(re.fullmatch("[0-9]{1,4}", one) and int(one) <= _MOST for one in found):
+        raise ArgumentTypeError(f"numbers of days from 0 to {_MOST}, such as 30,7,1")
+    return tuple(map(int, found))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -69,11 +74,16 @@ def _run(options: argparse.Namespace) -> None:
                 done = reminders.due(connection, options.before, moment)
         else:
             done = reminders.remind(store, command, options.before)
-    _tell(done)
+    _tell(done, dry=options.dry_run)
 
 
-def _tell(done: list[Reminder]) -> None:
-    sent = [f"{one.account.address}\t{one.expires_at:%Y-%m-%d}" for one in done if not one.error]
+def _tell(done: list[Reminder], *, dry: bool) -> None:
+    sent = [
+        f"{one.account.address}\t{one.expires_at:%Y-%m-%d}"
+        + (f"\twould be sent: the reminder of {one.days} days before" if dry else "")
+        for one in done
+        if not one.error
+    ]
     if sent:
         say("\n".join(sent))
     failed = [one for one in done if one.error]

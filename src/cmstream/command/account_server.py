@@ -21,7 +21,8 @@ examples:
 Without an option of a switch it changes nothing. With some it sets them all, or none if one of the
 values can't be used.
 
-Exit codes: 64 wrong usage, 65 a value that can't be used, 75 try again.
+Exit codes: 64 wrong usage, 65 a value that can't be used, 66 no such database, or permission is
+denied, 73 the default database's folder can't be made, 75 try again.
 """
 
 _FREE = "as-accounts-say"

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..accounts import delivery, open_store
 from ..accounts.errors import AccountsError, StoreUnavailable
-from ..accounts.permission import database_barrier, user
+from ..accounts.permission import database_barrier, joining, user
 from ..accounts.revision import REVISION
 from ..certificates.recipient import Recipient
 from ..errors import CmstreamError
@@ -37,10 +37,8 @@ def look(url: str) -> tuple[Store | None, list[Finding]]:
     """Whether the database can be used, and the store if so."""
     file = _file(url)
     if file is not None and (why := database_barrier(file)):
-        remedy = (
-            "run this as the user that the gateway runs as, or let its group use the store: "
-            "'cmstream serve --group GROUP' as root"
-        )
+        share = "let its group use the store: 'cmstream serve --group GROUP' as root"
+        remedy = f"run this as the user that the gateway runs as, or {joining(file) or share}"
         return None, [Finding("database", "wrong", why, remedy)]
     try:
         store = open_store(url)

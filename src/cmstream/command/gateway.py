@@ -40,7 +40,8 @@ words. Where mail can't be sealed now, the sender is told to try again, and noth
 SIGTERM ends it once what has been begun is done. SIGHUP reads TLS certificates again and reopens
 the log file.
 
-Exit codes: 64 wrong usage, 66 no such database, 69 it can't listen, 75 try again.
+Exit codes: 64 wrong usage, 66 no such database, or permission is denied, 69 it can't
+listen, 75 try again.
 """
 
 

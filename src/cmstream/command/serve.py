@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from ..accounts.account import Actor
 from ..accounts.http.settings import Settings
 from ..accounts.people.links import MINUTES
 from ..accounts.people.people import People
-from ..accounts.sharing import UMASK, SharingError, share
+from ..accounts.sharing import UMASK, SharingError, group_number, share
 from . import serve_unit
 from .database import add_database, database
 from .endings import Failure
@@ -37,6 +37,7 @@ from .shared import (
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from ..accounts.store import Store
 
@@ -80,8 +81,9 @@ is cmstream and the mail server's group vmail:
 
 After SIGTERM or SIGINT, running requests have {GRACE} seconds.
 
-Exit codes: 64 wrong usage, 66 no such database, 69 the port is taken or the start fails, 75 try
-again, 77 the group can't be given the database.
+Exit codes: 64 wrong usage, 66 no such database, or permission is denied, 69 the port is taken or
+the start fails, 73 the default database's folder can't be made, 75 try again, 77 the group can't be
+given the database.
 """
 
 
@@ -124,7 +126,9 @@ def _serve(options: argparse.Namespace) -> None:
     if not 1 <= options.workers <= 1024 or not 0 <= options.port <= 65535:  # noqa: PLR2004
         raise Failure(os.EX_USAGE, "give --workers from 1 to 1024, and --port from 0 to 65535")
     if options.printed:
-        with failing():
+        with failing(), _sharing():
+            if options.group:
+                group_number(options.group)
             say(serve_unit.printed(options, usual=(HOST, PORT), grace=GRACE))
         return
     with _listening(options.host, options.port) as listener:
@@ -146,11 +150,17 @@ def _share(store: Store, group: str | None) -> None:
         return
     if store.database.file is None:
         raise Failure(os.EX_USAGE, "--group: only a database that is a file belongs to a group")
-    try:
+    with _sharing():
         share(store.database.file, group)
+    os.umask(UMASK)
+
+
+@contextmanager
+def _sharing() -> Iterator[None]:
+    try:
+        yield
     except SharingError as error:
         raise Failure(os.EX_NOPERM, f"--group: {error}") from None
-    os.umask(UMASK)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..gateway import units
-from .database import PLACE, database
+from .database import database
 
 if TYPE_CHECKING:
     import argparse
@@ -19,18 +19,17 @@ _PRIVILEGED = 1024
 def printed(options: argparse.Namespace, *, usual: tuple[str, int], grace: int) -> str:
     """Shell commands that write the unit. ``usual``: the host and the port by default; ``grace``:
     seconds that the server takes to end. Raises StoreUnavailable ``unsupported-database``."""
-    url, secret, folder = units.database(database(options))
+    store = units.database(database(options), options.group or "")
     program = units.program()
-    words = [*_words(options, usual), *([f"--database={url}"] if url else [])]
+    words = [*_words(options, usual), *([f"--database={store.url}"] if store.url else [])]
     return units.rendered(
         "systemd_serve.sh",
         program=program[0],
         lines=[" ".join(map(units.word, [*program, "serve"])), *map(units.word, words)],
         home=program[0].startswith(("/home/", "/root/")),
-        group=options.group or "",
+        store=store,
         notify=bool(options.notify),
-        secret=secret,
-        writes=[] if folder in {None, PLACE.parent} else [units.word(str(folder))],
+        writes=[units.word(str(one)) for one in store.writes],
         rights="CAP_NET_BIND_SERVICE" if 0 < options.port < _PRIVILEGED else "",
         seconds=grace + 15,
     )

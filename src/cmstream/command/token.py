@@ -33,8 +33,8 @@ examples:
 A token is shown once, when it is added; the store keeps only its hash. With --account it works for
 that account only, otherwise for all.
 
-Exit codes: 64 wrong usage, 65 a value that can't be used, 66 no such database, 67 no such token or
-account, 75 try again.
+Exit codes: 64 wrong usage, 65 a value that can't be used, 66 no such database, or permission is
+denied, 67 no such token or account, 75 try again.
 """
 
 

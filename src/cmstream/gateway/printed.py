@@ -129,18 +129,20 @@ def _systemd(name: str, settings: Settings) -> dict[str, Any]:
     named = tuple(
         Place(place.protocol, name=one) for one, place in zip(sockets, settings.listen, strict=True)
     )
-    database, secret, folder = units.database(settings.database)
-    kept = {folder} if folder else set()
+    store = units.database(settings.database)
+    kept = store.writes
     if settings.log_file:
         kept.add(settings.log_file.absolute().parent)
+    if store.usual:
+        kept.discard(units.STATE)
     program = units.program()
-    options = _options(replace(settings, listen=named, database=database))
+    options = _options(replace(settings, listen=named, database=store.url))
     return {
         "sockets": sockets,
         "program": program[0],
         "lines": [" ".join(map(units.word, [*program, "gateway"])), *map(units.word, options)],
-        "secret": secret,
-        "writes": [units.word(str(one)) for one in sorted(kept - {Path("/var/lib/cmstream")})],
+        "store": store,
+        "writes": [units.word(str(one)) for one in sorted(kept)],
         "home": program[0].startswith(("/home/", "/root/")),
         "rights": "",
         "seconds": round(settings.drain_timeout) + 15,

@@ -53,6 +53,7 @@ _TITLES = {
     500: "Something went wrong",
     503: "Not available just now",
 }
+_TITLES_OF_CODES = {"link-invalid": "The link works no more"}
 _SENTENCES = {
     404: "The address may be mistyped, or the page was removed.",
     405: "Go to the start page and try from there.",
@@ -189,7 +190,7 @@ class Visit(ApplicationRequest):
             "error.html",
             problem.status,
             number=problem.status,
-            title=_TITLES.get(problem.status, problem.title),
+            title=_TITLES_OF_CODES.get(problem.code) or _TITLES.get(problem.status, problem.title),
             sentence=_SENTENCES.get(problem.status) or words.sentence(problem.detail),
             request_id=self.request.scope.get("cmstream.request", ""),
         )

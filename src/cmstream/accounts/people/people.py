@@ -330,7 +330,8 @@ class People:
 
     def link(self, secret: str) -> Link:
         """What a link is for; it isn't used by that, since programs look at links too. Raises
-        AccessDenied ``link-invalid`` if it was used, is too old, or never was one."""
+        AccessDenied ``link-invalid`` if it was used, is too old, was replaced, or never
+        was one."""
         with self._database.read() as connection:
             return self._link(connection, secret)
 
@@ -376,7 +377,11 @@ class People:
     def _link(self, connection: Connection, secret: str) -> Link:
         found = links.find(connection, secret, self._now())
         if found is None:
-            text = "the link was used before or is too old: ask for a new one"
+            text = (
+                "the link works no more: it was used, is too old, or a newer one took its place. "
+                "Ask an administrator for a new one; administrators get theirs by the command "
+                "'cmstream account link NAME'"
+            )
             raise AccessDenied("link-invalid", text)
         return found
 

@@ -1,11 +1,7 @@
 # systemd, for cmstream gateway
 #
 # These are commands: read them, then run them as root, by sh. They write the units and start them.
-# They need a user cmstream:
-#   useradd --system --home-dir /var/lib/cmstream --shell /usr/sbin/nologin cmstream
-#
-# An SQLite store must be that user's, or the gateway can't open it. Root may change its accounts:
-#   chown -R cmstream: /var/lib/cmstream
+{% include 'systemd_store.sh' %}
 {% if home %}
 #
 # {{ program }} is in a home folder, where the user cmstream can't reach it: install cmstream in
@@ -56,18 +52,20 @@ RestartSec=1
 # What has been begun is finished first.
 TimeoutStopSec={{ seconds }}
 User=cmstream
-Group=cmstream
-UMask=0077
+Group={{ store.owner }}
+UMask={{ store.umask }}
 LimitNOFILE=65536
 
-{% if secret %}
-# Has the line CMSTREAM_DATABASE={{ secret }}, with the password in it. Only root
+{% if store.secret %}
+# Has the line CMSTREAM_DATABASE={{ store.secret }}, with the password in it. Only root
 # reads it (chmod 600).
 EnvironmentFile=/etc/cmstream/environment
 {% endif %}
+{% if store.usual %}
 # The store's folder.
 StateDirectory=cmstream
-StateDirectoryMode=0700
+StateDirectoryMode={{ store.mode }}
+{% endif %}
 {% for folder in writes %}
 ReadWritePaths={{ folder }}
 {% endfor %}

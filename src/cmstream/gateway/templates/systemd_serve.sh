@@ -1,8 +1,7 @@
 # systemd, for cmstream serve
 #
 # These are commands: read them, then run them as root, by sh. They write the unit and start it.
-# They need a user cmstream:
-#   useradd --system --home-dir /var/lib/cmstream --shell /usr/sbin/nologin cmstream
+{% include 'systemd_store.sh' %}
 #
 # The first start says in its log how the administrator gets in:
 #   journalctl -u cmstream-serve
@@ -11,10 +10,10 @@
 # {{ program }} is in a home folder, where the user cmstream can't reach it: install cmstream in
 # /opt, for example, and change ExecStart.
 {% endif %}
-{% if group %}
+{% if store.group and store.file %}
 #
-# systemd sets the group and the mode of the store's folder at each start: the gateway's unit, if there
-# is one, needs the same Group, StateDirectoryMode and UMask.
+# The gateway's unit, if there is one, needs the same Group and UMask{{ ', and StateDirectoryMode' if store.usual }}. 'cmstream gateway --print
+# systemd' takes them from the store's folder: print it again once this server has started.
 {% endif %}
 {% if notify %}
 #
@@ -35,17 +34,19 @@ RestartSec=1
 # What has been begun is finished first.
 TimeoutStopSec={{ seconds }}
 User=cmstream
-Group={{ group or 'cmstream' }}
-UMask={{ '0007' if group else '0077' }}
+Group={{ store.owner }}
+UMask={{ store.umask }}
 
-{% if secret %}
-# Has the line CMSTREAM_DATABASE={{ secret }}, with the password in it. Only root
+{% if store.secret %}
+# Has the line CMSTREAM_DATABASE={{ store.secret }}, with the password in it. Only root
 # reads it (chmod 600).
 EnvironmentFile=/etc/cmstream/environment
 {% endif %}
+{% if store.usual %}
 # The store's folder.
 StateDirectory=cmstream
-StateDirectoryMode={{ '2770' if group else '0700' }}
+StateDirectoryMode={{ store.mode }}
+{% endif %}
 {% for folder in writes %}
 ReadWritePaths={{ folder }}
 {% endfor %}
