@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cmstream.accounts import open_store
+from cmstream.accounts import Conflict, open_store
 from cmstream.accounts.pages.help_pages import TOPICS
-from helpers.accounts.served import ALICE, copy, peopled, serving
-from helpers.accounts.support import OWNER, pem, session
+from helpers.accounts.served import ALICE, copy, peopled, send, serving
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem, session
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +43,29 @@ def test_whoever_cannot_read_the_test_message_finds_what_to_do(alice, store):
     for target in (*programs, "/account/settings", "/account/off", "/help/key"):
         assert f'href="{target}"' in page.text
     assert "/help/unreadable" in alice.get("/help").text
+
+
+def test_no_test_message_is_offered_that_could_not_be_sealed(alice, store):
+    def refused(said, link, code):
+        page = alice.get("/account/test").text
+        assert said in page
+        assert "Download it" not in page
+        assert "Yes, I could read it" not in page
+        assert (f'href="{link}">' in page) == bool(link)
+        with pytest.raises(Conflict) as caught:
+            store.confirm_test(ALICE, by=OWNER)
+        assert caught.value.code == code
+        assert send(alice, "/account", "/account/test/read").status_code == 422
+        assert store.tested_at(ALICE) is None
+
+    refused("There is no certificate to use", "/account/upload", "no-usable-certificate")
+    store.import_certificates(ALICE, pem(), by=OWNER)
+    store.change_account(ALICE, by=OWNER, cipher=None)
+    refused("Encryption is off: switch it on", "/account/settings", "disabled")
+    store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
+    assert "Yes, I could read it" in alice.get("/account/test").text
+    store.set_switch("encryption", "off", by=ADMINISTRATOR)
+    refused("Encryption is off for the whole server", "", "switched-off")
+    store.set_switch("encryption", "as-accounts-say", by=ADMINISTRATOR)
+    assert send(alice, "/account", "/account/test/read").status_code == 303
+    assert store.tested_at(ALICE)

@@ -282,11 +282,34 @@ def _is_number(text: str) -> bool:
 # --- the test message ----------------------------------------------------------------------------
 
 
+class Missing(NamedTuple):
+    """Why no message can be sealed, and the step that changes it, if the reader can take one."""
+
+    sentence: str
+    path: str = ""
+    label: str = ""
+
+
+def _missing(visit: Visit) -> Missing | None:
+    """What a sealed message needs and isn't there."""
+    account = visit.account
+    if visit.store.switches()["encryption"] == "off":
+        return Missing("Encryption is off for the whole server.")
+    if not any(one.usable for one in all_shown(visit.store.certificates(account.address))):
+        sentence = "There is no certificate to use: add one first."
+        return Missing(sentence, "/account/upload", "Add certificates")
+    if account.cipher is None:
+        sentence = "Encryption is off: switch it on first."
+        return Missing(sentence, "/account/settings", "Switch encryption on")
+    return None
+
+
 def test(visit: Visit) -> Response:
-    """Download a sealed message, or have it sent."""
+    """Download a sealed message, or have it sent, once one can be sealed."""
     return visit.show(
         "test.html",
         account=visit.account,
+        missing=_missing(visit),
         mail=bool(visit.store.notify),
         programs=_programs(visit.account),
     )
@@ -327,5 +350,9 @@ def test_sent(visit: Visit) -> Response:
 
 def test_read(visit: Visit) -> Response:
     """The owner could read the message."""
-    visit.store.confirm_test(visit.account.address, by=visit.by)
+    try:
+        visit.store.confirm_test(visit.account.address, by=visit.by)
+    except Conflict as error:
+        visit.form.errors[""] = words.sentence(error)
+        return test(visit)
     return visit.go("/account", done="read")
