@@ -69,3 +69,23 @@ def test_no_test_message_is_offered_that_could_not_be_sealed(alice, store):
     store.set_switch("encryption", "as-accounts-say", by=ADMINISTRATOR)
     assert send(alice, "/account", "/account/test/read").status_code == 303
     assert store.tested_at(ALICE)
+
+
+def test_an_owner_learns_whether_the_subject_is_hidden(alice, store):
+    store.import_certificates(ALICE, pem(), by=OWNER)
+    store.set_switch("default_header_protection", "baseline", by=ADMINISTRATOR)
+    overview = alice.get("/account").text
+    assert (
+        "The subject and other header fields</dt><dd>as the server says: subject hidden" in overview
+    )
+    assert "That is now: subject hidden." in alice.get("/account/settings").text
+    assert "It shows as [...] in programs" in alice.get("/account/test").text
+    store.set_switch("default_header_protection", "none", by=ADMINISTRATOR)
+    assert "as the server says: readable" in alice.get("/account").text
+    assert "It shows as [...]" not in alice.get("/account/test").text
+    store.set_switch("header_protection", "shy", by=ADMINISTRATOR)
+    assert "<dd>subject, names and time zone hidden <span" in alice.get("/account").text
+    assert (
+        "That is now: subject, names and time zone hidden." in alice.get("/account/settings").text
+    )
+    assert "“The subject and other header fields”" in alice.get("/help/sealed").text

@@ -209,7 +209,7 @@ def test_another_address_is_saved_only_when_ticked(alice, store, tmp_path):
 
 def test_a_wrong_password_saves_nothing(alice, store, tmp_path):
     upload(alice, pem_file(tmp_path))
-    alice.page.get_by_label("Your password, again").fill("wrong")
+    alice.page.get_by_label("Your password for this page").fill("wrong")
     alice.press("Save")
     assert alice.says("That isn't your password.")
     assert store.certificates(ALICE) == []
@@ -415,7 +415,7 @@ def test_the_forms_are_not_sent_from_elsewhere(alice, store):
     """A form with another session's token changes nothing."""
     alice.open("/account/off")
     alice.page.evaluate("document.querySelector('main [name=csrf]').value = 'forged'")
-    alice.page.get_by_label("Your password, again").fill(ALICES_PASSWORD)
+    alice.page.get_by_label("Your password for this page").fill(ALICES_PASSWORD)
     alice.press("Switch encryption off")
     assert alice.heading() == "That isn't allowed"
     assert "change-account" not in [entry.action for entry in store.audit(ALICE)]

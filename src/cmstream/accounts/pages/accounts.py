@@ -34,6 +34,9 @@ _IN_FORM = [one for one in SETTINGS.values() if one.options]
 _APPEND = "encrypt_on_append"
 """It does nothing unless something on the server seals what mail programs save."""
 
+_FIELDS, _SERVERS = "header_protection", "as-server-says"
+"""What that value means, a switch decides."""
+
 LOG_PAGE = 50
 """Entries of the audit log on one page."""
 
@@ -116,6 +119,8 @@ def _summary(one: Setting, account: Account, switches: dict[str, str]) -> Line:
     if one.name == _APPEND and switches["append_sealed_by"] == "none":
         return Line(one.label, words.UNSEALED_APPEND, overridden=False)
     switch = switches.get(one.name)
+    if one.name == _FIELDS and not switch and account.header_protection == _SERVERS:
+        return Line(one.label, words.as_server_says(account.header_fields(switches)), False)
     value = one.read([switch]) if switch else getattr(account, one.name)
     return Line(one.label, words.setting(one, value), bool(switch))
 
@@ -177,12 +182,26 @@ def settings(visit: Visit) -> Response:
 
 def _in_form(visit: Visit) -> list[Setting]:
     """Those that do something on this server, with what is in use for them."""
-    by = visit.store.switches()["append_sealed_by"]
+    switches = visit.store.switches()
     return [
-        replace(one, hint=words.APPEND_SEALED_BY[by]) if one.name == _APPEND else one
+        _as_here(one, switches)
         for one in _IN_FORM
-        if one.name != _APPEND or by in words.APPEND_SEALED_BY
+        if one.name != _APPEND or switches["append_sealed_by"] in words.APPEND_SEALED_BY
     ]
+
+
+def _as_here(one: Setting, switches: dict[str, str]) -> Setting:
+    """A setting with what the server's switches make of it."""
+    if one.name == _APPEND:
+        return replace(one, hint=words.APPEND_SEALED_BY[switches["append_sealed_by"]])
+    if one.name != _FIELDS:
+        return one
+    now = one.say(switches["header_protection"] or switches["default_header_protection"])
+    options = (
+        each._replace(hint=f"That is now: {now}.") if each.value == _SERVERS else each
+        for each in one.options
+    )
+    return replace(one, options=tuple(options))
 
 
 def _settings(visit: Visit) -> Response:
@@ -306,10 +325,12 @@ def _missing(visit: Visit) -> Missing | None:
 
 def test(visit: Visit) -> Response:
     """Download a sealed message, or have it sent, once one can be sealed."""
+    fields = visit.account.header_fields(visit.store.switches())
     return visit.show(
         "test.html",
         account=visit.account,
         missing=_missing(visit),
+        subject="" if fields == "none" else sample.SUBJECT,
         mail=bool(visit.store.notify),
         programs=_programs(visit.account),
     )

@@ -111,7 +111,7 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     },
     {
         "name": "header_protection",
-        "label": "The subject and other header fields",
+        "label": SETTINGS["header_protection"].label,
         "choices": (
             ("", "As each account says", ""),
             ("none", "Always readable", ""),
@@ -155,6 +155,12 @@ def wrong_password(error: AccessDenied) -> str:
     if error.code == "sign-in-failed":
         return "That isn't your password."
     return sentence(error)
+
+
+def as_server_says(fields: str) -> str:
+    """What leaving the header fields to the server means now. ``fields``: what it seals of them."""
+    one = SETTINGS["header_protection"]
+    return f"{one.say('as-server-says')}: {one.say(fields)}"
 
 
 def options(one: Setting) -> Sequence[Cipher | Option]:
