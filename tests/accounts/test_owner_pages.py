@@ -6,6 +6,7 @@ import pytest
 
 from cmstream.accounts import Conflict, open_store
 from cmstream.accounts.pages.help_pages import TOPICS
+from helpers.accounts.owning import pfx_file
 from helpers.accounts.served import ALICE, copy, peopled, send, serving
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem, session
 
@@ -89,3 +90,26 @@ def test_an_owner_learns_whether_the_subject_is_hidden(alice, store):
         "That is now: subject, names and time zone hidden." in alice.get("/account/settings").text
     )
     assert "“The subject and other header fields”" in alice.get("/help/sealed").text
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        (
+            "donkeys",
+            "The password of alice.p12 is wrong: type it again, and choose the file again.",
+        ),
+        ("", "alice.p12 has a password: type it, and choose the file again."),
+    ],
+)
+def test_a_wrong_password_of_a_file_is_said_in_one_sentence(alice, tmp_path, password, said):
+    files = {"files": ("alice.p12", pfx_file(tmp_path).read_bytes())}
+    where = ("/account/upload", "/account/upload", {"pfx_password": password})
+    page = send(alice, *where, files=files).text
+    assert page.count(said) == page.count("alice.p12") == 2
+    assert "One thing isn't right yet" in page.replace("&#39;", "'")
+    assert "None of the files can be used" not in page
+    files = [("files", files["files"]), ("files", ("x.pem", b"nothing"))]
+    page = send(alice, *where, files=files).text
+    assert "None of the files can be used" in page
+    assert page.count(said) == 2

@@ -148,7 +148,7 @@ def squeezed(person):
 def test_a_pfx_needs_its_password_and_its_key_is_nowhere(alice, store, tmp_path):
     pfx = pfx_file(tmp_path)
     upload(alice, pfx)
-    assert alice.says("It has a password: choose it again, and fill in “Password of a .pfx")
+    assert alice.says("alice.pfx has a password: type it, and choose the file again.")
     alice.picture("upload-pfx-without-password")
     assert alice.page.get_by_text("None of the files can be used").count()
     upload(alice, pfx, password="donkeys")

@@ -52,12 +52,23 @@ APPEND_SEALED_BY = {
 """What seals drafts and sent mail, by the switch."""
 PFX_PASSWORD = "Password of a .pfx or .p12 file"  # noqa: S105 - a field's label
 _INSTEAD = {
-    "password-needed": f"It has a password: choose it again, and fill in “{PFX_PASSWORD}”.",
-    "wrong-password": f"“{PFX_PASSWORD}” isn't its password: choose it again, and type that anew.",
+    "password-needed": "It has a password: type it, and choose the file again.",
+    "wrong-password": "Its password is wrong: type it again, and choose the file again.",
     "private-key-only": "This is a private key, which is for you alone. It wasn't kept. Send the"
     " certificate alone, as .pem, .cer or .p7b.",
 }
 """What is said of a file to whoever has the form before them."""
+
+
+_LOCKED = {
+    "password-needed": "{name} has a password: type it, and choose the file again.",
+    "wrong-password": "The password of {name} is wrong: type it again, and choose the file again.",
+}
+
+
+def locked(error: CmstreamError, name: str) -> str:
+    """What to say at the field for the password of a file, "" if that isn't what is wrong."""
+    return _LOCKED.get(error.code, "").format(name=name)
 
 
 def of_file(error: CmstreamError) -> str:
