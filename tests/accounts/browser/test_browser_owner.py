@@ -150,7 +150,7 @@ def test_a_pfx_needs_its_password_and_its_key_is_nowhere(alice, store, tmp_path)
     upload(alice, pfx)
     assert alice.says("alice.pfx has a password: type it, and choose the file again.")
     alice.picture("upload-pfx-without-password")
-    assert alice.page.get_by_text("None of the files can be used").count()
+    assert alice.page.get_by_text("None of the files can be used").count() == 0
     upload(alice, pfx, password="donkeys")
     assert alice.page.get_by_role("alert").count()
     upload(alice, pfx, password="horses")
