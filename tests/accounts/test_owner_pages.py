@@ -113,3 +113,10 @@ def test_a_wrong_password_of_a_file_is_said_in_one_sentence(alice, tmp_path, pas
     page = send(alice, *where, files=files).text
     assert "None of the files can be used" in page
     assert page.count(said) == 2
+
+
+def test_touch_screens_are_offered_no_dropping(alice):
+    assert 'class="scripted pointer small muted">Or drop' in alice.get("/account/upload").text
+    style = alice.get("/static/style.css").text
+    touch = style[style.index("@media (hover: none), (pointer: coarse)") :]
+    assert touch.partition("}")[0].endswith(".has-script .pointer { display: none; ")

@@ -27,7 +27,10 @@ _CIPHERS = {
         "AES-256 with a seal against changes (GCM)",
         "Also shows whether somebody changed the mail. Few mail programs read it yet.",
     ),
-    "aes128-gcm": ("AES-128 with a seal against changes (GCM)", "The same, with AES-128."),
+    "aes128-gcm": (
+        "AES-128 with a seal against changes (GCM)",
+        "Shows changes as well, with a shorter key. Few mail programs read it yet.",
+    ),
     "chacha20-poly1305": (
         "ChaCha20-Poly1305",
         "Shows changes as well. Hardly any mail program reads it.",

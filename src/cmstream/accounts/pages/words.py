@@ -127,12 +127,16 @@ SWITCHES: tuple[dict[str, Any], ...] = (
             ("", "As each account says", ""),
             ("none", "Always readable", ""),
             ("baseline", "Always hide the subject", "Some mail programs show [...] in its place."),
-            ("shy", "Always hide the subject, names and the time zone", "The same."),
+            (
+                "shy",
+                "Always hide the subject, names and the time zone",
+                "Some mail programs show [...] in place of the subject.",
+            ),
         ),
     },
     {
         "name": "default_header_protection",
-        "label": "The same, for accounts that leave it to the server",
+        "label": "The subject and other header fields, for accounts that leave it to the server",
         "choices": (
             ("none", "Readable", ""),
             ("baseline", "Hide the subject", ""),
