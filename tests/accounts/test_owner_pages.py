@@ -120,3 +120,13 @@ def test_touch_screens_are_offered_no_dropping(alice):
     style = alice.get("/static/style.css").text
     touch = style[style.index("@media (hover: none), (pointer: coarse)") :]
     assert touch.partition("}")[0].endswith(".has-script .pointer { display: none; ")
+
+
+def test_encryption_that_is_off_is_called_so_in_the_list(database, store):
+    store.change_account(ALICE, by=OWNER, cipher=None)
+    with serving(database) as world:
+        root = world.client()
+        root.cookies["cmstream"] = session(store, "root")
+        page = root.get("/accounts").text
+    assert ">encryption is off<" in page
+    assert '<td data-label="Cipher">off</td>' in page

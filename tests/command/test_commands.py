@@ -80,7 +80,7 @@ def test_an_account_from_nothing_to_removed(good, command, folder):
     assert good("account", "list").startswith(f"{ALICE}\taes256-cbc\t-\t1 active\tuntil ")
     shown = good("account", "show", ALICE)
     assert f"SHA-256:     {fingerprint(pem())}" in shown
-    assert "disabled" in good("account", "disable", ALICE)
+    assert good("account", "disable", ALICE).startswith(f"{ALICE}\toff\t")
     assert good("account", "remove", ALICE) == ""
     gone = command("account", "show", ALICE)
     assert (gone.code, gone.out) == (os.EX_NOUSER, "")
