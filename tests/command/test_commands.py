@@ -342,6 +342,8 @@ def test_owners_are_mailed_what_the_command_changed(good, monkeypatch, tmp_path)
     script.chmod(0o700)
     monkeypatch.setenv("CMSTREAM_NOTIFY", f"{script} -t -i")
     good("account", "add", ALICE)
+    assert not (tmp_path / "mail").exists()
+    good("account", "set", ALICE, "--clients", "mutt")
     assert f"To: {ALICE}" in (tmp_path / "mail").read_text()
 
 
