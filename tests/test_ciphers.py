@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import cmstream
 from cmstream import accounts, ciphers, policy
+from cmstream.accounts import cipher_words
 from cmstream.accounts.pages import words
 from cmstream.engine import encoder, gate
 from helpers import wishes
@@ -39,7 +40,7 @@ def test_accounts_and_pages_offer_every_cipher():
     assert accounts.CIPHERS == policy.CIPHER_CHOICES
     assert sorted(words.BY_NAME) == sorted(policy.CIPHER_CHOICES)
     assert words.CIPHERS[0].value == policy.DEFAULT.cipher
-    assert words._CIPHERS.keys() == words.BY_NAME.keys()
+    assert cipher_words._CIPHERS.keys() == words.BY_NAME.keys()
 
 
 @pytest.mark.parametrize("name", WRITTEN)

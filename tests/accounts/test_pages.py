@@ -20,7 +20,7 @@ from cmstream.accounts.pages import (
     words,
 )
 from cmstream.accounts.people.people import People
-from helpers.accounts.served import ALICE, BOB, PASSWORDS, copy, peopled, serving
+from helpers.accounts.served import ALICE, BOB, PASSWORDS, copy, peopled, send, serving, token
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem, session
 from helpers.authorities import certificate, key_usage, other_key, rsa_identity
 
@@ -49,10 +49,6 @@ def client(database):
         yield world.client()
 
 
-def token(page):
-    return re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
-
-
 def sign_in(client, name=ALICE, password=PASSWORD, **fields):
     form = {"csrf": token(client.get("/sign-in")), "name": name, "password": password}
     return client.post("/sign-in", data={**form, **fields})
@@ -68,10 +64,6 @@ def alice(client, store):
 def root(client, store):
     client.cookies["cmstream"] = session(store, "root")
     return client
-
-
-def send(client, page, action, data=None, **options):
-    return client.post(action, data={"csrf": token(client.get(page)), **(data or {})}, **options)
 
 
 def test_cookies_are_for_this_host_over_tls_and_for_no_script(store, database):

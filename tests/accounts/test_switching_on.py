@@ -112,7 +112,7 @@ def test_the_command_wants_it_confirmed(sqlite_url):
     line = account("list").stdout.decode().rstrip().split("\t")
     assert line == [ALICE, "aes256-cbc", "no certificate: mail waits", "0 active", "-"]
     account("disable", ALICE)
-    assert account("list").stdout.decode().split("\t")[1:3] == ["disabled", "-"]
+    assert account("list").stdout.decode().split("\t")[1:3] == ["off", "-"]
 
 
 def test_the_list_flags_the_expired(sqlite_url, tmp_path):

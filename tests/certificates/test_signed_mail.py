@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from cmstream import CertificateError
+from cmstream import CertificateError, Policy, Recipient, encrypt_message
 from cmstream.certificates import signed_mail
 from cmstream.certificates.recipient import read_certificates
 from helpers.authorities import authority, element, identity, key_usage, rsa_identity
@@ -326,3 +326,17 @@ def test_nothing_is_looked_into_without_end():
     assert not signed_mail.is_signed(lines)
     nested = b"Content-Type: message/rfc822\n\n" * 30_000
     assert not signed_mail.is_signed(nested)
+
+
+@pytest.mark.parametrize("cipher", ["aes256-cbc", "aes256-gcm"])
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_an_encrypted_mail_is_called_so(cipher, forwarded):
+    message = b"From: alice@example.org\r\nTo: bob@example.org\r\n" + TEXT
+    recipient = Recipient.from_der(rsa_identity()[1].public_bytes(Encoding.DER))
+    mail = bytes(encrypt_message(message, [recipient], policy=Policy(cipher=cipher)))
+    if forwarded:
+        mail = b"From: bob@example.org\r\nContent-Type: message/rfc822\r\n\r\n" + mail
+    with pytest.raises(CertificateError, match="this mail is encrypted") as caught:
+        read_certificates(mail)
+    assert caught.value.code == "not-a-certificate"
+    assert "a signed one that isn't encrypted" in str(caught.value)

@@ -80,7 +80,7 @@ def test_an_account_from_nothing_to_removed(good, command, folder):
     assert good("account", "list").startswith(f"{ALICE}\taes256-cbc\t-\t1 active\tuntil ")
     shown = good("account", "show", ALICE)
     assert f"SHA-256:     {fingerprint(pem())}" in shown
-    assert "disabled" in good("account", "disable", ALICE)
+    assert good("account", "disable", ALICE).startswith(f"{ALICE}\toff\t")
     assert good("account", "remove", ALICE) == ""
     gone = command("account", "show", ALICE)
     assert (gone.code, gone.out) == (os.EX_NOUSER, "")
@@ -342,6 +342,8 @@ def test_owners_are_mailed_what_the_command_changed(good, monkeypatch, tmp_path)
     script.chmod(0o700)
     monkeypatch.setenv("CMSTREAM_NOTIFY", f"{script} -t -i")
     good("account", "add", ALICE)
+    assert not (tmp_path / "mail").exists()
+    good("account", "set", ALICE, "--clients", "mutt")
     assert f"To: {ALICE}" in (tmp_path / "mail").read_text()
 
 

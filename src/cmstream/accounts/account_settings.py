@@ -119,7 +119,7 @@ class AccountSettings:
             default="as-server-says",
             choices=HEADER_PROTECTIONS,
             help="Which header fields are sealed too (RFC 9788).",
-            label="Subject and other fields",
+            label="The subject and other header fields",
             legend="The subject and other header fields",
             hint=_who_shows(),
             options=(

@@ -12,9 +12,9 @@ import subprocess
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
-from . import owner_mail, tables, values
+from . import change_words, owner_mail, tables, values
 from .account import AuditEntry
 from .errors import AccessDenied, Conflict, NotFound
 
@@ -90,6 +90,20 @@ def latest(connection: Connection, account: int, action: str) -> datetime | None
     return connection.execute(query).scalar_one_or_none()
 
 
+def is_of_the_making(connection: Connection, entry: AuditEntry) -> bool:
+    """Whether an entry is of the making of its account, with its first person and the link for
+    them. Once anything else was done to the account, nothing is."""
+    mine = _audit.c.account_id == entry.account_id
+    query = (
+        select(_audit.c.action, func.count().label("times")).where(mine).group_by(_audit.c.action)
+    )
+    done = {row.action: row.times for row in connection.execute(query)}
+    return done.keys() <= _MAKING and done["add-person"] == 1
+
+
+_MAKING = {"add-account", "add-person", "add-link"}
+
+
 def _number(connection: Connection, address: str) -> int | None:
     """Of the account that has the address now."""
     accounts = tables.accounts.c
@@ -129,14 +143,15 @@ def _entry(row: Row[Any]) -> AuditEntry:
 
 def mail(command: Sequence[str], entries: Sequence[AuditEntry]) -> None:
     """Tell owners by mail what others changed, each by one message: the command gets it on its
-    standard input and finds the address in its To field, as ``sendmail -t -i`` does. A failure is
-    logged and changes nothing."""
+    standard input and finds the address in its To field, as ``sendmail -t -i`` does. That an
+    account was made is no news by itself. A failure is logged and changes nothing."""
     accounts: dict[str | None, list[AuditEntry]] = {}
     for entry in entries:
         if entry.needs_acknowledgement:
             accounts.setdefault(entry.address, []).append(entry)
     for foreign in accounts.values() if command else ():
-        _send(command, foreign)
+        if any(entry.action != "add-account" for entry in foreign):
+            _send(command, foreign)
 
 
 def _send(command: Sequence[str], foreign: Sequence[AuditEntry]) -> None:
@@ -161,20 +176,5 @@ def _message(foreign: Sequence[AuditEntry]) -> bytes:
 
 
 def _words(entry: AuditEntry) -> str:
-    detail = dict(entry.detail)
-    old, new = detail.pop("old", None), detail.pop("new", None)
-    parts = [f"{name}: {_value(value)}" for name, value in detail.items() if value != []]
-    if isinstance(old, dict) and isinstance(new, dict):
-        parts += [f"{name}: {_value(old[name])} -> {_value(new[name])}" for name in new]
-    elif new is not None:
-        parts.append(f"{_value(old)} -> {_value(new)}")
-    which = f"certificate {entry.fingerprint}" if entry.fingerprint else ""
-    return ", ".join(filter(None, [f"{entry.actor} ({entry.role}): {entry.action}", which, *parts]))
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value) or '""'
+    which = f", certificate {entry.fingerprint}" if entry.fingerprint else ""
+    return f"{entry.actor} ({entry.role}) {change_words.change(entry, before=True)}{which}"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StoredCertificate,
     )
     from .clients import Finding
+    from .lookup import Seal
 
 _accounts, _certificates = tables.accounts.c, tables.certificates.c
 
@@ -105,14 +106,8 @@ class Change(NamedTuple):
         would come any more. ``before``: the account's cipher before."""
         if before is not None or account.cipher is None:
             return
-        switches = queries.switches(self.connection)
-        found = Record(
-            switches | {"encryption": "as-accounts-say"},
-            account,
-            queries.certificates(self.connection, account),
-        )
-        rules, moment = SealingRules(), datetime.now(timezone.utc).timestamp()
-        seal = rules.answer(account.address, found, appended=False, at=moment).seal
+        switches = queries.switches(self.connection) | {"encryption": "as-accounts-say"}
+        seal = sealing(self.connection, account, switches)
         if isinstance(seal, UnusableAccount):
             means = "all its mail would wait in the mail server, and go back to its senders at last"
         elif seal.reason.code == "no-usable-certificate":
@@ -243,6 +238,15 @@ class Change(NamedTuple):
         table = tables.switches
         self.connection.execute(delete(table).where(table.c.name == name))
         self.connection.execute(insert(table).values(name=name, value=value))
+
+
+def sealing(
+    connection: Connection, account: Account, switches: Mapping[str, str]
+) -> Seal | UnusableAccount:
+    """How mail that arrives for an account would be sealed now, from the database itself."""
+    found = Record(dict(switches), account, queries.certificates(connection, account))
+    moment = datetime.now(timezone.utc).timestamp()
+    return SealingRules().answer(account.address, found, appended=False, at=moment).seal
 
 
 def _aliases(account: Account, settings: Mapping[str, Any]) -> tuple[str, ...]:

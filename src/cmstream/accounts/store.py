@@ -15,9 +15,9 @@ from . import (
 )
 from .account_settings import DEFAULTS, SETTINGS, checked
 from .addresses import LONGEST, canonical
-from .change import Change
+from .change import Change, sealing
 from .database import create_database, open_database
-from .errors import AccessDenied, Conflict
+from .errors import AccessDenied, Conflict, UnusableAccount
 from .lookup import Lookups
 
 if TYPE_CHECKING:
@@ -398,11 +398,18 @@ class Store:
 
     def confirm_test(self, address: str, *, by: Actor) -> None:
         """The owner could read a sealed test message. Raises AccessDenied ``forbidden`` for anybody
-        but an owner."""
+        but an owner; Conflict ``no-usable-certificate`` or with the reason's code where none could
+        be sealed now."""
         if by.role != "owner":
             raise AccessDenied("forbidden", "only the owner can say that the message was readable")
         with self.database.write() as connection:
             account = queries.account(connection, canonical(address))
+            seal = sealing(connection, account, queries.switches(connection))
+            if isinstance(seal, UnusableAccount):
+                raise Conflict(seal.code, str(seal))
+            if seal.recipients is None:
+                text = f"no test message to {account.address} can be sealed: {seal.reason}"
+                raise Conflict(seal.reason.code, text)
             mine = account.id, account.address
             audit.record(connection, by, _READ, account=mine)
 

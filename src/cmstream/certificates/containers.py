@@ -253,6 +253,12 @@ def _contents_or_error(data: bytes, how: _Unlocking, layers: int) -> Contents | 
 
 
 def _without_certificates(data: bytes, text: bytes) -> CertificateError:
+    if signed_mail.is_encrypted(text):
+        return CertificateError(
+            "not-a-certificate",
+            "this mail is encrypted, so that no certificate in it can be read: ask its sender for a"
+            f" signed one that isn't encrypted, or {_REMEDY}",
+        )
     if text_forms.is_mail(text):
         return CertificateError(
             "not-a-certificate",

@@ -44,6 +44,8 @@ MAX_CERTIFICATES = 100
 _SIGNATURES = {"application/pkcs7-signature", "application/x-pkcs7-signature"}
 _OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
+_ENVELOPED = {"1.2.840.113549.1.7.3", "1.2.840.113549.1.9.16.1.23"}
+"""EnvelopedData (RFC 5652 section 6) and AuthEnvelopedData (RFC 5083)."""
 _CONTEXT_0, _CONTEXT_1 = 0xA0, 0xA1
 
 
@@ -75,6 +77,20 @@ def is_signed(data: bytes) -> bool:
     return _find(data, MAX_DEPTH, iter(range(MAX_ENTITIES))) is not None
 
 
+def is_encrypted(data: bytes, depth: int = MAX_DEPTH) -> bool:
+    """Whether a file is a mail that is encrypted, or has an encrypted part."""
+    entity = _entity(data)
+    if entity is None:
+        return False
+    kind = entity.head.get_content_type()
+    if kind in _OPAQUE:
+        return _content_type(_decoded(entity)) in _ENVELOPED
+    if kind == "multipart/encrypted":  # RFC 1847 section 2.2
+        return True
+    parts = [entity.body] if kind == "message/rfc822" else _parts(entity)
+    return depth > 0 and any(is_encrypted(part, depth - 1) for part in parts)
+
+
 def read(data: bytes) -> SignedMail | None:
     """The certificates of a signed mail; None for what is none, or has no signature that can be
     read. Raises CertificateError ``not-a-certificate`` if the signer's isn't among them."""
@@ -98,7 +114,7 @@ def _find(data: bytes, depth: int, left: Iterator[int]) -> _Found | None:
     kind = entity.head.get_content_type()
     if kind in _OPAQUE:
         cms = _decoded(entity)
-        return _Found(cms, None) if _is_signed_data(cms) else None
+        return _Found(cms, None) if _content_type(cms) == _SIGNED_DATA else None
     if depth == 0:
         return None
     if kind == "message/rfc822":
@@ -165,11 +181,12 @@ def _decoded(entity: _Entity) -> bytes:
 # --- SignedData ------------------------------------------------------------------------------
 
 
-def _is_signed_data(cms: bytes) -> bool:
+def _content_type(cms: bytes) -> str:
+    """Of a ContentInfo, as dotted numbers; "" for what is none."""
     try:
-        return tlv.read(cms).fields().take(tlv.OID).oid() == _SIGNED_DATA
+        return tlv.read(cms).fields().take(tlv.OID).oid()
     except TlvError:
-        return False
+        return ""
 
 
 def _signed(found: _Found) -> SignedMail | None:

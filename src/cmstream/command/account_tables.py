@@ -22,7 +22,7 @@ def account_line(one: Account) -> str:
     held += f", {one.retired} retired" if one.retired else ""
     until = f"until {one.expires_at:%Y-%m-%d}" if one.expires_at else "-"
     trouble = _trouble(one) or "-"
-    return "\t".join([one.address, one.cipher or "disabled", trouble, held, until])
+    return "\t".join([one.address, one.cipher or "off", trouble, held, until])
 
 
 def _trouble(one: Account) -> str:

@@ -169,7 +169,7 @@ def test_errors_and_previews_can_be_read_too(alice, tmp_path, scheme):
     alice.page.get_by_label("Files with certificates").set_input_files([path, letter])
     alice.press("Look into the files")
     assert alice.page.evaluate(CHECKS) == []
-    alice.page.get_by_label("Your password, again").fill("wrong")
+    alice.page.get_by_label("Your password for this page").fill("wrong")
     alice.press("Save")
     assert alice.page.evaluate(CHECKS) == []
     assert alice.page.title().startswith("Error: ")

@@ -15,7 +15,7 @@ BOB = "bob@example.org"
 
 
 def again(person, button):
-    person.page.get_by_label("Your password, again").fill(ROOTS_PASSWORD)
+    person.page.get_by_label("Your password for this page").fill(ROOTS_PASSWORD)
     person.press(button)
 
 

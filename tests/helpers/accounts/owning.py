@@ -51,13 +51,13 @@ def upload(person, *paths, password=""):
 
 def again(person, button):
     """Press a button that wants the password again."""
-    person.page.get_by_label("Your password, again").fill(ALICES_PASSWORD)
+    person.page.get_by_label("Your password for this page").fill(ALICES_PASSWORD)
     person.press(button)
 
 
 def save(person):
     """With the password again, where it is asked for."""
-    field = person.page.get_by_label("Your password, again")
+    field = person.page.get_by_label("Your password for this page")
     if field.count():
         field.fill(ALICES_PASSWORD)
     person.press("Save")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import threading
@@ -95,3 +96,13 @@ def serving(url, **settings):
 def copy(path, folder):
     """The URL of a copy of a store in a file."""
     return f"sqlite:///{shutil.copyfile(path, folder / 'accounts.sqlite3')}"
+
+
+def token(page):
+    """What a form of the page must bring back."""
+    return re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
+
+
+def send(client, page, action, data=None, **options):
+    """Send a form, with the token that a page has for it."""
+    return client.post(action, data={"csrf": token(client.get(page)), **(data or {})}, **options)

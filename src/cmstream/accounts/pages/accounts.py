@@ -34,6 +34,9 @@ _IN_FORM = [one for one in SETTINGS.values() if one.options]
 _APPEND = "encrypt_on_append"
 """It does nothing unless something on the server seals what mail programs save."""
 
+_FIELDS, _SERVERS = "header_protection", "as-server-says"
+"""What that value means, a switch decides."""
+
 LOG_PAGE = 50
 """Entries of the audit log on one page."""
 
@@ -116,6 +119,8 @@ def _summary(one: Setting, account: Account, switches: dict[str, str]) -> Line:
     if one.name == _APPEND and switches["append_sealed_by"] == "none":
         return Line(one.label, words.UNSEALED_APPEND, overridden=False)
     switch = switches.get(one.name)
+    if one.name == _FIELDS and not switch and account.header_protection == _SERVERS:
+        return Line(one.label, words.as_server_says(account.header_fields(switches)), False)
     value = one.read([switch]) if switch else getattr(account, one.name)
     return Line(one.label, words.setting(one, value), bool(switch))
 
@@ -177,12 +182,26 @@ def settings(visit: Visit) -> Response:
 
 def _in_form(visit: Visit) -> list[Setting]:
     """Those that do something on this server, with what is in use for them."""
-    by = visit.store.switches()["append_sealed_by"]
+    switches = visit.store.switches()
     return [
-        replace(one, hint=words.APPEND_SEALED_BY[by]) if one.name == _APPEND else one
+        _as_here(one, switches)
         for one in _IN_FORM
-        if one.name != _APPEND or by in words.APPEND_SEALED_BY
+        if one.name != _APPEND or switches["append_sealed_by"] in words.APPEND_SEALED_BY
     ]
+
+
+def _as_here(one: Setting, switches: dict[str, str]) -> Setting:
+    """A setting with what the server's switches make of it."""
+    if one.name == _APPEND:
+        return replace(one, hint=words.APPEND_SEALED_BY[switches["append_sealed_by"]])
+    if one.name != _FIELDS:
+        return one
+    now = one.say(switches["header_protection"] or switches["default_header_protection"])
+    options = (
+        each._replace(hint=f"That is now: {now}.") if each.value == _SERVERS else each
+        for each in one.options
+    )
+    return replace(one, options=tuple(options))
 
 
 def _settings(visit: Visit) -> Response:
@@ -282,11 +301,36 @@ def _is_number(text: str) -> bool:
 # --- the test message ----------------------------------------------------------------------------
 
 
+class Missing(NamedTuple):
+    """Why no message can be sealed, and the step that changes it, if the reader can take one."""
+
+    sentence: str
+    path: str = ""
+    label: str = ""
+
+
+def _missing(visit: Visit) -> Missing | None:
+    """What a sealed message needs and isn't there."""
+    account = visit.account
+    if visit.store.switches()["encryption"] == "off":
+        return Missing("Encryption is off for the whole server.")
+    if not any(one.usable for one in all_shown(visit.store.certificates(account.address))):
+        sentence = "There is no certificate to use: add one first."
+        return Missing(sentence, "/account/upload", "Add certificates")
+    if account.cipher is None:
+        sentence = "Encryption is off: switch it on first."
+        return Missing(sentence, "/account/settings", "Switch encryption on")
+    return None
+
+
 def test(visit: Visit) -> Response:
-    """Download a sealed message, or have it sent."""
+    """Download a sealed message, or have it sent, once one can be sealed."""
+    fields = visit.account.header_fields(visit.store.switches())
     return visit.show(
         "test.html",
         account=visit.account,
+        missing=_missing(visit),
+        subject="" if fields == "none" else sample.SUBJECT,
         mail=bool(visit.store.notify),
         programs=_programs(visit.account),
     )
@@ -327,5 +371,9 @@ def test_sent(visit: Visit) -> Response:
 
 def test_read(visit: Visit) -> Response:
     """The owner could read the message."""
-    visit.store.confirm_test(visit.account.address, by=visit.by)
+    try:
+        visit.store.confirm_test(visit.account.address, by=visit.by)
+    except Conflict as error:
+        visit.form.errors[""] = words.sentence(error)
+        return test(visit)
     return visit.go("/account", done="read")

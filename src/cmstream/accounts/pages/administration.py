@@ -71,14 +71,14 @@ def accounts(visit: Visit) -> Response:
 
 def _row(one: Account) -> Row:
     text, tone = _standing(one)
-    cipher = words.cipher(one.cipher) if one.cipher else "none"
+    cipher = words.cipher(one.cipher) if one.cipher else "off"
     return Row(one.address, text, tone, cipher, one.active, one.retired, one.expires_at)
 
 
 def _standing(one: Account) -> tuple[str, str]:
     now = datetime.now(timezone.utc)
     if one.cipher is None:
-        return "not encrypted", "warn"
+        return "encryption is off", "warn"
     if one.active == 0 or one.expires_at is None:
         return ("mail waits", "bad") if one.when_unusable == "error" else ("in the clear", "bad")
     if one.expires_at <= now:

@@ -28,6 +28,7 @@ TOPICS = {
     "certificate": Topic("Where to get a certificate", program=False),
     "key": Topic("Back up your key: without it this mail is lost", program=False),
     "sealed": Topic("What is sealed, and what isn't", program=False),
+    "unreadable": Topic("If you can't read it", program=False),
     "apple-mail": Topic(
         "Apple Mail on the Mac", _NOT_READ.format("what others wrote of Keychain Access")
     ),
@@ -56,4 +57,5 @@ def topic(visit: Visit) -> Response:
     name = str(visit.request.path_params["topic"])
     if name not in TOPICS:
         raise HTTPException(404)
-    return visit.show(f"help/{name}.html", title=TOPICS[name].title, source=TOPICS[name].source)
+    one = TOPICS[name]
+    return visit.show(f"help/{name}.html", title=one.title, source=one.source, topics=TOPICS)

