@@ -400,7 +400,7 @@ class Store:
         """The owner could read a sealed test message. Raises AccessDenied ``forbidden`` for anybody
         but an owner; Conflict ``no-usable-certificate`` or with the reason's code where none could
         be sealed now."""
-        if by.role != "owner":
+        if by.logged[1] != "owner":
             raise AccessDenied("forbidden", "only the owner can say that the message was readable")
         with self.database.write() as connection:
             account = queries.account(connection, canonical(address))
