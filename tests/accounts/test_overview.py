@@ -9,6 +9,7 @@ from cmstream.accounts.people.people import People
 from helpers.accounts.served import peopled, serving
 from helpers.accounts.support import session
 
+
 @pytest.fixture
 def world(tmp_path):
     with serving(f"sqlite:///{peopled(tmp_path / 'accounts.sqlite3')}") as found:
