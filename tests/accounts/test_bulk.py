@@ -1,16 +1,18 @@
-"""A bulk import is saved in one transaction, and an account that fails is left as it was."""
+"""A bulk import saves each account by itself, and one that fails is left as it was."""
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
 import pytest
 
-from cmstream.accounts import StoreUnavailable
+from cmstream.accounts import StoreUnavailable, imports
+from cmstream.accounts.pages import bulk
 from cmstream.accounts.store import Store
 from helpers.accounts.served import ALICE, BOB, PASSWORDS, peopled, serving
-from helpers.accounts.support import pem, session
+from helpers.accounts.support import ADMINISTRATOR, pem, session
 
 
 @pytest.fixture
@@ -60,18 +62,60 @@ def test_an_account_that_cannot_be_imported_is_left_as_it_was(root, store):
     assert store.database.counter() > before
 
 
-def test_many_are_imported_in_one_transaction(root, store, monkeypatch):
+def test_others_can_write_between_two_accounts_and_while_files_are_read(root, store, monkeypatch):
+    read, done = bulk.read, []
+
+    def meanwhile(*arguments):
+        done.append(store.add_account(f"{len(done)}@example.org", by=ADMINISTRATOR))
+        return read(*arguments)
+
+    monkeypatch.setattr(bulk, "read", meanwhile)
+    monkeypatch.setattr(imports, "read", refuse)
+    assert (
+        "3 of 3 imported"
+        in save(root, [item(ALICE), item("new@example.org", 2), item(BOB, 1)]).text
+    )
+    assert len(done) == 3
+    sealed = [one.address for one in store.accounts() if one.protected]
+    assert sealed == [ALICE, BOB, "new@example.org"]
+
+
+def refuse(*_):
+    raise AssertionError("a file is read while nobody else can write")
+
+
+def test_the_files_of_an_account_are_one_transaction(root, store, monkeypatch):
     take, others = Store.import_certificates, []
 
+    def look(self, address, *arguments, **options):
+        others.append([store.account(one).active for one in (ALICE, BOB)])
+        return take(self, address, *arguments, **options)
+
+    monkeypatch.setattr(Store, "import_certificates", look)
+    items = [item(ALICE), item(BOB, 1), item(ALICE, 2)]
+    assert "3 of 3 imported" in save(root, items).text
+    assert others == [[0, 0], [0, 0], [2, 0]]
+
+
+def test_what_the_store_had_no_time_for_can_be_sent_again(root, store, monkeypatch):
+    take = Store.import_certificates
+
     def fail(self, address, *arguments, **options):
-        others.append(store.accounts(unprotected=True))
         if address == BOB:
             raise StoreUnavailable("store-unavailable", "the disk is full")
         return take(self, address, *arguments, **options)
 
     monkeypatch.setattr(Store, "import_certificates", fail)
     before = store.database.counter(), len(store.audit())
-    assert save(root, [item(ALICE), item("new@example.org", 2), item(BOB, 1)]).status_code == 503
-    assert [[one.address for one in seen] for seen in others] == [[ALICE, BOB]] * 3
-    assert [(one.address, one.active) for one in store.accounts()] == [(ALICE, 0), (BOB, 0)]
+    assert save(root, [item(BOB, 1), item(ALICE)]).status_code == 503
     assert (store.database.counter(), len(store.audit())) == before
+    page = save(root, [item(ALICE), item(BOB, 1), item("new@example.org", 2)])
+    assert page.status_code == 200
+    assert "1 of 3 imported" in page.text
+    assert [(one.address, one.active) for one in store.accounts()] == [(ALICE, 1), (BOB, 0)]
+    monkeypatch.undo()
+    plan = json.loads(html.unescape(re.search(r'name="plan" value="([^"]+)"', page.text)[1]))
+    assert [one["address"] for one in plan["items"]] == [BOB, "new@example.org"]
+    again = save(root, [item(ALICE), *plan["items"]])
+    assert "3 of 3 imported" in again.text
+    assert [one.active for one in store.accounts()] == [1, 1, 1]

@@ -159,6 +159,7 @@ def test_a_token_that_an_administrator_made_acts_for_the_owner_and_not_as_the_ow
         partial(store.remove_account, ALICE),
         partial(store.set_switch, "encryption", "off"),
         partial(store.acknowledge, entry.id, address=ALICE),
+        partial(store.confirm_test, ALICE),
     ):
         with pytest.raises(AccessDenied) as caught:
             forbidden(by=found.actor)

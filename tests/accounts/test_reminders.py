@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
+import subprocess
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
@@ -123,6 +126,20 @@ def test_two_at_the_same_time_send_one(store, url, outbox):
         thread.join()
     assert sorted(done) == [f"{number}@example.org" for number in range(4)]
     assert len(taken(outbox)) == 4
+
+
+def test_whoever_is_killed_in_the_middle_loses_no_more_than_the_mail_at_hand(sqlite_url, outbox):
+    """The mail command kills the program that calls it, at the first of three mails."""
+    with open_store(sqlite_url) as store:
+        for number in range(3):
+            held(store, f"{number}@example.org", 5, number)
+        code = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+        words = ["-m", "cmstream", "account", "remind", "--database", sqlite_url]
+        notify = shlex.join([sys.executable, "-c", code])
+        done = subprocess.run([sys.executable, *words, "--notify", notify], check=False)
+        assert done.returncode == -signal.SIGKILL
+        told = addressed(reminders.remind(store, to(outbox), (7,)))
+    assert told == ["1@example.org", "2@example.org"]
 
 
 def test_reminders_empty_no_cache(store, outbox):

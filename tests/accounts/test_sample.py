@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import pytest
@@ -13,7 +14,7 @@ from cmstream.accounts import AccessDenied
 from cmstream.accounts.imports import MAX_BYTES, MAX_MAIL
 from cmstream.accounts.sample_limit import MOST
 from helpers.accounts.served import ACCOUNTS, ALICE, certificates, copy, peopled, serving
-from helpers.accounts.support import OWNER, pem
+from helpers.accounts.support import OWNER, pem, session
 from helpers.authorities import rsa_identity
 from helpers.command import run
 
@@ -98,6 +99,18 @@ def test_a_signed_mail_may_be_long_and_nothing_else(world):
     letter = b"From: a@example.org\nContent-Type: text/plain\n\n" + bytes(MAX_BYTES)
     assert refused(put(world, letter)) == (413, "too-large")
     assert refused(put(world, signed(MAX_MAIL))) == (413, "too-large")
+
+
+def test_the_page_says_of_which_file_the_signature_is(world):
+    client = world.client()
+    client.cookies["cmstream"] = session(world.store, ALICE)
+    page = client.get("/account/upload").text
+    csrf = re.search(r'name="csrf" value="([^"]+)"', page)[1]
+    files = {"right.eml": signed(), "wrong.eml": signed().replace(b"it is me", b"it is he")}
+    sent = [("files", one) for one in files.items()]
+    shown = client.post("/account/upload", data={"csrf": csrf}, files=sent).text
+    assert "<h2>right.eml: a signed mail</h2>" in shown
+    assert "<h2>wrong.eml: the signature proves nothing</h2>" in shown
 
 
 def test_the_command_takes_a_signed_mail_too(tmp_path):

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from cmstream.accounts import Conflict, Invalid, NotFound, open_store
+from cmstream.accounts import Conflict, Invalid, NotFound, imports, open_store
 from cmstream.command.cli import main
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 
@@ -99,3 +99,17 @@ def test_the_command_sets_all_or_nothing(alices, url, capsys):
     assert main([*words, "--retire", first, "--cipher", "aes128-cbc"]) == 0
     assert fingerprints(alices) == [second]
     assert alices.account(ALICE).cipher == "aes128-cbc"
+
+
+def test_the_command_reads_a_file_while_others_can_write(alices, url, tmp_path, monkeypatch):
+    file, read, done = tmp_path / "new.pem", imports.read, []
+    file.write_bytes(pem(2))
+
+    def meanwhile(*arguments):
+        done.append(alices.add_account(f"{len(done)}@example.org", by=ADMINISTRATOR))
+        return read(*arguments)
+
+    monkeypatch.setattr(imports, "read", meanwhile)
+    assert main(["account", "import", "--database", url, ALICE, str(file)]) == 0
+    assert len(done) == 1
+    assert len(fingerprints(alices)) == 3

@@ -10,6 +10,7 @@ import pytest
 
 from cmstream.accounts import backup as backups
 from cmstream.accounts import open_store
+from cmstream.accounts.errors import BackupRefused
 from cmstream.accounts.people.people import People
 from helpers.accounts.serving import serving
 from helpers.accounts.support import ADMINISTRATOR, pem, session
@@ -180,6 +181,25 @@ def test_nothing_is_overwritten_unless_that_is_asked_for(live, tmp_path):
     assert listed(live) == [ALICE, BOB]
     account("restore", live, file, "--force")
     assert listed(live) == [ALICE]
+
+
+def test_an_account_that_comes_while_a_restore_is_made_ready_is_not_lost(
+    live, tmp_path, monkeypatch
+):
+    file = tmp_path / "backup"
+    account("backup", live, file)
+    destroy(live, "removed")
+    prepare = backups._prepare
+
+    def meanwhile(*arguments):
+        with open_store(live) as store:
+            store.add_account(CAROL, by=ADMINISTRATOR)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(backups, "_prepare", meanwhile)
+    with pytest.raises(BackupRefused, match="the store has 1 accounts"):
+        backups.restore(file, path(live), by=ADMINISTRATOR)
+    assert listed(live) == [CAROL]
 
 
 def test_the_database_itself_is_no_backup(live):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -57,6 +58,11 @@ def seal(path):
 def rights(path):
     found = path.stat()
     return found.st_gid, stat.S_IMODE(found.st_mode)
+
+
+def _socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
 
 
 def entries(path):
@@ -261,6 +267,22 @@ def test_a_link_leads_root_to_no_other_file(path, own, link):
         with pytest.raises(SharingError):
             share(path, "nogroup")
         assert rights(victim) == (0, 0o600)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, _socket])
+def test_what_is_no_file_is_refused_and_not_waited_for(own, make):
+    """The other end of a pipe may never come."""
+    database = own / "accounts.sqlite3"
+    database.touch(0o600)
+    make(f"{database}-journal")
+    code = (
+        "import grp, os, sys, pathlib, cmstream.accounts.sharing as s;"
+        " s.share(pathlib.Path(sys.argv[1]), grp.getgrgid(os.getgid()).gr_name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, database], capture_output=True, check=False, timeout=60
+    )
+    assert b"-journal is neither a file nor a folder: remove it" in done.stderr
 
 
 def test_what_has_no_group_is_refused(path, sqlite_url, tmp_path):

@@ -70,14 +70,13 @@ def restore(file: Path, path: Path, *, by: Actor, force: bool = False) -> Restor
     _check(file, called=file)
     live = f"sqlite:///{path}"
     before, counter = _held(live)
-    if before and not force:
-        message = f"the store has {before} accounts, which this would replace"
-        raise BackupRefused("not-empty", message)
+    if not force:
+        _require_none(before)
     with tempfile.TemporaryDirectory(prefix="cmstream-") as folder:
         copy = Path(folder) / "accounts.sqlite3"
         _copy(file, copy)
         accounts = _prepare(f"sqlite:///{copy}", counter + _AHEAD, by)
-        _copy(copy, path)
+        _copy(copy, path, empty=not force)
     return Restored(accounts, before)
 
 
@@ -111,6 +110,12 @@ def _opened(file: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"file:{quote(str(file.absolute()))}?mode={mode}", uri=True, timeout=WAIT
     )
+
+
+def _require_none(accounts: int) -> None:
+    if accounts:
+        message = f"the store has {accounts} accounts, which this would replace"
+        raise BackupRefused("not-empty", message)
 
 
 # --- the store as it was, made ready -------------------------------------------------------------
@@ -150,9 +155,10 @@ _HELD = (5, 6)
 """SQLITE_BUSY and SQLITE_LOCKED: SQLite would wait without end."""
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, *, empty: bool = False) -> None:
     """All pages at once: readers see the one state or the other. A target that has a write-ahead
-    log keeps it, and any other is one file alone. Raises StoreUnavailable."""
+    log keeps it, and any other is one file alone. ``empty``: the target is a store without
+    accounts. Raises StoreUnavailable, BackupRefused."""
     end = time.monotonic() + WAIT
 
     def wait(status: int, remaining: int, total: int) -> None:
@@ -163,9 +169,20 @@ def _copy(source: Path, target: Path) -> None:
     try:
         with closing(_opened(source, "rw")) as old, closing(_opened(target, "rwc")) as new:
             logged = new.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            if empty:
+                _require_none(_accounts_at_last(new))
             old.backup(new, progress=wait)
             if not logged:
                 new.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         message = f"{source} can't be copied to {target} now ({error}): try again"
         raise StoreUnavailable("store-unavailable", message) from error
+
+
+def _accounts_at_last(connection: sqlite3.Connection) -> int:
+    """How many there are when everybody who is writing has finished. SQLite takes its own lock for
+    the copy and would wait for this one, so this ends just before."""
+    connection.execute("BEGIN IMMEDIATE")
+    (accounts,) = connection.execute("SELECT count(*) FROM accounts").fetchone()
+    connection.rollback()
+    return int(accounts)

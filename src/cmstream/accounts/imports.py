@@ -59,6 +59,11 @@ def read(data: bytes, password: str | bytes | None = None) -> Upload:
     return Upload(usable, aside, found.private_key_ignored, found.signature)
 
 
+def examined(data: bytes | Upload, password: str | bytes | None = None) -> Upload:
+    """The same, unless it has been read already. Raises as :func:`read` does."""
+    return data if isinstance(data, Upload) else read(data, password)
+
+
 def _require_mail(data: bytes) -> None:
     if len(data) <= MAX_MAIL and signed_mail.is_signed(data):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select
 
 from . import owner_mail, queries, tables
+from .errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,13 +54,16 @@ def due(connection: Connection, before: Sequence[int], now: datetime) -> list[Re
         limit=None,
     )
     told = _told(connection)
-    found = (_due(one, before, now, told) for one in accounts if one.cipher is not None)
+    found = (_due(one, before, now, told) for one in accounts)
     return [one for one in found if one is not None]
 
 
-def _told(connection: Connection) -> set[tuple[int, datetime, int]]:
+def _told(connection: Connection, account: Account | None = None) -> set[tuple[int, datetime, int]]:
+    """The reminders that were sent: to all, or to one account."""
     columns = _sent.c
     query = select(columns.account_id, columns.expires_at, columns.days)
+    if account is not None:
+        query = query.where(columns.account_id == account.id)
     return {(number, moment, days) for number, moment, days in connection.execute(query)}
 
 
@@ -70,7 +75,7 @@ def _due(
 ) -> Reminder | None:
     """A later reminder takes the place of the earlier ones that were missed."""
     end = account.expires_at
-    if end is None:
+    if end is None or account.cipher is None:
         return None
     within = [days for days in sorted(before) if end - now <= timedelta(days=days)]
     new = tuple(days for days in within if (account.id, end, days) not in told)
@@ -82,32 +87,38 @@ def remind(store: Store, command: Sequence[str], before: Sequence[int]) -> list[
     that can't be sent is due again. ``before``: days, of which 0 is the end itself. Raises
     StoreUnavailable."""
     now = datetime.now(timezone.utc)
-    with store.database.write() as connection:
+    with store.database.read() as connection:
         found = due(connection, before, now)
-        for one in found:
+    claimed = (_claim(store, one.account.address, before, now) for one in found)
+    return [_sent_or_not(store, command, one, now) for one in claimed if one is not None]
+
+
+def _claim(store: Store, address: str, before: Sequence[int], now: datetime) -> Reminder | None:
+    """Store as sent, just before it is, what is still due to an account: whoever is killed in the
+    middle loses no more than this one."""
+    with suppress(NotFound), store.database.write() as connection:
+        account = queries.account(connection, address)
+        one = _due(account, before, now, _told(connection, account))
+        if one is not None:
             connection.execute(insert(_sent), one.rows)
-    done: list[Reminder] = []
-    try:
-        for one in found:
-            done.append(_sent_or_not(store, command, one, now))  # noqa: PERF401 - as far as it came
-    except BaseException:
-        _forget(store, found[len(done) :])
-        raise
-    return done
+        return one
+    return None
 
 
 def _sent_or_not(store: Store, command: Sequence[str], one: Reminder, now: datetime) -> Reminder:
     try:
         owner_mail.send(command, _message(one, now))
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        _forget(store, [one])
+    except BaseException as error:
+        _forget(store, one)
+        if not isinstance(error, (OSError, ValueError, subprocess.SubprocessError)):
+            raise
         return replace(one, error=owner_mail.why(error))
     return one
 
 
-def _forget(store: Store, unsent: Sequence[Reminder]) -> None:
+def _forget(store: Store, unsent: Reminder) -> None:
     with store.database.write() as connection:
-        for row in (row for one in unsent for row in one.rows):
+        for row in unsent.rows:
             where = [_sent.c[name] == value for name, value in row.items()]
             connection.execute(delete(_sent).where(*where))
 

@@ -80,8 +80,12 @@ def _require_alone(folder: Path, path: Path) -> None:
 
 
 def _give(path: Path, group: int, mode: int) -> None:
-    """Whoever may write to the folder mustn't lead root to another file by a link."""
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    """Whoever may write to the folder mustn't lead root to another file by a link, nor let it wait
+    at a pipe, not even by what it puts there after the first look."""
+    kind = path.stat(follow_symlinks=False).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise SharingError(f"{path} is neither a file nor a folder: remove it")
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         found = os.fstat(file)
         if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:

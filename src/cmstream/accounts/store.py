@@ -221,14 +221,15 @@ class Store:
             return queries.certificate(connection, account, values.fingerprint(fingerprint))
 
     def preview(
-        self, address: str, data: bytes, password: str | bytes | None = None
+        self, address: str, data: bytes | imports.Upload, password: str | bytes | None = None
     ) -> ImportReport:
-        """What an import of this file would do; nothing is stored.
+        """What an import of this file would do; nothing is stored. ``data``: as
+        :meth:`import_certificates` takes it.
 
         Raises ImportRefused ``too-large``, ``unusable-recipient``; CertificateError with the
         codes of :func:`~cmstream.read_certificates`.
         """
-        upload = imports.read(data, password)
+        upload = imports.examined(data, password)
         with self.database.read() as connection:
             return self._examine(connection, address, upload)
 
@@ -247,7 +248,7 @@ class Store:
     def import_certificates(
         self,
         address: str,
-        data: bytes,
+        data: bytes | imports.Upload,
         *,
         password: str | bytes | None = None,
         by: Actor,
@@ -256,7 +257,9 @@ class Store:
         retire_others: bool = False,
     ) -> ImportReport:
         """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most, or a
-        signed mail, 1 MiB at most.
+        signed mail, 1 MiB at most. Inside :meth:`together`, give what
+        :func:`~cmstream.accounts.imports.read` made of it: reading takes time, and nobody else can
+        write meanwhile.
 
         Everything is read and tried before anything is stored, and stored in one transaction.
         ``confirm_mismatch``: also those for another address. ``retire_others``: the account's
@@ -268,7 +271,7 @@ class Store:
         ``unreadable-choice`` if encryption is on and a mail program that the account names is known
         not to open a message for all that would be in use.
         """
-        upload = imports.read(data, password)
+        upload = imports.examined(data, password)
         words = values.text(description, "invalid-setting", "a description")
         with self._change(by) as change:
             found = self._examine(change.connection, address, upload, retire_others=retire_others)
@@ -400,7 +403,7 @@ class Store:
         """The owner could read a sealed test message. Raises AccessDenied ``forbidden`` for anybody
         but an owner; Conflict ``no-usable-certificate`` or with the reason's code where none could
         be sealed now."""
-        if by.role != "owner":
+        if by.logged[1] != "owner":
             raise AccessDenied("forbidden", "only the owner can say that the message was readable")
         with self.database.write() as connection:
             account = queries.account(connection, canonical(address))

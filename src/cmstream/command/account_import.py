@@ -88,7 +88,8 @@ class _Import:
     def _take(self, named: str | None, data: bytes, secret: str | bytes | None) -> ImportReport:
         address = named or _only_address(data, secret)
         options, by = self.options, actor()
-        expected, known = self._preview(address, data, secret)
+        upload = imports.read(data, secret)
+        expected, known = self._preview(address, upload)
         imports.require_confirmation(expected, confirmed=options.confirm_mismatch)
         if options.dry_run:
             return expected
@@ -97,8 +98,7 @@ class _Import:
                 store.add_account(address, by=by)
             report = store.import_certificates(
                 address,
-                data,
-                password=secret,
+                upload,
                 by=by,
                 confirm_mismatch=options.confirm_mismatch,
                 description=options.description,
@@ -111,16 +111,14 @@ class _Import:
             note(shown.switched_off(account))
         return report
 
-    def _preview(
-        self, address: str, data: bytes, secret: str | bytes | None
-    ) -> tuple[ImportReport, bool]:
+    def _preview(self, address: str, upload: imports.Upload) -> tuple[ImportReport, bool]:
         """What importing it would give, and whether the account exists."""
         try:
-            return self.store.preview(address, data, secret), True
+            return self.store.preview(address, upload), True
         except NotFound:
             if not self.options.add:
                 raise
-        return imports.report(imports.read(data, secret), _newcomer(address), ()), False
+        return imports.report(upload, _newcomer(address), ()), False
 
     def _tell(self, name: str, report: ImportReport) -> None:
         self.done.append(shown.report_object(name, report))

@@ -113,7 +113,7 @@ def test_a_signed_mail_gives_its_certificate(alice, store, tmp_path):
 
 def test_a_signed_mail_that_was_changed_proves_nothing(alice, tmp_path):
     upload(alice, signed_mail(tmp_path, changed=True))
-    assert alice.says("The signature proves nothing")
+    assert alice.says(": the signature proves nothing")
     alice.picture("preview-changed-mail")
 
 

@@ -54,7 +54,8 @@ def overview(visit: Visit) -> Response:
     """What is protected and how."""
     account, own = visit.account, visit.me.role == "owner"
     certificates = all_shown(visit.store.certificates(account.address))
-    creation, changes = _foreign(visit.store.audit(account.address, unacknowledged=True))
+    waiting = visit.store.audit(account.address, unacknowledged=True)
+    creation, changes = _foreign(waiting, visit.me.name if own else None)
     switches = visit.store.switches()
     owners = visit.people.owners(account.address) if visit.administrator else []
     return visit.show(
@@ -75,21 +76,23 @@ def overview(visit: Visit) -> Response:
     )
 
 
-_CREATING = {
-    "add-account": {},
-    "add-person": {},
-    "add-link": {"purpose": "first-sign-in"},
-}
-"""What an administrator does to make an account, each with what its entry must say."""
-
-
-def _foreign(log: list[AuditEntry]) -> tuple[list[AuditEntry], list[AuditEntry]]:
-    """What others did, the newest first: to make the account, and since."""
+def _foreign(
+    log: list[AuditEntry], person: str | None
+) -> tuple[list[AuditEntry], list[AuditEntry]]:
+    """What others did, the newest first: to make the account, and since. To make it is what one
+    administrator does at once: to add it and its owner, and to make the owner's link. Anybody else
+    who may sign in is a change. ``person``: the owner that it was made for, None for any."""
+    whose = {} if person is None else {"person": person}
+    making: list[tuple[str, dict[str, str]]] = [
+        ("add-account", {}),
+        ("add-person", whose),
+        ("add-link", {"purpose": "first-sign-in", **whose}),
+    ]
     creation: list[AuditEntry] = []
-    for one in reversed(log):
-        wanted = _CREATING.get(one.action)
-        begun = creation or one.action == "add-account"
-        if not begun or wanted is None or not wanted.items() <= one.detail.items():
+    for one, (action, detail) in zip(reversed(log), making, strict=False):
+        maker = (creation or [one])[-1]
+        by_maker = (one.actor, one.role) == (maker.actor, maker.role)
+        if one.action != action or not by_maker or not detail.items() <= one.detail.items():
             break
         creation.insert(0, one)
     return creation, log[: len(log) - len(creation)]

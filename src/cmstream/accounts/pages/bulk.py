@@ -23,6 +23,7 @@ from ..errors import (
     NotFound,
     StoreUnavailable,
 )
+from ..imports import Upload as Examined
 from ..imports import read
 from . import words
 from .upload import pem
@@ -92,8 +93,8 @@ def checked(visit: Visit) -> Response:
 
 
 def saved(visit: Visit) -> Response:
-    """All is saved in one transaction: at its end, or not at all. An account for which something
-    can't be done now is left as it was and named, and doesn't block the others."""
+    """Each account is saved in a transaction of its own, whole or not at all, so that everybody
+    else can write in between. What can't be done now is named and blocks nothing else."""
     form = visit.form
     try:
         plan = json.loads(form.text("plan"))
@@ -105,9 +106,9 @@ def saved(visit: Visit) -> Response:
     if not visit.confirm():
         results = [_check(visit, one, create=options.get("create") == "yes") for one in items]
         return _list(visit, results, plan=form.text("plan"))
-    with visit.store.together() as store:
-        results = [_save(visit, store, one, options) for one in items]
-    return _list(visit, results, saved=True)
+    results, rest = _save_all(visit, items, options)
+    left = json.dumps({"options": options, "items": [vars(one) for one in rest]})
+    return _list(visit, results, plan=left if rest else "", saved=True)
 
 
 def _list(visit: Visit, results: list[Result], *, plan: str = "", saved: bool = False) -> Response:
@@ -120,7 +121,7 @@ def _list(visit: Visit, results: list[Result], *, plan: str = "", saved: bool = 
         saved=saved,
         plan=plan,
         counts=counts,
-        mismatch=any(one.mismatch for one in results),
+        mismatch=visit.form.ticked("confirm_mismatch") or any(one.mismatch for one in results),
         confirm=visit.unconfirmed,
     )
 
@@ -229,23 +230,34 @@ def _only_address(recipient: Recipient) -> str:
 
 
 def _check(visit: Visit, item: Item, *, create: bool) -> Result:
-    bundle = item.certificates.encode("ascii", "replace")
     try:
-        report = visit.store.preview(item.address, bundle)
+        upload = _read(item)
+        report = visit.store.preview(item.address, upload)
     except StoreUnavailable:
         raise
     except NotFound:
-        return _new(item, bundle, create=create)
+        return _new(item, upload, create=create)
     except CmstreamError as error:
         return _failed(item, error)
     return _described(item, report, "can be saved")
 
 
-def _new(item: Item, bundle: bytes, *, create: bool) -> Result:
+def _read(item: Item) -> Examined:
+    return read(item.certificates.encode("ascii", "replace"))
+
+
+def _read_or_not(item: Item) -> Examined | CmstreamError:
+    try:
+        return _read(item)
+    except CmstreamError as error:
+        return error
+
+
+def _new(item: Item, upload: Examined, *, create: bool) -> Result:
     if not create:
         text = "There is no such account. Tick “Add accounts” to have it added."
         return Result(item.address, item.source, "no account", "bad", [text])
-    found = read(bundle).recipients
+    found = upload.recipients
     sentences = ["The account will be added."]
     others = [one for one in found if not _names(one, item.address)]
     if others:
@@ -282,11 +294,46 @@ def _failed(item: Item, error: CmstreamError) -> Result:
     return Result(item.address, item.source, "not saved", "bad", [words.sentence(error)])
 
 
-def _save(visit: Visit, store: Store, item: Item, options: dict[str, str]) -> Result:
-    """All that is to be done for one account, or nothing."""
+def _save_all(
+    visit: Visit, items: Sequence[Item], options: dict[str, str]
+) -> tuple[list[Result], list[Item]]:
+    """What became of each, and those that can be sent again since the store got out of reach."""
+    accounts: dict[str, list[Item]] = {}
+    for one in items:
+        accounts.setdefault(one.address, []).append(one)
+    waiting = list(accounts.values())
+    results: list[Result] = []
+    while waiting:
+        try:
+            results += _save_account(visit, waiting[0], options)
+        except StoreUnavailable as error:
+            if not results:
+                raise
+            rest = [one for mine in waiting for one in mine]
+            return results + [_failed(one, error) for one in rest], rest
+        waiting.pop(0)
+    return results, []
+
+
+def _save_account(visit: Visit, items: list[Item], options: dict[str, str]) -> list[Result]:
+    """All that is to be done for one account, in one transaction; everything is read before."""
+    uploads = [_read_or_not(one) for one in items]
+    with visit.store.together() as store:
+        return [
+            _failed(one, upload)
+            if isinstance(upload, CmstreamError)
+            else _save(visit, store, one, upload, options)
+            for one, upload in zip(items, uploads, strict=True)
+        ]
+
+
+def _save(
+    visit: Visit, store: Store, item: Item, upload: Examined, options: dict[str, str]
+) -> Result:
+    """All that is to be done for one file or line, or nothing."""
     try:
         with store.together() as one:
-            report = _import(visit, one, item, options)
+            report = _import(visit, one, item, upload, options)
             _set_cipher(visit, one, item, options)
     except StoreUnavailable:
         raise
@@ -295,17 +342,19 @@ def _save(visit: Visit, store: Store, item: Item, options: dict[str, str]) -> Re
     return _described(item, report, "saved")
 
 
-def _import(visit: Visit, store: Store, item: Item, options: dict[str, str]) -> ImportReport:
+def _import(
+    visit: Visit, store: Store, item: Item, upload: Examined, options: dict[str, str]
+) -> ImportReport:
     try:
         account = store.account(item.address)
     except NotFound:
         if options.get("create") != "yes":
             raise
-        _require_confirmation(visit, item)
+        _require_confirmation(visit, item, upload)
         account = store.add_account(item.address, by=visit.by)
     return store.import_certificates(
         account.address,
-        item.certificates.encode("ascii", "replace"),
+        upload,
         by=visit.by,
         confirm_mismatch=visit.form.ticked("confirm_mismatch"),
         description=item.description,
@@ -313,9 +362,9 @@ def _import(visit: Visit, store: Store, item: Item, options: dict[str, str]) -> 
     )
 
 
-def _require_confirmation(visit: Visit, item: Item) -> None:
+def _require_confirmation(visit: Visit, item: Item, upload: Examined) -> None:
     """A new account has no address yet that a certificate could be compared with."""
-    found = _new(item, item.certificates.encode("ascii", "replace"), create=True)
+    found = _new(item, upload, create=True)
     if found.mismatch and not visit.form.ticked("confirm_mismatch"):
         raise ImportRefused("address-mismatch", found.sentences[1])
 

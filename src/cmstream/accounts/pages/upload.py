@@ -49,13 +49,20 @@ class Refused(NamedTuple):
     said: bool = False
 
 
+class Signed(NamedTuple):
+    """What the signature of a mail proves, and which file that is."""
+
+    name: str
+    check: SignatureCheck
+
+
 class Read(NamedTuple):
     """What the files of one form hold together."""
 
     recipients: list[Recipient]
     set_aside: list[SetAside]
     refused: list[Refused]
-    signatures: list[SignatureCheck]
+    signatures: list[Signed]
     private_key: bool
 
 
@@ -139,7 +146,8 @@ def _read(visit: Visit, uploads: Sequence[Upload], password: str | None) -> Read
             continue
         found.recipients.extend(one.recipient for one in report.certificates)
         found.set_aside.extend(report.set_aside)
-        found.signatures.extend([report.signature] if report.signature else [])
+        if report.signature:
+            found.signatures.append(Signed(upload.name, report.signature))
         if report.private_key_ignored:
             found = found._replace(private_key=True)
     return found
