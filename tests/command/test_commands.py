@@ -323,9 +323,9 @@ def test_commands_mail_the_owner_what_they_change(command, good, tmp_path, monke
     assert command("account", "import", "--confirm-mismatch", ALICE, file).code == 0
     text = box.read_text()
     assert f"To: {ALICE}" in text
-    assert text.count("import-certificate") == 1
+    assert text.count("added a certificate") == 1
     good("account", "set", ALICE, "--cipher", "aes256-cbc")
-    assert box.read_text().removeprefix(text).count("change-account") == 1
+    assert box.read_text().removeprefix(text).count("changed the settings") == 1
 
 
 def test_the_audit_log_names_who_ran_the_command(good, url, monkeypatch):
