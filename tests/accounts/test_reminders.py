@@ -13,6 +13,7 @@ from email import message_from_bytes, policy
 import pytest
 
 from cmstream.accounts import figures, open_store, reminders
+from cmstream.accounts.people.people import People
 from helpers.accounts.support import ADMINISTRATOR, pem
 from helpers.command import run
 
@@ -58,6 +59,14 @@ def addressed(found):
     return [one.account.address for one in found]
 
 
+def test_an_owner_is_told_where_to_sign_in(store, outbox):
+    held(store, ALICE, 20)
+    People(store).add(ALICE, "owner", account=ALICE, by=ADMINISTRATOR)
+    reminders.remind(store, to(outbox), (30,), "https://keys.example.org")
+    (mail,) = taken(outbox)
+    assert "sign in at https://keys.example.org and add it." in mail.get_content()
+
+
 def test_each_reminder_is_sent_once(store, outbox):
     held(store, ALICE, 20)
     held(store, BOB, 50, 1)
@@ -66,6 +75,7 @@ def test_each_reminder_is_sent_once(store, outbox):
     assert (one.account.address, one.days, one.error) == (ALICE, 30, "")
     (mail,) = taken(outbox)
     assert mail["To"] == ALICE
+    assert "send it to your administrator" in mail.get_content()
     day = f"{NOW + timedelta(days=20, hours=-1):%Y-%m-%d}"
     assert mail["Subject"] == f"Your certificate expires on {day}"
     assert "Keep the old private key" in mail.get_content()

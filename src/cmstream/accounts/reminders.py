@@ -28,13 +28,14 @@ _sent = tables.reminders
 class Reminder:
     """What an owner is told: ``days``, the smallest number of those asked for that the certificate
     is within. ``due``: all of them that hadn't been told of before. ``error``: why the mail
-    couldn't be sent, or nothing."""
+    couldn't be sent, or nothing. ``owned``: whether somebody can sign in for the account."""
 
     account: Account
     expires_at: datetime
     days: int
     due: tuple[int, ...]
     error: str = ""
+    owned: bool = False
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -82,15 +83,17 @@ def _due(
     return Reminder(account, end, within[0], new) if within and within[0] in new else None
 
 
-def remind(store: Store, command: Sequence[str], before: Sequence[int]) -> list[Reminder]:
+def remind(
+    store: Store, command: Sequence[str], before: Sequence[int], page: str = ""
+) -> list[Reminder]:
     """Send what is due, each reminder once even where several processes do so at the same time. One
-    that can't be sent is due again. ``before``: days, of which 0 is the end itself. Raises
-    StoreUnavailable."""
+    that can't be sent is due again. ``before``: days, of which 0 is the end itself. ``page``: the
+    URL at which owners sign in. Raises StoreUnavailable."""
     now = datetime.now(timezone.utc)
     with store.database.read() as connection:
         found = due(connection, before, now)
     claimed = (_claim(store, one.account.address, before, now) for one in found)
-    return [_sent_or_not(store, command, one, now) for one in claimed if one is not None]
+    return [_sent_or_not(store, command, one, now, page) for one in claimed if one is not None]
 
 
 def _claim(store: Store, address: str, before: Sequence[int], now: datetime) -> Reminder | None:
@@ -101,13 +104,22 @@ def _claim(store: Store, address: str, before: Sequence[int], now: datetime) -> 
         one = _due(account, before, now, _told(connection, account))
         if one is not None:
             connection.execute(insert(_sent), one.rows)
+            one = replace(one, owned=_owned(connection, account))
         return one
     return None
 
 
-def _sent_or_not(store: Store, command: Sequence[str], one: Reminder, now: datetime) -> Reminder:
+def _owned(connection: Connection, account: Account) -> bool:
+    """Whether somebody can sign in for the account."""
+    query = select(tables.people.c.id).where(tables.people.c.account_id == account.id).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _sent_or_not(
+    store: Store, command: Sequence[str], one: Reminder, now: datetime, page: str
+) -> Reminder:
     try:
-        owner_mail.send(command, _message(one, now))
+        owner_mail.send(command, _message(one, now, page))
     except BaseException as error:
         _forget(store, one)
         if not isinstance(error, (OSError, ValueError, subprocess.SubprocessError)):
@@ -123,7 +135,7 @@ def _forget(store: Store, unsent: Reminder) -> None:
             connection.execute(delete(_sent).where(*where))
 
 
-def _message(one: Reminder, now: datetime) -> bytes:
+def _message(one: Reminder, now: datetime, page: str) -> bytes:
     address, day = one.account.address, f"{one.expires_at:%Y-%m-%d}"
     over = one.expires_at <= now
     when = f"expired on {day}" if over else f"expires on {day}"
@@ -134,8 +146,15 @@ def _message(one: Reminder, now: datetime) -> bytes:
     lines = [
         f"The certificate for which the mail to {address} is encrypted {when}.",
         "",
-        "Please get a new one, sign in and add it. Keep the old private key: older mail needs it.",
+        f"Please get a new one, and {_add_it(one, page)}.",
+        "Keep the old private key: older mail needs it.",
         means,
     ]
     title = "Your certificate has expired" if over else f"Your certificate expires on {day}"
     return owner_mail.message(address, title, lines)
+
+
+def _add_it(one: Reminder, page: str) -> str:
+    if not one.owned:
+        return "send it to your administrator, who adds it"
+    return f"sign in at {page} and add it" if page else "sign in and add it"

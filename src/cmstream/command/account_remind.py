@@ -51,6 +51,9 @@ def add_remind(actions: Any) -> Any:
     add("--notify", metavar="COMMAND", default=os.environ.get("CMSTREAM_NOTIFY"),
         help="command that sends a mail, such as '/usr/sbin/sendmail -t -i'; "
         "default: $CMSTREAM_NOTIFY")  # fmt: skip
+    add("--public-url", metavar="URL", default=os.environ.get("CMSTREAM_PUBLIC_URL", ""),
+        help="URL at which owners sign in, for the mail; default: $CMSTREAM_PUBLIC_URL, else the "
+        "mail names none")  # fmt: skip
     add("--dry-run", action="store_true", help="show who would get a mail, and send none")
     return parser
 
@@ -73,7 +76,7 @@ def _run(options: argparse.Namespace) -> None:
                 moment = datetime.now(timezone.utc)
                 done = reminders.due(connection, options.before, moment)
         else:
-            done = reminders.remind(store, command, options.before)
+            done = reminders.remind(store, command, options.before, options.public_url)
     _tell(done, dry=options.dry_run)
 
 
