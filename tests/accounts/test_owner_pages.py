@@ -4,35 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from cmstream.accounts import Conflict, open_store
+from accounts.test_pages import _peopled, alice, client, database, store
+from cmstream.accounts import Conflict
 from cmstream.accounts.pages.help_pages import TOPICS
 from helpers.accounts.owning import pfx_file
-from helpers.accounts.served import ALICE, copy, peopled, send, serving
+from helpers.accounts.served import ALICE, send, serving
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem, session
 
-
-@pytest.fixture(scope="module")
-def _peopled(tmp_path_factory):
-    return peopled(tmp_path_factory.mktemp("peopled") / "accounts.sqlite3")
-
-
-@pytest.fixture
-def database(_peopled, tmp_path):
-    return copy(_peopled, tmp_path)
-
-
-@pytest.fixture
-def store(database):
-    with open_store(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-def alice(database, store):
-    with serving(database) as world:
-        client = world.client()
-        client.cookies["cmstream"] = session(store, ALICE)
-        yield client
+__all__ = ["_peopled", "alice", "client", "database", "store"]  # fixtures
 
 
 def test_whoever_cannot_read_the_test_message_finds_what_to_do(alice, store):

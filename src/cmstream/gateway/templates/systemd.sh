@@ -51,27 +51,8 @@ Restart=on-failure
 RestartSec=1
 # What has been begun is finished first.
 TimeoutStopSec={{ seconds }}
-User=cmstream
-Group={{ store.owner }}
-UMask={{ store.umask }}
 LimitNOFILE=65536
-
-{% if store.secret %}
-# Has the line CMSTREAM_DATABASE={{ store.secret }}, with the password in it. Only root
-# reads it (chmod 600).
-EnvironmentFile=/etc/cmstream/environment
-{% endif %}
-{% if store.usual %}
-# The store's folder.
-StateDirectory=cmstream
-StateDirectoryMode={{ store.mode }}
-{% endif %}
-{% for folder in writes %}
-ReadWritePaths={{ folder }}
-{% endfor %}
-
-# It needs no rights, sees little, and writes nowhere else.
-{% include 'hardening.service' %}
+{% include 'user_and_rights.service' %}
 
 
 [Install]
