@@ -162,13 +162,14 @@ class _Sync:
         self, account: Account, dn: str, one: Recipient, held: list[StoredCertificate]
     ) -> Account:
         confirmed = self.options.confirm_mismatch
-        report = imports.report(imports.Upload((one,), (), False), account, held)
+        upload = imports.Upload((one,), (), private_key_ignored=False)
+        report = imports.report(upload, account, held)
         imports.require_confirmation(report, confirmed=confirmed)
         if not self.options.dry_run:
             if not account.id:
                 account = self.store.add_account(account.address, by=self.by)
             report = self.store.import_certificates(
-                account.address, one.der, by=self.by, confirm_mismatch=confirmed
+                account.address, upload, by=self.by, confirm_mismatch=confirmed
             )
         told = shown.report_object(dn, report)
         self.done.append(told | {"entry": told.pop("file")})
