@@ -42,7 +42,7 @@ LAYERS = [
     {"accounts.api", "accounts.pages"},
     {"accounts.web"},
     {"gateway.protocol"},
-    {"gateway"},
+    {"gateway", "mailboxes", "archive"},
     {"command"},
     {"__main__"},
 ]

@@ -1,0 +1,1 @@
+"""Seals files and exported mail into an archive, reads it back without a key, and opens it."""

@@ -1,0 +1,1 @@
+"""Mail that is there already: seals it in its mailbox, and opens it again."""
