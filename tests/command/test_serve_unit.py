@@ -85,6 +85,13 @@ def test_a_group_that_isnt_there_is_refused():
     assert (done.stdout, b"there is no group nosuchgroup" in done.stderr) == (b"", True)
 
 
+def test_a_group_of_a_database_without_a_file_is_refused_as_at_the_start():
+    """The unit would never start."""
+    words = ["--group", "mail", "--database", "postgresql://cmstream@db.example.org/mail"]
+    done = run("serve", *words, "--print", "systemd", code=64)
+    assert (done.stdout, b"only a database that is a file" in done.stderr) == (b"", True)
+
+
 def both(database):
     """The units of serve and of the gateway."""
     yield printed("--database", database)

@@ -148,10 +148,9 @@ def _share(store: Store, group: str | None) -> None:
     """The mail server, which is another user, gets at the database by its group."""
     if not group:
         return
-    if store.database.file is None:
-        raise Failure(os.EX_USAGE, "--group: only a database that is a file belongs to a group")
+    file = serve_unit.require_file(store.database.file)
     with _sharing():
-        share(store.database.file, group)
+        share(file, group)
     os.umask(UMASK)
 
 

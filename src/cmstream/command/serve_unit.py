@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from ..gateway import units
 from .database import database
+from .endings import Failure
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAMES = ("systemd",)
 _PRIVILEGED = 1024
@@ -18,8 +21,11 @@ _PRIVILEGED = 1024
 
 def printed(options: argparse.Namespace, *, usual: tuple[str, int], grace: int) -> str:
     """Shell commands that write the unit. ``usual``: the host and the port by default; ``grace``:
-    seconds that the server takes to end. Raises StoreUnavailable ``unsupported-database``."""
+    seconds that the server takes to end. Raises StoreUnavailable ``unsupported-database``, and
+    Failure where the server wouldn't start."""
     store = units.database(database(options), options.group or "")
+    if options.group:
+        require_file(store.file)
     program = units.program()
     words = [*_words(options, usual), *([f"--database={store.url}"] if store.url else [])]
     return units.rendered(
@@ -33,6 +39,13 @@ def printed(options: argparse.Namespace, *, usual: tuple[str, int], grace: int) 
         rights="CAP_NET_BIND_SERVICE" if 0 < options.port < _PRIVILEGED else "",
         seconds=grace + 15,
     )
+
+
+def require_file(file: Path | None) -> Path:
+    """The file that a group is to use. Raises Failure where the database is none."""
+    if file is None:
+        raise Failure(os.EX_USAGE, "--group: only a database that is a file belongs to a group")
+    return file
 
 
 def _words(options: argparse.Namespace, usual: tuple[str, int]) -> Iterator[str]:
