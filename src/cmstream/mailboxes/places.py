@@ -1,0 +1,97 @@
+"""Finds the mailbox that a PLACE names: ``maildir:PATH``, ``mbox:PATH``, ``imaps://HOST/``,
+``imap://HOST/``, ``dbox:[CONFIG]``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from .errors import MailboxError
+
+if TYPE_CHECKING:
+    from .journal import Journal, MailboxJournal, Task
+    from .mailbox import Mailbox
+
+FORMS = "maildir:PATH, mbox:PATH, imaps://[USER@]HOST[:PORT]/, imap://HOST/ or dbox:[CONFIG]"
+_MODULES = {
+    "maildir": "maildir",
+    "mbox": "mbox_file",
+    "imaps": "imap",
+    "imap": "imap",
+    "dbox": "dbox",
+}
+"""The module of each kind of place. Each has a function ``opened``, an :class:`Opener`."""
+_PARTS = re.compile(r"\{(\w*)\}")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to get into a mailbox. ``password``: of the account, or of ``master``, a user who may
+    read everybody's mail (``separator``: between the account's name and the master's, where they
+    sign in as ``alice*admin``; None for SASL PLAIN's authorization identity). ``certificates``: a
+    file with the authorities that sign the server's, None for the system's. ``drafts``: names of
+    folders, besides those that the place itself marks, that hold drafts."""
+
+    password: str | None = None
+    master: str | None = None
+    separator: str | None = None
+    certificates: str | None = None
+    drafts: tuple[str, ...] = ("Drafts",)
+
+
+class Opener(Protocol):
+    """What the module of a kind of place has under the name ``opened``."""
+
+    def __call__(self, rest: str, account: str, journal: MailboxJournal, access: Access) -> Mailbox:
+        """The mailbox of an account. ``rest``: the whole URL of ``imap`` and ``imaps``, of the
+        others what follows the colon. The mailbox closes the journal on exit. Raises MailboxError
+        for a place that can't be used."""
+
+
+def for_account(place: str, account: str) -> str:
+    """The place of one account: ``{address}``, ``{local}`` and ``{domain}`` filled in. Raises
+    MailboxError ``invalid-place``."""
+    kind, _, _ = place.partition(":")
+    if kind not in _MODULES or ":" not in place:
+        raise MailboxError("invalid-place", f"{place!r} is no place of a mailbox: give {FORMS}")
+    local, _, domain = account.rpartition("@")
+    values = {"address": account, "local": local, "domain": domain}
+
+    def value(part: re.Match[str]) -> str:
+        if part[1] not in values:
+            known = ", ".join(f"{{{one}}}" for one in values)
+            raise MailboxError("invalid-place", f"{place!r}: {part[0]} isn't one of {known}")
+        found = values[part[1]]
+        if "/" in found or "\0" in found or found in {".", ".."}:
+            text = f"{account!r} can't be part of a path: name its place without {part[0]}"
+            raise MailboxError("invalid-place", text)
+        return found
+
+    return _PARTS.sub(value, place)
+
+
+def is_template(place: str) -> bool:
+    """Whether it names another place for each account."""
+    return bool(_PARTS.search(place))
+
+
+def open_mailbox(
+    place: str, account: str, journal: Journal, *, task: Task = "seal", access: Access | None = None
+) -> Mailbox:
+    """The mailbox at a place, which nobody else sweeps until it is closed. ``place``: as
+    :func:`for_account` gives it; ``account``: the address of its owner. Raises MailboxError."""
+    kind, _, rest = place.partition(":")
+    try:
+        opened: Opener = import_module(f".{_MODULES[kind]}", __package__).opened
+    except ImportError as error:
+        text = f"{kind} needs more packages ({error}): pip install 'cmstream[mailbox]'"
+        raise MailboxError("needs-package", text) from None
+    part = journal.mailbox(account, place, task)
+    try:
+        whole = place if kind.startswith("imap") else rest
+        return opened(whole, account, part, access or Access())
+    except BaseException:
+        part.close()
+        raise
