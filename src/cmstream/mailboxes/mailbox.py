@@ -84,6 +84,9 @@ class Folder(Protocol):
         """A message, or None if it isn't there any more. Raises :class:`LeftAlone` for one whose
         stored form can't be read here."""
 
+    def keep(self, stored: Sequence[Stored]) -> None:
+        """Notes in the journal that these stay as they are, and need no look again."""
+
     def replace(self, changes: Sequence[Change]) -> list[Outcome]:
         """Puts each new message in the place of the old one, with its flags, keywords and date."""
 
