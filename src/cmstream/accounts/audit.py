@@ -83,11 +83,12 @@ def entries(
     return [_entry(row) for row in connection.execute(query)]
 
 
-def latest(connection: Connection, account: int, action: str) -> datetime | None:
-    """When something was last done to an account, None if it never was."""
+def latest(connection: Connection, account: int, action: str) -> AuditEntry | None:
+    """What was last done of this kind to an account, None if it never was."""
     mine = _audit.c.account_id == account, _audit.c.action == action
-    query = select(_audit.c.at).where(*mine).order_by(_audit.c.id.desc()).limit(1)
-    return connection.execute(query).scalar_one_or_none()
+    query = select(_audit).where(*mine).order_by(_audit.c.id.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _entry(row)
 
 
 def is_of_the_making(connection: Connection, entry: AuditEntry) -> bool:

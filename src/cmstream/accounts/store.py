@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..certificates.recipient import Recipient
 from . import (
     audit,
     imports,
@@ -18,7 +19,7 @@ from .addresses import LONGEST, canonical
 from .change import Change, sealing
 from .database import create_database, open_database
 from .errors import AccessDenied, Conflict, UnusableAccount
-from .lookup import Lookups
+from .lookup import Lookups, Seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
         StoredCertificate,
     )
     from .database import Database
-    from .lookup import Seal
 
 
 def open_store(url: str, *, notify: Sequence[str] = ()) -> Store:
@@ -414,13 +414,36 @@ class Store:
                 text = f"no test message to {account.address} can be sealed: {seal.reason}"
                 raise Conflict(seal.reason.code, text)
             mine = account.id, account.address
-            audit.record(connection, by, _READ, account=mine)
+            audit.record(connection, by, _READ, account=mine, fingerprints=_fingerprints(seal))
 
     def tested_at(self, address: str) -> datetime | None:
         """When the owner last said to have read a sealed test message, None if never."""
         with self.database.read() as connection:
             account = queries.account(connection, canonical(address))
-            return audit.latest(connection, account.id, _READ)
+            entry = audit.latest(connection, account.id, _READ)
+            return None if entry is None else entry.at
+
+    def key_proved(self, address: str) -> bool:
+        """Whether the owner has the key that mail is sealed to now: they said to have read a test
+        message, and its certificates are still among those in use. False where none is sealed."""
+        with self.database.read() as connection:
+            account = queries.account(connection, canonical(address))
+            entry = audit.latest(connection, account.id, _READ)
+            read = {*_read(entry)}
+            if not read:
+                return False
+            seal = sealing(connection, account, queries.switches(connection))
+        return isinstance(seal, Seal) and read <= {*_fingerprints(seal)}
+
+
+def _fingerprints(seal: Seal) -> list[str]:
+    return [one.fingerprint for one in seal.recipients or () if isinstance(one, Recipient)]
+
+
+def _read(entry: AuditEntry | None) -> list[str]:
+    """To which certificates a test message was sealed; older entries don't say it."""
+    found = [] if entry is None else entry.detail.get("fingerprints", [])
+    return found if isinstance(found, list) else []
 
 
 _READ = "read-test-message"

@@ -65,6 +65,7 @@ MANAGED = {
     "token": "manage the access of programs to the HTTP API",
     "seal": "seal a mail as the certificate store says for an address",
     "gateway": "take mail from a mail server, seal it, and hand it on",
+    "mailbox": "seal the mail that is in a mailbox already, or open it again",
     "doctor": "check what the gateway needs, and say what to change",
 }
 """The subcommands that need the extra ``manage`` or ``gateway``: each is loaded only when it is

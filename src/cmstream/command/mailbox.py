@@ -1,0 +1,335 @@
+"""``cmstream mailbox``: seals the mail that is in mailboxes already, or opens it again."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..accounts.errors import NotFound, UnusableAccount
+from ..errors import CmstreamError, KeyUnavailableError
+from ..mailboxes import places
+from ..mailboxes.change import Opening, Sealing, require_key
+from ..mailboxes.errors import MailboxError
+from ..mailboxes.journal import Journal, default_place
+from ..mailboxes.pace import Pace, step_back
+from ..mailboxes.report import Report
+from ..mailboxes.sweep import Sweep
+from .database import add_database
+from .endings import Failure, Stopped
+from .identities import add_keys, identities
+from .mailbox_report import Bar, as_text
+from .managing import as_json, code_of, opened
+from .shared import Parser, add_password, ask, password, say, subcommand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..accounts.store import Store
+    from ..mailboxes.change import Changing
+    from ..mailboxes.journal import Task
+
+_SEAL_EXAMPLES = """\
+examples:
+  cmstream mailbox seal --dry-run --for alice@example.org maildir:/var/vmail/alice/Maildir
+  cmstream mailbox seal --for alice@example.org maildir:/var/vmail/alice/Maildir
+  cmstream mailbox seal --accounts 'maildir:/var/vmail/{domain}/{local}/Maildir'
+  cmstream mailbox seal --for alice@example.org imaps://imap.example.org/ --master admin \\
+      --password-file admin.pw
+  cmstream mailbox seal --watch --for alice@example.org maildir:/var/vmail/alice/Maildir
+
+Each message is sealed as the store says for its owner, and takes the place of the old one with its
+flags, keywords and date. The mail server and mail programs may go on working. A run that was
+stopped in any way is finished by the next one: nothing is lost, and nothing is sealed twice.
+
+Before the first message is replaced it must be known that the owner has the key: they said on their
+page to have read a test message, or you give --yes-the-owner-has-the-key.
+
+PLACE: maildir:PATH, mbox:PATH, imaps://[USER@]HOST[:PORT]/, imap://HOST/ (STARTTLS), dbox:[CONFIG]
+(Dovecot's own formats). {address}, {local} and {domain} stand for parts of the account's address.
+
+Exit codes: 0 all was done that could be; 64 wrong usage; 65 messages were left that ought to have
+been replaced; 66 no such mailbox or database; 67 no such account; 75 try again; 77 nobody knows
+whether the owner has the key, or the mailbox may not be used.
+"""
+
+_OPEN_EXAMPLES = """\
+examples:
+  cmstream mailbox open --for alice@example.org --pfx alice.pfx maildir:/var/vmail/alice/Maildir
+  cmstream mailbox open --for alice@example.org -k alice.key.pem imaps://imap.example.org/
+
+The way back: each sealed message that the key opens takes the place of the sealed one, with its
+flags, keywords and date. It has the same guarantees as cmstream mailbox seal.
+"""
+
+_CODES = {
+    "key-not-proved": os.EX_NOPERM,
+    "permission-denied": os.EX_NOPERM,
+    "sign-in-failed": os.EX_NOPERM,
+    "no-such-mailbox": os.EX_NOINPUT,
+    "no-such-host": os.EX_NOHOST,
+    "invalid-place": os.EX_USAGE,
+    "needs-package": os.EX_USAGE,
+    "untrusted-certificate": os.EX_PROTOCOL,
+    "no-uidplus": os.EX_PROTOCOL,
+}
+"""The exit codes of a mailbox that can't be used; 75 for all others."""
+
+_WRONG = {
+    "failed", "malformed-message", "header-too-large", "no-usable-certificate", "decryption-failed",
+    "malformed", "truncated", "unreadable", "unsealed-parts", "no-recipient", "unsupported-cipher",
+}  # fmt: skip
+"""Why messages may be left that make the exit code 65."""
+
+
+# --- the arguments ---------------------------------------------------------------------------
+
+
+def add_command(commands: Any) -> None:
+    """Adds it to the command."""
+    text = "seal the mail that is in a mailbox already, or open it again"
+    parser = subcommand(commands, "mailbox", text, _SEAL_EXAMPLES, None)
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
+    text = "seal what is in mailboxes, as the certificate store says"
+    usage = "seal (--for ADDRESS [--for ...] | --accounts) [options] PLACE"
+    seal = subcommand(actions, usage, text, _SEAL_EXAMPLES, _seal)
+    who = seal.add_mutually_exclusive_group(required=True).add_argument
+    _add_for(who)
+    who("--accounts", action="store_true",
+        help="all accounts of the store that are protected; PLACE names another place for "
+        "each")  # fmt: skip
+    seal.add_argument("--yes-the-owner-has-the-key", dest="proved", action="store_true",
+        help="you know that the owner can open sealed mail")  # fmt: skip
+    seal.add_argument("--watch", action="store_true",
+        help="go on, and seal what mail programs file from now on, if the account's setting says "
+        "so")  # fmt: skip
+    add_database(seal)
+    add_password(seal, "the IMAP account or of --master")
+    _add_common(seal)
+
+    text = "open what is sealed in a mailbox, with its owner's key"
+    usage = "open --for ADDRESS (--pfx PFX | -k KEY [-c CERT]) [options] PLACE"
+    open_ = subcommand(actions, usage, text, _OPEN_EXAMPLES, _open)
+    _add_for(open_.add_argument, required=True)
+    add_keys(open_)
+    for source, metavar in (("file", "FILE"), ("env", "NAME")):
+        open_.add_argument(f"--imap-password-{source}", metavar=metavar,
+            help=f"as --password-{source}, of the IMAP account or of --master")  # fmt: skip
+    _add_common(open_)
+
+
+def _add_for(add: Any, **options: Any) -> None:
+    add("--for", dest="addresses", action="append", metavar="ADDRESS",
+        help="address of the mailbox's owner; may be given several times", **options)  # fmt: skip
+
+
+def _add_common(parser: Any) -> None:
+    add = parser.add_argument
+    add("--dry-run", action="store_true",
+        help="replace nothing; say what would be done, the sizes and the time")  # fmt: skip
+    add("--drafts", action="store_true", help="also folders for drafts")
+    add("--drafts-folder", action="append", default=[], metavar="NAME",
+        help="a folder of this name holds drafts, besides Drafts; may be given several "
+        "times")  # fmt: skip
+    add("--master", metavar="USER",
+        help="sign in at the IMAP server as this user, who may use all mailboxes")  # fmt: skip
+    add("--master-separator", metavar="TEXT",
+        help="sign in as ADDRESS TEXT USER, such as alice@example.org*admin, where the server "
+        "wants that; else by SASL PLAIN")  # fmt: skip
+    add("--ca-file", metavar="FILE", help="authorities that sign the IMAP server's certificate")
+    add("--limit-rate", type=_rate, metavar="BYTES",
+        help="read at most so many bytes a second; 500K, 2M")  # fmt: skip
+    add("--between", type=_hours, metavar="HH:MM-HH:MM", help="work only within these hours")
+    add("--journal", metavar="FILE",
+        help=f"where is noted what was done; default: {default_place()}")  # fmt: skip
+    add("--json", action="store_true", help="print the report as JSON")
+    add("place", metavar="PLACE", help=places.FORMS)
+
+
+def _rate(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,12})([KMG]?)i?B?", text, re.IGNORECASE)
+    if not found or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r}: give bytes a second, such as 500K or 2M")
+    return int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2].upper()]
+
+
+def _hours(text: str) -> tuple[dt.time, dt.time]:
+    try:
+        begin, end = (dt.time.fromisoformat(one) for one in text.split("-"))
+    except ValueError:
+        begin = end = dt.time()
+    if begin == end or begin.second or end.second:
+        raise argparse.ArgumentTypeError(f"{text!r}: give two times, such as 22:00-06:00")
+    return begin, end
+
+
+# --- the runs --------------------------------------------------------------------------------
+
+
+def _seal(options: argparse.Namespace) -> None:
+    with opened(options) as store:
+        accounts = options.addresses or [
+            one.address for one in store.accounts() if one.cipher is not None
+        ]
+        _check_places(options, several=len(accounts) > 1 or options.accounts)
+        if options.watch and (len(accounts) > 1 or options.dry_run):
+            text = "--watch takes one --for, without --dry-run: run one for each mailbox"
+            raise Failure(os.EX_USAGE, text)
+
+        def changing(address: str) -> Changing:
+            _check_account(store, address, options)
+            return Sealing(store, address, appended=options.watch)
+
+        _run(options, "seal", accounts, changing, _secret(options.place, options))
+
+
+def _check_account(store: Store, address: str, options: argparse.Namespace) -> None:
+    try:
+        seal = store.seal_for(address)
+    except UnusableAccount:
+        return  # the report says it
+    if seal.reason.code == "unknown-address":
+        raise NotFound("no-such-account", f"{seal.reason}: create it with cmstream account add")
+    if not (options.proved or options.dry_run):
+        require_key(store, address)
+
+
+def _open(options: argparse.Namespace) -> None:
+    _check_places(options, several=len(options.addresses) > 1)
+    changing = Opening(identities(options))
+    named = argparse.Namespace(
+        password_file=options.imap_password_file, password_env=options.imap_password_env
+    )
+    _run(options, "open", options.addresses, lambda _: changing, _secret(options.place, named))
+
+
+def _check_places(options: argparse.Namespace, *, several: bool) -> None:
+    each = places.is_template(options.place) or options.place.startswith("dbox:")
+    if options.place.startswith("imap"):
+        each = each or bool(options.master)
+    if several and not each:
+        text = f"{options.place} is one place for all accounts: name each one's with {{local}}"
+        raise Failure(os.EX_USAGE, f"{text}, {{domain}} or {{address}}; or give --master")
+    with _mapped():
+        places.for_account(options.place, "somebody@example.org")
+
+
+def _run(
+    options: argparse.Namespace,
+    task: Task,
+    accounts: list[str],
+    changing: Callable[[str], Changing],
+    secret: str | None,
+) -> None:
+    report = Report()
+    runs = _Runs(options, task, report, secret)
+    try:
+        with _mapped(), Journal(Path(options.journal or default_place())) as journal:
+            for address in accounts:
+                runs.one(journal, address, changing, alone=len(accounts) == 1)
+    except (KeyboardInterrupt, Stopped, Failure):
+        if report.messages:
+            runs.tell(stopped=True)
+        raise
+    runs.tell()
+    if wrong := _WRONG & report.left.keys():
+        number = sum(report.left[code] for code in wrong)
+        raise Failure(os.EX_DATAERR, f"{number} messages were left that ought to be replaced")
+    if runs.left:
+        raise Failure(_code(runs.left[0]), f"{len(runs.left)} accounts were left")
+
+
+class _Runs:
+    """The sweeps over the mailboxes of some accounts."""
+
+    def __init__(
+        self, options: argparse.Namespace, task: Task, report: Report, secret: str | None
+    ) -> None:
+        self._options, self._task, self._report = options, task, report
+        self._pace = Pace(options.limit_rate, options.between)
+        self._bar = Bar()
+        self.left: list[CmstreamError] = []
+        self._access = places.Access(
+            password=secret,
+            master=options.master,
+            separator=options.master_separator,
+            certificates=options.ca_file,
+            drafts=("Drafts", *options.drafts_folder),
+        )
+        step_back()
+
+    def one(
+        self,
+        journal: Journal,
+        address: str,
+        changing: Callable[[str], Changing],
+        *,
+        alone: bool,
+    ) -> None:
+        """One account; what is wrong with it alone ends the run only if there is no other."""
+        try:
+            self._sweep(journal, address, changing(address))
+        except MailboxError as error:
+            if alone or error.code in {"journal-unavailable", "needs-package"}:
+                raise
+            self._report.account(address, f"{error} [{error.code}]")
+            self.left.append(error)
+
+    def _sweep(self, journal: Journal, address: str, changing: Changing) -> None:
+        options = self._options
+        place = places.for_account(options.place, address)
+        with places.open_mailbox(
+            place, address, journal, task=self._task, access=self._access
+        ) as mailbox:
+            self._bar.expect(mailbox)
+            sweep = Sweep(
+                mailbox, changing, self._report, self._pace,
+                drafts=options.drafts, dry=options.dry_run, told=self._bar.show,
+            )  # fmt: skip
+            if getattr(options, "watch", False):
+                sweep.watch()
+            else:
+                sweep.run()
+
+    def tell(self, *, stopped: bool = False) -> None:
+        """Prints the report."""
+        self._bar.end()
+        facts = self._report.as_dict() | {"task": self._task, "dry_run": self._options.dry_run}
+        facts["stopped"] = stopped
+        if self._options.json:
+            say(as_json(facts))
+        else:
+            say(as_text(facts))
+
+
+class _mapped:  # noqa: N801 - a context manager, used as a function
+    """Turns errors of a mailbox into endings of the command."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CmstreamError):
+            raise Failure(_code(error), f"{error} [{error.code}]") from None
+
+
+def _code(error: CmstreamError) -> int:
+    """The exit code for an error of a mailbox, the store or a key."""
+    if isinstance(error, MailboxError):
+        return _CODES.get(error.code, os.EX_TEMPFAIL)
+    return os.EX_TEMPFAIL if isinstance(error, KeyUnavailableError) else code_of(error)
+
+
+def _secret(name: str, options: argparse.Namespace) -> str | None:
+    """The password for an IMAP server; asked for where there is a terminal."""
+    if not name.startswith("imap"):
+        return None
+    secret = password(options)
+    found = ask(name) if secret is None else secret
+    try:
+        return found.decode() if isinstance(found, bytes) else found
+    except UnicodeDecodeError:
+        raise Failure(os.EX_USAGE, "the password isn't UTF-8") from None

@@ -1,0 +1,81 @@
+"""What ``cmstream mailbox`` tells: a bar while it works, and the report at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..mailboxes.report import sized, timed
+
+if TYPE_CHECKING:
+    from ..mailboxes.mailbox import Mailbox
+    from ..mailboxes.report import Report
+
+_EVERY = 0.2  # seconds
+_WIDTH = 24
+
+
+class Bar:
+    """A line on standard error, if that is a terminal: messages, bytes, rate and time left."""
+
+    def __init__(self) -> None:
+        self._on = sys.stderr is not None and sys.stderr.isatty()
+        self._total, self._shown, self._begun = 0, 0.0, time.monotonic()
+
+    def expect(self, mailbox: Mailbox) -> None:
+        """A mailbox comes, whose messages are counted."""
+        if self._on:
+            self._total += sum(1 for folder in mailbox.folders() for _ in folder.messages())
+            self._begun = time.monotonic()
+
+    def show(self, report: Report) -> None:
+        """After each batch."""
+        now = time.monotonic()
+        if not self._on or now - self._shown < _EVERY:
+            return
+        self._shown, seconds = now, max(now - self._begun, 1e-6)
+        total = max(self._total, report.messages)
+        part = report.messages / total if total else 1.0
+        left = timed(seconds / part - seconds) if part else "?"
+        bar = "#" * round(_WIDTH * part)
+        sys.stderr.write(
+            f"\r[{bar:.<{_WIDTH}}] {report.messages}/{total} messages  {sized(report.octets)}  "
+            f"{report.messages / seconds:.0f}/s  {left} left\x1b[K"
+        )
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Takes the line away."""
+        if self._on and self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+_DONE = {"seal": "sealed", "open": "opened"}
+
+
+def as_text(facts: dict[str, Any]) -> str:
+    """The report for people."""
+    done = _DONE[facts["task"]]
+    before, after = sized(facts["bytes_before"]), sized(facts["bytes_after"])
+    size = f" ({before} before, {after} after)" if facts["replaced"] else ""
+    lines = []
+    if facts["dry_run"]:
+        lines.append(f"Nothing was changed. {facts['replaced']} messages would be {done}{size}.")
+        # Reading and sealing were done; writing, and waiting for the disk, take as long again.
+        lines.append(f"It would take some {timed(2 * facts['seconds'])}.")
+    else:
+        stopped = ", before the run was stopped" if facts["stopped"] else ""
+        lines.append(f"{facts['replaced']} messages were {done}{size}{stopped}.")
+    lines += [
+        f"{count} left: {facts['reasons'].get(code, 'they stay as they are')} [{code}]"
+        for code, count in facts["left"].items()
+    ]
+    if facts["gone"]:
+        lines.append(f"{facts['gone']} were removed or moved by their owner meanwhile.")
+    lines += facts["failures"]
+    lines += [f"{address} left: {why}" for address, why in facts["accounts_left"].items()]
+    looked = facts["messages"]
+    lines.append(f"{looked} messages looked at in {timed(facts['seconds'])}.")
+    return "\n".join(lines)

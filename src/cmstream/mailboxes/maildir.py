@@ -1,0 +1,278 @@
+"""A Maildir, with its folders below, which a mail server may use at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import stored_form
+from .errors import LeftAlone, MailboxError
+from .mailbox import Stored
+from .maildir_batch import Batch, File, Finder
+from .maildir_files import (
+    PARTS,
+    Directories,
+    add_to_quota,
+    folder_name,
+    folder_paths,
+    identity,
+    order,
+    said_size,
+    sync,
+)
+from .maildir_recovery import Recovery
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ..scratch import Scratch
+    from .journal import MailboxJournal
+    from .mailbox import Change, Outcome
+    from .places import Access
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_EVERY = 1.0
+"""Seconds between two looks for something new."""
+
+
+def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> Maildir:
+    """The Maildir at a path. Raises MailboxError ``no-such-mailbox``, ``permission-denied``."""
+    del account
+    return Maildir(rest, journal, drafts=access.drafts)
+
+
+@dataclass(frozen=True)
+class _Message(Stored):
+    """A message, and where it was when the folder was read."""
+
+    part: str
+    name: str
+
+
+class Maildir:
+    """A :class:`~cmstream.mailboxes.mailbox.Mailbox` in a directory with cur, new and tmp. One
+    folder is held open at a time."""
+
+    def __init__(
+        self, root: str, journal: MailboxJournal, *, drafts: Sequence[str] = ("Drafts",)
+    ) -> None:
+        self._root, self._journal = os.path.abspath(root), journal  # noqa: PTH100
+        self._drafts = {name.casefold() for name in drafts}
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._folders: dict[str, Folder] = {}
+        self._here: tuple[str, Directories] | None = None
+        self._done: list[str] = []
+        self._dropped: list[str] = []
+        self._fd = -1
+        with _naming(self._root):
+            Directories(self._root).close()
+
+    def __enter__(self) -> Self:
+        with _naming(self._root):
+            self._fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._fd)
+                self._journal.close()
+                text = f"{self._root}: another run works on this Maildir: wait until it has ended"
+                raise MailboxError("busy", text) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.leave()
+        finally:
+            self._journal.close()
+            os.close(self._fd)
+
+    def folders(self) -> Sequence[Folder]:
+        """All of them that are there now; INBOX is the first."""
+        with _naming(self._root):
+            for path in folder_paths(self._root):
+                name = folder_name(path)
+                drafts = name.rpartition("/")[2].casefold() in self._drafts
+                if name not in self._folders:
+                    self._folders[name] = Folder(self, path, name, drafts=drafts)
+        return list(self._folders.values())
+
+    def wait(self, seconds: float) -> Collection[str]:
+        """Looks each second at when the folders were changed."""
+        self.leave()
+        until = time.monotonic() + seconds
+        while True:
+            changed = [one.name for one in self.folders() if self._is_changed(one)]
+            left = until - time.monotonic()
+            if changed or left <= 0:
+                return changed
+            time.sleep(min(_EVERY, left))
+
+    def enter(self, path: str) -> Directories:
+        """The directories of a folder. Raises OSError."""
+        if self._here is None or self._here[0] != path:
+            self.leave()
+            self._here = path, Directories(self._path(path))
+        return self._here[1]
+
+    def leave(self) -> None:
+        """Closes the folder that is open, and notes what was done in it."""
+        self.settle()
+        if self._here is not None:
+            self._here[1].close()
+            self._here = None
+
+    def settle(self) -> None:
+        """Notes what was done once it has reached the disk."""
+        if self._here is not None and (self._done or self._dropped):
+            sync(self._here[1].tmp)
+            name = folder_name(self._here[0])
+            self._journal.mark(name, self._done, "done")
+            self._journal.forget(name, self._dropped)
+            self._done, self._dropped = [], []
+
+    def saw(self, name: str, here: Directories) -> None:
+        """Notes when a folder was last changed, before it is read. A change within the clock's last
+        tick might not show in it: such a folder is read again."""
+        found = here.modified()
+        recent = time.time_ns() - max(found) < 2 * 10**9
+        self._seen[name] = (0, 0) if recent else found
+
+    def _is_changed(self, folder: Folder) -> bool:
+        try:
+            here = [os.stat(f"{self._path(folder.path)}/{part}").st_mtime_ns for part in PARTS]  # noqa: PTH116
+        except OSError:
+            return False
+        return self._seen.get(folder.name) != tuple(here)
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+    def replace(self, name: str, here: Directories, changes: Sequence[Change]) -> list[Outcome]:
+        """As the folder's; this notes what was done in the batch before."""
+        journal, batch = self._journal, Batch(here)
+        batch.write([(one, _file(one.stored)) for one in changes])
+        sync(here.tmp)
+        journal.stage(name, batch.rows(), done=self._done)
+        if self._dropped:
+            journal.forget(name, self._dropped)
+        self._done, self._dropped = [], []
+        batch.place()
+        for part in batch.parts():
+            os.fsync(here.fd[part])
+        journal.mark(name, batch.olds(), "removing")
+        self._done, self._dropped = batch.remove()
+        if batch.growth:
+            add_to_quota(self._root, batch.growth)
+        return batch.outcomes
+
+
+class Folder:
+    """A :class:`~cmstream.mailboxes.mailbox.Folder` of a Maildir. ``path``: below it."""
+
+    def __init__(self, mailbox: Maildir, path: str, name: str, *, drafts: bool) -> None:
+        self._mailbox, self.path, self.name, self.drafts = mailbox, path, name, drafts
+        self._journal = mailbox._journal  # noqa: SLF001 - a part of it
+
+    def recover(self) -> None:
+        """Finishes what a killed run began."""
+        with _naming(self.path or "INBOX"):
+            Recovery(self.name, self._mailbox.enter(self.path), self._journal).run()
+
+    def messages(self) -> Iterator[Stored]:
+        """In the order in which a server numbers them."""
+        with _naming(self.path or "INBOX"):
+            here = self._mailbox.enter(self.path)
+            self._mailbox.settle()
+            self._mailbox.saw(self.name, here)
+            found = here.find()
+        skip = self._journal.skip(self.name)
+        names = {base: identity(base) for base in found}
+        gone = skip.keys() - names.values()
+        if gone:
+            self._journal.forget(self.name, [skip[one] for one in gone])
+        for base in sorted((one for one in found if names[one] not in skip), key=order):
+            part, name = found.pop(base)
+            size = said_size(name)
+            if size is None:
+                size = _size(here, part, name)
+            yield _Message(names[base], size, part, name)
+
+    def read(self, stored: Stored) -> Scratch | None:
+        """A message as its owner sees it; gzip is undone."""
+        here, file = self._mailbox.enter(self.path), _file(stored)
+        try:
+            fd = _open(here, file)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.EMLINK}:
+                raise LeftAlone("not-a-file", "it is a link") from None
+            raise LeftAlone("unreadable", f"it can't be read: {error.strerror}") from None
+        if fd is None:
+            return None
+        try:
+            return stored_form.read(fd)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise LeftAlone("unreadable", f"it can't be read: {error.strerror}") from None
+        finally:
+            os.close(fd)
+
+    def keep(self, stored: Sequence[Stored]) -> None:
+        """Notes that they stay as they are."""
+        self._journal.known(self.name, [one.identity for one in stored])
+
+    def replace(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Puts new messages in the place of old ones."""
+        here = self._mailbox.enter(self.path)
+        return self._mailbox.replace(self.name, here, changes)
+
+
+def _file(stored: Stored) -> File:
+    if not isinstance(stored, _Message):
+        raise TypeError("a Maildir's message is one that its folder has given")
+    return File(stored.part, stored.name)
+
+
+def _open(here: Directories, file: File) -> int | None:
+    finder = Finder(here)
+    while True:
+        try:
+            return os.open(file.name, _READ, dir_fd=here.fd[file.part])
+        except FileNotFoundError:  # noqa: PERF203 - the name is another one then
+            if file.stat(here, finder) is None:
+                return None
+
+
+def _size(here: Directories, part: str, name: str) -> int:
+    try:
+        return os.stat(name, dir_fd=here.fd[part], follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Says what is wrong with a directory."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        which = error.filename or place
+        text = f"{place} is no Maildir: there is no directory {which}"
+        raise MailboxError("no-such-mailbox", text) from None
+    except PermissionError as error:
+        which = error.filename or place
+        text = f"{which} can't be used: run this as root, or as the user who owns the mail"
+        raise MailboxError("permission-denied", text) from None

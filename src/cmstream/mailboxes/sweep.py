@@ -1,0 +1,128 @@
+"""Goes through a mailbox, batch by batch, and replaces what is to be replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..scratch import MEMORY
+from .change import Left, Why
+from .errors import LeftAlone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from .change import Changing, Found
+    from .mailbox import Change, Folder, Mailbox, Stored
+    from .pace import Pace
+    from .report import Report
+
+BATCH = 256
+"""The most messages of a batch; MEMORY are the most bytes of several."""
+_WAIT = 60.0
+_DRAFT = Why("draft", "it is in a folder for drafts, which stay readable without --drafts")
+
+
+class Sweep:
+    """A run over one mailbox. ``drafts``: also the folders for drafts. ``dry``: nothing is
+    replaced, and nothing noted. ``told``: called after each batch."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        changing: Changing,
+        report: Report,
+        pace: Pace,
+        *,
+        drafts: bool = False,
+        dry: bool = False,
+        told: Callable[[Report], None] = lambda _: None,
+    ) -> None:
+        self._mailbox, self._changing = mailbox, changing
+        self._report, self._pace = report, pace
+        self._drafts, self._dry, self._told = drafts, dry, told
+
+    def run(self, names: Collection[str] | None = None) -> None:
+        """Once over all folders, or those of these names. Raises MailboxError, StoreUnavailable,
+        KeyUnavailableError, OSError: what was begun is finished by the next run."""
+        for folder in self._mailbox.folders():
+            if names is None or folder.name in names:
+                self._folder(folder)
+
+    def watch(self) -> None:
+        """Again and again, as something new comes; it never returns."""
+        names: Collection[str] | None = None
+        while True:
+            if names is None or names:
+                self.run(names)
+            names = self._mailbox.wait(_WAIT)
+
+    def _folder(self, folder: Folder) -> None:
+        if not self._dry:
+            folder.recover()
+        for some in _batches(folder.messages()):
+            self._pace.wait()
+            self._report.looked(len(some), sum(one.size for one in some))
+            if folder.drafts and not self._drafts:
+                self._report.leave(_DRAFT, len(some))
+            elif why := self._changing.refused():
+                self._report.leave(why, len(some))
+            else:
+                self._batch(folder, some)
+            self._told(self._report)
+
+    def _batch(self, folder: Folder, some: Iterable[Stored]) -> None:
+        found = list(self._read(folder, some))
+        self._pace.spent(sum(len(message) for _, message in found))
+        before = {stored.identity: len(message) for stored, message in found}
+        changes: list[Change] = []
+        known: list[Stored] = []
+        for one in self._changing.changes(found):
+            if isinstance(one, Left):
+                self._report.leave(one.why)
+                if one.known:
+                    known.append(one.stored)
+            else:
+                changes.append(one)
+        if self._dry:
+            for one in changes:
+                self._report.changed(before[one.stored.identity], len(one.new))
+            return
+        if known:
+            folder.keep(known)
+        if changes:
+            self._replace(folder, changes, before)
+
+    def _read(self, folder: Folder, some: Iterable[Stored]) -> Iterator[Found]:
+        for stored in some:
+            try:
+                message = folder.read(stored)
+            except LeftAlone as error:
+                self._report.leave(Why(error.code, str(error)))
+                continue
+            if message is None:
+                self._report.gone += 1
+            else:
+                yield stored, message
+
+    def _replace(self, folder: Folder, changes: list[Change], before: dict[str, int]) -> None:
+        for outcome in folder.replace(changes):
+            stored = outcome.change.stored
+            if outcome.result == "replaced":
+                self._report.changed(before[stored.identity], len(outcome.change.new))
+            elif outcome.result == "gone":
+                self._report.gone += 1
+            else:
+                self._report.fail(f"{folder.name} {stored.identity}", outcome.why)
+
+
+def _batches(messages: Iterator[Stored]) -> Iterator[list[Stored]]:
+    some: list[Stored] = []
+    octets = 0
+    for one in messages:
+        if some and (len(some) == BATCH or octets + one.size > MEMORY):
+            yield some
+            some, octets = [], 0
+        some.append(one)
+        octets += one.size
+    if some:
+        yield some
