@@ -93,7 +93,15 @@ def plain(message: bytes, me=None) -> bytes:
 
 
 def sealed(root) -> list[bool]:
-    return [cmstream.is_encrypted(path.read_bytes()) for path in files(root)]
+    """Whether each message is; one that is replaced meanwhile isn't yet."""
+    return [_is_sealed(path) for path in files(root)]
+
+
+def _is_sealed(path) -> bool:
+    try:
+        return cmstream.is_encrypted(path.read_bytes())
+    except FileNotFoundError:
+        return False
 
 
 def protected(url, recipient, address=ALICE, **settings):

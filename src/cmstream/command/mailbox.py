@@ -6,6 +6,8 @@ import argparse
 import datetime as dt
 import os
 import re
+import time
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +26,10 @@ from .identities import add_keys, identities
 from .mailbox_report import Bar, as_text
 from .managing import as_json, code_of, opened
 from .shared import Parser, add_password, ask, password, say, subcommand
+from .whole_batches import WholeBatches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..accounts.store import Store
     from ..mailboxes.change import Changing
@@ -64,6 +67,9 @@ examples:
 The way back: each sealed message that the key opens takes the place of the sealed one, with its
 flags, keywords and date. It has the same guarantees as cmstream mailbox seal.
 """
+
+_EVERY = 1.0
+"""Seconds between two looks at all mailboxes that are watched."""
 
 _CODES = {
     "key-not-proved": os.EX_NOPERM,
@@ -175,9 +181,8 @@ def _seal(options: argparse.Namespace) -> None:
             one.address for one in store.accounts() if one.cipher is not None
         ]
         _check_places(options, several=len(accounts) > 1 or options.accounts)
-        if options.watch and (len(accounts) > 1 or options.dry_run):
-            text = "--watch takes one --for, without --dry-run: run one for each mailbox"
-            raise Failure(os.EX_USAGE, text)
+        if options.watch and options.dry_run:
+            raise Failure(os.EX_USAGE, "--watch seals: leave it out for a --dry-run")
 
         def changing(address: str) -> Changing:
             _check_account(store, address, options)
@@ -226,10 +231,14 @@ def _run(
 ) -> None:
     report = Report()
     runs = _Runs(options, task, report, secret)
+    path = Path(options.journal or default_place())
     try:
-        with _mapped(), Journal(Path(options.journal or default_place())) as journal:
+        with _mapped(), Journal(path) as journal, closing(runs), runs.whole.handled():
+            alone = len(accounts) == 1
             for address in accounts:
-                runs.one(journal, address, changing, alone=len(accounts) == 1)
+                runs.one(journal, address, changing, alone=alone)
+            while runs.watched:
+                runs.watch(alone=alone)
     except (KeyboardInterrupt, Stopped, Failure):
         if report.messages:
             runs.tell(stopped=True)
@@ -250,8 +259,9 @@ class _Runs:
     ) -> None:
         self._options, self._task, self._report = options, task, report
         self._pace = Pace(options.limit_rate, options.between)
-        self._bar = Bar()
+        self._bar, self.whole = Bar(), WholeBatches()
         self.left: list[CmstreamError] = []
+        self.watched: dict[str, tuple[Sweep, ExitStack]] = {}
         self._access = places.Access(
             password=secret,
             master=options.master,
@@ -270,29 +280,48 @@ class _Runs:
         alone: bool,
     ) -> None:
         """One account; what is wrong with it alone ends the run only if there is no other."""
+        with self._leaving(address, alone=alone), ExitStack() as stack:
+            change = changing(address)
+            place = places.for_account(self._options.place, address)
+            mailbox = stack.enter_context(
+                places.open_mailbox(place, address, journal, task=self._task, access=self._access)
+            )
+            self._bar.expect(mailbox)
+            sweep = Sweep(
+                mailbox, change, self._report, self._pace,
+                drafts=self._options.drafts, dry=self._options.dry_run,
+                whole=self.whole, told=self._bar.show,
+            )  # fmt: skip
+            sweep.run()
+            if getattr(self._options, "watch", False):
+                self.watched[address] = sweep, stack.pop_all()
+
+    def watch(self, *, alone: bool) -> None:
+        """Once over what is new in the mailboxes that stay open. Those of several accounts are
+        looked at in turn."""
+        for address, (sweep, stack) in list(self.watched.items()):
+            with self._leaving(address, alone=alone):
+                sweep.watch(*([] if alone else [0]))
+                continue
+            del self.watched[address]
+            stack.close()
+        if not alone:
+            time.sleep(_EVERY)
+
+    @contextmanager
+    def _leaving(self, address: str, *, alone: bool) -> Iterator[None]:
         try:
-            self._sweep(journal, address, changing(address))
+            yield
         except MailboxError as error:
             if alone or error.code in {"journal-unavailable", "needs-package"}:
                 raise
             self._report.account(address, f"{error} [{error.code}]")
             self.left.append(error)
 
-    def _sweep(self, journal: Journal, address: str, changing: Changing) -> None:
-        options = self._options
-        place = places.for_account(options.place, address)
-        with places.open_mailbox(
-            place, address, journal, task=self._task, access=self._access
-        ) as mailbox:
-            self._bar.expect(mailbox)
-            sweep = Sweep(
-                mailbox, changing, self._report, self._pace,
-                drafts=options.drafts, dry=options.dry_run, told=self._bar.show,
-            )  # fmt: skip
-            if getattr(options, "watch", False):
-                sweep.watch()
-            else:
-                sweep.run()
+    def close(self) -> None:
+        """Closes the mailboxes that were watched."""
+        for _, stack in self.watched.values():
+            stack.close()
 
     def tell(self, *, stopped: bool = False) -> None:
         """Prints the report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ..scratch import MEMORY
@@ -10,6 +11,7 @@ from .errors import LeftAlone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from .change import Changing, Found
     from .mailbox import Change, Folder, Mailbox, Stored
@@ -24,7 +26,7 @@ _DRAFT = Why("draft", "it is in a folder for drafts, which stay readable without
 
 class Sweep:
     """A run over one mailbox. ``drafts``: also the folders for drafts. ``dry``: nothing is
-    replaced, and nothing noted. ``told``: called after each batch."""
+    replaced, and nothing noted. ``whole``: a batch is within it. ``told``: called after each."""
 
     def __init__(
         self,
@@ -35,11 +37,13 @@ class Sweep:
         *,
         drafts: bool = False,
         dry: bool = False,
+        whole: AbstractContextManager[None] | None = None,
         told: Callable[[Report], None] = lambda _: None,
     ) -> None:
         self._mailbox, self._changing = mailbox, changing
         self._report, self._pace = report, pace
         self._drafts, self._dry, self._told = drafts, dry, told
+        self._whole = whole or nullcontext()
 
     def run(self, names: Collection[str] | None = None) -> None:
         """Once over all folders, or those of these names. Raises MailboxError, StoreUnavailable,
@@ -48,27 +52,29 @@ class Sweep:
             if names is None or folder.name in names:
                 self._folder(folder)
 
-    def watch(self) -> None:
-        """Again and again, as something new comes; it never returns."""
-        names: Collection[str] | None = None
-        while True:
-            if names is None or names:
-                self.run(names)
-            names = self._mailbox.wait(_WAIT)
+    def watch(self, seconds: float = _WAIT) -> None:
+        """Once over what is new, or comes within so many seconds."""
+        names = self._mailbox.wait(seconds)
+        if names is None or names:
+            self.run(names)
 
     def _folder(self, folder: Folder) -> None:
         if not self._dry:
             folder.recover()
         for some in _batches(folder.messages()):
             self._pace.wait()
-            self._report.looked(len(some), sum(one.size for one in some))
-            if folder.drafts and not self._drafts:
-                self._report.leave(_DRAFT, len(some))
-            elif why := self._changing.refused():
-                self._report.leave(why, len(some))
-            else:
-                self._batch(folder, some)
+            with self._whole:
+                self._some(folder, some)
             self._told(self._report)
+
+    def _some(self, folder: Folder, some: list[Stored]) -> None:
+        self._report.looked(len(some), sum(one.size for one in some))
+        if folder.drafts and not self._drafts:
+            self._report.leave(_DRAFT, len(some))
+        elif why := self._changing.refused():
+            self._report.leave(why, len(some))
+        else:
+            self._batch(folder, some)
 
     def _batch(self, folder: Folder, some: Iterable[Stored]) -> None:
         found = list(self._read(folder, some))

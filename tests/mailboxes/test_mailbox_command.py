@@ -1,0 +1,287 @@
+"""``cmstream mailbox``: its options, its report, its exit codes, and --watch."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from cmstream.command.cli import main
+from cmstream.mailboxes.pace import Pace, until
+from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
+from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, text
+from helpers.servers.place import wait
+
+
+@pytest.fixture
+def cmstream(store, sqlite_url, notes, monkeypatch, capsys):
+    """Runs the command; gives its exit code, and what it said."""
+    monkeypatch.setenv("CMSTREAM_DATABASE", sqlite_url)
+    monkeypatch.setattr("cmstream.command.mailbox.step_back", lambda: None)
+    monkeypatch.chdir(notes.parent.parent)
+
+    def run(action, *words):
+        try:
+            code = main(["mailbox", action, "--journal", str(notes), *map(str, words)])
+        except SystemExit as ending:
+            code = ending.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def key(alice, tmp_path):
+    path = tmp_path / "alice.key.pem"
+    shape = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    path.write_bytes(alice.key.private_bytes(*shape))
+    path.with_name("alice.pem").write_bytes(alice.recipient.pem)
+    return path
+
+
+def test_the_owner_must_have_the_key(cmstream, store, root):
+    before = fill(root, 3)
+    code, out, err = cmstream("seal", "--for", ALICE, f"maildir:{root}")
+    assert (code, out) == (os.EX_NOPERM, "")
+    assert "test message" in err
+    assert "--yes-the-owner-has-the-key" in err
+    assert err.endswith("[key-not-proved]\n")
+    assert mails(root) == before
+    assert cmstream("seal", "--dry-run", "--for", ALICE, f"maildir:{root}")[0] == 0
+    assert mails(root) == before
+    store.confirm_test(ALICE, by=OWNER)
+    code, out, _ = cmstream("seal", "--for", ALICE, f"maildir:{root}")
+    assert code == 0
+    assert out.startswith("3 messages were sealed (")
+    assert all(sealed(root))
+
+
+YES = "--yes-the-owner-has-the-key"
+
+
+def test_there_and_back(cmstream, root, key):
+    before = fill(root, 20)
+    make(root / ".Drafts")
+    put(root / ".Drafts", text(99))
+    place = f"maildir:{root}"
+    code, out, _ = cmstream("seal", YES, "--json", "--for", ALICE, place)
+    facts = json.loads(out)
+    assert (code, facts["replaced"], facts["left"]) == (0, 20, {"draft": 1})
+    assert facts["bytes_after"] == sum(path.stat().st_size for path in files(root))
+    code, out, _ = cmstream("seal", YES, "--for", ALICE, place)
+    assert out.splitlines()[0] == "0 messages were sealed."
+    assert cmstream("seal", YES, "--drafts", "--for", ALICE, place)[1].startswith("1 messages")
+    code, out, _ = cmstream("open", "--for", ALICE, "-k", key, "--drafts", place)
+    assert (code, out.splitlines()[0].partition(" (")[0]) == (0, "21 messages were opened")
+    assert mails(root) == before
+
+
+def test_a_dry_run_tells_sizes_and_time(cmstream, root):
+    fill(root, 20)
+    _, out, _ = cmstream("seal", "--dry-run", "--for", ALICE, f"maildir:{root}")
+    first, second, *_ = out.splitlines()
+    assert first.startswith("Nothing was changed. 20 messages would be sealed (")
+    assert second.startswith("It would take some ")
+    assert not any(sealed(root))
+
+
+def test_all_accounts(cmstream, store, tmp_path, alice):
+    for name in ("bob", "carol", "dave"):
+        address = f"{name}@example.org"
+        store.add_account(address, by=ADMINISTRATOR)
+        if name != "dave":
+            store.import_certificates(address, pem(emails=(address,)), by=ADMINISTRATOR)
+            store.change_account(address, by=ADMINISTRATOR, cipher="aes256-cbc")
+    for name in ("alice", "bob", "dave"):
+        make(tmp_path / "example.org" / name)
+        fill(tmp_path / "example.org" / name, 2)
+    store.confirm_test(ALICE, by=OWNER)
+    place = f"maildir:{tmp_path}/{{domain}}/{{local}}"
+    code, out, err = cmstream("seal", "--accounts", "--json", place)
+    facts = json.loads(out)
+    assert (code, facts["replaced"]) == (os.EX_NOPERM, 2)
+    assert facts["accounts_left"].keys() == {"bob@example.org", "carol@example.org"}
+    assert "2 accounts were left" in err
+    code, out, _ = cmstream("seal", "--accounts", YES, place)
+    assert code == os.EX_NOINPUT
+    assert "carol@example.org left: " in out
+    assert all(sealed(tmp_path / "example.org" / "bob"))
+    assert not any(sealed(tmp_path / "example.org" / "dave"))
+
+
+WRONG = [
+    (os.EX_USAGE, "", ["maildir:x"]),
+    (os.EX_USAGE, "one place for all", ["--accounts", "maildir:x"]),
+    (os.EX_USAGE, "one place for all", ["--for", ALICE, "--for", "b@x", "imaps://host/"]),
+    (os.EX_USAGE, "no place", ["--for", ALICE, "/var/mail"]),
+    (os.EX_USAGE, "isn't one of", ["--for", ALICE, "maildir:{user}"]),
+    (os.EX_USAGE, "--dry-run", ["--watch", "--dry-run", "--for", ALICE, "maildir:x"]),
+    (os.EX_USAGE, "500K", ["--limit-rate", "quick", "--for", ALICE, "maildir:x"]),
+    (os.EX_USAGE, "22:00-06:00", ["--between", "night", "--for", ALICE, "maildir:x"]),
+    (os.EX_USAGE, "22:00-06:00", ["--between", "22:00-22:00", "--for", ALICE, "maildir:x"]),
+    (os.EX_NOUSER, "[no-such-account]", ["--for", "b@example.org", "maildir:x"]),
+    (os.EX_DATAERR, "[invalid-address]", ["--for", "nonsense", "maildir:x"]),
+    (os.EX_NOINPUT, "[no-such-mailbox]", [YES, "--for", ALICE, "maildir:missing"]),
+]
+
+
+@pytest.mark.parametrize(("code", "says", "words"), WRONG, ids=lambda one: str(one)[:40])
+def test_wrong_usage(code, says, words, cmstream):
+    done, out, err = cmstream("seal", *words)
+    assert (done, out) == (code, "")
+    assert says in err
+
+
+def test_messages_that_were_left_make_an_exit_code(cmstream, root):
+    fill(root, 2)
+    put(root, b"")
+    code, out, err = cmstream("seal", YES, "--for", ALICE, f"maildir:{root}")
+    assert code == os.EX_DATAERR
+    assert "1 left: " in out
+    assert "[malformed-message]" in out
+    assert "1 messages were left" in err
+
+
+def test_opening_leaves_what_is_for_others(cmstream, root, key, bob):
+    import cmstream as engine
+
+    put(root, engine.encrypt_message(text(1), bob.recipient))
+    put(root, text(2))
+    before = {path.name: path.read_bytes() for path in files(root)}
+    keys = ["-k", key, "-c", key.with_name("alice.pem")]
+    code, out, _ = cmstream("open", "--json", "--for", ALICE, *keys, f"maildir:{root}")
+    assert json.loads(out)["left"] == {"no-recipient": 1, "not-encrypted": 1}
+    assert code == os.EX_DATAERR
+    assert {path.name: path.read_bytes() for path in files(root)} == before
+
+
+def test_opening_loses_no_part_that_nobody_sealed(cmstream, root, key, store):
+    import cmstream as engine
+
+    one = engine.encrypt_message(text(1), store.seal_for(ALICE).recipients)
+    head = b"From: list@example.org\r\nMIME-Version: 1.0\r\n"
+    boundary = b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n'
+    inner = one[one.index(b"MIME-Version") :]
+    mail = b"".join([head, boundary, inner, b"\r\n--b\r\n\r\nA footer.\r\n--b--\r\n"])
+    put(root, mail)
+    put(root, one)
+    code, out, _ = cmstream("open", "--json", "--for", ALICE, "-k", key, f"maildir:{root}")
+    facts = json.loads(out)
+    assert (code, facts["replaced"]) == (os.EX_DATAERR, 1)
+    assert facts["left"] == {"unsealed-parts": 1}
+    assert mail in [path.read_bytes() for path in files(root)]
+
+
+# --- the process -----------------------------------------------------------------------------
+
+
+def started(sqlite_url, notes, *words):
+    command = [sys.executable, "-m", "cmstream", "mailbox", "seal", "--journal", notes, *words]
+    environment = {**os.environ, "CMSTREAM_DATABASE": sqlite_url}
+    return subprocess.Popen(
+        [str(one) for one in command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_watch_seals_what_is_filed_and_ends_with_a_report(store, sqlite_url, root, notes):
+    store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
+    make(root / ".Sent")
+    fill(root, 2)
+    process = started(sqlite_url, notes, YES, "--watch", "--for", ALICE, f"maildir:{root}")
+    wait(lambda: all(sealed(root)) or process.poll() is not None)
+    put(root / ".Sent", text(77))
+    wait(lambda: all(sealed(root / ".Sent")) or process.poll() is not None)
+    make(root / ".New")
+    put(root / ".New", text(78))
+    wait(lambda: all(sealed(root / ".New")) or process.poll() is not None)
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert out.startswith("4 messages were sealed")
+    assert "before the run was stopped" in out
+
+
+def test_watch_of_several_accounts(store, sqlite_url, tmp_path, notes):
+    store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
+    bob = "bob@example.org"
+    store.add_account(bob, by=ADMINISTRATOR)
+    store.import_certificates(bob, pem(emails=(bob,)), by=ADMINISTRATOR)
+    store.change_account(bob, by=ADMINISTRATOR, cipher="aes256-cbc", encrypt_on_append=True)
+    roots = [tmp_path / name for name in (ALICE, bob)]
+    for root in roots:
+        make(root)
+        fill(root, 2)
+    place = f"maildir:{tmp_path}/{{address}}"
+    process = started(sqlite_url, notes, YES, "--watch", "--accounts", place)
+    for number in (2, 3, 4):
+        wait(lambda: all(all(sealed(root)) for root in roots) or process.poll() is not None)
+        for root in roots:
+            put(root, text(number))
+    wait(lambda: all(all(sealed(root)) for root in roots) or process.poll() is not None)
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert out.startswith("10 messages were sealed")
+    assert not list(notes.parent.glob("*.lock"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_reports_and_goes_on_later(number, sqlite_url, mine, cmstream):
+    root, notes = mine.root, mine.notes
+    before = fill(root, 800)
+    words = [YES, "--limit-rate", "100K", "--json", "--for", ALICE, f"maildir:{root}"]
+    process = started(sqlite_url, notes, *words)
+    wait(lambda: any(sealed(root)) or process.poll() is not None)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    facts = json.loads(out)
+    assert facts["stopped"]
+    assert 0 < facts["replaced"] < 800
+    assert cmstream("seal", YES, "--for", ALICE, f"maildir:{root}")[0] == 0
+    assert mine.mails() == before
+    assert all(sealed(root))
+
+
+# --- the pace --------------------------------------------------------------------------------
+
+NIGHT = dt.time(22), dt.time(6)
+DAY = dt.time(8), dt.time(18, 30)
+
+
+@pytest.mark.parametrize(
+    ("hours", "now", "seconds"),
+    [
+        (NIGHT, "21:00:00", 3600),
+        (NIGHT, "22:00:00", 0),
+        (NIGHT, "03:00:00", 0),
+        (NIGHT, "06:00:00", 16 * 3600),
+        (DAY, "07:59:30", 30),
+        (DAY, "18:29:59", 0),
+        (DAY, "18:30:00", 13.5 * 3600),
+    ],
+)
+def test_hours(hours, now, seconds):
+    moment = dt.datetime.fromisoformat(f"2026-03-04T{now}+00:00")
+    assert until(moment, hours) == seconds
+
+
+def test_rate():
+    pace = Pace(rate=1000)
+    assert pace.pause() <= 0
+    pace.spent(10_000_000)
+    assert 9_000 < pace.pause() <= 10_000
+    pace = Pace()
+    pace.spent(10_000_000)
+    assert pace.pause() == 0
