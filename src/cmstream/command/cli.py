@@ -67,9 +67,12 @@ MANAGED = {
     "gateway": "take mail from a mail server, seal it, and hand it on",
     "mailbox": "seal the mail that is in a mailbox already, or open it again",
     "doctor": "check what the gateway needs, and say what to change",
+    "archive": "seal files and exported mail into an archive, check it, open it",
 }
-"""The subcommands that need the extra ``manage`` or ``gateway``: each is loaded only when it is
-named."""
+"""The subcommands that are loaded only when they are named."""
+
+_PACKAGES = {"archive": ""}
+"""The extra that such a subcommand needs, if it isn't ``manage``."""
 
 FORBIDDABLE = [*ciphers.BY_NAME, *get_args(policy.KeyTransport)]
 
@@ -204,7 +207,8 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         if arguments[:1] == [name]:
             _managed(name).add_command(commands)
         else:
-            commands.add_parser(name, help=f"{text} (cmstream[manage])", add_help=False)
+            needed = _PACKAGES.get(name, " (cmstream[manage])")
+            commands.add_parser(name, help=text + needed, add_help=False)
     return parser
 
 

@@ -1,0 +1,219 @@
+"""Opens an archive: gives the files back as they were, with the private key."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..decryption import decrypt_many
+from ..errors import CmstreamError
+from ..streams import decrypt_iter
+from . import places
+from .errors import ArchiveError
+from .folder import Folder, FolderArchive, Sealed
+from .items import LONG
+from .layout import Restorer
+from .names import META, original
+from .report import Left, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ..decryption import Who
+    from .manifest import Row
+
+_DIFFERS = "differs", "what comes out isn't what was sealed"
+_MISSING = "missing", "the manifest has it, and it isn't there"
+_ALTERED = "altered", "it isn't what was written: its hash differs"
+_ODD = {"": "%2F", ".": "%2E", "..": "%2E%2E", META: META.replace(".", "%2E")}
+_COUNT = 256
+_OCTETS = 8 << 20
+
+
+def open_archive(
+    target: str, out: str, identities: Who, *, tell: Callable[[Report], None] = lambda _: None
+) -> Report:
+    """Opens everything in an archive into the folder ``out``, which must be new or empty. Each file
+    is compared with the hash in the manifest; one that doesn't open harms no other.
+
+    Codes in the report: ``missing``, ``unreadable``, ``altered`` for a sealed file that isn't what
+    was written, ``differs`` for one that gives something else than what was sealed, ``unwritable``,
+    and those of EnvelopeError, NoRecipientError and DecryptionError. Raises ArchiveError, and
+    OSError where ``out`` can't take more."""
+    archive = places.archive(places.absolute(target))
+    if not archive.exists():
+        raise ArchiveError("no-archive", f"{target}: there is no archive")
+    with archive.locked(shared=True):
+        manifest = archive.manifest()
+        try:
+            with _Tree(out) as tree:
+                return _Opening(archive, tree, identities).run(manifest.rows(), tell)
+        finally:
+            manifest.close()
+
+
+class _Tree:
+    """The folder that the files are written to."""
+
+    def __init__(self, out: str) -> None:
+        self.path = Path(out)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(self.path.iterdir()):
+            raise ArchiveError("not-empty", f"{out}: this folder holds something: name a new one")
+        self.folder = Folder(str(self.path), "open")
+
+    def __enter__(self) -> _Tree:  # noqa: PYI034 - Self is not in Python 3.10
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        archive = FolderArchive(str(self.path))
+        if archive.exists():
+            archive.sync()
+            archive.clean()
+            archive.meta.rmdir()
+
+    def settle(self, name: str, row: Row) -> None:
+        """Gives a file that was one of its own its time."""
+        if row.length == row.size:
+            os.utime(self.path / name, ns=(row.mtime, row.mtime))
+
+
+def place(row: Row) -> str:
+    """Where a file belongs, below the folder. No name of a manifest leads out of that."""
+    parts = [(one, original(one)) for one in (row.source or row.name).split("/")]
+    kept = [
+        quoted if "/" in own or "\0" in own or own in {"", ".", "..", META} else own
+        for quoted, own in parts
+    ]
+    return "/".join(_ODD.get(one, one) for one in kept)
+
+
+class _Opening:
+    def __init__(self, archive: places.Archive, tree: _Tree, identities: Who) -> None:
+        self._archive, self._tree, self._identities = archive, tree, identities
+        self.report = Report()
+
+    def run(self, rows: Iterable[Row], tell: Callable[[Report], None]) -> Report:
+        begun = time.monotonic()
+        for batch in _batches(iter(rows)):
+            if batch[0].sealed_size > LONG:
+                self._open_long(batch[0])
+            else:
+                self._open_short(batch)
+            self.report.seconds = time.monotonic() - begun
+            tell(self.report)
+        return self.report
+
+    def _leave(self, row: Row, code: str, why: str) -> None:
+        self.report.leave(Left(row.target, code, why))
+
+    # Many short ones at once
+
+    def _open_short(self, batch: list[Row]) -> None:
+        read = [(row, data) for row in batch if (data := self._read(row)) is not None]
+        ready: list[tuple[Row, Sealed]] = []
+        for form in ("message", "content"):
+            some = [(row, data) for row, data in read if bool(row.layout) == (form == "message")]
+            jobs = [(data, self._identities) for _, data in some]
+            opened: list[Any] = decrypt_many(jobs, form=form, return_exceptions=True)
+            for (row, _), answer in zip(some, opened, strict=True):
+                if (content := self._checked(row, answer)) is not None:
+                    ready.append((row, Sealed(place(row), content, replace=False)))
+        done = self._tree.folder.publish([one for _, one in ready])
+        for (row, one), failure in zip(ready, done, strict=True):
+            self._finish(row, one.name, failure)
+
+    def _read(self, row: Row) -> bytes | None:
+        try:
+            with self._archive.open(row.target) as file:
+                data = bytes(file.read())
+        except FileNotFoundError:
+            self._leave(row, *_MISSING)
+            return None
+        except OSError as error:
+            self._leave(row, "unreadable", error.strerror or str(error))
+            return None
+        if hashlib.sha256(data).digest() != row.sealed_digest:
+            self._leave(row, *_ALTERED)
+            return None
+        return data
+
+    def _checked(self, row: Row, answer: bytes | Exception) -> bytes | None:
+        if isinstance(answer, Exception):
+            if not isinstance(answer, CmstreamError):
+                raise answer
+            self._leave(row, answer.code, str(answer))
+            return None
+        if row.layout:
+            answer = Restorer(row.layout).take(answer, final=True)
+        if hashlib.sha256(answer).digest() != row.digest:
+            self._leave(row, *_DIFFERS)
+            return None
+        return answer
+
+    def _finish(self, row: Row, name: str, failure: OSError | None) -> None:
+        if failure:
+            self._leave(row, "unwritable", failure.strerror or str(failure))
+            return
+        self._tree.settle(name, row)
+        self.report.count(row.length, row.sealed_size)
+
+    # One long one
+
+    def _open_long(self, row: Row) -> None:
+        name = place(row)
+        try:
+            with self._archive.open(row.target) as file:
+                self._write(row, name, file)
+        except FileNotFoundError:
+            self._leave(row, *_MISSING)
+        except CmstreamError as error:
+            self._leave(row, error.code, str(error))
+        except _Differs:
+            self._leave(row, *_DIFFERS)
+        else:
+            self._finish(row, name, None)
+
+    def _write(self, row: Row, name: str, file: BinaryIO) -> None:
+        pieces = self._compared(row, file)
+        self._tree.folder.put(name, pieces, replace=False, size=row.length)
+
+    def _compared(self, row: Row, file: BinaryIO) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        for piece in self._pieces(row, file):
+            digest.update(piece)
+            yield piece
+        if digest.digest() != row.digest:
+            raise _Differs
+
+    def _pieces(self, row: Row, file: BinaryIO) -> Iterator[bytes]:
+        pieces = decrypt_iter(file, self._identities, message=bool(row.layout))
+        if not row.layout:
+            return pieces
+        restorer = Restorer(row.layout)
+        taken = (restorer.take(piece) for piece in pieces)
+        return itertools.chain(taken, (restorer.take(b"", final=True) for _ in range(1)))
+
+
+class _Differs(Exception):  # noqa: N818 - a code and a sentence
+    """What comes out isn't what was sealed."""
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    waiting: list[Row] = []
+    octets = 0
+    for row in rows:
+        if row.sealed_size > LONG:
+            yield [row]
+            continue
+        if len(waiting) == _COUNT or octets + row.sealed_size > _OCTETS:
+            yield waiting
+            waiting, octets = [], 0
+        waiting.append(row)
+        octets += row.sealed_size
+    if waiting:
+        yield waiting

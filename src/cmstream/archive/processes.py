@@ -1,0 +1,154 @@
+"""Runs batches in processes of this machine, one for each processor; also in this one alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Died(NamedTuple):
+    """The answer for a batch whose worker was killed, or ended in the middle."""
+
+    why: str
+
+
+class Executor(Protocol):
+    """What runs a function for each of many batches."""
+
+    @property
+    def free(self) -> bool:
+        """Whether one more batch may be given now."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are still to come."""
+
+    def submit(self, batch: Any) -> None:
+        """Gives it a batch."""
+
+    def answers(self) -> list[tuple[Any, Any]]:
+        """Waits, and gives batches with their answers, or with Died. Raises what the function
+        raises."""
+
+    def close(self) -> None:
+        """Ends it; what is still running may not end."""
+
+
+class Here(Generic[T]):
+    """Runs them in this process."""
+
+    def __init__(self, work: Callable[[T], Any]) -> None:
+        self._work = work
+        self._waiting: deque[T] = deque()
+
+    @property
+    def free(self) -> bool:
+        """As Executor says."""
+        return not self._waiting
+
+    @property
+    def busy(self) -> bool:
+        """As Executor says."""
+        return bool(self._waiting)
+
+    def submit(self, batch: T) -> None:
+        """As Executor says."""
+        self._waiting.append(batch)
+
+    def answers(self) -> list[tuple[T, Any]]:
+        """As Executor says."""
+        batch = self._waiting.popleft()
+        return [(batch, self._work(batch))]
+
+    def close(self) -> None:
+        """Nothing is left to be done."""
+
+
+class Processes(Generic[T]):
+    """Runs them in processes, which end when this one does, however it does."""
+
+    def __init__(self, work: Callable[[T], Any], count: int) -> None:
+        self._work, self._count = work, count
+        self._running: dict[Future[Any], T] = {}
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        # A fork would take over threads' locks: those of a bucket's library, for instance.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_watch_parent)
+
+    @property
+    def free(self) -> bool:
+        """As Executor says."""
+        return len(self._running) <= self._count  # one waits, so that no process does
+
+    @property
+    def busy(self) -> bool:
+        """As Executor says."""
+        return bool(self._running)
+
+    def submit(self, batch: T) -> None:
+        """As Executor says."""
+        try:
+            future = self._pool.submit(self._work, batch)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self._running[future] = batch
+
+    def answers(self) -> list[tuple[T, Any]]:
+        """As Executor says."""
+        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        found: list[tuple[T, Any]] = []
+        broken = False
+        for future in done:
+            batch = self._running.pop(future)
+            try:
+                found.append((batch, future.result()))
+            except BrokenProcessPool:
+                broken = True
+                found.append((batch, Died("its process was killed")))
+        if broken:  # the pool ends all its processes, and none comes back
+            found += [(batch, Died("its process was killed")) for batch in self._running.values()]
+            self._running.clear()
+            self._pool.shutdown(wait=True)
+            self._pool = self._start()
+        return found
+
+    def close(self) -> None:
+        """As Executor says."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _watch_parent() -> None:
+    """In a worker: nobody would take its answers any more."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def local(work: Callable[[Any], Any], count: int | None) -> Executor:
+    """What runs ``work`` in so many processes, by default one for each processor."""
+    count = count if count is not None else _processors()
+    return Here(work) if count == 1 else Processes(work, count)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

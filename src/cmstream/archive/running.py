@@ -1,0 +1,196 @@
+"""One run of ``archive seal``: finds sources, gives them to workers in batches, and writes the
+manifest."""
+
+from __future__ import annotations
+
+import itertools
+import tarfile
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import MessageError
+from . import places
+from .items import BATCH_COUNT, BATCH_OCTETS, LONG, Item
+from .manifest import row_of
+from .processes import Died
+from .report import Left, Report
+from .sources import members, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from .items import Job, Outcome
+    from .manifest import Manifest, Row
+    from .places import Archive
+    from .processes import Executor
+    from .sources import Found
+
+_ATTEMPTS = 4
+_COMMIT_ROWS = 4096
+_COMMIT_SECONDS = 1.0
+
+QUIET = frozenset({"symbolic-link", "special-file", "maildir-tmp"})
+"""Why a source may be left although nothing went wrong."""
+
+
+class Batch(NamedTuple):
+    """Items that are sealed together, and how often that was tried."""
+
+    items: list[Item]
+    attempt: int = 0
+
+
+class Run:
+    """Seals what is in the sources and isn't yet in the archive. ``labels``: what each source is
+    called. ``who``: the recipients' number in the manifest."""
+
+    def __init__(
+        self, job: Job, labels: Sequence[str], archive: Archive, manifest: Manifest, who: int
+    ) -> None:
+        self._job, self._archive, self._manifest, self._who = job, archive, manifest, who
+        self.report = Report(QUIET)
+        self._again: deque[Batch] = deque()
+        self._walked = self._gathered(self._walk(labels))
+        self._split: deque[tuple[Item, str]] = deque()
+        self._members: Iterator[Batch] = iter(())
+        self._rows: list[Row] = []
+        self._committed = time.monotonic()
+
+    def seal(self, executor: Executor, tell: Callable[[Report], None]) -> Report:
+        """Seals everything. ``tell`` is called now and then. Raises OSError where the target can't
+        take more; what was sealed until then is in the manifest."""
+        begun = time.monotonic()
+        try:
+            while self._fill(executor) or executor.busy:
+                for batch, answer in executor.answers():
+                    self._take(batch, answer)
+                late = time.monotonic() - self._committed > _COMMIT_SECONDS
+                if late or len(self._rows) >= _COMMIT_ROWS:
+                    self._commit()
+                self.report.seconds = time.monotonic() - begun
+                tell(self.report)
+        finally:
+            self._commit()
+        self.report.seconds = time.monotonic() - begun
+        return self.report
+
+    def _fill(self, executor: Executor) -> bool:
+        """Gives batches to the executor as long as it takes them; whether it was given any."""
+        given = False
+        while executor.free and (batch := self._next()):
+            executor.submit(batch)
+            given = True
+        return given
+
+    # What there is to seal
+
+    def _next(self) -> Batch | None:
+        """What is to be tried again first, then what is found, then what is split."""
+        if self._again:
+            return self._again.popleft()
+        if batch := next(self._walked, None):
+            return batch
+        while not (batch := next(self._members, None)) and self._split:
+            self._members = self._gathered(self._divided(*self._split.popleft()))
+        return batch
+
+    def _walk(self, labels: Sequence[str]) -> Iterator[Found]:
+        for number, (root, label) in enumerate(zip(self._job.roots, labels, strict=True)):
+            yield from places.source(root).walk(label, number)
+
+    def _divided(self, item: Item, what: str) -> Iterator[Found]:
+        try:
+            with places.source(self._job.roots[item.root]).open(item.path) as file:
+                yield from members(item, what, file)
+        except OSError as error:
+            yield unreadable(item.name, error)
+        except (MessageError, tarfile.TarError) as error:
+            yield Left(item.name, "damaged-source", f"it can't be read to its end: {error}")
+
+    def _gathered(self, found: Iterable[Found]) -> Iterator[Batch]:
+        waiting: list[Item] = []
+        octets = 0
+        for one in self._unknown(found):
+            if one.octets > LONG:
+                yield Batch([one])
+                continue
+            if len(waiting) == BATCH_COUNT or octets + one.octets > BATCH_OCTETS:
+                yield Batch(waiting)
+                waiting, octets = [], 0
+            waiting.append(one)
+            octets += one.octets
+        if waiting:
+            yield Batch(waiting)
+
+    def _unknown(self, found: Iterable[Found]) -> Iterator[Item]:
+        """What the manifest doesn't know as it is now; the rest is counted."""
+        found = iter(found)
+        while some := list(itertools.islice(found, BATCH_COUNT)):
+            rows = self._manifest.find([one.name for one in some if isinstance(one, Item)])
+            for one in some:
+                if isinstance(one, Left):
+                    self.report.leave(one)
+                elif (row := rows.get(one.name)) is None:
+                    yield one
+                elif ((row.size, row.mtime), row.length) == (one.stamp, one.octets):
+                    self.report.known += 1
+                else:
+                    yield one._replace(known=row.digest, replace=True)
+
+    # What became of it
+
+    def _take(self, batch: Batch, answer: list[Outcome] | Died) -> None:
+        if isinstance(answer, Died):
+            self._retry(batch, answer)
+            return
+        there: list[Item] = []
+        for one in answer:
+            if one.status == "sealed":
+                self._keep(one)
+            elif one.status == "exists":
+                # A run that was killed has left it: the manifest doesn't know it.
+                there.append(one.item._replace(replace=True))
+            elif one.status in {"mbox", "tar"}:
+                self._split.append((one.item, one.status))
+            elif one.status == "same":
+                self._note(one.item)
+            else:
+                self.report.leave(Left(one.item.name, one.status, one.why))
+        if there:
+            self._again.append(Batch(there))
+
+    def _retry(self, batch: Batch, died: Died) -> None:
+        """A worker may have been killed for what it read: then the others go on without that."""
+        items, attempt = batch.items, batch.attempt + 1
+        if attempt < _ATTEMPTS:
+            self._again.append(Batch(items, attempt))
+        elif len(items) > 1:
+            half = len(items) // 2
+            for some in (items[:half], items[half:]):
+                self._again.append(Batch(some, _ATTEMPTS - 2))
+        else:
+            self.report.leave(Left(items[0].name, "worker-died", died.why))
+
+    def _keep(self, one: Outcome) -> None:
+        self.report.count(one.item.octets, one.sealed_size)
+        self._rows.append(row_of(one, self._who))
+        if one.item.known:
+            (before,) = self._manifest.find([one.item.name]).values()
+            if before.target != one.target:
+                self._commit()
+                self._archive.remove(before.target)
+
+    def _note(self, item: Item) -> None:
+        """Only a source's time has changed, or that of the file that it is a part of."""
+        self.report.known += 1
+        (row,) = self._manifest.find([item.name]).values()
+        size, mtime = item.stamp
+        self._rows.append(row._replace(size=size, mtime=mtime, length=item.octets))
+
+    def _commit(self) -> None:
+        self._committed = time.monotonic()
+        if self._rows:
+            self._archive.sync()  # a name that is lost must not stand in the manifest
+            self._manifest.add(self._rows)
+            self._rows = []
