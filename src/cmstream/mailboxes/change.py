@@ -46,12 +46,12 @@ class Left:
 
 
 class Held:
-    """A new message in memory."""
+    """A new message in memory. ``crlf``: all its lines are known to end so."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "crlf")
 
-    def __init__(self, data: Buffer) -> None:
-        self._data = data
+    def __init__(self, data: Buffer, *, crlf: bool) -> None:
+        self._data, self.crlf = data, crlf
 
     def __len__(self) -> int:
         return len(self._data)
@@ -203,7 +203,8 @@ def _short(stored: Stored, old: Buffer, new: Buffer | Exception, same: Why) -> C
     if len(new) == len(old) and new == old:
         return Left(stored, same, known=True)
     sha256 = hashlib.sha256
-    return Change(stored, sha256(old).digest(), Held(new), sha256(new).digest())
+    made = Held(new, crlf=same is _ALREADY)
+    return Change(stored, sha256(old).digest(), made, sha256(new).digest())
 
 
 def _long(stored: Stored, message: Scratch, change: _Changer) -> Change | Left:

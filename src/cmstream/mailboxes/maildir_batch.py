@@ -260,6 +260,8 @@ def _dress(fd: int, about: os.stat_result) -> None:
 
 def virtual_size(content: Content) -> int:
     """Its bytes with CRLF in the place of each line feed alone, as IMAP counts a message."""
+    if getattr(content, "crlf", False):
+        return len(content)
     alone, before = 0, b""
     for chunk in content.chunks():
         text = _bytes(chunk)

@@ -31,14 +31,17 @@ def read(fd: int) -> Scratch:
     about = os.fstat(fd)
     if not stat.S_ISREG(about.st_mode):
         raise LeftAlone("not-a-file", "it is no regular file")
-    first = os.read(fd, min(about.st_size + 1, CHUNK))
+    wanted = min(about.st_size + 1, CHUNK)
+    first = os.read(fd, wanted)
     if first[:2] == _GZIP:
         return _expanded(_pieces(fd, first))
     if first[:1] in _FIRST:
         _refuse(first)
     message = Scratch()
-    for piece in _pieces(fd, first):
-        message.write(piece)
+    message.write(first)
+    while len(first) == wanted:  # a shorter one was the last
+        first = os.read(fd, wanted)
+        message.write(first)
     return message
 
 
