@@ -33,7 +33,14 @@ def message(number=0, body=b"Dear Bob,\r\n\r\nhello.\r\n", *, message_id=True):
 
 
 FLAGS = [(), (b"\\Seen",), (b"\\Seen", b"\\Answered", b"$Label1"), (b"\\Flagged", b"NonJunk")]
-DATES = [b"01-Feb-2003 04:05:06 +0000", b"29-Feb-2024 23:59:59 -0730", b" 9-Nov-1999 00:00:00 +0545"]
+DATES = [
+    b"01-Feb-2003 04:05:06 +0000",
+    b"29-Feb-2024 23:59:59 -0730",
+    b" 9-Nov-1999 00:00:00 +0545",
+]
+
+
+LONG = (1 << 20) + 5
 
 
 def put(client, folder, content, flags=(), date=DATES[0]):
@@ -61,7 +68,7 @@ def filed(client, folder="INBOX"):
         date = line.partition(b'INTERNALDATE "')[2].partition(b'"')[0]
         flags = frozenset(one for one in parsed[b"FLAGS"] if one != b"\\Recent")
         found.append(Filed(flags, date, parsed[b"BODY[]"]))
-    client.unselect_folder()
+    client.select_folder(folder, readonly=True)  # not every server has UNSELECT
     return found
 
 
@@ -84,9 +91,11 @@ def is_sealed(content):
 def mailbox(place, user, notes, **access):
     """A mailbox that is entered, with its journal."""
     access = {"password": "x", **access}
-    with Journal(notes) as journal:
-        with open_mailbox(str(place), user, journal, access=Access(**access)) as box:
-            yield box
+    with (
+        Journal(notes) as journal,
+        open_mailbox(str(place), user, journal, access=Access(**access)) as box,
+    ):
+        yield box
 
 
 def seal(content):

@@ -64,33 +64,36 @@ class ImapFolder:
         return {uid for was, uid in where.values() if was == validity}
 
     def read(self, stored: Stored) -> Scratch | None:
-        """A message; short ones that are read next come along."""
+        """A message; short ones that are read next come along. There are servers that end the
+        connection over one that they can't read: it is asked for twice, the second time alone."""
         validity, uid = parts(stored.identity)
-        with self._answering():
-            here = self._folder.enter()
-        if here is None or here.validity != validity:
-            return None
-        size = self._next.get(uid, stored.size)
+        size = self._next.pop(uid, stored.size)
+        why = ""
+        for alone in (False, True):
+            with self._answering():
+                here = self._folder.enter(again=alone)
+            if here is None or here.validity != validity:
+                return None
+            try:
+                found = self._content(uid, size, alone=alone)
+            except (Refused, MailboxError) as error:
+                if isinstance(error, MailboxError) and error.code != "unavailable":
+                    raise
+                why = str(error)
+            else:
+                return found if len(found) or self._is_there(uid) else None
+        raise LeftAlone("unreadable", f"the server can't read it ({why})")
+
+    def _content(self, uid: int, size: int, *, alone: bool) -> Scratch:
         found = Scratch()
-        try:
-            if uid not in self._ahead and size > SLICE:
+        if uid not in self._ahead:
+            if size > SLICE:
                 for piece in self._folder.slices(uid):
                     found.write(piece)
-            else:
-                found.write(self._short(uid, size))
-        except Refused as error:
-            raise LeftAlone("unreadable", f"the server can't read it: {error}") from None
-        finally:
-            self._next.pop(uid, None)
-        return found if len(found) or self._is_there(uid) else None
-
-    def _short(self, uid: int, size: int) -> bytes:
-        if uid not in self._ahead:
-            try:
-                self._ahead = self._folder.contents(self._group(uid, size))
-            except Refused:  # one of them can't be read: which?
-                self._ahead = self._folder.contents([uid])
-        return self._ahead.pop(uid, b"")
+                return found
+            self._ahead = self._folder.contents([uid] if alone else self._group(uid, size))
+        found.write(self._ahead.pop(uid, b""))
+        return found
 
     def _group(self, uid: int, size: int) -> list[int]:
         """It, and those that come next, as long as they are short."""

@@ -157,7 +157,7 @@ class Session:
             client = IMAPClient(
                 server.host, server.port, ssl=server.tls, ssl_context=context, timeout=_TIMEOUT
             )
-        except _LOST as error:
+        except (*_LOST, IMAPClientError) as error:
             raise self._unavailable(error) from None
         try:
             self._prepare(client, context)

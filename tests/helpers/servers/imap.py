@@ -19,5 +19,6 @@ def running(kind, **options):
     with folder(kind) as own, KINDS[kind](own, USERS, **options) as server:
         numbers = count()
         server.free_user = lambda: USERS[next(numbers)]
+        server.kind = kind
         server.url = f"imap://{server.imap}/"
         yield server
