@@ -97,7 +97,7 @@ def test_wrong_passwords(dovecot, cyrus, notes):
     for server in (dovecot, cyrus):
         for access in ({}, {"master": "admin"}, {"master": "nobody"}):
             code, text = refusal(server.url, notes, password="secret", **access)
-            assert code == "sign-in-failed"
+            assert code == "sign-in-failed", text
             assert ALICE in text
     assert refusal(dovecot.url, notes, "nobody@example.org")[0] == "sign-in-failed"
     assert refusal(dovecot.url, notes, password=None)[0] == "sign-in-failed"
