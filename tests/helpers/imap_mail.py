@@ -88,12 +88,12 @@ def is_sealed(content):
 
 
 @contextmanager
-def mailbox(place, user, notes, **access):
+def mailbox(place, user, notes, task="seal", **access):
     """A mailbox that is entered, with its journal."""
     access = {"password": "x", **access}
     with (
         Journal(notes) as journal,
-        open_mailbox(str(place), user, journal, access=Access(**access)) as box,
+        open_mailbox(str(place), user, journal, task=task, access=Access(**access)) as box,
     ):
         yield box
 
