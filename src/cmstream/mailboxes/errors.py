@@ -11,7 +11,7 @@ class MailboxError(CmstreamError):
     Codes: ``busy`` (another run works on it), ``invalid-place``, ``no-such-mailbox``,
     ``permission-denied``, ``key-not-proved``, ``journal-unavailable``, ``newer-journal``,
     ``needs-package``; of a server ``sign-in-failed``, ``untrusted-certificate``, ``no-such-host``,
-    ``no-uidplus``, ``over-quota``, ``unavailable`` (out of reach, or it says so).
+    ``no-uidplus``, ``unsupported-server``, ``unavailable`` (out of reach, or it says so).
     """
 
 

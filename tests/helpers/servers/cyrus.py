@@ -81,7 +81,8 @@ class Cyrus(Server):
     def command(self) -> list[str]:
         files = ["-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf"]
         program = [f"{self.programs}/master", *files, "-p", f"{self.folder}/run/pid", "-D"]
-        return ["env", f"LD_LIBRARY_PATH={self.libraries}", *program]
+        # When it ends, it ends all of its process group.
+        return ["setsid", "env", f"LD_LIBRARY_PATH={self.libraries}", *program]
 
     def start(self) -> None:
         self.authority = Saslauthd(self.folder / "mux", PASSWORD)

@@ -1,0 +1,159 @@
+"""A mailbox on an IMAP server (RFC 3501), any one that has UIDPLUS."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import MailboxError
+from .imap_folder import ImapFolder
+from .imap_selected import Folder
+from .imap_session import Refused, Server, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from types import TracebackType
+
+    from imapclient import IMAPClient  # type: ignore[import-untyped]
+    from typing_extensions import Self
+
+    from .journal import MailboxJournal
+    from .places import Access
+
+_EVERY = 5.0
+"""Seconds between two looks at the folders for which the server sends no word."""
+_NO_FOLDERS = {b"\\noselect", b"\\nonexistent"}
+_VIEWS = {b"\\all", b"\\flagged", b"\\important"}
+"""Folders that show messages of others (RFC 6154, RFC 8457)."""
+
+
+def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> ImapMailbox:
+    """The mailbox of an account on the server that a URL names. It is signed in to when it is
+    entered."""
+    return ImapMailbox(Session(Server.of(rest), account, access), journal, access.drafts)
+
+
+class _Listed(NamedTuple):
+    """A folder in the server's list. ``marks``: its attributes, in lower case."""
+
+    raw: str
+    name: str
+    marks: frozenset[bytes]
+
+
+class ImapMailbox:
+    """A :class:`~cmstream.mailboxes.mailbox.Mailbox`."""
+
+    def __init__(
+        self, session: Session, journal: MailboxJournal, drafts: Sequence[str] = ("Drafts",)
+    ) -> None:
+        self._session, self._journal = session, journal
+        self._drafts = {one.casefold() for one in drafts}
+        self._folders: dict[str, ImapFolder] = {}
+        self._listed: dict[str, _Listed] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            with self._session.talking():
+                pass
+        except BaseException:
+            self._journal.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session.close()
+        self._journal.close()
+
+    def folders(self) -> Sequence[ImapFolder]:
+        """Those of the account itself that are there now, not those of others; INBOX is the
+        first."""
+        self._listed = {one.name: one for one in self._list()}
+        for name, one in self._listed.items():
+            if name not in self._folders:
+                drafts = (
+                    b"\\drafts" in one.marks or name.rpartition("/")[2].casefold() in self._drafts
+                )
+                folder = Folder(self._session, one.raw)
+                self._folders[name] = ImapFolder(folder, name, self._journal, drafts=drafts)
+        return [self._folders[name] for name in self._listed]
+
+    def wait(self, seconds: float) -> Collection[str]:
+        """The server tells at once of the folder in which mail programs keep what they send, or
+        else of INBOX (IDLE, RFC 2177); the others are asked for every few seconds."""
+        until = time.monotonic() + seconds
+        folders = self.folders()
+        self._session.select(self._told())
+        while True:
+            changed = [one.name for one in folders if self._is_changed(one)]
+            left = until - time.monotonic()
+            if changed or left <= 0:
+                return changed
+            self._idle(min(_EVERY, left))
+
+    def _told(self) -> str:
+        sent = (one.raw for one in self._listed.values() if b"\\sent" in one.marks)
+        return next(sent, "INBOX")
+
+    def _is_changed(self, folder: ImapFolder) -> bool:
+        try:
+            with self._session.talking() as client:
+                raw = self._listed[folder.name].raw
+                found = client.folder_status(raw, ["UIDVALIDITY", "UIDNEXT"])
+        except Refused:  # it isn't there any more
+            return False
+        return folder.seen != (found.get(b"UIDVALIDITY"), found.get(b"UIDNEXT"))
+
+    def _idle(self, seconds: float) -> None:
+        with self._session.talking() as client:
+            if client.has_capability("IDLE"):
+                client.idle()
+                client.idle_check(timeout=seconds)
+                client.idle_done()
+                return
+        time.sleep(seconds)
+        with self._session.talking() as client:
+            client.noop()
+
+    def _list(self) -> Iterator[_Listed]:
+        try:
+            with self._session.talking() as client:
+                found, foreign = _list(client), _foreign(client)
+        except Refused as error:
+            raise MailboxError("unavailable", f"the server lists no folders: {error}") from None
+        listed = []
+        for marks, delimiter, raw in found:
+            lower = frozenset(one.lower() for one in marks)
+            if lower & (_NO_FOLDERS | _VIEWS) or raw.startswith(foreign):
+                continue
+            name = "INBOX" if raw.upper() == "INBOX" else raw
+            if delimiter:
+                name = name.replace(delimiter.decode(), "/")
+            listed.append(_Listed(raw, name, lower))
+        yield from sorted(listed, key=lambda one: (one.name != "INBOX", one.name))
+
+
+def _list(client: IMAPClient) -> list[tuple[tuple[bytes, ...], bytes | None, str]]:
+    """All folders, with their special uses (RFC 6154) where a server tells them when asked."""
+    if not (client.has_capability("SPECIAL-USE") and client.has_capability("LIST-EXTENDED")):
+        found = client.list_folders()
+    else:
+        words = [b'""', b'"*"', b"RETURN", b"(SPECIAL-USE)"]
+        data = client._raw_command_untagged(b"LIST", words, uid=False)  # noqa: SLF001
+        found = client._proc_folder_list(data)  # noqa: SLF001
+    return [(flags, delimiter, str(name)) for flags, delimiter, name in found]
+
+
+def _foreign(client: IMAPClient) -> tuple[str, ...]:
+    """How the names of folders begin that are other people's, or everybody's (RFC 2342)."""
+    if not client.has_capability("NAMESPACE"):
+        return ()
+    spaces = client.namespace()
+    return tuple(
+        prefix for kind in (spaces.other, spaces.shared) for prefix, _ in kind or () if prefix
+    )

@@ -1,0 +1,175 @@
+"""A folder on an IMAP server, as a sweep sees it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..scratch import Scratch
+from . import imap_replace
+from .errors import LeftAlone, MailboxError
+from .imap_finish import Finish, Pair, parts
+from .imap_selected import MEMORY, SLICE
+from .imap_session import Refused
+from .mailbox import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .imap_selected import Folder
+    from .journal import MailboxJournal, Row
+    from .mailbox import Change, Outcome
+
+_AT_ONCE = 500
+_AHEAD = 100
+"""So many messages are fetched at once."""
+
+
+class ImapFolder:
+    """A :class:`~cmstream.mailboxes.mailbox.Folder`. ``seen``: UIDVALIDITY and UIDNEXT when it was
+    last looked at."""
+
+    def __init__(self, folder: Folder, name: str, journal: MailboxJournal, *, drafts: bool) -> None:
+        self.name, self.drafts = name, drafts
+        self.seen = 0, 0
+        self._folder, self._journal = folder, journal
+        self._next: dict[int, int] = {}
+        self._ahead: dict[int, bytes] = {}
+
+    def messages(self) -> Iterator[Stored]:
+        """By their UIDs, the oldest first."""
+        self._next, self._ahead = {}, {}
+        with self._answering():
+            here = self._folder.enter(again=True)
+            if here is None:
+                return
+            self.seen = here.validity, here.next
+            uids = [*self._folder.uids(here)]
+        looked_at = self._skipped(here.validity, {*uids})
+        uids = [uid for uid in uids if uid not in looked_at]
+        for i in range(0, len(uids), _AT_ONCE):
+            with self._answering():
+                sizes = self._folder.sizes(uids[i : i + _AT_ONCE])
+            for uid in sorted(sizes):
+                self._next[uid] = sizes[uid]
+                yield Stored(f"{here.validity}/{uid}", sizes[uid])
+
+    def _skipped(self, validity: int, uids: set[int]) -> set[int]:
+        """Those that need no look; what the journal says of others that aren't there is void."""
+        skip = self._journal.skip(self.name)
+        where = {identity: parts(identity) for identity in skip}
+        void = [one for one, (was, uid) in where.items() if was != validity or uid not in uids]
+        if void:
+            self._journal.forget(self.name, [skip[one] for one in void])
+        return {uid for was, uid in where.values() if was == validity}
+
+    def read(self, stored: Stored) -> Scratch | None:
+        """A message; short ones that are read next come along. There are servers that end the
+        connection over one that they can't read: it is asked for twice, the second time alone."""
+        validity, uid = parts(stored.identity)
+        size = self._next.pop(uid, stored.size)
+        why = ""
+        for alone in (False, True):
+            with self._answering():
+                here = self._folder.enter(again=alone)
+            if here is None or here.validity != validity:
+                return None
+            try:
+                found = self._content(uid, size, alone=alone)
+            except (Refused, MailboxError) as error:
+                if isinstance(error, MailboxError) and error.code != "unavailable":
+                    raise
+                why = str(error)
+            else:
+                return found if len(found) or self._is_there(uid) else None
+        raise LeftAlone("unreadable", f"the server can't read it ({why})")
+
+    def _content(self, uid: int, size: int, *, alone: bool) -> Scratch:
+        found = Scratch()
+        if uid not in self._ahead:
+            if size > SLICE:
+                for piece in self._folder.slices(uid):
+                    found.write(piece)
+                return found
+            self._ahead = self._folder.contents([uid] if alone else self._group(uid, size))
+        found.write(self._ahead.pop(uid, b""))
+        return found
+
+    def _group(self, uid: int, size: int) -> list[int]:
+        """It, and those that come next, as long as they are short."""
+        group, total = [uid], size
+        for other, more in self._next.items():
+            if other > uid:
+                total += more
+                if total > MEMORY or more > SLICE or len(group) == _AHEAD:
+                    break
+                group.append(other)
+        return group
+
+    def _is_there(self, uid: int) -> bool:
+        with self._answering():
+            return uid in self._folder.there([uid])
+
+    def keep(self, stored: Sequence[Stored]) -> None:
+        """Notes that they stay as they are."""
+        self._journal.known(self.name, [one.identity for one in stored])
+
+    def replace(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Puts new messages in the place of old ones."""
+        with self._answering():
+            return imap_replace.replace(self._folder, self.name, self._journal, changes)
+
+    def recover(self) -> None:
+        """Finishes what a killed run, or a lost connection, left."""
+        rows = self._journal.unfinished(self.name)
+        if not rows:
+            return
+        with self._answering():
+            here = self._folder.enter(again=True)
+            pairs = [self._found(row, here.validity) for row in rows] if here else []
+            both = [one for one in pairs if one.old and one.new and not one.result]
+            Finish(self._folder, self.name, self._journal).run(both)
+            for one, row in zip(pairs, rows, strict=False):
+                self._settle(one, row)
+        left = {one.identity for one in pairs if not one.is_void}
+        self._journal.forget(self.name, [row.old for row in rows if row.old not in left])
+
+    def _found(self, row: Row, validity: int) -> Pair:
+        """Both messages of a row, as far as they are there: by their UIDs, or, where these hold no
+        more, by their content."""
+        folder = self._folder
+        (was, old), (_, new) = parts(row.old), parts(row.new)
+        same, key = was == validity, row.message_id
+        if same:
+            old = old if folder.there([old]) else 0
+        else:
+            old = imap_replace.find(folder, key, row.old_hash) if key else 0
+        if same and row.state != "staged":
+            new = new if folder.digests([new]).get(new) == row.new_hash else 0
+        elif same or key:
+            new = imap_replace.find(folder, key, row.new_hash, new if same else 1)
+        else:
+            new = 0
+        return Pair(row.old, old, new, ours=row.state == "removing")
+
+    def _settle(self, pair: Pair, row: Row) -> None:
+        """What becomes of a pair of which one message is missing."""
+        if pair.result or (pair.old and pair.new):
+            return
+        same = parts(row.old)[0] == self._folder.validity
+        if pair.new and not pair.old and (row.state == "removing" or not same):
+            new = f"{self._folder.validity}/{pair.new}"
+            self._journal.mark(self.name, [row.old], "done", new={row.old: new})
+            pair.end("replaced", is_void=False)
+            return
+        if pair.new:  # its owner has removed the old one
+            self._folder.remove([pair.new])
+        pair.end("gone")
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except Refused as error:
+            text = f"the server doesn't do in the folder {self.name} what a sweep needs: {error}"
+            raise MailboxError("permission-denied", text) from None

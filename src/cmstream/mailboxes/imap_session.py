@@ -1,0 +1,253 @@
+"""A connection to an IMAP server that is signed in to one account. Whatever goes wrong with it
+becomes a MailboxError; after one the next command connects again."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import ssl
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from imapclient import IMAPClient, SocketTimeout  # type: ignore[import-untyped]
+from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, ProtocolError  # type: ignore[import-untyped]
+
+from .errors import MailboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .places import Access
+
+_TIMEOUT = SocketTimeout(connect=30, read=300)
+_LOST = (IMAPClientAbortError, ProtocolError, OSError, EOFError)
+
+
+class Refused(Exception):  # noqa: N818 - an answer
+    """The server said no to one command; nothing is wrong with the connection."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a URL names. ``user``: who signs in, None for the account's address."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None
+
+    @classmethod
+    def of(cls, url: str) -> Server:
+        """Raises MailboxError ``invalid-place``."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise MailboxError("invalid-place", f"{url!r}: {error}") from None
+        login, _, _ = parts.netloc.rpartition("@")
+        if ":" in login:
+            text = "a password doesn't belong into a URL: use --password-file"
+            raise MailboxError("invalid-place", text)
+        if not parts.hostname or parts.path not in {"", "/"} or parts.query or parts.fragment:
+            text = f"{url!r} is no mailbox on a server: give imaps://[USER@]HOST[:PORT]/"
+            raise MailboxError("invalid-place", text)
+        tls = parts.scheme == "imaps"
+        return cls(parts.hostname, port or (993 if tls else 143), tls, unquote(login) or None)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine, so that nobody can listen in."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A folder as it was when it was selected: its UIDVALIDITY and UIDNEXT (RFC 3501 section
+    2.3.1.1), and how many messages it had."""
+
+    name: str
+    validity: int
+    next: int
+    count: int
+
+
+class Session:
+    """For one thread. Raises MailboxError: ``no-such-host``, ``untrusted-certificate``,
+    ``sign-in-failed``, ``unavailable``, ``no-uidplus``, ``unsupported-server``."""
+
+    def __init__(self, server: Server, account: str, access: Access) -> None:
+        self._server, self._access = server, access
+        self._user = server.user or account
+        self._client: IMAPClient | None = None
+        self.selected: Selected | None = None
+
+    @contextmanager
+    def talking(self) -> Iterator[IMAPClient]:
+        """The connection, for commands alone. Raises :class:`Refused` for the answers NO and BAD,
+        and MailboxError if it is lost."""
+        if self._client is None:
+            self._client = self._connect()
+        try:
+            yield self._client
+        except Refused:
+            raise
+        except _LOST as error:
+            self.drop()
+            raise self._unavailable(error) from None
+        except IMAPClientError as error:
+            raise Refused(said(error)) from None
+        except BaseException:
+            self.drop()  # in the middle of a command
+            raise
+
+    def select(self, name: str, *, again: bool = False) -> Selected | None:
+        """Selects a folder; ``again``: even if it is selected, to know what is new. None if it
+        isn't there (any more). Raises MailboxError ``permission-denied``."""
+        if not again and self._client and self.selected and self.selected.name == name:
+            return self.selected
+        self.selected = None
+        with self.talking() as client:
+            try:
+                found = client.select_folder(name)
+            except IMAPClientAbortError:
+                raise
+            except IMAPClientError as error:
+                if client.folder_exists(name):
+                    raise self._denied(name, said(error)) from None
+                return None
+        if not found.get(b"READ-WRITE", True) or found.get(b"READ-ONLY"):
+            raise self._denied(name, "it can only be read")
+        self.selected = Selected(
+            name, found[b"UIDVALIDITY"], found.get(b"UIDNEXT", 1), found[b"EXISTS"]
+        )
+        return self.selected
+
+    def close(self) -> None:
+        """Signs out."""
+        if self._client is not None:
+            with suppress(Exception):
+                self._client.logout()
+        self.drop()
+
+    def drop(self) -> None:
+        """Closes the connection, in whatever state it is."""
+        client, self._client, self.selected = self._client, None, None
+        if client is not None:
+            with suppress(Exception):
+                client.shutdown()
+
+    def _connect(self) -> IMAPClient:
+        server = self._server
+        try:
+            context = ssl.create_default_context(cafile=self._access.certificates)
+        except (OSError, ssl.SSLError) as error:
+            text = f"the file with authorities {self._access.certificates} can't be read: {error}"
+            raise MailboxError("untrusted-certificate", text) from None
+        try:
+            client = IMAPClient(
+                server.host, server.port, ssl=server.tls, ssl_context=context, timeout=_TIMEOUT
+            )
+        except (*_LOST, IMAPClientError) as error:
+            raise self._unavailable(error) from None
+        try:
+            self._prepare(client, context)
+        except BaseException as error:
+            with suppress(Exception):
+                client.shutdown()
+            if isinstance(error, _LOST):
+                raise self._unavailable(error) from None
+            raise
+        return client
+
+    def _prepare(self, client: IMAPClient, context: ssl.SSLContext) -> None:
+        # IMAPClient sends the end of a line by itself.
+        client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._server.tls and not (
+            self._server.is_here and not client.has_capability("LOGINDISABLED")
+        ):
+            if not client.has_capability("STARTTLS"):
+                text = f"{self._server} offers no encryption: use imaps://, or a server that does"
+                raise MailboxError("untrusted-certificate", text)
+            client.starttls(context)
+        self._sign_in(client)
+        if not client.has_capability("UIDPLUS"):
+            text = (
+                f"{self._server} has no UIDPLUS (RFC 4315), so that one message can't be removed "
+                "without others: use the place of its files (maildir:, mbox:, dbox:)"
+            )
+            raise MailboxError("no-uidplus", text)
+        if client.has_capability("X-GM-EXT-1"):
+            text = (
+                f"{self._server} keeps a message that is removed from a folder (Gmail's All Mail), "
+                "so that nothing would be sealed"
+            )
+            raise MailboxError("unsupported-server", text)
+
+    def _sign_in(self, client: IMAPClient) -> None:
+        access, user = self._access, self._user
+        if access.password is None:
+            text = f"{self._server}: no password is given: use --password-file or --password-env"
+            raise MailboxError("sign-in-failed", text)
+        plain = client.has_capability("AUTH=PLAIN")
+        try:
+            if access.master and access.separator is None:
+                if not plain:
+                    text = (
+                        f"{self._server} has no SASL PLAIN, by which a master user signs in for "
+                        "another: see --master-separator"
+                    )
+                    raise MailboxError("sign-in-failed", text)
+                client.plain_login(access.master, access.password, user)
+                return
+            if access.master:
+                user = f"{user}{access.separator}{access.master}"
+            if plain:
+                client.plain_login(user, access.password)
+            else:
+                client.login(user, access.password)
+        except IMAPClientError as error:
+            lost = error if isinstance(error, _LOST) else error.__context__
+            if isinstance(lost, _LOST):  # for IMAPClient that is a wrong password too
+                raise lost from None
+            raise self._not_let_in(user, said(error)) from None
+
+    def _not_let_in(self, user: str, why: str) -> MailboxError:
+        if "[UNAVAILABLE]" in why.upper():
+            return MailboxError("unavailable", f"{self._server} can't tell who may sign in: {why}")
+        who = f"{self._access.master} for {user}" if self._access.master else user
+        text = f"{self._server} doesn't let {who} sign in ({why}): look at the name and password"
+        return MailboxError("sign-in-failed", text)
+
+    def _denied(self, name: str, why: str) -> MailboxError:
+        text = f"the folder {name} can't be changed ({why}): give {self._user} the rights"
+        return MailboxError("permission-denied", text)
+
+    def _unavailable(self, error: BaseException) -> MailboxError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            text = (
+                f"the certificate of {self._server} isn't to be trusted ({error.verify_message}): "
+                "name the authority's certificate by --ca-file, and the server as it is named there"
+            )
+            return MailboxError("untrusted-certificate", text)
+        if isinstance(error, socket.gaierror):
+            return MailboxError("no-such-host", f"there is no host {self._server.host}")
+        text = f"{self._server} is out of reach, or has closed the connection ({said(error)})"
+        return MailboxError("unavailable", f"{text}: run this again when it is there")
+
+
+def said(error: BaseException) -> str:
+    """What a server or the system said, in one line that can be printed."""
+    text = str(error) or type(error).__name__
+    if quoted := re.fullmatch(r"b(['\"])(.*)\1", text, re.DOTALL):
+        text = quoted[2]
+    return re.sub(r"[^ -~]+", " ", text)[:300].strip()
