@@ -6,44 +6,13 @@ import datetime as dt
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from cmstream.command.cli import main
 from cmstream.mailboxes.pace import Pace, until
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
-from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, text
+from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, started, text
 from helpers.servers.place import wait
-
-
-@pytest.fixture
-def cmstream(store, sqlite_url, notes, monkeypatch, capsys):
-    """Runs the command; gives its exit code, and what it said."""
-    monkeypatch.setenv("CMSTREAM_DATABASE", sqlite_url)
-    monkeypatch.setattr("cmstream.command.mailbox.step_back", lambda: None)
-    monkeypatch.chdir(notes.parent.parent)
-
-    def run(action, *words):
-        try:
-            code = main(["mailbox", action, "--journal", str(notes), *map(str, words)])
-        except SystemExit as ending:
-            code = ending.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-@pytest.fixture
-def key(alice, tmp_path):
-    path = tmp_path / "alice.key.pem"
-    shape = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    path.write_bytes(alice.key.private_bytes(*shape))
-    path.with_name("alice.pem").write_bytes(alice.recipient.pem)
-    return path
 
 
 def test_the_owner_must_have_the_key(cmstream, store, root):
@@ -180,18 +149,6 @@ def test_opening_loses_no_part_that_nobody_sealed(cmstream, root, key, store):
 
 
 # --- the process -----------------------------------------------------------------------------
-
-
-def started(sqlite_url, notes, *words):
-    command = [sys.executable, "-m", "cmstream", "mailbox", "seal", "--journal", notes, *words]
-    environment = {**os.environ, "CMSTREAM_DATABASE": sqlite_url}
-    return subprocess.Popen(
-        [str(one) for one in command],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_watch_seals_what_is_filed_and_ends_with_a_report(store, sqlite_url, root, notes):
