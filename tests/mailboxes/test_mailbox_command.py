@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
+from cmstream.mailboxes import errors
+from cmstream.mailboxes.errors import LeftAlone, MailboxError
 from cmstream.mailboxes.pace import Pace, until
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, started, text
@@ -242,3 +246,14 @@ def test_rate():
     pace = Pace()
     pace.spent(10_000_000)
     assert pace.pause() == 0
+
+
+# --- the guide -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MailboxError, LeftAlone])
+def test_the_guide_names_every_code(kind):
+    guide = Path(errors.__file__).with_name("README.md").read_text("utf-8")
+    codes = re.findall(r"``([a-z-]+)``", kind.__doc__)
+    assert len(codes) > 3
+    assert [one for one in codes if f"`{one}`" not in guide] == []
