@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from itertools import count
 from typing import NamedTuple
 
@@ -152,3 +154,16 @@ class Mine(NamedTuple):
 
     def finished(self, task: str) -> bool:
         return all(one is (task == "seal") for one in sealed(self.root))
+
+
+def started(sqlite_url, notes, *words) -> subprocess.Popen:
+    """``cmstream mailbox seal``, as a process."""
+    command = [sys.executable, "-m", "cmstream", "mailbox", "seal", "--journal", notes, *words]
+    environment = {**os.environ, "CMSTREAM_DATABASE": sqlite_url}
+    return subprocess.Popen(
+        [str(one) for one in command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -1,9 +1,11 @@
-"""Alice's store, Maildir and journal."""
+"""Alice's store, Maildir, journal and key, and the command."""
 
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from cmstream.command.cli import main
 from helpers import mailboxes
 
 
@@ -29,3 +31,30 @@ def notes(tmp_path):
 @pytest.fixture
 def mine(store, root, notes, me):
     return mailboxes.Mine(store, root, notes, me)
+
+
+@pytest.fixture
+def cmstream(store, sqlite_url, notes, monkeypatch, capsys):
+    """Runs the command; gives its exit code, and what it said."""
+    monkeypatch.setenv("CMSTREAM_DATABASE", sqlite_url)
+    monkeypatch.setattr("cmstream.command.mailbox.step_back", lambda: None)
+    monkeypatch.chdir(notes.parent.parent)
+
+    def run(action, *words):
+        try:
+            code = main(["mailbox", action, "--journal", str(notes), *map(str, words)])
+        except SystemExit as ending:
+            code = ending.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def key(alice, tmp_path):
+    path = tmp_path / "alice.key.pem"
+    shape = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    path.write_bytes(alice.key.private_bytes(*shape))
+    path.with_name("alice.pem").write_bytes(alice.recipient.pem)
+    return path

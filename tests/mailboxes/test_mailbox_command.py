@@ -5,45 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import signal
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from cmstream.command.cli import main
+from cmstream.mailboxes import errors
+from cmstream.mailboxes.errors import LeftAlone, MailboxError
 from cmstream.mailboxes.pace import Pace, until
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
-from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, text
+from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, started, text
 from helpers.servers.place import wait
-
-
-@pytest.fixture
-def cmstream(store, sqlite_url, notes, monkeypatch, capsys):
-    """Runs the command; gives its exit code, and what it said."""
-    monkeypatch.setenv("CMSTREAM_DATABASE", sqlite_url)
-    monkeypatch.setattr("cmstream.command.mailbox.step_back", lambda: None)
-    monkeypatch.chdir(notes.parent.parent)
-
-    def run(action, *words):
-        try:
-            code = main(["mailbox", action, "--journal", str(notes), *map(str, words)])
-        except SystemExit as ending:
-            code = ending.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-@pytest.fixture
-def key(alice, tmp_path):
-    path = tmp_path / "alice.key.pem"
-    shape = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    path.write_bytes(alice.key.private_bytes(*shape))
-    path.with_name("alice.pem").write_bytes(alice.recipient.pem)
-    return path
 
 
 def test_the_owner_must_have_the_key(cmstream, store, root):
@@ -182,18 +155,6 @@ def test_opening_loses_no_part_that_nobody_sealed(cmstream, root, key, store):
 # --- the process -----------------------------------------------------------------------------
 
 
-def started(sqlite_url, notes, *words):
-    command = [sys.executable, "-m", "cmstream", "mailbox", "seal", "--journal", notes, *words]
-    environment = {**os.environ, "CMSTREAM_DATABASE": sqlite_url}
-    return subprocess.Popen(
-        [str(one) for one in command],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_watch_seals_what_is_filed_and_ends_with_a_report(store, sqlite_url, root, notes):
     store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
     make(root / ".Sent")
@@ -285,3 +246,14 @@ def test_rate():
     pace = Pace()
     pace.spent(10_000_000)
     assert pace.pause() == 0
+
+
+# --- the guide -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MailboxError, LeftAlone])
+def test_the_guide_names_every_code(kind):
+    guide = Path(errors.__file__).with_name("README.md").read_text("utf-8")
+    codes = re.findall(r"``([a-z-]+)``", kind.__doc__)
+    assert len(codes) > 3
+    assert [one for one in codes if f"`{one}`" not in guide] == []

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import os
 import re
+import shutil
 import stat
 
 import pytest
@@ -14,7 +15,7 @@ import cmstream
 from cmstream.mailboxes.errors import MailboxError
 from cmstream.mailboxes.journal import Journal
 from cmstream.mailboxes.maildir_files import folder_name, new_base
-from cmstream.mailboxes.places import open_mailbox
+from cmstream.mailboxes.places import noted_as, open_mailbox
 from helpers.accounts.support import ADMINISTRATOR
 from helpers.mailboxes import (
     ALICE,
@@ -107,7 +108,7 @@ def test_the_journal_forgets_what_is_gone(store, root, notes):
         path.unlink()
     seal(store, root, notes)
     with Journal(notes) as journal:
-        mine = journal.mailbox(ALICE, f"maildir:{root}")
+        mine = journal.mailbox(*noted_as(f"maildir:{root}", ALICE))
         assert len(mine.skip("INBOX")) == 5
         mine.close()
 
@@ -133,6 +134,35 @@ def test_folders_of_a_maildir_plus_plus(store, root, notes, me):
         assert sealed(root / path) == [True]
     assert seal(store, root, notes).messages == 0
     assert names(root, notes) == ["INBOX", *(FOLDERS[one] for one in sorted(FOLDERS))]
+
+
+def test_a_folder_that_is_removed_meanwhile(store, root, notes):
+    for path in (".Gone", ".Sent"):
+        make(root / path)
+        put(root / path, text(1))
+    with Journal(notes) as journal, open_mailbox(f"maildir:{root}", ALICE, journal) as mailbox:
+        folders = mailbox.folders()
+        shutil.rmtree(root / ".Gone")
+        for one in folders:
+            one.recover()
+        assert [len(list(one.messages())) for one in folders] == [0, 0, 1]
+        assert len(mailbox.folders()) == 2
+
+
+def test_a_folder_without_a_place_for_new_files_is_told(store, root, notes):
+    make(root / ".Sent")
+    (root / ".Sent" / "tmp").rmdir()
+    with pytest.raises(MailboxError, match=r"\.Sent/tmp"):
+        seal(store, root, notes)
+
+
+def test_one_mailbox_by_any_path_and_address(store, root, notes, tmp_path):
+    (tmp_path / "link").symlink_to(root)
+    put(root, text(1))
+    assert seal(store, root, notes).replaced == 1
+    store.change_account(ALICE, by=ADMINISTRATOR, aliases=["al@example.org"])
+    report = seal(store, f"{tmp_path}/link/../Maildir/", notes, address="al@example.org")
+    assert report.messages == 0
 
 
 def names(root, notes):

@@ -15,6 +15,7 @@ import pytest
 
 from cmstream.mailboxes import maildir_files, sweep
 from cmstream.mailboxes.journal import Journal
+from cmstream.mailboxes.places import noted_as
 from helpers.mailboxes import ALICE, files, fill, mails, plain, put, seal, text
 
 CALLS = ("open", "write", "rename", "unlink", "fsync", "utime", "stat", "close")
@@ -97,7 +98,7 @@ def start(mine, task):
     if task == "open":
         mine.run("seal")
         with Journal(mine.notes) as journal:  # what is noted of sealing is forgotten
-            journal.mailbox(ALICE, f"maildir:{mine.root}", "open").close()
+            journal.mailbox(*noted_as(f"maildir:{mine.root}", ALICE), "open").close()
     return before
 
 

@@ -21,7 +21,7 @@ from ..mailboxes.pace import Pace, step_back
 from ..mailboxes.report import Report
 from ..mailboxes.sweep import Sweep
 from .database import add_database
-from .endings import Failure, Stopped
+from .endings import Failure
 from .identities import add_keys, identities
 from .mailbox_report import Bar, as_text
 from .managing import as_json, code_of, opened
@@ -81,6 +81,7 @@ _CODES = {
     "needs-package": os.EX_USAGE,
     "untrusted-certificate": os.EX_PROTOCOL,
     "no-uidplus": os.EX_PROTOCOL,
+    "unsupported-server": os.EX_PROTOCOL,
     "unsupported-server": os.EX_PROTOCOL,
 }
 """The exit codes of a mailbox that can't be used; 75 for all others."""
@@ -240,7 +241,7 @@ def _run(
                 runs.one(journal, address, changing, alone=alone)
             while runs.watched:
                 runs.watch(alone=alone)
-    except (KeyboardInterrupt, Stopped, Failure):
+    except BaseException:
         if report.messages:
             runs.tell(stopped=True)
         raise

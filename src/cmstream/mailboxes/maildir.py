@@ -67,7 +67,6 @@ class Maildir:
         self._root, self._journal = os.path.abspath(root), journal  # noqa: PTH100
         self._drafts = {name.casefold() for name in drafts}
         self._seen: dict[str, tuple[int, int]] = {}
-        self._folders: dict[str, Folder] = {}
         self._here: tuple[str, Directories] | None = None
         self._done: list[str] = []
         self._dropped: list[str] = []
@@ -102,12 +101,12 @@ class Maildir:
     def folders(self) -> Sequence[Folder]:
         """All of them that are there now; INBOX is the first."""
         with _naming(self._root):
-            for path in folder_paths(self._root):
-                name = folder_name(path)
-                drafts = name.rpartition("/")[2].casefold() in self._drafts
-                if name not in self._folders:
-                    self._folders[name] = Folder(self, path, name, drafts=drafts)
-        return list(self._folders.values())
+            return [self._folder(path) for path in folder_paths(self._root)]
+
+    def _folder(self, path: str) -> Folder:
+        name = folder_name(path)
+        drafts = name.rpartition("/")[2].casefold() in self._drafts
+        return Folder(self, path, name, drafts=drafts)
 
     def wait(self, seconds: float) -> Collection[str]:
         """Looks each second at when the folders were changed."""
@@ -119,6 +118,10 @@ class Maildir:
             if changed or left <= 0:
                 return changed
             time.sleep(min(_EVERY, left))
+
+    def is_gone(self, path: str) -> bool:
+        """Whether a folder was removed since it was listed."""
+        return bool(path) and not os.path.lexists(f"{self._path(path)}/cur")
 
     def enter(self, path: str) -> Directories:
         """The directories of a folder. Raises OSError."""
@@ -188,11 +191,15 @@ class Folder:
 
     def recover(self) -> None:
         """Finishes what a killed run began."""
+        if self._mailbox.is_gone(self.path):
+            return
         with _naming(self.path or "INBOX"):
             Recovery(self.name, self._mailbox.enter(self.path), self._journal).run()
 
     def messages(self) -> Iterator[Stored]:
         """In the order in which a server numbers them."""
+        if self._mailbox.is_gone(self.path):
+            return
         with _naming(self.path or "INBOX"):
             here = self._mailbox.enter(self.path)
             self._mailbox.settle()

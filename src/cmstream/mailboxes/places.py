@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -77,6 +78,15 @@ def is_template(place: str) -> bool:
     return bool(_PARTS.search(place))
 
 
+def noted_as(place: str, account: str) -> tuple[str, str]:
+    """The account and the place as the journal has them: a path is the same mailbox however it is
+    written, and by whichever of the owner's addresses it is called."""
+    kind, _, rest = place.partition(":")
+    if kind in {"maildir", "mbox"}:
+        return "", f"{kind}:{os.path.realpath(rest)}"
+    return account, place
+
+
 def open_mailbox(
     place: str, account: str, journal: Journal, *, task: Task = "seal", access: Access | None = None
 ) -> Mailbox:
@@ -88,7 +98,7 @@ def open_mailbox(
     except ImportError as error:
         text = f"{kind} needs more packages ({error}): pip install 'cmstream[mailbox]'"
         raise MailboxError("needs-package", text) from None
-    part = journal.mailbox(account, place, task)
+    part = journal.mailbox(*noted_as(place, account), task)
     try:
         whole = place if kind.startswith("imap") else rest
         return opened(whole, account, part, access or Access())
