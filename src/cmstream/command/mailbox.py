@@ -82,7 +82,6 @@ _CODES = {
     "untrusted-certificate": os.EX_PROTOCOL,
     "no-uidplus": os.EX_PROTOCOL,
     "unsupported-server": os.EX_PROTOCOL,
-    "unsupported-server": os.EX_PROTOCOL,
 }
 """The exit codes of a mailbox that can't be used; 75 for all others."""
 
