@@ -1,0 +1,81 @@
+"""Has an mbox file for itself, as mail servers and mail programs agree on it: by a file ``.lock``
+beside it, and by fcntl."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .errors import MailboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_WAIT = 120.0
+_EVERY = 0.2
+_STALE = 300.0
+"""Seconds after which others take such a file for one that somebody left behind; so does this."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """A descriptor of the file, which nobody else changes meanwhile. Raises MailboxError ``busy``,
+    OSError."""
+    until = time.monotonic() + _WAIT
+    with _dotlock(path, until):
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                _wait_for(lambda: _take(fd), path, until)  # noqa: B023 - called at once
+                if os.path.samestat(os.fstat(fd), path.stat()):
+                    yield fd
+                    return
+            finally:
+                os.close(fd)
+
+
+@contextmanager
+def _dotlock(path: Path, until: float) -> Iterator[None]:
+    lock = path.with_name(f"{path.name}.lock")
+    _wait_for(lambda: _create(lock), path, until)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _create(lock: Path) -> bool:
+    try:
+        fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - lock.stat().st_mtime > _STALE:
+                lock.unlink()
+        return False
+    os.write(fd, b"%d\n" % os.getpid())
+    os.close(fd)
+    return True
+
+
+def _take(fd: int) -> bool:
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EAGAIN}:
+            return False
+        raise
+    return True
+
+
+def _wait_for(done: Callable[[], bool], path: Path, until: float) -> None:
+    while not done():
+        if time.monotonic() > until:
+            text = f"{path} is locked by another program: run this again when it has ended"
+            raise MailboxError("busy", text)
+        time.sleep(_EVERY)
