@@ -29,7 +29,7 @@ from .report import Left
 from .sources import file_item
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from .folder import Sealed
     from .items import Item, Read, Stamp
@@ -100,6 +100,11 @@ def _stamp(meta: Any) -> Stamp:
     return meta["size"], int(meta["last_modified"].timestamp()) * 10**9
 
 
+def _unchanged(meta: Any) -> Any:
+    """The condition that an object is still the one that was looked at."""
+    return {name: meta[name] for name in ("e_tag", "version") if meta[name]}
+
+
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(coroutine)
 
@@ -120,7 +125,17 @@ class BucketSource:
                 yield file_item("", label, own, root, _stamp(meta))
                 return
         for meta in bucket.list():
-            yield _found(meta, bucket.base, quoted_folder(label) + "/", root)
+            yield self._found(meta, quoted_folder(label) + "/", root)
+
+    def _found(self, meta: Any, folder: str, root: int) -> Found:
+        *folders, part = meta["path"].removeprefix(self._bucket.base).split("/")
+        inside = folder + "".join(f"{quoted_folder(one)}/" for one in folders)
+        if not meta["size"]:
+            try:  # an object that stands for a folder has a key that can't be asked for
+                obstore.head(self._bucket.store, meta["path"])
+            except FileNotFoundError:
+                return Left(inside + quoted_folder(part), "special-file", "it stands for a folder")
+        return file_item(inside, part, meta["path"], root, _stamp(meta))
 
     def read(self, items: list[Item]) -> Iterator[Read]:
         """As Source says; many at a time."""
@@ -157,14 +172,6 @@ class BucketSource:
             return _stamp(obstore.head(self._bucket.store, file.name))
         except BaseError as error:
             raise as_os_error(error) from None
-
-
-def _found(meta: Any, base: str, folder: str, root: int) -> Found:
-    *folders, part = meta["path"].removeprefix(base).split("/")
-    inside = folder + "".join(f"{quoted_folder(one)}/" for one in folders)
-    if not part:
-        return Left(inside, "special-file", "an object that stands for a folder")
-    return file_item(inside, part, meta["path"], root, _stamp(meta))
 
 
 class _Reader:
@@ -242,7 +249,7 @@ class BucketTarget:
             meta = await obstore.head_async(self._bucket.store, key)
         except FileNotFoundError:
             return "create"
-        return {"e_tag": meta["e_tag"], "version": meta["version"]}
+        return _unchanged(meta)
 
     def put(self, name: str, pieces: Iterator[bytes], *, replace: bool, size: int) -> None:
         """As Target says, by multipart upload: it appears when its last part is there."""
@@ -250,10 +257,8 @@ class BucketTarget:
         watched = _Watched(pieces)
         try:
             _check_free(store, "" if replace else key)
-            obstore.put(
-                store, key, iter(watched), use_multipart=True, max_concurrency=_UPLOADS,
-                chunk_size=max(_PART, size // _PARTS),
-            )  # fmt: skip
+            part = max(_PART, size // _PARTS)
+            _run(_upload(store, key, aiter(watched), part))
         except BaseException as error:
             if watched.error:
                 raise watched.error from None
@@ -269,12 +274,21 @@ class _Watched:
         self._pieces = pieces
         self.error: BaseException | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Asynchronous, although they aren't: the library can't be called in a callback of its
+        own, and the source may be a bucket too."""
         try:
-            yield from self._pieces
+            for piece in self._pieces:
+                yield piece
         except BaseException as error:
             self.error = error
             raise
+
+
+async def _upload(store: Any, key: str, pieces: AsyncIterator[bytes], part: int) -> None:
+    await obstore.put_async(
+        store, key, pieces, use_multipart=True, chunk_size=part, max_concurrency=_UPLOADS
+    )
 
 
 def _check_free(store: Any, key: str) -> None:
@@ -330,9 +344,8 @@ class BucketArchive:
             holder = json.loads(bytes(found.bytes()))
             if not take_over and not _is_dead(holder):
                 raise self._busy(holder) from None
-            version: Any = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
             try:
-                obstore.put(store, self._lock, self._mine, mode=version)
+                obstore.put(store, self._lock, self._mine, mode=_unchanged(found.meta))
             except PreconditionError:
                 raise self._busy(holder) from None
 

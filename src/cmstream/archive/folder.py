@@ -42,7 +42,6 @@ class Folder:
         self._made: set[str] = set()
         own = f"{run}-{os.getpid()}-{os.urandom(4).hex()}"
         self._temporary = f"{path}/{META}/{TEMPORARY}/{own}"
-        self._descriptor = -1
         self._count = 0
 
     def publish(self, batch: list[Sealed]) -> list[OSError | None]:
@@ -54,7 +53,8 @@ class Folder:
             for one in batch:
                 temporary.append(self._new())
                 _write(temporary[-1], one.data)
-            sync_file_system(self._descriptor)
+            if temporary:
+                _sync(self._temporary)
             return [
                 self._place(name, one.name, replace=one.replace)
                 for name, one in zip(temporary, batch, strict=True)
@@ -80,9 +80,8 @@ class Folder:
 
     def _new(self) -> str:
         """The name of a temporary file."""
-        if self._descriptor < 0:
+        if not self._count:
             os.makedirs(self._temporary, 0o700)
-            self._descriptor = os.open(self._temporary, os.O_RDONLY | os.O_CLOEXEC)
         self._count += 1
         return f"{self._temporary}/{self._count}"
 
@@ -126,6 +125,14 @@ def _move(temporary: str, path: str) -> None:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
         os.rename(temporary, path)
+
+
+def _sync(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sync_file_system(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(names: list[str]) -> None:
@@ -188,11 +195,7 @@ class FolderArchive:
 
     def sync(self) -> None:
         """Waits until every name is on the disk."""
-        descriptor = os.open(self.meta, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            sync_file_system(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(str(self.meta))
 
     def manifest(self, *, create: bool = False) -> Manifest:
         """As Archive says."""

@@ -3,6 +3,7 @@ target under the same names."""
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from .batch import seal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 """How often Ray itself gives a task to another worker, where its own was lost."""
+_PATIENCE = 10  # seconds
 _WAITING = 2
 """Tasks for each processor of the cluster that are given out at the same time."""
 
@@ -35,8 +37,9 @@ class RayTasks:
         self._joined = not ray.is_initialized()
         if self._joined:
             try:
+                _check_reached(address)
                 ray.init(address=address, include_dashboard=False, log_to_driver=False)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 raise ArchiveError(
                     "unreachable", f"--ray {address}: there is no cluster: {error}"
                 ) from None
@@ -72,6 +75,13 @@ class RayTasks:
         self._running.clear()
         if self._joined:
             ray.shutdown()
+
+
+def _check_reached(address: str) -> None:
+    """Raises OSError at once where Ray would wait for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
 def _answer(task: Any) -> list[Outcome] | Died:

@@ -18,7 +18,7 @@ from .report import Left, Report
 from .sources import members, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from .items import Job, Outcome
     from .manifest import Manifest, Row
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from .processes import Executor
     from .sources import Found
 
-_ATTEMPTS = 4
+_ATTEMPTS = 10
+"""How often a batch is given to workers that don't live to answer. All batches that were at work
+count, since nobody knows which it was."""
 _COMMIT_ROWS = 4096
 _COMMIT_SECONDS = 1.0
 
@@ -53,7 +55,7 @@ class Run:
         self._again: deque[Batch] = deque()
         self._walked = self._gathered(self._walk(labels))
         self._split: deque[tuple[Item, str]] = deque()
-        self._members: Iterator[Batch] = iter(())
+        self._members = self._gathered(())
         self._rows: list[Row] = []
         self._committed = time.monotonic()
 
@@ -71,6 +73,8 @@ class Run:
                 self.report.seconds = time.monotonic() - begun
                 tell(self.report)
         finally:
+            self._walked.close()  # of a run that ends early, at once
+            self._members.close()
             self._commit()
         self.report.seconds = time.monotonic() - begun
         return self.report
@@ -108,7 +112,7 @@ class Run:
         except (MessageError, tarfile.TarError) as error:
             yield Left(item.name, "damaged-source", f"it can't be read to its end: {error}")
 
-    def _gathered(self, found: Iterable[Found]) -> Iterator[Batch]:
+    def _gathered(self, found: Iterable[Found]) -> Generator[Batch]:
         waiting: list[Item] = []
         octets = 0
         for one in self._unknown(found):
