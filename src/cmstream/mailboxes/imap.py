@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .errors import MailboxError
 from .imap_folder import ImapFolder
 from .imap_selected import Folder
-from .imap_session import Refused, Server, Session
+from .imap_session import Refused, Server, ServerSession
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imapclient import IMAPClient  # type: ignore[import-untyped]
     from typing_extensions import Self
 
+    from .imap_session import Session
     from .journal import MailboxJournal
     from .places import Access
 
@@ -30,7 +31,7 @@ _VIEWS = {b"\\all", b"\\flagged", b"\\important"}
 def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> ImapMailbox:
     """The mailbox of an account on the server that a URL names. It is signed in to when it is
     entered."""
-    return ImapMailbox(Session(Server.of(rest), account, access), journal, access.drafts)
+    return ImapMailbox(ServerSession(Server.of(rest), account, access), journal, access.drafts)
 
 
 class _Listed(NamedTuple):

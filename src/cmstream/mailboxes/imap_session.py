@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from .places import Access
 
-_TIMEOUT = SocketTimeout(connect=30, read=300)
+TIMEOUT = SocketTimeout(connect=30, read=300)
+"""Seconds for a connection, and for an answer."""
 _LOST = (IMAPClientAbortError, ProtocolError, OSError, EOFError)
 
 
@@ -82,28 +83,37 @@ class Selected:
 
 
 class Session:
-    """For one thread. Raises MailboxError: ``no-such-host``, ``untrusted-certificate``,
-    ``sign-in-failed``, ``unavailable``, ``no-uidplus``, ``unsupported-server``."""
+    """For one thread. ``name``: of the server, in sentences; ``user``: who is signed in. Raises
+    MailboxError ``unavailable``, ``permission-denied``, and what :meth:`connect` raises."""
 
-    def __init__(self, server: Server, account: str, access: Access) -> None:
-        self._server, self._access = server, access
-        self._user = server.user or account
+    def __init__(self, name: str, user: str) -> None:
+        self._name, self._user = name, user
         self._client: IMAPClient | None = None
         self.selected: Selected | None = None
+
+    def connect(self) -> IMAPClient:
+        """A connection that is signed in. Raises MailboxError, or what :mod:`imaplib` raises."""
+        raise NotImplementedError
+
+    def disconnected(self) -> None:
+        """Is called when the connection has ended."""
 
     @contextmanager
     def talking(self) -> Iterator[IMAPClient]:
         """The connection, for commands alone. Raises :class:`Refused` for the answers NO and BAD,
         and MailboxError if it is lost."""
         if self._client is None:
-            self._client = self._connect()
+            try:
+                self._client = self.connect()
+            except (*_LOST, IMAPClientError) as error:
+                raise self.unavailable(error) from None
         try:
             yield self._client
         except Refused:
             raise
         except _LOST as error:
             self.drop()
-            raise self._unavailable(error) from None
+            raise self.unavailable(error) from None
         except IMAPClientError as error:
             raise Refused(said(error)) from None
         except BaseException:
@@ -145,27 +155,42 @@ class Session:
         if client is not None:
             with suppress(Exception):
                 client.shutdown()
+            self.disconnected()
 
-    def _connect(self) -> IMAPClient:
+    def _denied(self, name: str, why: str) -> MailboxError:
+        text = f"the folder {name} can't be changed ({why}): give {self._user} the rights"
+        return MailboxError("permission-denied", text)
+
+    def unavailable(self, error: BaseException) -> MailboxError:
+        """What a lost connection becomes."""
+        text = f"{self._name} is out of reach, or has closed the connection ({said(error)})"
+        return MailboxError("unavailable", f"{text}: run this again when it is there")
+
+
+class ServerSession(Session):
+    """A connection to a server by TCP. Raises MailboxError ``no-such-host``,
+    ``untrusted-certificate``, ``sign-in-failed``, ``no-uidplus``, ``unsupported-server`` too."""
+
+    def __init__(self, server: Server, account: str, access: Access) -> None:
+        super().__init__(str(server), server.user or account)
+        self._server, self._access = server, access
+
+    def connect(self) -> IMAPClient:
+        """Encrypted, or to this machine."""
         server = self._server
         try:
             context = ssl.create_default_context(cafile=self._access.certificates)
         except (OSError, ssl.SSLError) as error:
             text = f"the file with authorities {self._access.certificates} can't be read: {error}"
             raise MailboxError("untrusted-certificate", text) from None
-        try:
-            client = IMAPClient(
-                server.host, server.port, ssl=server.tls, ssl_context=context, timeout=_TIMEOUT
-            )
-        except (*_LOST, IMAPClientError) as error:
-            raise self._unavailable(error) from None
+        client = IMAPClient(
+            server.host, server.port, ssl=server.tls, ssl_context=context, timeout=TIMEOUT
+        )
         try:
             self._prepare(client, context)
-        except BaseException as error:
+        except BaseException:
             with suppress(Exception):
                 client.shutdown()
-            if isinstance(error, _LOST):
-                raise self._unavailable(error) from None
             raise
         return client
 
@@ -228,11 +253,8 @@ class Session:
         text = f"{self._server} doesn't let {who} sign in ({why}): look at the name and password"
         return MailboxError("sign-in-failed", text)
 
-    def _denied(self, name: str, why: str) -> MailboxError:
-        text = f"the folder {name} can't be changed ({why}): give {self._user} the rights"
-        return MailboxError("permission-denied", text)
-
-    def _unavailable(self, error: BaseException) -> MailboxError:
+    def unavailable(self, error: BaseException) -> MailboxError:
+        """Says what is wrong with the certificate or the name, if it is that."""
         if isinstance(error, ssl.SSLCertVerificationError):
             text = (
                 f"the certificate of {self._server} isn't to be trusted ({error.verify_message}): "
@@ -241,8 +263,7 @@ class Session:
             return MailboxError("untrusted-certificate", text)
         if isinstance(error, socket.gaierror):
             return MailboxError("no-such-host", f"there is no host {self._server.host}")
-        text = f"{self._server} is out of reach, or has closed the connection ({said(error)})"
-        return MailboxError("unavailable", f"{text}: run this again when it is there")
+        return super().unavailable(error)
 
 
 def said(error: BaseException) -> str:
