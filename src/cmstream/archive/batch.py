@@ -11,7 +11,7 @@ from ..mail import mbox
 from ..many import encrypt_many
 from . import layout, long
 from .folder import Sealed
-from .items import LONG, MBOX, Item, Job, Outcome
+from .items import LONG, MBOX, Item, Job, Outcome, Outcomes
 from .names import FILE, MAIL
 from .names import target as target_name
 from .sources import looks_split
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def seal(job: Job, items: list[Item]) -> list[Outcome]:
     """Seals sources into the target, and gives what became of each. What can't be read harms no
     other. Raises OSError where the target can't take more, ArchiveError, RecipientError."""
-    return Batch(_worker(job)).seal(items)
+    return Outcomes(Batch(_worker(job)).seal(items))
 
 
 @lru_cache(maxsize=2)

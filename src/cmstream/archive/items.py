@@ -5,7 +5,7 @@ Paths travel, never contents. All of it can be pickled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..certificates.archive_keys import Password
 from ..certificates.recipient import Recipient
@@ -80,6 +80,28 @@ class Outcome(NamedTuple):
     sealed_digest: bytes = b""
     layout: str = ""
     why: str = ""
+
+
+class Items(list[Item]):
+    """Items that travel as plain tuples, which takes a fraction of the time."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _items, ([tuple(one) for one in self],)
+
+
+class Outcomes(list[Outcome]):
+    """The same for outcomes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _outcomes, ([(tuple(one[0]), *one[1:]) for one in self],)
+
+
+def _items(every: list[Any]) -> Items:
+    return Items(map(Item._make, every))
+
+
+def _outcomes(every: list[Any]) -> Outcomes:
+    return Outcomes(Outcome(Item._make(item), *rest) for item, *rest in every)
 
 
 class Job(NamedTuple):

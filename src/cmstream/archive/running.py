@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import MessageError
 from . import places
-from .items import BATCH_COUNT, BATCH_OCTETS, LONG, Item
+from .items import BATCH_COUNT, BATCH_OCTETS, LONG, Item, Items
 from .manifest import row_of
 from .processes import Died
 from .report import Left, Report
@@ -113,15 +113,14 @@ class Run:
             yield Left(item.name, "damaged-source", f"it can't be read to its end: {error}")
 
     def _gathered(self, found: Iterable[Found]) -> Generator[Batch]:
-        waiting: list[Item] = []
-        octets = 0
+        waiting, octets = Items(), 0
         for one in self._unknown(found):
             if one.octets > LONG:
                 yield Batch([one])
                 continue
             if len(waiting) == BATCH_COUNT or octets + one.octets > BATCH_OCTETS:
                 yield Batch(waiting)
-                waiting, octets = [], 0
+                waiting, octets = Items(), 0
             waiting.append(one)
             octets += one.octets
         if waiting:
