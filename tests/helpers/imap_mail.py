@@ -6,6 +6,8 @@ import hashlib
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 import cmstream
 from cmstream.mailboxes.errors import LeftAlone
 from cmstream.mailboxes.journal import Journal
@@ -81,6 +83,11 @@ def opened_content(content):
     if not cmstream.is_encrypted(content):
         return content
     return bytes(cmstream.decrypt_message(content, [identity(person())]))
+
+
+def private_key():
+    """Alice's, in PEM."""
+    return person().key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def is_sealed(content):
