@@ -120,11 +120,11 @@ def test_killed_at_random(mine, monkeypatch):
     counts = Counter(messages=len(before))
     task = "seal"
     while counts["kills"] < KILLS:
-        counts["kills"] += killed(partial(mine.run, task), chosen.uniform(0, LONGEST))
-        if counts["kills"] % 5 == 0:
-            counts.update(state(mine, before))
-        if mine.finished(task):
-            mine.run(task)
+        if killed(partial(mine.run, task), chosen.uniform(0, LONGEST)):
+            counts["kills"] += 1
+            if counts["kills"] % (KILLS // 5) == 0:
+                counts.update(state(mine, before))
+        else:  # it ended by itself
             whole(mine, before)
             counts[f"whole runs: {task}"] += 1
             task = "open" if task == "seal" else "seal"
@@ -135,8 +135,8 @@ def test_killed_at_random(mine, monkeypatch):
     print(dict(counts))  # noqa: T201 - for whoever runs it by hand with -s
 
 
-def killed(work, seconds: float) -> int:
-    """Does it in a child that is killed after so long: 1, or 0 if it had ended before."""
+def killed(work, seconds: float) -> bool:
+    """Does it in a child that is killed after so long. False if it had ended before."""
     child = os.fork()
     if not child:
         code = 1
@@ -149,7 +149,7 @@ def killed(work, seconds: float) -> int:
     os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL)
-    return int(status != 0)
+    return status != 0
 
 
 def digests(found):
