@@ -91,7 +91,8 @@ def private_key():
 
 
 def is_sealed(content):
-    return b"application/pkcs7-mime" in content.partition(b"\r\n\r\n")[0]
+    """False for one that was removed while it was fetched."""
+    return content is not None and b"application/pkcs7-mime" in content.partition(b"\r\n\r\n")[0]
 
 
 @contextmanager

@@ -165,6 +165,8 @@ def test_only_its_user_may_read_it(journal, path):
 def test_where_it_is_by_default(tmp_path, monkeypatch):
     monkeypatch.setattr(journals, "EVERYBODYS", tmp_path)
     assert default_place() == tmp_path / "mailboxes.sqlite3"
-    monkeypatch.setattr(journals, "EVERYBODYS", tmp_path / "missing")
+    monkeypatch.setattr(journals, "EVERYBODYS", tmp_path / "new")
+    assert default_place() == tmp_path / "new" / "mailboxes.sqlite3"
+    monkeypatch.setattr(journals, "EVERYBODYS", tmp_path / "missing" / "new")
     monkeypatch.setenv("XDG_STATE_HOME", os.fspath(tmp_path / "mine"))
     assert default_place() == tmp_path / "mine" / "cmstream" / "mailboxes.sqlite3"

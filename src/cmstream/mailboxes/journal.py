@@ -26,8 +26,9 @@ look."""
 
 Task = Literal["seal", "open"]
 
-EVERYBODYS = Path("/var/lib/cmstream")
-"""Where the journal is if that folder can be written."""
+EVERYBODYS = Path("/var/lib/cmstream-mailboxes")
+"""Where the journal is if that folder can be written, or made. It isn't the store's folder, which a
+group may share (``serve --group``)."""
 _NAME = "mailboxes.sqlite3"
 _WAIT = 60.0
 """Seconds for which another process may write to the journal."""
@@ -76,7 +77,7 @@ class Row(NamedTuple):
 def default_place() -> Path:
     """The journal's file, unless another is named: everybody's where this user may write it, else
     their own."""
-    if os.access(EVERYBODYS, os.W_OK):
+    if os.access(EVERYBODYS if EVERYBODYS.exists() else EVERYBODYS.parent, os.W_OK):
         return EVERYBODYS / _NAME
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "cmstream" / _NAME
