@@ -13,6 +13,7 @@ import pytest
 from cmstream.mailboxes import mbox_lock, mbox_rewrite
 from cmstream.mailboxes.errors import MailboxError
 from helpers import imap_mail as mail
+from helpers.people import person
 from helpers.servers.imap import running
 
 ALICE = "alice@example.org"
@@ -179,6 +180,7 @@ def test_a_file_that_somebody_has_locked(path, notes, monkeypatch):
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_each_step(path, notes, monkeypatch, step, after):
     before = written(path, 4)
+    assert person().recipient  # made before the child needs it
     child = os.fork()
     if not child:
         kind, step_of = mbox_rewrite.Rewritten, getattr(mbox_rewrite.Rewritten, step)

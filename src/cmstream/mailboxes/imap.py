@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from types import TracebackType
 
-    from imapclient import IMAPClient  # type: ignore[import-untyped]
+    from imapclient import IMAPClient
     from typing_extensions import Self
 
     from .imap_session import Session

@@ -13,7 +13,7 @@ from .errors import MailboxError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from imapclient import IMAPClient  # type: ignore[import-untyped]
+    from imapclient import IMAPClient
 
     from .imap_commands import Addition
     from .imap_session import Selected, Session
