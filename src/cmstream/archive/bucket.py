@@ -384,6 +384,10 @@ class BucketArchive:
         """As Archive says."""
         return _open(self._bucket.store, self._bucket.key(name))
 
+    def same(self, name: str, other: str) -> bool:
+        """As Archive says."""
+        return name == other
+
 
 def _is_dead(holder: dict[str, Any]) -> bool:
     """Whether the process is one of this machine that has ended."""

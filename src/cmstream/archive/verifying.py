@@ -133,7 +133,7 @@ class _Checker:
             return Left(row.target, "unreadable", error.strerror or str(error))
 
     def _in(self, row: Row, file: BinaryIO) -> Left | None:
-        people, passwords = self._who[row.who]
+        people, passwords = self._who.get(row.who, ({}, 0))
         read = _Hashed(file)
         try:
             found = inspect(iter(read), certificates=people.values())
