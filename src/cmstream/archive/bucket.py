@@ -57,7 +57,8 @@ class Bucket:
             # The bucket's own library knows the provider's variables: AWS_ENDPOINT_URL, say.
             self.store: Any = from_url(f"{scheme}://{root}")
         except (BaseError, ValueError) as error:
-            raise ArchiveError("unsupported-place", f"{url}: {error}") from None
+            why = str(error).partition("\n")[0]
+            raise ArchiveError("unsupported-place", f"{url}: {why}") from None
 
     def key(self, name: str) -> str:
         """The whole key of a name."""

@@ -29,7 +29,13 @@ CREATE TABLE sealed (
 ) WITHOUT ROWID;
 """
 _LOOKED_UP = 256
-_NO_ROOM = "disk is full", "disk I/O error"
+_REFUSED = {
+    "disk is full": errno.ENOSPC,
+    "disk I/O error": errno.ENOSPC,
+    "readonly database": errno.EACCES,
+    "unable to open": errno.EACCES,
+}
+"""What SQLite says where the file system, not the manifest, is at fault."""
 
 
 class Row(NamedTuple):
@@ -108,8 +114,9 @@ class Manifest:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if any(word in str(error) for word in _NO_ROOM):
-                raise OSError(errno.ENOSPC, str(error), str(self._path)) from None
+            for words, number in _REFUSED.items():
+                if words in str(error):
+                    raise OSError(number, str(error), str(self._path)) from None
             raise self._damaged(str(error)) from None
 
     def _damaged(self, why: str) -> ArchiveError:
