@@ -12,18 +12,7 @@ from pathlib import Path
 import pytest
 
 from cmstream.archive.sealing import seal
-from helpers.archives import tree, write
-
-AS_NOBODY = """
-import os, sys
-from cmstream.command import archive, cli
-from cmstream.recipients import key_transport
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-sys.exit(cli.main())
-"""
+from helpers.archives import AS_NOBODY, tree, write
 
 
 @pytest.fixture

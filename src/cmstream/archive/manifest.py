@@ -113,7 +113,7 @@ class Manifest:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             for words, number in _REFUSED.items():
                 if words in str(error):
                     raise OSError(number, str(error), str(self._path)) from None
