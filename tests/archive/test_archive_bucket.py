@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import signal
 import subprocess
@@ -163,11 +165,24 @@ def test_what_verify_finds(client, bucket, tmp_path, alice):
     client.delete_object(Bucket=bucket, Key="sealed/source/1/1.eml")
     assert verify(target, processes=1).left == {"truncated": 1, "unknown-file": 1, "missing": 1}
     (part,) = objects(client, bucket, "sealed/.cmstream/manifest/")
-    for damage in (b"", b"no gzip", objects(client, bucket)[part][:-9]):
+    whole = objects(client, bucket)[part]
+    for damage in (b"", b"no gzip", whole[:-9], *map(gzip.compress, odd(gzip.decompress(whole)))):
         client.put_object(Bucket=bucket, Key=part, Body=damage)
         with pytest.raises(ArchiveError) as caught:
             verify(target, processes=1)
         assert caught.value.code == "damaged-manifest"
+
+
+def odd(document):
+    """Manifests that can be read, and whose values can't be right."""
+    found = json.loads(document)
+    yield from (b"7", b"[]", b"[" * 100_000, json.dumps(found | {"who": 7}).encode())
+    row = found["rows"][0]
+    for place in range(len(row)):
+        for value in ([], 1 << 70, None if place != 1 else {}, "\ud800"):
+            rows = [[*row[:place], value, *row[place + 1 :]]]
+            if place != len(row) - 1:  # the recipients' number is another one in each manifest
+                yield json.dumps(found | {"rows": rows}).encode()
 
 
 def test_one_run_at_a_time(client, bucket, tmp_path, alice):

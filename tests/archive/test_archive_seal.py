@@ -22,6 +22,7 @@ from cmstream.archive.sealing import seal
 from cmstream.archive.sources import looks_split
 from cmstream.archive.verifying import verify
 from helpers.archives import (
+    AS_NOBODY,
     BARE,
     FROM,
     MAIL,
@@ -283,18 +284,6 @@ def test_links_and_devices_are_told(source, target, alice):
     assert report.left == {"symbolic-link": 3, "special-file": 1}
     assert report.clean
     assert set(sealed(target)) == {b"source/a.p7m"}
-
-
-AS_NOBODY = """
-import os, sys
-from cmstream.command import archive, cli
-from cmstream.recipients import key_transport
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-sys.exit(cli.main())
-"""
 
 
 def test_what_cant_be_read_harms_no_other(alice):

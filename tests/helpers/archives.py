@@ -18,6 +18,17 @@ MAIL = (
 BARE = MAIL.replace(b"\r\n", b"\n")
 SECRET = b"SECRET"
 FROM = b"From carol@example.net Mon Jan  3 00:00:00 2022\n"
+AS_NOBODY = """
+import os, sys
+from cmstream.command import archive, cli
+from cmstream.recipients import key_transport
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(cli.main())
+"""
+"""The command as somebody whom the system refuses something."""
 
 
 def write(path, data):

@@ -130,7 +130,7 @@ def _entry(data: bytes) -> bytes:
 
 def _outcome(one: Taken, sealed: Buffer, failure: OSError | None) -> Outcome:
     if failure:
-        return not_published(one.item, failure)
+        return not_published(one.item, one.target, failure)
     view = memoryview(sealed)
     digest = hashlib.sha256(view).digest()
     return Outcome(one.item, "sealed", one.target, one.digest, len(view), digest, one.layout)

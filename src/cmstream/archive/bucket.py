@@ -57,7 +57,8 @@ class Bucket:
             # The bucket's own library knows the provider's variables: AWS_ENDPOINT_URL, say.
             self.store: Any = from_url(f"{scheme}://{root}")
         except (BaseError, ValueError) as error:
-            raise ArchiveError("unsupported-place", f"{url}: {error}") from None
+            why = str(error).partition("\n")[0]
+            raise ArchiveError("unsupported-place", f"{url}: {why}") from None
 
     def key(self, name: str) -> str:
         """The whole key of a name."""
@@ -383,6 +384,10 @@ class BucketArchive:
     def open(self, name: str) -> BinaryIO:
         """As Archive says."""
         return _open(self._bucket.store, self._bucket.key(name))
+
+    def same(self, name: str, other: str) -> bool:
+        """As Archive says."""
+        return name == other
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FOLDER = f"{META}/manifest/"
-_BINARY = Row._fields.index("digest"), Row._fields.index("sealed_digest")
-_WHO = Row._fields.index("who")
+_DAMAGES = (
+    OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
+    RecursionError, zlib.error,
+)  # fmt: skip
 
 
 class BucketManifest(Manifest):
@@ -46,17 +48,17 @@ class BucketManifest(Manifest):
         self._number = len(keys)
         super().__init__(Path(self._scratch.name) / "manifest.sqlite3", create=True)
         for key in keys:
-            who, rows = self._document(key)
-            number = self.number_of(who)
-            super().add([one._replace(who=number) for one in rows])
+            self._take(key)
         self._had_rows = bool(keys)
 
-    def _document(self, key: str) -> tuple[list[str], list[Row]]:
+    def _take(self, key: str) -> None:
+        """Loads the rows of one object. What isn't of a row's kind SQLite doesn't take."""
         try:
             packed = bytes(obstore.get(self._store, key).bytes())
             document = json.loads(gzip.decompress(packed))
-            return document["who"], [_row(one) for one in document["rows"]]
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+            number = self.number_of(document["who"])
+            super().add([_row(one)._replace(who=number) for one in document["rows"]])
+        except _DAMAGES as error:
             raise ArchiveError(
                 "damaged-manifest",
                 f"{key}: this part of the manifest can't be read ({error}): put back a copy of it",

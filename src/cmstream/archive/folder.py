@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -199,17 +200,35 @@ class FolderArchive:
 
     def manifest(self, *, create: bool = False) -> Manifest:
         """As Archive says."""
-        return Manifest(self.meta / "manifest.sqlite3", create=create)
+        path = self.meta / "manifest.sqlite3"
+        empty = not path.exists() or not path.stat().st_size
+        if create and empty and next(self.objects(), None):
+            raise ArchiveError(
+                "damaged-manifest",
+                f"{path}: the manifest is gone, and the archive isn't empty: put back a copy of "
+                "the manifest, or seal the sources into a new target",
+            )
+        return Manifest(path, create=create)
 
     def remove(self, name: str) -> None:
         """As Archive says."""
         (self.path / name).unlink(missing_ok=True)
 
     def open(self, name: str) -> BinaryIO:
-        """As Archive says. A link that stands in its place is OSError."""
-        return os.fdopen(
-            os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb"
-        )
+        """As Archive says. A link or a pipe that stands in its place is OSError."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        file = os.fdopen(os.open(self.path / name, flags), "rb")
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise OSError(errno.EINVAL, "it is no file")
+        return file
+
+    def same(self, name: str, other: str) -> bool:
+        """As Archive says: some file systems don't tell case apart."""
+        try:
+            return os.path.samefile(self.path / name, self.path / other)
+        except OSError:
+            return name == other
 
     def objects(self) -> Iterator[tuple[str, int]]:
         """The names of all sealed files, and of whatever else is there, with their sizes."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..certificates.archive_keys import Password
 from ..certificates.recipient import Recipient
 from ..recipients.recipients import Recipients
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..certificates.archive_keys import Password
     from ..policy import Policy
 
 Stamp = tuple[int, int]
@@ -110,7 +110,7 @@ class Job(NamedTuple):
     roots: tuple[str, ...]
     target: str
     certificates: tuple[bytes, ...]
-    passwords: tuple[bytes, ...]
+    passwords: tuple[Password, ...]
     policy: Policy
     as_files: bool
     update: bool
@@ -121,7 +121,7 @@ class Job(NamedTuple):
         return recipients(self.certificates, self.passwords)
 
 
-def recipients(certificates: Iterable[bytes], passwords: Iterable[bytes] = ()) -> Recipients:
+def recipients(certificates: Iterable[bytes], passwords: Iterable[Password] = ()) -> Recipients:
     """Recipients of certificates in DER, and of passwords."""
     people = [Recipient.from_der(one) for one in certificates]
-    return Recipients([*people, *(Password(one) for one in passwords)])
+    return Recipients([*people, *passwords])

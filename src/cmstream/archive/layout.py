@@ -6,6 +6,7 @@ ends CRLF. A layout says where they stood, and nothing of what they said but for
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from ..errors import MessageError
 from ..mail import fields, mime
 
 _INSIDE = re.compile(fields.named(rb"(content-)[!-9;-~]*|mime-version"), re.IGNORECASE)
+_WORD = re.compile(r"[oi][0-9]{1,9}|v[\x00-\xff]*")
 _CR, _LF, _CRLF = b"\r", b"\n", b"\r\n"
 
 
@@ -97,15 +99,26 @@ def _reordered(opened: bytes, plan: list[str]) -> bytes:
             parts.append(word[1:].encode("latin-1") or mime.VERSION)
         else:
             which = outside if word[0] == "o" else inside
-            parts += [next(which, b"") for _ in range(int(word[1:]))]
+            parts += itertools.islice(which, int(word[1:]))
     return b"".join([*parts, _CRLF])
+
+
+def _is_word(word: object) -> bool:
+    return isinstance(word, str) and bool(_WORD.fullmatch(word))
 
 
 class Restorer:
     """Gives an opened mail's octets as they stood, piece by piece, by its layout."""
 
     def __init__(self, layout: str) -> None:
-        ends, *self._plan = json.loads(layout)
+        """Raises ValueError for what :func:`of_mail` doesn't give."""
+        try:
+            words = json.loads(layout)
+        except RecursionError:
+            raise ValueError(layout) from None
+        if not isinstance(words, list) or not all(map(_is_word, words[1:])):
+            raise ValueError(layout)
+        ends, *self._plan = words
         self._bare = ends == "lf"
         self._head: bytearray | None = bytearray()
         self._resume = 0

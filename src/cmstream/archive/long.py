@@ -168,7 +168,7 @@ class _Sealing:
         except CmstreamError as error:
             return not_sealed(item, error)
         except OSError as error:
-            return not_published(item, error)
+            return not_published(item, name, error)
         own, sealed = part.digest.digest(), pieces.digest.digest()
         return Outcome(item, "sealed", name, own, pieces.size, sealed, found)
 

@@ -6,9 +6,10 @@ import contextlib
 import errno
 import json
 import sqlite3
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ArchiveError
+from .names import folded, is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +29,13 @@ CREATE TABLE sealed (
 ) WITHOUT ROWID;
 """
 _LOOKED_UP = 256
-_NO_ROOM = "disk is full", "disk I/O error"
+_REFUSED = {
+    "disk is full": errno.ENOSPC,
+    "disk I/O error": errno.ENOSPC,
+    "readonly database": errno.EACCES,
+    "unable to open": errno.EACCES,
+}
+"""What SQLite says where the file system, not the manifest, is at fault."""
 
 
 class Row(NamedTuple):
@@ -54,6 +61,9 @@ class Row(NamedTuple):
     who: int
 
 
+_TYPES: tuple[type | tuple[type, ...], ...] = (
+    str, (str, type(None)), str, int, int, int, bytes, str, int, bytes, str, int
+)  # fmt: skip
 _COLUMNS = ", ".join(Row._fields)
 _INSERT = f"INSERT OR REPLACE INTO sealed ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
 
@@ -103,9 +113,10 @@ class Manifest:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            if any(word in str(error) for word in _NO_ROOM):
-                raise OSError(errno.ENOSPC, str(error), str(self._path)) from None
+        except sqlite3.Error as error:
+            for words, number in _REFUSED.items():
+                if words in str(error):
+                    raise OSError(number, str(error), str(self._path)) from None
             raise self._damaged(str(error)) from None
 
     def _damaged(self, why: str) -> ArchiveError:
@@ -139,7 +150,7 @@ class Manifest:
                 some = names[start : start + _LOOKED_UP]
                 marks = ", ".join("?" * len(some))
                 query = f"SELECT {_COLUMNS} FROM sealed WHERE name IN ({marks})"  # noqa: S608
-                found |= {one[0]: Row(*one) for one in self._database.execute(query, some)}
+                found |= {one[0]: self._row(one) for one in self._database.execute(query, some)}
         return found
 
     def rows(self) -> Iterator[Row]:
@@ -147,7 +158,25 @@ class Manifest:
         query = f"SELECT {_COLUMNS} FROM sealed ORDER BY name"  # noqa: S608
         with self._readable():
             for one in self._database.execute(query):
-                yield Row(*one)
+                yield self._row(one)
+
+    def _row(self, values: Sequence[Any]) -> Row:
+        """Nothing that isn't in the archive may be read or removed for a row's sake."""
+        row = Row(*values)
+        if not all(map(isinstance, row, _TYPES)) or not is_inside(row.target):
+            raise self._damaged(f"the entry {row.name!r} can't be right")
+        return row
+
+    def alike(self, targets: Iterable[str]) -> dict[str, list[str]]:
+        """The sealed files whose names some file systems take for one of these: by what
+        :func:`names.folded` makes of them."""
+        wanted = {folded(one) for one in targets}
+        found: dict[str, list[str]] = {}
+        with self._readable():
+            for (name,) in self._database.execute("SELECT target FROM sealed"):
+                if (key := folded(name)) in wanted:
+                    found.setdefault(key, []).append(name)
+        return found
 
     def add(self, rows: Iterable[Row]) -> None:
         """Writes rows in one transaction, durable when it returns."""
@@ -165,7 +194,10 @@ class Manifest:
         """The recipients by their numbers: certificates in PEM, or ``password``."""
         with self._readable():
             found = self._database.execute("SELECT id, recipients FROM who").fetchall()
-        return [(number, json.loads(text)) for number, text in found]
+        try:
+            return [(number, [str(one) for one in json.loads(text)]) for number, text in found]
+        except (TypeError, ValueError) as error:
+            raise self._damaged(str(error)) from None
 
     def number_of(self, recipients: list[str]) -> int:
         """The number of these recipients; a new one where there is none."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
 from urllib.parse import unquote_to_bytes
 
 META = ".cmstream"
@@ -56,6 +57,17 @@ def target(name: str, ending: str) -> str:
     if len(name) > _LONGEST // 4:
         name = "/".join(map(_short, name.split("/")))
     return name + ending
+
+
+def folded(name: str) -> str:
+    """What file systems take for the same name that don't tell case or accents' forms apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def is_inside(name: str) -> bool:
+    """Whether a sealed file's place is in the target, and not among what is the archive's own."""
+    parts = name.split("/")
+    return parts[0] != META and "\0" not in name and not {"", ".", ".."} & {*parts}
 
 
 def _short(part: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -19,6 +20,7 @@ from .items import LONG
 from .layout import Restorer
 from .names import META, original
 from .report import Left, Report
+from .worker import FATAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +32,7 @@ _DIFFERS = "differs", "what comes out isn't what was sealed"
 _MISSING = "missing", "the manifest has it, and it isn't there"
 _ALTERED = "altered", "it isn't what was written: its hash differs"
 _ODD = {"": "%2F", ".": "%2E", "..": "%2E%2E", META: META.replace(".", "%2E")}
+_TAKEN = {errno.EEXIST, errno.ENOTDIR}
 _COUNT = 256
 _OCTETS = 8 << 20
 
@@ -61,8 +64,12 @@ class _Tree:
 
     def __init__(self, out: str) -> None:
         self.path = Path(out)
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(self.path.iterdir()):
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            empty = not any(self.path.iterdir())
+        except (FileExistsError, NotADirectoryError):
+            raise ArchiveError("not-empty", f"{out}: this is no folder: name a new one") from None
+        if not empty:
             raise ArchiveError("not-empty", f"{out}: this folder holds something: name a new one")
         self.folder = Folder(str(self.path), "open")
 
@@ -76,10 +83,25 @@ class _Tree:
             archive.clean()
             archive.meta.rmdir()
 
+    def unused(self, name: str) -> str:
+        """The same name, with ``~2`` behind each part that something else has: a file and a folder
+        of one name may both have been sealed, one after the other."""
+        *folders, last = name.split("/")
+        path = self.path
+        for part in folders:
+            path = _free(path, part, lambda one: not os.path.lexists(one) or one.is_dir())
+        path = _free(path, last, lambda one: not os.path.lexists(one))
+        return str(path.relative_to(self.path))
+
     def settle(self, name: str, row: Row) -> None:
         """Gives a file that was one of its own its time."""
         if row.length == row.size:
             os.utime(self.path / name, ns=(row.mtime, row.mtime))
+
+
+def _free(folder: Path, part: str, fits: Callable[[Path], bool]) -> Path:
+    names = itertools.chain([part], (f"{part}~{number}" for number in itertools.count(2)))
+    return next(path for one in names if fits(path := folder / one))
 
 
 def place(row: Row) -> str:
@@ -123,14 +145,21 @@ class _Opening:
             for (row, _), answer in zip(some, opened, strict=True):
                 if (content := self._checked(row, answer)) is not None:
                     ready.append((row, Sealed(place(row), content, replace=False)))
+        self._publish(ready)
+
+    def _publish(self, ready: list[tuple[Row, Sealed]], *, again: bool = False) -> None:
         done = self._tree.folder.publish([one for _, one in ready])
         for (row, one), failure in zip(ready, done, strict=True):
-            self._finish(row, one.name, failure)
+            if not again and failure and failure.errno in _TAKEN:
+                other = one._replace(name=self._tree.unused(one.name))
+                self._publish([(row, other)], again=True)
+            else:
+                self._finish(row, one.name, failure)
 
     def _read(self, row: Row) -> bytes | None:
         try:
             with self._archive.open(row.target) as file:
-                data = bytes(file.read())
+                data = bytes(file.read(row.sealed_size + 1))
         except FileNotFoundError:
             self._leave(row, *_MISSING)
             return None
@@ -149,7 +178,10 @@ class _Opening:
             self._leave(row, answer.code, str(answer))
             return None
         if row.layout:
-            answer = Restorer(row.layout).take(answer, final=True)
+            try:
+                answer = Restorer(row.layout).take(answer, final=True)
+            except ValueError:
+                answer = b""  # the manifest isn't what it was
         if hashlib.sha256(answer).digest() != row.digest:
             self._leave(row, *_DIFFERS)
             return None
@@ -165,22 +197,32 @@ class _Opening:
     # One long one
 
     def _open_long(self, row: Row) -> None:
-        name = place(row)
         try:
-            with self._archive.open(row.target) as file:
-                self._write(row, name, file)
+            file = self._archive.open(row.target)
         except FileNotFoundError:
             self._leave(row, *_MISSING)
+            return
+        except OSError as error:
+            self._leave(row, "unreadable", error.strerror or str(error))
+            return
+        with file:
+            self._write(row, file)
+
+    def _write(self, row: Row, file: BinaryIO) -> None:
+        name, failure = self._tree.unused(place(row)), None
+        try:
+            self._tree.folder.put(name, self._compared(row, file), replace=False, size=row.length)
         except CmstreamError as error:
             self._leave(row, error.code, str(error))
-        except _Differs:
+            return
+        except (_Differs, ValueError):
             self._leave(row, *_DIFFERS)
-        else:
-            self._finish(row, name, None)
-
-    def _write(self, row: Row, name: str, file: BinaryIO) -> None:
-        pieces = self._compared(row, file)
-        self._tree.folder.put(name, pieces, replace=False, size=row.length)
+            return
+        except OSError as error:
+            if error.errno in FATAL:
+                raise
+            failure = error
+        self._finish(row, name, failure)
 
     def _compared(self, row: Row, file: BinaryIO) -> Iterator[bytes]:
         digest = hashlib.sha256()

@@ -87,6 +87,9 @@ class Archive(Protocol):
     def open(self, name: str) -> BinaryIO:
         """A sealed file. Raises OSError."""
 
+    def same(self, name: str, other: str) -> bool:
+        """Whether two names are those of one sealed file."""
+
 
 class LocalSource:
     """A file or a folder of this machine."""

@@ -104,6 +104,10 @@ class Processes(Generic[T]):
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
+        except BrokenPipeError:
+            raise ChildProcessError(
+                "another process can't be started: give --processes 1"
+            ) from None
         self._running[future] = batch
 
     def answers(self) -> list[tuple[T, Any]]:

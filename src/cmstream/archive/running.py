@@ -13,6 +13,7 @@ from ..errors import MessageError
 from . import places
 from .items import BATCH_COUNT, BATCH_OCTETS, LONG, Item, Items
 from .manifest import row_of
+from .names import folded
 from .processes import Died
 from .report import Left, Report
 from .sources import members, unreadable
@@ -57,6 +58,7 @@ class Run:
         self._split: deque[tuple[Item, str]] = deque()
         self._members = self._gathered(())
         self._rows: list[Row] = []
+        self._replaced: dict[str, list[Outcome]] = {}
         self._committed = time.monotonic()
 
     def seal(self, executor: Executor, tell: Callable[[Report], None]) -> Report:
@@ -147,21 +149,50 @@ class Run:
         if isinstance(answer, Died):
             self._retry(batch, answer)
             return
-        there: list[Item] = []
+        there: list[Outcome] = []
         for one in answer:
             if one.status == "sealed":
                 self._keep(one)
             elif one.status == "exists":
-                # A run that was killed has left it: the manifest doesn't know it.
-                there.append(one.item._replace(replace=True))
+                there.append(one)
             elif one.status in {"mbox", "tar"}:
-                self._split.append((one.item, one.status))
+                # It may have been a file of another kind before; its members are new.
+                whole = one.item._replace(known=b"", replace=False)
+                self._split.append((whole, one.status))
             elif one.status == "same":
                 self._note(one.item)
             else:
                 self.report.leave(Left(one.item.name, one.status, one.why))
         if there:
-            self._again.append(Batch(there))
+            self._replace(there)
+
+    def _replace(self, there: list[Outcome]) -> None:
+        """A run that was killed has left what has these names, if the manifest doesn't know it."""
+        self._commit()
+        known = self._manifest.alike(one.target for one in there)
+        again = Items()
+        for one in there:
+            key = folded(one.target)
+            if self._is_replaced(one) or self._is_one_of(one.target, known.get(key, ())):
+                self._refuse(one)
+            else:
+                self._replaced.setdefault(key, []).append(one)
+                again.append(one.item._replace(replace=True))
+        if again:
+            self._again.append(Batch(again))
+
+    def _is_replaced(self, one: Outcome) -> bool:
+        """Whether its place was given to another source of this run."""
+        others = self._replaced.get(folded(one.target), ()) if self._replaced else ()
+        names = [other.target for other in others if other.item.name != one.item.name]
+        return self._is_one_of(one.target, names)
+
+    def _is_one_of(self, target: str, others: Iterable[str]) -> bool:
+        return any(self._archive.same(target, other) for other in others)
+
+    def _refuse(self, one: Outcome) -> None:
+        why = "another source has its place in the target: rename one, or seal it to a new target"
+        self.report.leave(Left(one.item.name, "same-name", why))
 
     def _retry(self, batch: Batch, died: Died) -> None:
         """A worker may have been killed for what it read: then the others go on without that."""
@@ -176,6 +207,9 @@ class Run:
             self.report.leave(Left(items[0].name, "worker-died", died.why))
 
     def _keep(self, one: Outcome) -> None:
+        if self._is_replaced(one):
+            self._refuse(one)
+            return
         self.report.count(one.item.octets, one.sealed_size)
         self._rows.append(row_of(one, self._who))
         if one.item.known:

@@ -57,7 +57,7 @@ def seal(
     labels = [places.label(one) for one in sources]
     _check(roots, labels, target := places.absolute(target))
     certificates = tuple(one.der for one in everyone if not isinstance(one, Password))
-    passwords = tuple(one.octets for one in everyone if isinstance(one, Password))
+    passwords = tuple(one for one in everyone if isinstance(one, Password))
     job = Job(
         tuple(roots), target, certificates, passwords, policy, as_files, update, os.urandom(8).hex()
     )

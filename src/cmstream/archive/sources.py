@@ -74,7 +74,7 @@ def _special(name: str, link: bool) -> Left:
 
 def _folder(path: str, name: str, root: int) -> Iterator[Found]:
     """Depth first: only the names of the folders on the way are held."""
-    waiting = [(path, name, file_item)]
+    waiting: list[tuple[str, str, Callable[..., Found]]] = [(path, name, file_item)]
     while waiting:
         path, name, item = waiting.pop()
         folders: list[str] = []
@@ -88,16 +88,32 @@ def _folder(path: str, name: str, root: int) -> Iterator[Found]:
         except OSError as error:
             yield unreadable(name, error)
         maildir = {*folders} >= _MAILDIR
+        mail = _mails_once()
         for part in sorted(folders, reverse=True):
             inside = f"{name}{quoted_folder(part)}/"
             if maildir and part == "tmp":
                 yield Left(inside, "maildir-tmp", "what is delivered just now isn't mail yet")
             else:
                 mails = maildir and part in _MAILDIR
-                waiting.append((f"{path}/{part}", inside, maildir_item if mails else file_item))
+                waiting.append((f"{path}/{part}", inside, mail if mails else file_item))
 
 
-def _entry(entry: os.DirEntry[str], folder: str, item: Callable[..., Item], root: int) -> Found:
+def _mails_once() -> Callable[..., Found]:
+    """Items of one Maildir, each name once."""
+    seen: set[int] = set()  # hashes
+
+    def item(folder: str, part: str, path: str, root: int, stamp: Stamp) -> Found:
+        found = maildir_item(folder, part, path, root, stamp)
+        if hash(found.name) in seen:
+            why = "another mail of this Maildir has the same name but for its flags: rename one"
+            return Left(found.source, "same-name", why)
+        seen.add(hash(found.name))
+        return found
+
+    return item
+
+
+def _entry(entry: os.DirEntry[str], folder: str, item: Callable[..., Found], root: int) -> Found:
     try:
         if not entry.is_file(follow_symlinks=False):
             return _special(folder + quoted(entry.name), entry.is_symlink())
@@ -173,10 +189,18 @@ def _of_tar(item: Item, folder: str, file: BinaryIO) -> Iterator[Found]:
             parts = [one for one in member.name.split("/") if one not in {"", "."}] or [""]
             inside = folder + "".join(f"{quoted_folder(one)}/" for one in parts[:-1])
             found = file_item(inside, parts[-1], item.path, item.root, item.stamp)
-            seen[key] = count = seen.get(key := hash(found.name), 0) + 1
-            if count > 1:
-                found = found._replace(name=f"{found.name}~{count}")
-            yield _member(found, member)
+            yield _member(found._replace(name=_unused(found.name, seen)), member)
+
+
+def _unused(name: str, seen: dict[int, int]) -> str:
+    """A name that no member before has. ``seen``: how often each was asked for, by its hash."""
+    own = hash(name)
+    unused = name
+    while hash(unused) in seen:
+        seen[own] += 1
+        unused = f"{name}~{seen[own]}"
+    seen[hash(unused)] = 1
+    return unused
 
 
 def _member(found: Item, member: Any) -> Found:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..inspection import Addressee, Inspection
     from .manifest import Manifest, Row
+    from .places import Archive
     from .processes import Executor
 
 _BATCH = 256
@@ -61,11 +62,19 @@ def verify(
             manifest.check()
             run = _Run(places.absolute(target), manifest, to)
             run.check(processes, tell)
-            for name in manifest.unknown(archive.objects()):
-                run.report.leave(Left(name, "unknown-file", "it isn't in the manifest"))
+            _find_unknown(archive, manifest, run.report)
             return run.report
         finally:
             manifest.close()
+
+
+def _find_unknown(archive: Archive, manifest: Manifest, report: Report) -> None:
+    try:
+        for name in manifest.unknown(archive.objects()):
+            report.leave(Left(name, "unknown-file", "it isn't in the manifest"))
+    except PermissionError as error:
+        why = "not all of its folders can be read: there may be unknown files"
+        report.leave(Left(str(error.filename), "unreadable", why))
 
 
 class _Run:
@@ -133,7 +142,7 @@ class _Checker:
             return Left(row.target, "unreadable", error.strerror or str(error))
 
     def _in(self, row: Row, file: BinaryIO) -> Left | None:
-        people, passwords = self._who[row.who]
+        people, passwords = self._who.get(row.who, ({}, 0))
         read = _Hashed(file)
         try:
             found = inspect(iter(read), certificates=people.values())

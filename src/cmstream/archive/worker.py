@@ -12,7 +12,7 @@ from .items import Item, Job, Outcome
 if TYPE_CHECKING:
     from ..recipients.recipients import Recipients
 
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENODEV}
+FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENODEV}
 """Errors of a target that concern everything that is still to come."""
 
 
@@ -62,10 +62,10 @@ def not_sealed(item: Item, error: Exception) -> Outcome:
     return Outcome(item, error.code, why=str(error))
 
 
-def not_published(item: Item, failure: OSError) -> Outcome:
+def not_published(item: Item, target: str, failure: OSError) -> Outcome:
     """The outcome for one that the target doesn't take. Raises OSError where it takes no other."""
     if isinstance(failure, FileExistsError):
-        return Outcome(item, "exists")
-    if failure.errno in _FATAL:
+        return Outcome(item, "exists", target)
+    if failure.errno in FATAL:
         raise failure
     return Outcome(item, "unwritable", why=failure.strerror or str(failure))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -31,8 +32,6 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    import argparse
-
     from ..archive.report import Report
 
 _SEAL_EXAMPLES = """\
@@ -55,7 +54,8 @@ examples:
   cmstream archive verify sealed/
   cmstream archive verify --to vault.pem s3://sealed/2019/ --json
 
-Exit codes: 65 something isn't as it should be, 66 there is no archive, 75 try again.
+Exit codes: 64 wrong usage, 65 something isn't as it should be, 66 there is no archive or its
+manifest can't be read, 75 try again.
 """
 _OPEN_EXAMPLES = """\
 examples:
@@ -140,7 +140,7 @@ def _add_json(add: Any) -> None:
 
 def _count(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,3}", text):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text}: it must be a number from 1 to 9999")
     return int(text)
 
 
@@ -172,6 +172,9 @@ def _verify(options: argparse.Namespace) -> None:
         )  # fmt: skip
     except CmstreamError as error:
         raise _failure(error) from None
+    except PermissionError as error:
+        why = f"can't read {error.filename}: {error.strerror}"
+        raise Failure(os.EX_NOINPUT, why) from None
     _end(found, "verified", options)
 
 
