@@ -86,7 +86,8 @@ _CODES = {
 """The exit codes of a mailbox that can't be used; 75 for all others."""
 
 _WRONG = {
-    "failed", "malformed-message", "header-too-large", "no-usable-certificate", "decryption-failed",
+    "failed", "shared-name", "compressed", "encrypted-by-server", "key-not-proved",
+    "malformed-message", "header-too-large", "no-usable-certificate", "decryption-failed",
     "malformed", "truncated", "unreadable", "unsealed-parts", "no-recipient", "unsupported-cipher",
 }  # fmt: skip
 """Why messages may be left that make the exit code 65."""
@@ -187,7 +188,8 @@ def _seal(options: argparse.Namespace) -> None:
 
         def changing(address: str) -> Changing:
             _check_account(store, address, options)
-            return Sealing(store, address, appended=options.watch)
+            proved = options.proved or options.dry_run
+            return Sealing(store, address, appended=options.watch, proved=proved)
 
         _run(options, "seal", accounts, changing, _secret(options.place, options))
 
