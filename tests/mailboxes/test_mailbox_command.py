@@ -257,3 +257,24 @@ def test_the_guide_names_every_code(kind):
     codes = re.findall(r"``([a-z-]+)``", kind.__doc__)
     assert len(codes) > 3
     assert [one for one in codes if f"`{one}`" not in guide] == []
+
+
+def test_a_key_that_changes_during_the_run_must_be_proved_anew(cmstream, root, store, monkeypatch):
+    fill(root, 3)
+    store.confirm_test(ALICE, by=OWNER)
+    monkeypatch.setattr("cmstream.mailboxes.sweep.BATCH", 1)
+    spent, read = Pace.spent, []
+
+    def changed(pace, octets):
+        spent(pace, octets)
+        read.append(octets)
+        if len(read) != 2:
+            return
+        (old,) = store.certificates(ALICE)
+        store.import_certificates(ALICE, pem(emails=(ALICE,)), by=ADMINISTRATOR)
+        store.retire_certificate(ALICE, old.recipient.fingerprint, by=ADMINISTRATOR)
+
+    monkeypatch.setattr(Pace, "spent", changed)
+    code, out, _ = cmstream("seal", "--json", "--for", ALICE, f"maildir:{root}")
+    assert (code, json.loads(out)["left"]) == (os.EX_DATAERR, {"key-not-proved": 2})
+    assert sealed(root).count(True) == 1
