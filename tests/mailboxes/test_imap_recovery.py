@@ -50,9 +50,15 @@ def uids(client):
     return found
 
 
+@pytest.fixture
+def mine(server, user, notes):
+    with mail.mailbox(server.url, user, notes) as box:
+        yield box
+
+
 @pytest.mark.parametrize("state", ["staged", "removing"])
 @pytest.mark.parametrize("removed", ["old", "new"])
-def test_an_owner_who_sees_both_may_remove_either(server, user, client, notes, state, removed):
+def test_an_owner_who_sees_both_may_remove_either(client, mine, state, removed):
     mail.put(client, "INBOX", mail.message(1), [b"\\Seen"])
     (before,) = mail.filed(client)
     sealed = mail.seal(before.content)
@@ -66,11 +72,10 @@ def test_an_owner_who_sees_both_may_remove_either(server, user, client, notes, s
         f"{was}/{old}", f"{was}/{new}", sha256(before.content), sha256(sealed),
         "1.mail@example.org", state,
     )  # fmt: skip
-    with mail.mailbox(server.url, user, notes) as box:
-        journal = box.folders()[0]._journal
-        journal.stage("INBOX", [row])
-        assert mail.results(mail.sweep(box)) == (["replaced"] if removed == "new" else [])
-        assert journal.unfinished("INBOX") == []
+    journal = mine.folders()[0]._journal
+    journal.stage("INBOX", [row])
+    assert mail.results(mail.sweep(mine)) == (["replaced"] if removed == "new" else [])
+    assert journal.unfinished("INBOX") == []
     (after,) = mail.filed(client)
     assert mail.opened([after]) == [before]
     assert mail.is_sealed(after.content)

@@ -94,6 +94,8 @@ WRONG = [
     (os.EX_USAGE, "one place for all", ["--accounts", "maildir:x"]),
     (os.EX_USAGE, "one place for all", ["--for", ALICE, "--for", "b@x", "imaps://host/"]),
     (os.EX_USAGE, "no place", ["--for", ALICE, "/var/mail"]),
+    (os.EX_USAGE, "no place", ["--for", ALICE, "maildir:"]),
+    (os.EX_USAGE, "no place", ["--for", ALICE, "mbox:"]),
     (os.EX_USAGE, "isn't one of", ["--for", ALICE, "maildir:{user}"]),
     (os.EX_USAGE, "--dry-run", ["--watch", "--dry-run", "--for", ALICE, "maildir:x"]),
     (os.EX_USAGE, "500K", ["--limit-rate", "quick", "--for", ALICE, "maildir:x"]),

@@ -54,8 +54,8 @@ class Opener(Protocol):
 def for_account(place: str, account: str) -> str:
     """The place of one account: ``{address}``, ``{local}`` and ``{domain}`` filled in. Raises
     MailboxError ``invalid-place``."""
-    kind, _, _ = place.partition(":")
-    if kind not in _MODULES or ":" not in place:
+    kind, colon, rest = place.partition(":")
+    if kind not in _MODULES or not colon or not (rest or kind == "dbox"):
         raise MailboxError("invalid-place", f"{place!r} is no place of a mailbox: give {FORMS}")
     local, _, domain = account.rpartition("@")
     values = {"address": account, "local": local, "domain": domain}
