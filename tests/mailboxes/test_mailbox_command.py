@@ -96,6 +96,8 @@ WRONG = [
     (os.EX_USAGE, "no place", ["--for", ALICE, "/var/mail"]),
     (os.EX_USAGE, "no place", ["--for", ALICE, "maildir:"]),
     (os.EX_USAGE, "no place", ["--for", ALICE, "mbox:"]),
+    (os.EX_USAGE, "password-file", ["--for", ALICE, "imaps://alice:geheim@host/"]),
+    (os.EX_USAGE, "password-file", ["--accounts", "imaps://alice:geheim@host/"]),
     (os.EX_USAGE, "isn't one of", ["--for", ALICE, "maildir:{user}"]),
     (os.EX_USAGE, "--dry-run", ["--watch", "--dry-run", "--for", ALICE, "maildir:x"]),
     (os.EX_USAGE, "500K", ["--limit-rate", "quick", "--for", ALICE, "maildir:x"]),
@@ -108,10 +110,12 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("code", "says", "words"), WRONG, ids=lambda one: str(one)[:40])
-def test_wrong_usage(code, says, words, cmstream):
+def test_wrong_usage(code, says, words, cmstream, notes):
     done, out, err = cmstream("seal", *words)
     assert (done, out) == (code, "")
     assert says in err
+    assert "geheim" not in err
+    assert not any(b"geheim" in one.read_bytes() for one in notes.parent.glob("*"))
 
 
 def test_messages_that_were_left_make_an_exit_code(cmstream, root):

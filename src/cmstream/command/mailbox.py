@@ -215,14 +215,14 @@ def _open(options: argparse.Namespace) -> None:
 
 
 def _check_places(options: argparse.Namespace, *, several: bool) -> None:
+    with _mapped():
+        places.for_account(options.place, "somebody@example.org")
     each = places.is_template(options.place) or options.place.startswith("dbox:")
     if options.place.startswith("imap"):
         each = each or bool(options.master)
     if several and not each:
         text = f"{options.place} is one place for all accounts: name each one's with {{local}}"
         raise Failure(os.EX_USAGE, f"{text}, {{domain}} or {{address}}; or give --master")
-    with _mapped():
-        places.for_account(options.place, "somebody@example.org")
 
 
 def _run(
