@@ -13,6 +13,7 @@ import pytest
 from cmstream.mailboxes import journal as journals
 from cmstream.mailboxes.errors import MailboxError
 from cmstream.mailboxes.journal import Journal, Row, default_place
+from cmstream.mailboxes.places import noted_as
 
 ALICE, PLACE = "alice@example.org", "maildir:/mail/alice"
 
@@ -170,3 +171,17 @@ def test_where_it_is_by_default(tmp_path, monkeypatch):
     monkeypatch.setattr(journals, "EVERYBODYS", tmp_path / "missing" / "new")
     monkeypatch.setenv("XDG_STATE_HOME", os.fspath(tmp_path / "mine"))
     assert default_place() == tmp_path / "mine" / "cmstream" / "mailboxes.sqlite3"
+
+
+def test_a_place_is_noted_alike_however_it_is_written(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert noted_as(f"maildir:{tmp_path}/link/M/", "a@x") == noted_as(
+        f"maildir:{tmp_path}/M", "b@x"
+    )
+    for one, other in (
+        ("imaps://Mail.example.org", "imaps://mail.example.org:993/"),
+        ("imap://bob@[::1]/", "imap://bob@[::1]:143"),
+    ):
+        assert noted_as(one, "a@x") == noted_as(other, "a@x")
+    assert noted_as("imaps://host/", "a@x") != noted_as("imap://host/", "a@x")
+    assert noted_as("imaps://host:x/", "a@x") == ("a@x", "imaps://host:x/")

@@ -94,6 +94,10 @@ WRONG = [
     (os.EX_USAGE, "one place for all", ["--accounts", "maildir:x"]),
     (os.EX_USAGE, "one place for all", ["--for", ALICE, "--for", "b@x", "imaps://host/"]),
     (os.EX_USAGE, "no place", ["--for", ALICE, "/var/mail"]),
+    (os.EX_USAGE, "no place", ["--for", ALICE, "maildir:"]),
+    (os.EX_USAGE, "no place", ["--for", ALICE, "mbox:"]),
+    (os.EX_USAGE, "password-file", ["--for", ALICE, "imaps://alice:geheim@host/"]),
+    (os.EX_USAGE, "password-file", ["--accounts", "imaps://alice:geheim@host/"]),
     (os.EX_USAGE, "isn't one of", ["--for", ALICE, "maildir:{user}"]),
     (os.EX_USAGE, "--dry-run", ["--watch", "--dry-run", "--for", ALICE, "maildir:x"]),
     (os.EX_USAGE, "500K", ["--limit-rate", "quick", "--for", ALICE, "maildir:x"]),
@@ -106,10 +110,12 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("code", "says", "words"), WRONG, ids=lambda one: str(one)[:40])
-def test_wrong_usage(code, says, words, cmstream):
+def test_wrong_usage(code, says, words, cmstream, notes):
     done, out, err = cmstream("seal", *words)
     assert (done, out) == (code, "")
     assert says in err
+    assert "geheim" not in err
+    assert not any(b"geheim" in one.read_bytes() for one in notes.parent.glob("*"))
 
 
 def test_messages_that_were_left_make_an_exit_code(cmstream, root):
@@ -257,3 +263,24 @@ def test_the_guide_names_every_code(kind):
     codes = re.findall(r"``([a-z-]+)``", kind.__doc__)
     assert len(codes) > 3
     assert [one for one in codes if f"`{one}`" not in guide] == []
+
+
+def test_a_key_that_changes_during_the_run_must_be_proved_anew(cmstream, root, store, monkeypatch):
+    fill(root, 3)
+    store.confirm_test(ALICE, by=OWNER)
+    monkeypatch.setattr("cmstream.mailboxes.sweep.BATCH", 1)
+    spent, read = Pace.spent, []
+
+    def changed(pace, octets):
+        spent(pace, octets)
+        read.append(octets)
+        if len(read) != 2:
+            return
+        (old,) = store.certificates(ALICE)
+        store.import_certificates(ALICE, pem(emails=(ALICE,)), by=ADMINISTRATOR)
+        store.retire_certificate(ALICE, old.recipient.fingerprint, by=ADMINISTRATOR)
+
+    monkeypatch.setattr(Pace, "spent", changed)
+    code, out, _ = cmstream("seal", "--json", "--for", ALICE, f"maildir:{root}")
+    assert (code, json.loads(out)["left"]) == (os.EX_DATAERR, {"key-not-proved": 2})
+    assert sealed(root).count(True) == 1

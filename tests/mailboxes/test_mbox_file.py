@@ -227,3 +227,36 @@ def test_what_dovecot_wrote_it_reads_back(notes):
             after = mail.filed(one, name)
             assert all(mail.is_sealed(each.content) for each in after)
             assert mail.opened(after) == before[name]
+
+
+def test_a_program_that_heeds_no_lock_loses_nothing(path, notes, monkeypatch):
+    written(path, 3)
+    write, late = mbox_rewrite.Rewritten.write, FROM + text(9) + b"\n"
+
+    def slow(*words):
+        done = write(*words)
+        with path.open("ab") as file:
+            file.write(late)
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mbox_rewrite.Rewritten, "write", slow)
+        with pytest.raises(MailboxError) as caught:
+            sweep(path, notes)
+    assert caught.value.code == "busy"
+    assert path.read_bytes().endswith(late)
+    assert sweep(path, notes) == ["replaced"] * 4
+    assert [one[2] for one in read(path)] == [text(0), text(1), text(2), text(9)]
+
+
+def test_what_is_no_file_is_no_folder(tmp_path, notes):
+    root = tmp_path / "mail"
+    root.mkdir()
+    written(root / "inbox", 1)
+    (root / "link").symlink_to(root / "inbox")
+    os.mkfifo(root / "pipe")
+    assert sweep(root, notes) == ["replaced"]
+    for name, said in (("link", "is a link"), ("pipe", "no regular file")):
+        with pytest.raises(MailboxError, match=said) as caught:
+            sweep(root / name, notes)
+        assert caught.value.code == "no-such-mailbox"

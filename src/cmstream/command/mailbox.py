@@ -86,7 +86,8 @@ _CODES = {
 """The exit codes of a mailbox that can't be used; 75 for all others."""
 
 _WRONG = {
-    "failed", "malformed-message", "header-too-large", "no-usable-certificate", "decryption-failed",
+    "failed", "shared-name", "compressed", "encrypted-by-server", "key-not-proved",
+    "malformed-message", "header-too-large", "no-usable-certificate", "decryption-failed",
     "malformed", "truncated", "unreadable", "unsealed-parts", "no-recipient", "unsupported-cipher",
 }  # fmt: skip
 """Why messages may be left that make the exit code 65."""
@@ -187,7 +188,8 @@ def _seal(options: argparse.Namespace) -> None:
 
         def changing(address: str) -> Changing:
             _check_account(store, address, options)
-            return Sealing(store, address, appended=options.watch)
+            proved = options.proved or options.dry_run
+            return Sealing(store, address, appended=options.watch, proved=proved)
 
         _run(options, "seal", accounts, changing, _secret(options.place, options))
 
@@ -213,14 +215,14 @@ def _open(options: argparse.Namespace) -> None:
 
 
 def _check_places(options: argparse.Namespace, *, several: bool) -> None:
+    with _mapped():
+        places.for_account(options.place, "somebody@example.org")
     each = places.is_template(options.place) or options.place.startswith("dbox:")
     if options.place.startswith("imap"):
         each = each or bool(options.master)
     if several and not each:
         text = f"{options.place} is one place for all accounts: name each one's with {{local}}"
         raise Failure(os.EX_USAGE, f"{text}, {{domain}} or {{address}}; or give --master")
-    with _mapped():
-        places.for_account(options.place, "somebody@example.org")
 
 
 def _run(

@@ -79,10 +79,14 @@ _ALREADY = Why("already-encrypted", "it is encrypted already")
 
 class Sealing:
     """Seals as the store says for an address, which is asked again for each batch. ``appended``:
-    the messages were put into the mailbox by mail programs."""
+    the messages were put into the mailbox by mail programs. ``proved``: whoever runs it knows that
+    the owner has the key; else the store must know it, also after a change of certificates."""
 
-    def __init__(self, store: Store, address: str, *, appended: bool = False) -> None:
+    def __init__(
+        self, store: Store, address: str, *, appended: bool = False, proved: bool = True
+    ) -> None:
         self._store, self._address, self._appended = store, address, appended
+        self._proved = proved
 
     def refused(self) -> Why | None:
         """What the store says against it."""
@@ -111,20 +115,29 @@ class Sealing:
             seal = self._store.seal_for(self._address, appended=self._appended)
         except UnusableAccount as error:
             return Why(error.code, str(error))
-        return seal if seal.action == "seal" else Why(seal.reason.code, seal.reason.message)
+        if seal.action != "seal":
+            return Why(seal.reason.code, seal.reason.message)
+        return seal if self._proved or _is_proved(self._store, seal) else _not_proved(seal)
 
 
 def require_key(store: Store, address: str) -> None:
     """Raises MailboxError ``key-not-proved`` where mail for an address is sealed, and nobody knows
     whether its owner has the key."""
     seal = store.seal_for(address)
-    if seal.account is None or seal.action == "leave" or store.key_proved(seal.account.address):
-        return
-    raise MailboxError(
+    if seal.action != "leave" and not _is_proved(store, seal):
+        raise MailboxError(*_not_proved(seal))
+
+
+def _is_proved(store: Store, seal: Seal) -> bool:
+    return seal.account is None or store.key_proved(seal.account.address)
+
+
+def _not_proved(seal: Seal) -> Why:
+    who = seal.account.address if seal.account else "the owner"
+    return Why(
         "key-not-proved",
-        f"nobody knows whether {seal.account.address} can open sealed mail: let the owner read a "
-        "test message and say so on their page; or, if you know it, give "
-        "--yes-the-owner-has-the-key",
+        f"nobody knows whether {who} can open sealed mail: let the owner read a test message and "
+        "say so on their page; or, if you know it, give --yes-the-owner-has-the-key",
     )
 
 

@@ -18,5 +18,5 @@ class MailboxError(CmstreamError):
 class LeftAlone(CmstreamError):
     """A message that stays as it is, since its stored form can't be read here, or mustn't be.
 
-    Codes: ``compressed``, ``encrypted-by-server``, ``not-a-file``, ``unreadable``.
+    Codes: ``compressed``, ``encrypted-by-server``, ``not-a-file``, ``shared-name``, ``unreadable``.
     """

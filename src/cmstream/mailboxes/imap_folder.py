@@ -124,47 +124,49 @@ class ImapFolder:
         rows = self._journal.unfinished(self.name)
         if not rows:
             return
+        rows.sort(key=lambda one: one.state == "staged")  # those whose UIDs are known come first
         with self._answering():
             here = self._folder.enter(again=True)
-            pairs = [self._found(row, here.validity) for row in rows] if here else []
+            pairs: list[Pair] = []
+            for row in rows if here else ():
+                pairs.append(self._found(row, {uid for one in pairs for uid in (one.old, one.new)}))
             both = [one for one in pairs if one.old and one.new and not one.result]
             Finish(self._folder, self.name, self._journal).run(both)
-            for one, row in zip(pairs, rows, strict=False):
-                self._settle(one, row)
+            for one in pairs:
+                self._settle(one)
         left = {one.identity for one in pairs if not one.is_void}
         self._journal.forget(self.name, [row.old for row in rows if row.old not in left])
 
-    def _found(self, row: Row, validity: int) -> Pair:
+    def _found(self, row: Row, taken: set[int]) -> Pair:
         """Both messages of a row, as far as they are there: by their UIDs, or, where these hold no
-        more, by their content."""
+        more, by their content. ``taken``: the UIDs of other rows."""
         folder = self._folder
         (was, old), (_, new) = parts(row.old), parts(row.new)
-        same, key = was == validity, row.message_id
+        same, key = was == folder.validity, row.message_id
         if same:
             old = old if folder.there([old]) else 0
         else:
-            old = imap_replace.find(folder, key, row.old_hash) if key else 0
+            old = imap_replace.find(folder, key, row.old_hash, taken=taken) if key else 0
         if same and row.state != "staged":
             new = new if folder.digests([new]).get(new) == row.new_hash else 0
         elif same or key:
-            new = imap_replace.find(folder, key, row.new_hash, new if same else 1)
+            earliest = new if same else 1
+            new = imap_replace.find(folder, key, row.new_hash, earliest, taken=taken)
         else:
             new = 0
         return Pair(row.old, old, new, ours=row.state == "removing")
 
-    def _settle(self, pair: Pair, row: Row) -> None:
-        """What becomes of a pair of which one message is missing."""
+    def _settle(self, pair: Pair) -> None:
+        """What becomes of a pair of which one message is missing. Where the old one is, a run has
+        removed it; or its owner, who saw both, and kept the new one."""
         if pair.result or (pair.old and pair.new):
             return
-        same = parts(row.old)[0] == self._folder.validity
-        if pair.new and not pair.old and (row.state == "removing" or not same):
-            new = f"{self._folder.validity}/{pair.new}"
-            self._journal.mark(self.name, [row.old], "done", new={row.old: new})
-            pair.end("replaced", is_void=False)
+        if not pair.new:
+            pair.end("gone")
             return
-        if pair.new:  # its owner has removed the old one
-            self._folder.remove([pair.new])
-        pair.end("gone")
+        new = f"{self._folder.validity}/{pair.new}"
+        self._journal.mark(self.name, [pair.identity], "done", new={pair.identity: new})
+        pair.end("replaced", is_void=False)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

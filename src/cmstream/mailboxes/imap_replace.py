@@ -18,7 +18,7 @@ from .journal import Row
 from .mailbox import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from .imap_selected import Folder, State
     from .journal import MailboxJournal
@@ -50,11 +50,15 @@ def replace(
     return [Outcome(one.change, one.result or "failed", one.why) for one in pairs if one.change]
 
 
-def find(folder: Folder, key: str, digest: bytes, earliest: int = 1) -> int:
+def find(
+    folder: Folder, key: str, digest: bytes, earliest: int = 1, *, taken: Collection[int] = ()
+) -> int:
     """The UID of a message of this SHA-256, 0 if there is none. ``key``: a part of its Message-ID,
-    empty if it has none; ``earliest``: the least UID that it can have."""
+    empty if it has none; ``earliest``: the least UID that it can have; ``taken``: those of others
+    that are alike."""
     named = ["HEADER", "Message-ID", key] if key else ["NOT", "HEADER", "Message-ID", ""]
-    found = folder.digests(folder.search(["UID", f"{earliest}:*", *named]))
+    uids = {*folder.search(["UID", f"{earliest}:*", *named])} - {*taken}
+    found = folder.digests([uid for uid in uids if uid >= earliest])
     return next((uid for uid in sorted(found) if found[uid] == digest), 0)
 
 
@@ -113,7 +117,8 @@ def _compare(folder: Folder, pairs: Sequence[Pair], appended: Sequence[int], ear
         digest = one.content.new_hash
         one.new = uids[digest].pop(0) if uids.get(digest) else 0
         if not one.new and len(appended) < len(pairs):  # the server doesn't tell all UIDs
-            one.new = find(folder, _search_key(one.content), digest, earliest)
+            taken = {other.new for other in pairs}
+            one.new = find(folder, _search_key(one.content), digest, earliest, taken=taken)
         if not one.new:
             one.end("failed", "the server gives back something else than what it was given")
     folder.remove([uid for left in uids.values() for uid in left])

@@ -105,7 +105,7 @@ class Session:
         if self._client is None:
             try:
                 self._client = self.connect()
-            except (*_LOST, IMAPClientError) as error:
+            except (*_LOST, IMAPClientError, UnicodeError) as error:
                 raise self.unavailable(error) from None
         try:
             yield self._client
@@ -137,6 +137,9 @@ class Session:
                 return None
         if not found.get(b"READ-WRITE", True) or found.get(b"READ-ONLY"):
             raise self._denied(name, "it can only be read")
+        if b"UIDVALIDITY" not in found:
+            text = f"{self._name} gives the messages in {name} no lasting numbers (UIDVALIDITY)"
+            raise MailboxError("unsupported-server", text)
         self.selected = Selected(
             name, found[b"UIDVALIDITY"], found.get(b"UIDNEXT", 1), found[b"EXISTS"]
         )
@@ -261,7 +264,7 @@ class ServerSession(Session):
                 "name the authority's certificate by --ca-file, and the server as it is named there"
             )
             return MailboxError("untrusted-certificate", text)
-        if isinstance(error, socket.gaierror):
+        if isinstance(error, socket.gaierror | UnicodeError):
             return MailboxError("no-such-host", f"there is no host {self._server.host}")
         return super().unavailable(error)
 

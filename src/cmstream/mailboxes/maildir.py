@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from .mailbox import Change, Outcome
     from .places import Access
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _EVERY = 1.0
 """Seconds between two looks for something new."""
 
@@ -55,6 +54,7 @@ class _Message(Stored):
 
     part: str
     name: str
+    is_twin: bool = False
 
 
 class Maildir:
@@ -141,41 +141,41 @@ class Maildir:
         """Notes what was done once it has reached the disk."""
         if self._here is not None and (self._done or self._dropped):
             sync(self._here[1].tmp)
-            name = folder_name(self._here[0])
-            self._journal.mark(name, self._done, "done")
-            self._journal.forget(name, self._dropped)
+            key = _key(self._here[0])
+            self._journal.mark(key, self._done, "done")
+            self._journal.forget(key, self._dropped)
             self._done, self._dropped = [], []
 
-    def saw(self, name: str, here: Directories) -> None:
+    def saw(self, path: str, here: Directories) -> None:
         """Notes when a folder was last changed, before it is read. A change within the clock's last
         tick might not show in it: such a folder is read again."""
         found = here.modified()
         recent = time.time_ns() - max(found) < 2 * 10**9
-        self._seen[name] = (0, 0) if recent else found
+        self._seen[path] = (0, 0) if recent else found
 
     def _is_changed(self, folder: Folder) -> bool:
         try:
             here = [os.stat(f"{self._path(folder.path)}/{part}").st_mtime_ns for part in PARTS]  # noqa: PTH116
         except OSError:
             return False
-        return self._seen.get(folder.name) != tuple(here)
+        return self._seen.get(folder.path) != tuple(here)
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
-    def replace(self, name: str, here: Directories, changes: Sequence[Change]) -> list[Outcome]:
+    def replace(self, key: str, here: Directories, changes: Sequence[Change]) -> list[Outcome]:
         """As the folder's; this notes what was done in the batch before."""
         journal, batch = self._journal, Batch(here)
         batch.write([(one, _file(one.stored)) for one in changes])
         sync(here.tmp)
-        journal.stage(name, batch.rows(), done=self._done)
+        journal.stage(key, batch.rows(), done=self._done)
         if self._dropped:
-            journal.forget(name, self._dropped)
+            journal.forget(key, self._dropped)
         self._done, self._dropped = [], []
         batch.place()
         for part in batch.parts():
             os.fsync(here.fd[part])
-        journal.mark(name, batch.olds(), "removing")
+        journal.mark(key, batch.olds(), "removing")
         self._done, self._dropped = batch.remove()
         if batch.growth:
             add_to_quota(self._root, batch.growth)
@@ -187,41 +187,46 @@ class Folder:
 
     def __init__(self, mailbox: Maildir, path: str, name: str, *, drafts: bool) -> None:
         self._mailbox, self.path, self.name, self.drafts = mailbox, path, name, drafts
+        self._key = _key(path)
         self._journal = mailbox._journal  # noqa: SLF001 - a part of it
 
     def recover(self) -> None:
         """Finishes what a killed run began."""
         if self._mailbox.is_gone(self.path):
             return
-        with _naming(self.path or "INBOX"):
-            Recovery(self.name, self._mailbox.enter(self.path), self._journal).run()
+        with _naming(self.name):
+            Recovery(self._key, self._mailbox.enter(self.path), self._journal).run()
 
     def messages(self) -> Iterator[Stored]:
         """In the order in which a server numbers them."""
         if self._mailbox.is_gone(self.path):
             return
-        with _naming(self.path or "INBOX"):
+        with _naming(self.name):
             here = self._mailbox.enter(self.path)
             self._mailbox.settle()
-            self._mailbox.saw(self.name, here)
-            found = here.find()
-        skip = self._journal.skip(self.name)
+            self._mailbox.saw(self.path, here)
+            found, twins = here.find(), here.twins
+        skip = self._journal.skip(self._key)
         names = {base: identity(base) for base in found}
         gone = skip.keys() - names.values()
         if gone:
-            self._journal.forget(self.name, [skip[one] for one in gone])
+            self._journal.forget(self._key, [skip[one] for one in gone])
         for base in sorted((one for one in found if names[one] not in skip), key=order):
             part, name = found.pop(base)
             size = said_size(name)
             if size is None:
                 size = _size(here, part, name)
             yield _Message(names[base], size, part, name)
+        for part, name in twins:
+            yield _Message(identity(name), _size(here, part, name), part, name, is_twin=True)
 
     def read(self, stored: Stored) -> Scratch | None:
         """A message as its owner sees it; gzip is undone."""
         here, file = self._mailbox.enter(self.path), _file(stored)
+        if isinstance(stored, _Message) and stored.is_twin:
+            raise LeftAlone("shared-name", "another message has the same name up to the colon")
         try:
-            fd = _open(here, file)
+            fd = file.open(here, Finder(here))
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EMLINK}:
                 raise LeftAlone("not-a-file", "it is a link") from None
@@ -239,28 +244,23 @@ class Folder:
 
     def keep(self, stored: Sequence[Stored]) -> None:
         """Notes that they stay as they are."""
-        self._journal.known(self.name, [one.identity for one in stored])
+        self._journal.known(self._key, [one.identity for one in stored])
 
     def replace(self, changes: Sequence[Change]) -> list[Outcome]:
         """Puts new messages in the place of old ones."""
         here = self._mailbox.enter(self.path)
-        return self._mailbox.replace(self.name, here, changes)
+        return self._mailbox.replace(self._key, here, changes)
+
+
+def _key(path: str) -> str:
+    """What the journal calls a folder: several paths may have the same name for people."""
+    return f"/{identity(path)}" if path else "INBOX"
 
 
 def _file(stored: Stored) -> File:
     if not isinstance(stored, _Message):
         raise TypeError("a Maildir's message is one that its folder has given")
     return File(stored.part, stored.name)
-
-
-def _open(here: Directories, file: File) -> int | None:
-    finder = Finder(here)
-    while True:
-        try:
-            return os.open(file.name, _READ, dir_fd=here.fd[file.part])
-        except FileNotFoundError:  # noqa: PERF203 - the name is another one then
-            if file.stat(here, finder) is None:
-                return None
 
 
 def _size(here: Directories, part: str, name: str) -> int:

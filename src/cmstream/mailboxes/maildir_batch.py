@@ -11,10 +11,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .journal import Row
-from .mailbox import Outcome
+from .mailbox import Outcome, Result
 from .maildir_files import (
     PARTS,
     TEMPORARY,
@@ -29,12 +29,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..engine.gate import Buffer
-    from .mailbox import Change, Content, Result
+    from .mailbox import Change, Content
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MODE = 0o600
 _TRIES = 20
 """How often a message is looked for whose flags a mail program changes all the time."""
+Ended = Literal["replaced", "gone", "removed", "restless"]
+_RESULTS: dict[Ended, tuple[Result, str]] = {
+    "replaced": ("replaced", ""),
+    "gone": ("gone", ""),
+    "removed": ("failed", "somebody removed the new one while it was put in place"),
+    "restless": ("failed", "a mail program changes its flags all the time"),
+}
+"""What became of a pair, and what that is for its change."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EROFS}
 """What ends the run, since it would be the same for all messages."""
 
@@ -58,12 +67,14 @@ class Finder:
 
 
 class File:
-    """A message of the folder: its part and its name now."""
+    """A message of the folder: its part and its name now. Once it was looked at, no other file is
+    taken for it."""
 
-    __slots__ = ("base", "name", "part")
+    __slots__ = ("_seen", "base", "name", "part")
 
     def __init__(self, part: str, name: str) -> None:
         self.part, self.name, self.base = part, name, name.partition(":")[0]
+        self._seen: tuple[int, int, int] | None = None
 
     @property
     def flags(self) -> str:
@@ -76,13 +87,26 @@ class File:
         wrong = None
         for _ in range(_TRIES):
             try:
-                return os.stat(self.name, dir_fd=here.fd[self.part], follow_symlinks=False)
-            except FileNotFoundError:  # noqa: PERF203 - the name is another one then
+                about = os.stat(self.name, dir_fd=here.fd[self.part], follow_symlinks=False)
+            except FileNotFoundError:  # the name is another one then
                 place = finder.again(self.base, wrong or (self.part, self.name))
                 if place is None:
                     return None
                 self.part, self.name = wrong = place
+                continue
+            seen = about.st_ino, about.st_size, about.st_mtime_ns
+            self._seen = self._seen or seen
+            return about if self._seen == seen else None
         return None
+
+    def open(self, here: Directories, finder: Finder) -> int | None:
+        """A descriptor for reading; None if it is gone. Raises OSError, also for a link."""
+        while True:
+            try:
+                return os.open(self.name, _READ, dir_fd=here.fd[self.part])
+            except FileNotFoundError:  # noqa: PERF203 - the name is another one then
+                if self.stat(here, finder) is None:
+                    return None
 
     def remove(self, here: Directories) -> bool:
         """False if it isn't there under its name."""
@@ -91,6 +115,12 @@ class File:
         except FileNotFoundError:
             return False
         return True
+
+    def remove_wherever(self, here: Directories, finder: Finder) -> None:
+        """Also if it gets another name meanwhile."""
+        for _ in range(_TRIES):
+            if self.remove(here) or self.stat(here, finder) is None:
+                return
 
 
 def follow(here: Directories, finder: Finder, old: File, new: File, given: str) -> bool:
@@ -111,6 +141,21 @@ def follow(here: Directories, finder: Finder, old: File, new: File, given: str) 
             new.part, new.name = part, wanted
             return True
     return False
+
+
+def let_go(here: Directories, finder: Finder, old: File, new: File, given: str) -> Ended:
+    """Removes the old one, whose flags the new one then has. ``given``: as for :func:`follow`."""
+    for _ in range(_TRIES):
+        if not follow(here, finder, old, new, given):
+            return "removed"
+        given = new.flags
+        if old.remove(here):
+            return "replaced"
+        if old.stat(here, finder) is None:
+            new.remove_wherever(here, finder)
+            return "gone"
+    new.remove_wherever(here, finder)
+    return "restless"
 
 
 def _union(one: str, other: str) -> str:
@@ -211,25 +256,12 @@ class Batch:
         return done, dropped
 
     def _finish(self, pair: _Pair) -> bool:
-        here, finder = self._here, self._finder
-        for _ in range(_TRIES):
-            if not follow(here, finder, pair.old, pair.new, pair.given):
-                self._end(
-                    pair.change, "failed", "somebody removed the new one while it was put in place"
-                )
-                return False
-            pair.given = pair.new.flags
-            if pair.old.remove(here):
-                self.growth += pair.growth
-                self._end(pair.change, "replaced")
-                return True
-            if pair.old.stat(here, finder) is None:
-                pair.new.remove(here)
-                self._end(pair.change, "gone")
-                return False
-        self._end(pair.change, "failed", "a mail program changes its flags all the time")
-        pair.new.remove(here)
-        return False
+        ended = let_go(self._here, self._finder, pair.old, pair.new, pair.given)
+        if ended == "replaced":
+            self.growth += pair.growth
+        result, why = _RESULTS[ended]
+        self._end(pair.change, result, why)
+        return ended == "replaced"
 
     def _end(self, change: Change, result: Result, why: str = "") -> None:
         self.outcomes.append(Outcome(change, result, why))

@@ -36,7 +36,8 @@ def said_size(name: str) -> int | None:
 
 
 def identity(base: str) -> str:
-    """A base name as the journal takes it: text, whatever bytes the name has."""
+    """A base name, or the path of a folder, as the journal takes it: text, whatever bytes it
+    has."""
     return base if base.isascii() else os.fsencode(base).decode("latin-1")
 
 
@@ -62,8 +63,9 @@ def order(base: str) -> tuple[int, int, str]:
 
 def folder_name(path: str) -> str:
     """The name for people of a folder at a path below the Maildir: ``.Lists.Python`` and
-    ``Lists/Python`` are both ``Lists/Python``."""
+    ``Lists/Python`` are both ``Lists/Python``. It can be printed, whatever bytes the path has."""
     name = path[1:].replace(".", "/") if path.startswith(".") else path
+    name = os.fsencode(name).decode(errors="backslashreplace")
     return _UTF7.sub(_decoded, name) if name else "INBOX"
 
 
@@ -122,6 +124,7 @@ class Directories:
 
     def __init__(self, path: str) -> None:
         self._held: list[int] = []
+        self.twins: list[tuple[str, str]] = []
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             self.fd = {part: self._open(f"{path}/{part}", flags) for part in (*PARTS, "tmp")}
@@ -144,12 +147,33 @@ class Directories:
         return [name for name in os.listdir(self.fd[part]) if name[0] != "."]  # noqa: PTH208
 
     def find(self) -> dict[str, tuple[str, str]]:
-        """Where each message is now: its part and its name, by its base name."""
-        found = {}
+        """Where each message is now: its part and its name, by its base name. Those of which
+        several have the same are ``twins`` then, and not among these: one would be taken for the
+        other."""
+        found: dict[str, tuple[str, str]] = {}
+        twice: dict[str, list[tuple[str, str]]] = {}
+        self.twins = []
         for part in PARTS:
             for name in self.names(part):
-                found[name.partition(":")[0]] = part, name
+                place, base = (part, name), name.partition(":")[0]
+                if base in found:
+                    twice.setdefault(base, [found[base]]).append(place)
+                found[base] = place
+        for base, places in twice.items():
+            there = [one for one in places if self._is_there(*one)]  # not renamed meanwhile
+            if len(there) > 1:
+                del found[base]
+                self.twins += there
+            elif there:
+                found[base] = there[0]
         return found
+
+    def _is_there(self, part: str, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self.fd[part], follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def modified(self) -> tuple[int, int]:
         """When something was last put into the two, or renamed or removed there, in

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..scratch import CHUNK
-from .maildir_batch import File, Finder, follow
+from .maildir_batch import File, Finder, let_go
 from .maildir_files import TEMPORARY, Directories, identity
 
 if TYPE_CHECKING:
@@ -42,23 +42,24 @@ class Recovery:
 
     def _is_done(self, row: Row) -> bool:
         """Goes on with one message. False if its change is taken back, or its owner removed it."""
+        here, finder = self._here, self._finder
         old, new = self._files.get(row.old), self._files.get(row.new)
         if new is None:
             return False  # it never came here, or its owner has removed it
-        if old is None and row.state == "removing":
-            return True
-        if old is None or self._hash(new) != row.new_hash:
-            new.remove(self._here)
+        if old is None:
+            return True  # the run removed it; or its owner, who saw both, and kept this one
+        if self._hash(new) != row.new_hash:
+            new.remove_wherever(here, finder)
             return False
         if row.state != "removing":
             self._journal.mark(self._name, [row.old], "removing")
-        if not follow(self._here, self._finder, old, new, new.flags):
-            return False
-        return old.remove(self._here) or old.stat(self._here, self._finder) is None
+        return let_go(here, finder, old, new, new.flags) == "replaced"
 
     def _hash(self, file: File) -> bytes:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(file.name, flags, dir_fd=self._here.fd[file.part])
+        """Empty if it is gone."""
+        fd = file.open(self._here, self._finder)
+        if fd is None:
+            return b""
         try:
             found = hashlib.sha256()
             while piece := os.read(fd, CHUNK):

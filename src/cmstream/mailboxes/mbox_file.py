@@ -21,7 +21,7 @@ from .errors import MailboxError
 from .journal import Row
 from .mailbox import Outcome, Stored
 from .mbox_lock import locked
-from .mbox_rewrite import TEMPORARY, Entry, Rewritten, messages, scan, taken_apart
+from .mbox_rewrite import TEMPORARY, Entry, Rewritten, changed, messages, scan, taken_apart
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -43,6 +43,11 @@ def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> 
     path = Path(rest).absolute()
     if not path.exists():
         raise MailboxError("no-such-mailbox", f"there is no mbox file or folder {path}")
+    if path.is_symlink() and path.is_file():
+        text = f"{path} is a link: name the file to which it leads, {path.resolve()}"
+        raise MailboxError("no-such-mailbox", text)
+    if not (path.is_file() or path.is_dir()):
+        raise MailboxError("no-such-mailbox", f"{path} is no regular file, and no folder")
     return MboxFiles(path, journal, access.drafts)
 
 
@@ -102,8 +107,10 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _is_mbox(path: Path) -> bool:
-    with path.open("rb") as file:
-        return not path.is_symlink() and file.read(5) == b"From "
+    if path.is_symlink() or not path.is_file():
+        return False
+    with _naming(path), path.open("rb") as file:
+        return file.read(5) == b"From "
 
 
 class Folder:
@@ -170,17 +177,16 @@ class Folder:
     def replace(self, changes: Sequence[Change]) -> list[Outcome]:
         """Writes the file anew."""
         with _naming(self._path), locked(self._path) as fd, os.fdopen(os.dup(fd), "rb") as file:
-            entries = list(scan(file))
+            before, entries = changed(file), list(scan(file))
             there = {one.identity for one in entries}
             going = {one.stored.identity: one for one in changes if one.stored.identity in there}
             if going:
-                self._rewrite(file, entries, going)
+                self._rewrite(Rewritten(self._path, file, before), entries, going)
         return [
             Outcome(one, "replaced" if one.stored.identity in going else "gone") for one in changes
         ]
 
-    def _rewrite(self, file: BinaryIO, entries: list[Entry], going: dict[str, Change]) -> None:
-        written = Rewritten(self._path, file)
+    def _rewrite(self, written: Rewritten, entries: list[Entry], going: dict[str, Change]) -> None:
         try:
             new = written.write(entries, going)
             rows = [Row(old, new[old], one.old_hash, one.new_hash) for old, one in going.items()]

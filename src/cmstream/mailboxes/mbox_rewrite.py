@@ -107,10 +107,11 @@ def scan(file: BinaryIO) -> Iterator[Entry]:
 
 
 class Rewritten:
-    """The new file. ``file``: the old one, which nobody else may change until :meth:`settle`."""
+    """The new file. ``file``: the old one, which nobody else may change until :meth:`settle`.
+    ``before``: what :func:`changed` gave of it before it was scanned."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._path, self._old = path, file
+    def __init__(self, path: Path, file: BinaryIO, before: tuple[int, int]) -> None:
+        self._path, self._old, self._before = path, file, before
         self._temporary = path.with_name(f"{TEMPORARY}{path.name}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._temporary.unlink(missing_ok=True)
@@ -135,13 +136,17 @@ class Rewritten:
         return {one: new[one] for one in going}
 
     def settle(self) -> None:
-        """Brings it to the disk, and gives it the old one's place, owner, mode and times."""
+        """Brings it to the disk, and gives it the old one's place, owner, mode and times. Raises
+        MailboxError ``busy`` where a program that heeds no lock has changed the old one."""
         about, fd = os.fstat(self._old.fileno()), self._new.fileno()
         if (about.st_uid, about.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(fd, about.st_uid, about.st_gid)
         os.fchmod(fd, about.st_mode & 0o777)
         os.utime(fd, ns=(about.st_atime_ns, about.st_mtime_ns))
         os.fsync(fd)
+        if changed(self._old) != self._before:
+            text = f"{self._path} was changed by a program that locks it otherwise: end it before"
+            raise MailboxError("busy", text)
         self._temporary.rename(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -178,6 +183,12 @@ class Rewritten:
             self._new.write(end)
         self._new.write(end)
         return digest.hexdigest()
+
+
+def changed(file: BinaryIO) -> tuple[int, int]:
+    """Its size in bytes, and when it was changed, in nanoseconds."""
+    about = os.fstat(file.fileno())
+    return about.st_size, about.st_mtime_ns
 
 
 def _seen(pieces: Iterable[bytes], see: Callable[[bytes], None]) -> Iterator[bytes]:

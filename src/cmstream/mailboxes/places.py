@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from .errors import MailboxError
 
@@ -24,6 +25,7 @@ _MODULES = {
     "dbox": "dbox",
 }
 """The module of each kind of place. Each has a function ``opened``, an :class:`Opener`."""
+_PORTS = {"imap": 143, "imaps": 993}
 _PARTS = re.compile(r"\{(\w*)\}")
 
 
@@ -54,9 +56,12 @@ class Opener(Protocol):
 def for_account(place: str, account: str) -> str:
     """The place of one account: ``{address}``, ``{local}`` and ``{domain}`` filled in. Raises
     MailboxError ``invalid-place``."""
-    kind, _, _ = place.partition(":")
-    if kind not in _MODULES or ":" not in place:
+    kind, colon, rest = place.partition(":")
+    if kind not in _MODULES or not colon or not (rest or kind == "dbox"):
         raise MailboxError("invalid-place", f"{place!r} is no place of a mailbox: give {FORMS}")
+    if kind in _PORTS and ":" in rest.rpartition("@")[0]:  # before anything notes or says it
+        text = "a password doesn't belong into a URL: use --password-file"
+        raise MailboxError("invalid-place", text)
     local, _, domain = account.rpartition("@")
     values = {"address": account, "local": local, "domain": domain}
 
@@ -79,12 +84,24 @@ def is_template(place: str) -> bool:
 
 
 def noted_as(place: str, account: str) -> tuple[str, str]:
-    """The account and the place as the journal has them: a path is the same mailbox however it is
-    written, and by whichever of the owner's addresses it is called."""
+    """The account and the place as the journal has them: a path or a server is the same however it
+    is written, and a path by whichever of the owner's addresses it is called."""
     kind, _, rest = place.partition(":")
     if kind in {"maildir", "mbox"}:
         return "", f"{kind}:{os.path.realpath(rest)}"
-    return account, place
+    return account, _server(place) if kind in _PORTS else place
+
+
+def _server(url: str) -> str:
+    """The URL of a server as it is the same for all who mean it; a wrong one is refused when it is
+    opened."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+    except ValueError:
+        return url
+    user, at, _ = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user}{at}{parts.hostname}:{port}/"
 
 
 def open_mailbox(
