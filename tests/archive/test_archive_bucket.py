@@ -16,9 +16,8 @@ from cmstream.archive.bucket import BucketArchive, BucketTarget
 from cmstream.archive.errors import ArchiveError
 from cmstream.archive.folder import Sealed
 from cmstream.archive.opening import open_archive
-from cmstream.archive.sealing import seal
 from cmstream.archive.verifying import verify
-from helpers.archives import BARE, MAIL, SECRET, mbox, numbered, tar, tree, write
+from helpers.archives import BARE, MAIL, SECRET, archived, mbox, numbered, tar, tree, write
 from helpers.bucket import objects, server
 
 LONG = 5 << 20
@@ -43,10 +42,6 @@ def bucket(client, request):
     name = f"b{abs(hash(request.node.name))}"
     client.create_bucket(Bucket=name)
     return name
-
-
-def archived(source, target, person, **options):
-    return seal([str(source)], target, [person.recipient], **{"processes": 1} | options)
 
 
 CONTENTS = {

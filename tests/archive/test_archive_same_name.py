@@ -11,25 +11,10 @@ import pytest
 
 from cmstream.archive import names
 from cmstream.archive.opening import open_archive
-from cmstream.archive.sealing import seal
 from cmstream.archive.verifying import verify
-from helpers.archives import BARE, MAIL, mbox, rows, tar, tree, write
+from helpers.archives import BARE, MAIL, archived, mbox, rows, tar, tree, write
 
 LONG = 5 << 20
-
-
-@pytest.fixture
-def source(tmp_path):
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def target(tmp_path):
-    return tmp_path / "sealed"
-
-
-def archived(source, target, person, **options):
-    return seal([str(source)], str(target), [person.recipient], processes=1, **options)
 
 
 def opened(target, me, out):

@@ -26,6 +26,7 @@ from helpers.archives import (
     BARE,
     FROM,
     MAIL,
+    archived,
     check_nothing_is_left,
     mbox,
     numbered,
@@ -39,20 +40,6 @@ from helpers.command import run
 from helpers.people import person
 
 LONG = 5 << 20
-
-
-@pytest.fixture
-def source(tmp_path):
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def target(tmp_path):
-    return tmp_path / "sealed"
-
-
-def archived(source, target, person, **options):
-    return seal([str(source)], str(target), [person.recipient], **{"processes": 1} | options)
 
 
 def opened(target, me, out):

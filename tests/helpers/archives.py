@@ -8,6 +8,8 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 
+from cmstream.archive.sealing import seal
+
 MAIL = (
     b"Received: from a by b;\r\n Mon, 3 Jan 2022 00:00:00 +0000\r\n"
     b"Mime-Version: 1.0 (made by hand)\r\nFrom: Carol <carol@example.net>\r\n"
@@ -90,3 +92,8 @@ def check_nothing_is_left(target):
         "manifest.sqlite3",
     ]
     assert not [name for name, data in tree(target).items() if SECRET in data]
+
+
+def archived(source, target, person, **options):
+    """Seals a source into an archive."""
+    return seal([str(source)], str(target), [person.recipient], **{"processes": 1} | options)

@@ -65,7 +65,9 @@ def filed(client, folder="INBOX"):
     for uid in sorted(client.search("ALL")):
         kind, data = client._imap.uid("FETCH", str(uid), "(FLAGS INTERNALDATE BODY.PEEK[])")
         assert kind == "OK", data
-        parsed = client.fetch([uid], ["FLAGS", "BODY.PEEK[]"])[uid]
+        parsed = client.fetch([uid], ["FLAGS", "BODY.PEEK[]"]).get(uid)
+        if parsed is None:  # it was removed meanwhile
+            continue
         line = b" ".join(part[0] if isinstance(part, tuple) else part for part in data)
         date = line.partition(b'INTERNALDATE "')[2].partition(b'"')[0]
         flags = frozenset(one for one in parsed[b"FLAGS"] if one != b"\\Recent")

@@ -1,4 +1,4 @@
-"""Alice's store, Maildir, journal and key, and the command."""
+"""Alice's store, Maildir, journal and key, the command, and IMAP servers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cmstream.command.cli import main
 from helpers import mailboxes
+from helpers.servers.imap import running
 
 
 @pytest.fixture
@@ -58,3 +59,20 @@ def key(alice, tmp_path):
     path.write_bytes(alice.key.private_bytes(*shape))
     path.with_name("alice.pem").write_bytes(alice.recipient.pem)
     return path
+
+
+@pytest.fixture(scope="module", params=["dovecot", "cyrus"])
+def server(request):
+    with running(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def user(server):
+    return server.free_user()
+
+
+@pytest.fixture
+def client(server, user):
+    with server.client(user) as made:
+        yield made

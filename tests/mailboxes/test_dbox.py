@@ -20,11 +20,6 @@ def server(request):
         yield made
 
 
-@pytest.fixture
-def notes(tmp_path):
-    return tmp_path / "journal.sqlite3"
-
-
 def test_sealed_and_opened_again(server, notes):
     user = server.free_user()
     with server.client(user) as client:

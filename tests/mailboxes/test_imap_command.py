@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from cmstream.command.cli import main
 from helpers import imap_mail as mail
 from helpers import mailboxes
 from helpers.people import person
-from helpers.servers.imap import USERS, running
-
-
-@pytest.fixture(scope="module", params=["dovecot", "cyrus"])
-def server(request):
-    with running(request.param) as made:
-        yield made
+from helpers.servers.imap import USERS
 
 
 def test_sealed_and_opened_again(server, sqlite_url, tmp_path, capsys):

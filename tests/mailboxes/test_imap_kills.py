@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import signal
 import time
 from collections import Counter
 
@@ -15,41 +14,18 @@ import pytest
 
 from cmstream.mailboxes.journal import Journal
 from helpers import imap_mail as mail
+from helpers.killing import killed
 from helpers.people import person
-from helpers.servers.imap import running
 
 MESSAGES = int(os.environ.get("CMSTREAM_KILL_MESSAGES", "150"))
 KILLS = int(os.environ.get("CMSTREAM_KILLS", "20"))
 LONGEST = float(os.environ.get("CMSTREAM_KILL_SECONDS", "0.6"))
 
 
-@pytest.fixture(scope="module", params=["dovecot", "cyrus"])
-def server(request):
-    with running(request.param) as made:
-        yield made
-
-
 def run(server, user, notes, task):
     make = mail.seal if task == "seal" else mail.opened_content
     with mail.mailbox(server.url, user, notes, task=task) as box:
         return mail.results(mail.sweep(box, batch=16, make=make))
-
-
-def killed(work, seconds):
-    """Does it in a child that is killed after so long: whether it was."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL)
-    return status != 0
 
 
 def digests(found):

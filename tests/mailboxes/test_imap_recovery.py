@@ -10,29 +10,6 @@ import pytest
 from cmstream.mailboxes.errors import MailboxError
 from cmstream.mailboxes.journal import Row
 from helpers import imap_mail as mail
-from helpers.servers.imap import running
-
-
-@pytest.fixture(scope="module", params=["dovecot", "cyrus"])
-def server(request):
-    with running(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def user(server):
-    return server.free_user()
-
-
-@pytest.fixture
-def client(server, user):
-    with server.client(user) as made:
-        yield made
-
-
-@pytest.fixture
-def notes(tmp_path):
-    return tmp_path / "journal.sqlite3"
 
 
 def sha256(content):

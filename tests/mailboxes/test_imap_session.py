@@ -30,11 +30,6 @@ def cyrus():
         yield made
 
 
-@pytest.fixture
-def notes(tmp_path):
-    return tmp_path / "journal.sqlite3"
-
-
 def folders(place, notes, user=ALICE, **access):
     with mail.mailbox(place, user, notes, **access) as box:
         return [one.name for one in box.folders()]

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_there_and_back(cmstream, root, key):
     assert facts["bytes_after"] == sum(path.stat().st_size for path in files(root))
     code, out, _ = cmstream("seal", YES, "--for", ALICE, place)
     assert out.splitlines()[0] == "0 messages were sealed."
-    assert cmstream("seal", YES, "--drafts", "--for", ALICE, place)[1].startswith("1 messages")
+    assert cmstream("seal", YES, "--drafts", "--for", ALICE, place)[1].startswith("1 message was")
     code, out, _ = cmstream("open", "--for", ALICE, "-k", key, "--drafts", place)
     assert (code, out.splitlines()[0].partition(" (")[0]) == (0, "21 messages were opened")
     assert mails(root) == before
@@ -81,7 +82,7 @@ def test_all_accounts(cmstream, store, tmp_path, alice):
     facts = json.loads(out)
     assert (code, facts["replaced"]) == (os.EX_NOPERM, 2)
     assert facts["accounts_left"].keys() == {"bob@example.org", "carol@example.org"}
-    assert "2 accounts were left" in err
+    assert "accounts left: 2" in err
     code, out, _ = cmstream("seal", "--accounts", YES, place)
     assert code == os.EX_NOINPUT
     assert "carol@example.org left: " in out
@@ -125,7 +126,7 @@ def test_messages_that_were_left_make_an_exit_code(cmstream, root):
     assert code == os.EX_DATAERR
     assert "1 left: " in out
     assert "[malformed-message]" in out
-    assert "1 messages were left" in err
+    assert "left, though to be replaced: 1 message" in err
 
 
 def test_opening_leaves_what_is_for_others(cmstream, root, key, bob):
@@ -284,3 +285,30 @@ def test_a_key_that_changes_during_the_run_must_be_proved_anew(cmstream, root, s
     code, out, _ = cmstream("seal", "--json", "--for", ALICE, f"maildir:{root}")
     assert (code, json.loads(out)["left"]) == (os.EX_DATAERR, {"key-not-proved": 2})
     assert sealed(root).count(True) == 1
+
+
+def test_a_folder_that_is_broken_keeps_no_other_from_its_turn(cmstream, store, root):
+    put(root, text(1))
+    make(root / ".Sent")
+    put(root / ".Sent", text(2))
+    make(root / ".Archive")
+    shutil.rmtree(root / ".Archive" / "new")
+    code, out, _ = cmstream("seal", YES, "--for", ALICE, f"maildir:{root}")
+    assert code == os.EX_DATAERR
+    assert out.startswith("2 messages were sealed")
+    assert "Archive is no Maildir" in out
+
+
+def test_a_maildir_is_no_mbox(cmstream, store, root):
+    code, _, err = cmstream("seal", YES, "--for", ALICE, f"mbox:{root}")
+    assert code == os.EX_NOINPUT
+    assert f"give maildir:{root}" in err
+
+
+def test_a_dry_run_says_that_the_key_is_not_proved(cmstream, store, root):
+    put(root, text(1))
+    code, out, err = cmstream("seal", "--dry-run", "--for", ALICE, f"maildir:{root}")
+    assert code == 0
+    assert "1 message would be sealed" in out
+    assert "would stop here" in err
+    assert "key-not-proved" in err

@@ -16,6 +16,7 @@ import pytest
 from cmstream.mailboxes import maildir_files, sweep
 from cmstream.mailboxes.journal import Journal
 from cmstream.mailboxes.places import noted_as
+from helpers.killing import killed
 from helpers.mailboxes import ALICE, files, fill, mails, plain, put, seal, text
 
 CALLS = ("open", "write", "rename", "unlink", "fsync", "utime", "stat", "close")
@@ -133,23 +134,6 @@ def test_killed_at_random(mine, monkeypatch):
     assert mine.finished(task)
     assert mine.run(task).messages == 0
     print(dict(counts))  # noqa: T201 - for whoever runs it by hand with -s
-
-
-def killed(work, seconds: float) -> bool:
-    """Does it in a child that is killed after so long. False if it had ended before."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL)
-    return status != 0
 
 
 def digests(found):

@@ -21,11 +21,6 @@ FROM = b"From bob@example.net Thu Nov 29 22:33:52 2001\n"
 
 
 @pytest.fixture
-def notes(tmp_path):
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
 def path(tmp_path):
     return tmp_path / "box"
 

@@ -23,9 +23,9 @@ from ..mailboxes.sweep import Sweep
 from .database import add_database
 from .endings import Failure
 from .identities import add_keys, identities
-from .mailbox_report import Bar, as_text
+from .mailbox_report import Bar, as_text, counted
 from .managing import as_json, code_of, opened
-from .shared import Parser, add_password, ask, password, say, subcommand
+from .shared import Parser, add_password, ask, password, say, subcommand, warn
 from .whole_batches import WholeBatches
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ The way back: each sealed message that the key opens takes the place of the seal
 flags, keywords and date. It has the same guarantees as cmstream mailbox seal.
 """
 
+_REFUSALS = 3
+"""So many accounts that a server lets nobody into end the run, if there was no other."""
 _EVERY = 1.0
 """Seconds between two looks at all mailboxes that are watched."""
 
@@ -201,8 +203,14 @@ def _check_account(store: Store, address: str, options: argparse.Namespace) -> N
         return  # the report says it
     if seal.reason.code == "unknown-address":
         raise NotFound("no-such-account", f"{seal.reason}: create it with cmstream account add")
-    if not (options.proved or options.dry_run):
+    if options.proved:
+        return
+    try:
         require_key(store, address)
+    except MailboxError as error:
+        if not options.dry_run:
+            raise
+        warn(f"the run itself would stop here: {error} [{error.code}]")
 
 
 def _open(options: argparse.Namespace) -> None:
@@ -249,9 +257,9 @@ def _run(
     runs.tell()
     if wrong := _WRONG & report.left.keys():
         number = sum(report.left[code] for code in wrong)
-        raise Failure(os.EX_DATAERR, f"{number} messages were left that ought to be replaced")
+        raise Failure(os.EX_DATAERR, f"left, though to be replaced: {counted(number)}")
     if runs.left:
-        raise Failure(_code(runs.left[0]), f"{len(runs.left)} accounts were left")
+        raise Failure(_code(runs.left[0]), f"accounts left: {len(runs.left)}")
 
 
 class _Runs:
@@ -316,6 +324,9 @@ class _Runs:
         try:
             yield
         except MailboxError as error:
+            refused = error.code == "sign-in-failed" and not self._report.messages
+            if refused and len(self.left) + 1 >= _REFUSALS:
+                raise
             if alone or error.code in {"journal-unavailable", "needs-package"}:
                 raise
             self._report.account(address, f"{error} [{error.code}]")

@@ -62,12 +62,15 @@ def as_text(facts: dict[str, Any]) -> str:
     size = f" ({before} before, {after} after)" if facts["replaced"] else ""
     lines = []
     if facts["dry_run"]:
-        lines.append(f"Nothing was changed. {facts['replaced']} messages would be {done}{size}.")
-        # Reading and sealing were done; writing, and waiting for the disk, take as long again.
-        lines.append(f"It would take some {timed(2 * facts['seconds'])}.")
+        changed = counted(facts["replaced"])
+        lines.append(f"Nothing was changed. {changed} would be {done}{size}.")
+        if facts["replaced"]:
+            # Reading and sealing were done; writing, and the disk's time, take as long again.
+            lines.append(f"It would take some {timed(2 * facts['seconds'])}.")
     else:
         stopped = ", before the run was stopped" if facts["stopped"] else ""
-        lines.append(f"{facts['replaced']} messages were {done}{size}{stopped}.")
+        were = "was" if facts["replaced"] == 1 else "were"
+        lines.append(f"{counted(facts['replaced'])} {were} {done}{size}{stopped}.")
     lines += [
         f"{count} left: {facts['reasons'].get(code, 'they stay as they are')} [{code}]"
         for code, count in facts["left"].items()
@@ -76,6 +79,11 @@ def as_text(facts: dict[str, Any]) -> str:
         lines.append(f"{facts['gone']} were removed or moved by their owner meanwhile.")
     lines += facts["failures"]
     lines += [f"{address} left: {why}" for address, why in facts["accounts_left"].items()]
-    looked = facts["messages"]
-    lines.append(f"{looked} messages looked at in {timed(facts['seconds'])}.")
+    looked = counted(facts["messages"])
+    lines.append(f"{looked} looked at in {timed(facts['seconds'])}.")
     return "\n".join(lines)
+
+
+def counted(messages: int) -> str:
+    """So many messages, in words."""
+    return f"{messages} message" if messages == 1 else f"{messages} messages"

@@ -48,6 +48,8 @@ def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> 
         raise MailboxError("no-such-mailbox", text)
     if not (path.is_file() or path.is_dir()):
         raise MailboxError("no-such-mailbox", f"{path} is no regular file, and no folder")
+    if (path / "cur").is_dir():
+        raise MailboxError("no-such-mailbox", f"{path} is a Maildir: give maildir:{path}")
     return MboxFiles(path, journal, access.drafts)
 
 

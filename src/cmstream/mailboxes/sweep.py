@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ..scratch import MEMORY
 from .change import Left, Why
-from .errors import LeftAlone
+from .errors import LeftAlone, MailboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BATCH = 256
 """The most messages of a batch; MEMORY are the most bytes of several."""
 _WAIT = 60.0
+_OF_A_FOLDER = {"no-such-mailbox", "permission-denied"}
 _DRAFT = Why("draft", "it is in a folder for drafts, which stay readable without --drafts")
 
 
@@ -50,13 +51,24 @@ class Sweep:
         KeyUnavailableError, OSError: what was begun is finished by the next run."""
         for folder in self._mailbox.folders():
             if names is None or folder.name in names:
-                self._folder(folder)
+                with self._leaving(folder):
+                    self._folder(folder)
 
     def watch(self, seconds: float = _WAIT) -> None:
         """Once over what is new, or comes within so many seconds."""
         names = self._mailbox.wait(seconds)
         if names is None or names:
             self.run(names)
+
+    @contextmanager
+    def _leaving(self, folder: Folder) -> Iterator[None]:
+        """A folder below INBOX that can't be used doesn't keep the others from their turn."""
+        try:
+            yield
+        except MailboxError as error:
+            if folder.name == "INBOX" or error.code not in _OF_A_FOLDER:
+                raise
+            self._report.fail(folder.name, str(error))
 
     def _folder(self, folder: Folder) -> None:
         if not self._dry:
