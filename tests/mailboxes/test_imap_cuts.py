@@ -23,7 +23,7 @@ def server(request):
 
 
 WAYS = ["before", "half", "answer"]
-APART = int(os.environ.get("CMSTREAM_CUTS_APART", "3"))
+APART = int(os.environ.get("CMSTREAM_CUTS_APART", "6"))
 """How many steps lie between two cuts of one way; the other ways cut between them."""
 
 

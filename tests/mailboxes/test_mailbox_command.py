@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cmstream.mailboxes import errors
 from cmstream.mailboxes.errors import LeftAlone, MailboxError
 from cmstream.mailboxes.pace import Pace, until
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, started, text
 from helpers.servers.place import wait
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_owner_must_have_the_key(cmstream, store, root):
@@ -260,7 +261,7 @@ def test_rate():
 
 @pytest.mark.parametrize("kind", [MailboxError, LeftAlone])
 def test_the_guide_names_every_code(kind):
-    guide = Path(errors.__file__).with_name("README.md").read_text("utf-8")
+    guide = (ROOT / "src" / "cmstream" / "mailboxes" / "README.md").read_text("utf-8")
     codes = re.findall(r"``([a-z-]+)``", kind.__doc__)
     assert len(codes) > 3
     assert [one for one in codes if f"`{one}`" not in guide] == []
