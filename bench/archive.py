@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import random
 import shutil
@@ -31,6 +30,7 @@ from cmstream.archive.items import Item, Job
 from cmstream.archive.processes import Here, Processes
 from cmstream.archive.running import Run
 from conditions import Conditions
+from measure import median_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,19 +172,15 @@ MEASURED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {bench!r})
-import archive
+import archive, resident
 from cmstream.archive import batch
 job = archive.new_job(Path({source!r}), Path({target!r}))
 items = archive.found(Path({source!r}))
 batch.seal(job, archive.found(Path({first!r})))
-Path("/proc/self/clear_refs").write_text("5")
-def status(field):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(one for one in lines if one.startswith(field)).split()[1]) << 10
-base = status("VmRSS")
-for some in archive.batches(items):
-    batch.seal(job, some)
-print(status("VmHWM") - base)
+def work():
+    for some in archive.batches(items):
+        batch.seal(job, some)
+print(resident.above_base(work))
 """
 
 
@@ -287,14 +283,6 @@ def rates(folder: Path, rounds: int, count: int) -> dict[str, list[float]]:
     return figures
 
 
-def ratio(figures: dict[str, list[float]], row: str, peer: str) -> float | None:
-    """The median of the rounds' ratios."""
-    if row not in figures or peer not in figures:
-        return None
-    pairs = zip(figures[row], figures[peer], strict=True)
-    return statistics.median(one / other for one, other in pairs)
-
-
 def text(document: dict[str, Any]) -> str:
     """For people, in Markdown."""
     lines = ["| row | files a second |", "| --- | --- |"]
@@ -302,8 +290,8 @@ def text(document: dict[str, Any]) -> str:
               document["rates"].items()]  # fmt: skip
     lines += ["", "| goal | reached | at least | aim |", "| --- | --- | --- | --- |"]
     for name, row, peer, least, aim in RATIOS:
-        reached = ratio(document["rates"], row, peer)
-        if reached is not None:
+        if {row, peer} <= document["rates"].keys():
+            reached = median_ratio(document["rates"][row], document["rates"][peer])
             lines.append(f"| {name} | {reached:.2f} | {least:g} | {aim:g} |")
     for (name, mib), most in zip(document["memory"].items(), (128, 48), strict=True):
         lines.append(f"| memory above base, {name} | {mib:.0f} MiB | ≤ {most} | ≤ {most // 2} |")
@@ -338,8 +326,7 @@ def main() -> None:
     conditions.end([f"files in {options.folder}"])
     document |= {"conditions": conditions.as_document()}
     print(*conditions.lines(), "", text(document), sep="\n")
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "archive.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    results.write_json(options.out / "archive.json", document)
     (options.out / "archive.md").write_text(text(document), "utf-8")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import resident
 from mail_servers import SEALED
 
 if TYPE_CHECKING:
@@ -20,16 +20,7 @@ def above_base(process: int, place: Place, length: int) -> int:
     """By how many bytes the peak of its resident memory exceeds what it has before a message of so
     many bytes, which is sent to a protected account by LMTP. Short messages should have gone
     through it already."""
-    Path(f"/proc/{process}/clear_refs").write_text("5")  # the peak falls to what it is now
-    base = _status(process, "VmRSS")
-    send(place, length)
-    return _status(process, "VmHWM") - base
-
-
-def _status(process: int, field: str) -> int:
-    lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
-    (line,) = (one for one in lines if one.startswith(field))
-    return int(line.split()[1]) << 10
+    return resident.above_base(lambda: send(place, length), process)
 
 
 def send(place: Place, length: int) -> None:

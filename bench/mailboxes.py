@@ -15,12 +15,12 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import resident
 import results
 from cmstream.accounts import Actor, create_store
 from cmstream.mailboxes.change import Opening, Sealing
@@ -30,6 +30,7 @@ from cmstream.mailboxes.places import open_mailbox
 from cmstream.mailboxes.report import Report
 from cmstream.mailboxes.sweep import Sweep
 from conditions import Conditions
+from measure import median_ratio
 from samples import CERTIFICATE, identity, message
 
 if TYPE_CHECKING:
@@ -148,27 +149,10 @@ def rate(work: Callable[[Path], int], root: Path) -> float:
 
 def memory(bench: Bench) -> float:
     """By how many MiB resident memory grows at most while a Maildir is sealed."""
-    root, base, most, over = bench.fresh("mailbox"), resident(), [0.0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.005):
-            most[0] = max(most[0], resident() - base)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        bench.seal(root)
-    finally:
-        over.set()
-        watcher.join()
+    root = bench.fresh("mailbox")
+    grown = resident.above_base(lambda: bench.seal(root))
     clear(root)
-    return most[0]
-
-
-def resident() -> float:
-    """MiB."""
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+    return grown / (1 << 20)
 
 
 def reached(medians: dict[str, float], rounds: dict[str, list[float]]) -> list[dict[str, Any]]:
@@ -176,9 +160,7 @@ def reached(medians: dict[str, float], rounds: dict[str, list[float]]) -> list[d
     return [
         {
             "goal": f"{SEALED} against {goal.peer}",
-            "ratio": statistics.median(
-                one / other for one, other in zip(rounds[SEALED], rounds[goal.peer], strict=True)
-            ),
+            "ratio": median_ratio(rounds[SEALED], rounds[goal.peer]),
             "least": goal.least,
             "aim": goal.aim,
         }

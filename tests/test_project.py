@@ -25,7 +25,7 @@ FILES = [p for folder in ("src", "native", "tests", "bench") for p in (ROOT / fo
 # Lowest layer first. A module imports from its own folder and from lower layers.
 LAYERS = [
     {"ciphers"},
-    {"codes", "errors", "policy", "scratch", "asn1", "lazy"},
+    {"batches", "codes", "errors", "policy", "scratch", "sync", "asn1", "lazy"},
     {"engine"},
     {"certificates", "mail"},
     {"cms"},

@@ -270,7 +270,7 @@ def decrypt_many(
         raise ValueError(f"workers={workers}: must be 1 or more")
 
     every = list(jobs)
-    workers = min(workers if workers is not None else _processors(), len(every))
+    workers = min(workers if workers is not None else processors(), len(every))
     answers: list[Any] = [None] * len(every)
     turns, lock = _turns(len(every), workers), threading.Lock()
     broken: list[BaseException] = []
@@ -309,7 +309,7 @@ def _turns(count: int, workers: int) -> Iterator[slice]:
         at += turn
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many processors this process may use: more threads than that would only wait."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""A child process that is killed at some instant."""
+"""Child processes that are killed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import signal
 import time
 
 
-def killed(work, seconds: float) -> bool:
-    """Does it in a child that is killed after so long. False if it had ended before."""
+def started(work) -> int:
+    """Does it in a child; gives its number."""
     child = os.fork()
     if not child:
         code = 1
@@ -17,8 +17,19 @@ def killed(work, seconds: float) -> bool:
             code = 0
         finally:
             os._exit(code)
+    return child
+
+
+def ended(child) -> int:
+    """Waits for its end: its exit code, or the number of what killed it, below 0."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed(work, seconds: float) -> bool:
+    """Does it in a child that is killed after so long. False if it had ended before."""
+    child = started(work)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = ended(child)
     assert status in (0, -signal.SIGKILL)
     return status != 0

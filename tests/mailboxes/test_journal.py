@@ -44,9 +44,8 @@ def mine(journal):
 def test_states_of_a_message(mine):
     mine.stage("INBOX", [row(1), row(2, message_id="<2@x>")])
     assert mine.unfinished("INBOX") == [row(1), row(2, message_id="<2@x>")]
-    mine.mark("INBOX", ["old1"], "placed")
     mine.mark("INBOX", ["old2"], "removing")
-    assert [one.state for one in mine.unfinished("INBOX")] == ["placed", "removing"]
+    assert [one.state for one in mine.unfinished("INBOX")] == ["staged", "removing"]
     assert mine.skip("INBOX") == {}
     mine.mark("INBOX", ["old1", "old2"], "done")
     assert mine.unfinished("INBOX") == []
@@ -63,7 +62,7 @@ def test_a_folder_has_its_own(mine):
 
 def test_a_name_that_comes_later(mine):
     mine.stage("INBOX", [row(1, new=""), row(2, new="")])
-    mine.mark("INBOX", ["old1", "old2"], "placed", new={"old1": "7/1", "old2": "7/2"})
+    mine.mark("INBOX", ["old1", "old2"], "removing", new={"old1": "7/1", "old2": "7/2"})
     assert [one.new for one in mine.unfinished("INBOX")] == ["7/1", "7/2"]
 
 

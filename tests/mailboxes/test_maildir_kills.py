@@ -13,10 +13,11 @@ from functools import partial
 
 import pytest
 
-from cmstream.mailboxes import maildir_files, sweep
+from cmstream import sync
+from cmstream.mailboxes import sweep
 from cmstream.mailboxes.journal import Journal
 from cmstream.mailboxes.places import noted_as
-from helpers.killing import killed
+from helpers.killing import ended, killed, started
 from helpers.mailboxes import ALICE, files, fill, mails, plain, put, seal, text
 
 CALLS = ("open", "write", "rename", "unlink", "fsync", "utime", "stat", "close")
@@ -28,15 +29,7 @@ class KilledError(Exception):
 
 def in_child(work) -> None:
     """Does it in a process of its own. Raises KilledError."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = ended(started(work))
     if status == -signal.SIGKILL:
         raise KilledError
     assert status == 0
@@ -58,7 +51,7 @@ def killed_at(number: int, work):
     def run():
         for name in CALLS:
             setattr(os, name, counted(getattr(os, name)))
-        maildir_files._syncfs = counted(maildir_files._syncfs)
+        sync._syncfs = counted(sync._syncfs)
         Journal.transaction = counted(Journal.transaction)
         work()
 

@@ -34,7 +34,7 @@ def calls(monkeypatch):
         recorded(os, name, lambda file, *_, name=name, **__: (name, str(file).partition(".")[0]))
     for name in ("fsync", "write"):
         recorded(os, name, lambda fd, *_, name=name: (name, opened(fd)))
-    recorded(maildir, "sync", lambda fd: ("syncfs", opened(fd)))
+    recorded(maildir, "sync_file_system", lambda fd: ("syncfs", opened(fd)))
     monkeypatch.setattr(Journal, "transaction", noted(Journal.transaction, made))
     return made
 

@@ -12,10 +12,10 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from ..sync import sync_file_system
 from .errors import ArchiveError
 from .manifest import Manifest
 from .names import META
-from .sync import sync_file_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ from ..errors import CmstreamError, SizeMismatchError
 from ..mail import mbox, mime
 from ..streams import CHUNK, encrypt_iter
 from . import layout
+from .hashed import Hashed
 from .items import MBOX, Item, Outcome
 from .names import FILE, MAIL
 from .names import target as target_name
@@ -158,7 +159,7 @@ class _Sealing:
         """``before``: the digest that the source must have, if it was read before."""
         item = self._item
         name = target_name(item.name, MAIL if found else FILE)
-        pieces = _Counted(self._checked(part, before, message=bool(found)))
+        pieces = Hashed(self._checked(part, before, message=bool(found)))
         try:
             self._worker.target.put(
                 name, iter(pieces), replace=item.replace, size=item.octets * 3 // 2
@@ -186,20 +187,6 @@ class _Sealing:
         size = self._item.octets if self._item.kind != MBOX else None
         chunks = iter(lambda: part.read(CHUNK), b"")
         return encrypt_iter(chunks, to, size=size, policy=policy)
-
-
-class _Counted:
-    """Pieces, counted and hashed on their way."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self.digest, self.size = hashlib.sha256(), 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self.digest.update(piece)
-            self.size += len(piece)
-            yield piece
 
 
 def _read_through(part: Part) -> bytes:

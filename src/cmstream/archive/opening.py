@@ -10,16 +10,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..batches import batches
 from ..decryption import decrypt_many
 from ..errors import CmstreamError
 from ..streams import decrypt_iter
 from . import places
 from .errors import ArchiveError
 from .folder import Folder, FolderArchive, Sealed
+from .hashed import Hashed
 from .items import LONG
 from .layout import Restorer
 from .names import META, original
-from .report import Left, Report
+from .report import ALTERED, MISSING, Left, Report
 from .worker import FATAL
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from .manifest import Row
 
 _DIFFERS = "differs", "what comes out isn't what was sealed"
-_MISSING = "missing", "the manifest has it, and it isn't there"
-_ALTERED = "altered", "it isn't what was written: its hash differs"
 _ODD = {"": "%2F", ".": "%2E", "..": "%2E%2E", META: META.replace(".", "%2E")}
 _TAKEN = {errno.EEXIST, errno.ENOTDIR}
 _COUNT = 256
@@ -47,16 +47,8 @@ def open_archive(
     was written, ``differs`` for one that gives something else than what was sealed, ``unwritable``,
     and those of EnvelopeError, NoRecipientError and DecryptionError. Raises ArchiveError, and
     OSError where ``out`` can't take more."""
-    archive = places.archive(places.absolute(target))
-    if not archive.exists():
-        raise ArchiveError("no-archive", f"{target}: there is no archive")
-    with archive.locked(shared=True):
-        manifest = archive.manifest()
-        try:
-            with _Tree(out) as tree:
-                return _Opening(archive, tree, identities).run(manifest.rows(), tell)
-        finally:
-            manifest.close()
+    with places.reading(target) as (archive, manifest), _Tree(out) as tree:
+        return _Opening(archive, tree, identities).run(manifest.rows(), tell)
 
 
 class _Tree:
@@ -121,7 +113,7 @@ class _Opening:
 
     def run(self, rows: Iterable[Row], tell: Callable[[Report], None]) -> Report:
         begun = time.monotonic()
-        for batch in _batches(iter(rows)):
+        for batch in batches(rows, _sealed_size, count=_COUNT, octets=_OCTETS, alone=LONG):
             if batch[0].sealed_size > LONG:
                 self._open_long(batch[0])
             else:
@@ -161,13 +153,13 @@ class _Opening:
             with self._archive.open(row.target) as file:
                 data = bytes(file.read(row.sealed_size + 1))
         except FileNotFoundError:
-            self._leave(row, *_MISSING)
+            self._leave(row, *MISSING)
             return None
         except OSError as error:
             self._leave(row, "unreadable", error.strerror or str(error))
             return None
         if hashlib.sha256(data).digest() != row.sealed_digest:
-            self._leave(row, *_ALTERED)
+            self._leave(row, *ALTERED)
             return None
         return data
 
@@ -200,7 +192,7 @@ class _Opening:
         try:
             file = self._archive.open(row.target)
         except FileNotFoundError:
-            self._leave(row, *_MISSING)
+            self._leave(row, *MISSING)
             return
         except OSError as error:
             self._leave(row, "unreadable", error.strerror or str(error))
@@ -225,11 +217,9 @@ class _Opening:
         self._finish(row, name, failure)
 
     def _compared(self, row: Row, file: BinaryIO) -> Iterator[bytes]:
-        digest = hashlib.sha256()
-        for piece in self._pieces(row, file):
-            digest.update(piece)
-            yield piece
-        if digest.digest() != row.digest:
+        pieces = Hashed(self._pieces(row, file))
+        yield from pieces
+        if pieces.digest.digest() != row.digest:
             raise _Differs
 
     def _pieces(self, row: Row, file: BinaryIO) -> Iterator[bytes]:
@@ -241,21 +231,9 @@ class _Opening:
         return itertools.chain(taken, (restorer.take(b"", final=True) for _ in range(1)))
 
 
+def _sealed_size(row: Row) -> int:
+    return row.sealed_size
+
+
 class _Differs(Exception):  # noqa: N818 - a code and a sentence
     """What comes out isn't what was sealed."""
-
-
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    waiting: list[Row] = []
-    octets = 0
-    for row in rows:
-        if row.sealed_size > LONG:
-            yield [row]
-            continue
-        if len(waiting) == _COUNT or octets + row.sealed_size > _OCTETS:
-            yield waiting
-            waiting, octets = [], 0
-        waiting.append(row)
-        octets += row.sealed_size
-    if waiting:
-        yield waiting

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from .errors import ArchiveError
@@ -174,6 +175,16 @@ def archive(place: str) -> Archive:
         return FolderArchive(place)
     found: Archive = _bucket().BucketArchive(place)
     return found
+
+
+@contextmanager
+def reading(place: str) -> Iterator[tuple[Archive, Manifest]]:
+    """An archive that is there, and its manifest; others may read it too. Raises ArchiveError."""
+    found = archive(absolute(place))
+    if not found.exists():
+        raise ArchiveError("no-archive", f"{place}: there is no archive")
+    with found.locked(shared=True), closing(found.manifest()) as manifest:
+        yield found, manifest
 
 
 def _bucket() -> Any:

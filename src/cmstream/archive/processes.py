@@ -10,6 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+from ..decryption import processors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -148,11 +150,5 @@ def _end_with_parent() -> None:
 
 def local(work: Callable[[Any], Any], count: int | None) -> Executor:
     """What runs ``work`` in so many processes, by default one for each processor."""
-    count = count if count is not None else _processors()
+    count = count if count is not None else processors()
     return Here(work) if count == 1 else Processes(work, count)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,6 +9,10 @@ LISTED = 10_000
 """The most files that a report names; the counts are of all."""
 
 
+MISSING = "missing", "the manifest has it, and it isn't there"
+ALTERED = "altered", "it isn't what was written: its hash differs"
+
+
 class Left(NamedTuple):
     """A source that isn't sealed, or a sealed file that isn't as it should be. ``code``: why,
     ``why``: the same for people."""

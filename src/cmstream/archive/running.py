@@ -9,6 +9,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..batches import batches
 from ..errors import MessageError
 from . import places
 from .items import BATCH_COUNT, BATCH_OCTETS, LONG, Item, Items
@@ -42,6 +43,10 @@ class Batch(NamedTuple):
 
     items: list[Item]
     attempt: int = 0
+
+
+def _octets(item: Item) -> int:
+    return item.octets
 
 
 class Run:
@@ -115,18 +120,9 @@ class Run:
             yield Left(item.name, "damaged-source", f"it can't be read to its end: {error}")
 
     def _gathered(self, found: Iterable[Found]) -> Generator[Batch]:
-        waiting, octets = Items(), 0
-        for one in self._unknown(found):
-            if one.octets > LONG:
-                yield Batch([one])
-                continue
-            if len(waiting) == BATCH_COUNT or octets + one.octets > BATCH_OCTETS:
-                yield Batch(waiting)
-                waiting, octets = Items(), 0
-            waiting.append(one)
-            octets += one.octets
-        if waiting:
-            yield Batch(waiting)
+        items = self._unknown(found)
+        for some in batches(items, _octets, count=BATCH_COUNT, octets=BATCH_OCTETS, alone=LONG):
+            yield Batch(Items(some))
 
     def _unknown(self, found: Iterable[Found]) -> Iterator[Item]:
         """What the manifest doesn't know as it is now; the rest is counted."""

@@ -3,7 +3,6 @@ recipients, of the right length, and as it was written?"""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from functools import lru_cache, partial
@@ -14,11 +13,11 @@ from ..errors import EnvelopeError
 from ..inspection import inspect
 from ..streams import CHUNK
 from . import places
-from .errors import ArchiveError
+from .hashed import Hashed
 from .items import MBOX
 from .names import FILE
 from .processes import Died, local
-from .report import Left, Report
+from .report import ALTERED, MISSING, Left, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,19 +52,12 @@ def verify(
     Codes in the report: ``missing``, ``unreadable``, ``altered``, ``wrong-recipients``,
     ``wrong-length``, ``unknown-file``, and those of EnvelopeError. Raises ArchiveError, and OSError
     where the target can't be read."""
-    archive = places.archive(places.absolute(target))
-    if not archive.exists():
-        raise ArchiveError("no-archive", f"{target}: there is no archive")
-    with archive.locked(shared=True):
-        manifest = archive.manifest()
-        try:
-            manifest.check()
-            run = _Run(places.absolute(target), manifest, to)
-            run.check(processes, tell)
-            _find_unknown(archive, manifest, run.report)
-            return run.report
-        finally:
-            manifest.close()
+    with places.reading(target) as (archive, manifest):
+        manifest.check()
+        run = _Run(places.absolute(target), manifest, to)
+        run.check(processes, tell)
+        _find_unknown(archive, manifest, run.report)
+        return run.report
 
 
 def _find_unknown(archive: Archive, manifest: Manifest, report: Report) -> None:
@@ -137,13 +129,13 @@ class _Checker:
             with self._archive.open(row.target) as file:
                 return self._in(row, file)
         except FileNotFoundError:
-            return Left(row.target, "missing", "the manifest has it, and it isn't there")
+            return Left(row.target, *MISSING)
         except OSError as error:
             return Left(row.target, "unreadable", error.strerror or str(error))
 
     def _in(self, row: Row, file: BinaryIO) -> Left | None:
         people, passwords = self._who.get(row.who, ({}, 0))
-        read = _Hashed(file)
+        read = Hashed(iter(lambda: bytes(file.read(CHUNK)), b""))
         try:
             found = inspect(iter(read), certificates=people.values())
         except EnvelopeError as error:
@@ -153,22 +145,8 @@ class _Checker:
         if _has_wrong_length(row, found):
             return Left(row.target, "wrong-length", "its content hasn't the source's length")
         if (read.size, read.digest.digest()) != (row.sealed_size, row.sealed_digest):
-            return Left(row.target, "altered", "it isn't what was written: its hash differs")
+            return Left(row.target, *ALTERED)
         return None
-
-
-class _Hashed:
-    """A file's pieces, hashed on their way."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.digest, self.size = hashlib.sha256(), 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := bytes(self._file.read(CHUNK)):
-            self.digest.update(piece)
-            self.size += len(piece)
-            yield piece
 
 
 def _people(named: tuple[str, ...]) -> tuple[dict[str, Recipient], int]:

@@ -6,8 +6,6 @@ import argparse
 import json
 import os
 import re
-import sys
-import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from ..archive.verifying import verify
 from ..errors import CmstreamError, RecipientWarning
 from .endings import Failure
 from .identities import add_keys, identities
+from .progress import StatusLine
 from .shared import (
     Parser,
     add_archive_passwords,
@@ -32,6 +31,8 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..archive.report import Report
 
 _SEAL_EXAMPLES = """\
@@ -74,7 +75,6 @@ _CODES = {
 }
 _SHOWN = 20
 """The most files that are named on standard error; --json names more."""
-_EVERY = 0.2  # seconds
 
 
 def add_command(commands: Any) -> None:
@@ -148,14 +148,14 @@ def _seal(options: argparse.Namespace) -> None:
     to = [*_people(options), *archive_passwords(options)]
     if not to:
         raise Failure(os.EX_USAGE, "give --to, --to-password-file or --to-password-env")
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, _Progress() as tell:
         warnings.simplefilter("always", RecipientWarning)
         try:
             found = seal(
                 options.sources, options.target, to,
                 policy=policy.Policy(cipher=options.cipher), as_files=options.as_files,
                 update=options.update, processes=options.processes, ray=options.ray,
-                take_over=options.take_over, tell=_Progress(),
+                take_over=options.take_over, tell=tell,
             )  # fmt: skip
         except CmstreamError as error:
             raise _failure(error) from None
@@ -165,11 +165,10 @@ def _seal(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
+    to = _people(options) or None
     try:
-        found = verify(
-            options.target, to=_people(options) or None, processes=options.processes,
-            tell=_Progress(),
-        )  # fmt: skip
+        with _Progress() as tell:
+            found = verify(options.target, to=to, processes=options.processes, tell=tell)
     except CmstreamError as error:
         raise _failure(error) from None
     except PermissionError as error:
@@ -181,7 +180,8 @@ def _verify(options: argparse.Namespace) -> None:
 def _open(options: argparse.Namespace) -> None:
     me = identities(options)
     try:
-        found = open_archive(options.target, options.out, me, tell=_Progress())
+        with _Progress() as tell:
+            found = open_archive(options.target, options.out, me, tell=tell)
     except CmstreamError as error:
         raise _failure(error) from None
     _end(found, "opened", options)
@@ -233,22 +233,23 @@ def _size(octets: int) -> str:
 
 
 class _Progress:
-    """A line on standard error, if that is a terminal."""
+    """How far a run has come, in a line on a terminal."""
 
     def __init__(self) -> None:
-        self._shows = sys.stderr is not None and sys.stderr.isatty()
-        self._next = time.monotonic() + _EVERY
+        self._line = StatusLine()
 
-    def __call__(self, found: Report) -> None:
-        """Tells how far it has come."""
-        if not self._shows or time.monotonic() < self._next:
+    def __enter__(self) -> Callable[[Report], None]:
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self._line.end()
+
+    def _tell(self, found: Report) -> None:
+        if not self._line.due:
             return
-        self._next = time.monotonic() + _EVERY
         seconds = max(found.seconds, 1e-6)
         rate = f"{found.done / seconds:.0f} files/s, {found.octets / seconds / (1 << 20):.1f} MiB/s"
         left = sum(found.left.values())
-        text = (
+        self._line.show(
             f"{found.done} files, {_size(found.octets)}, {rate}, {found.known} known, {left} left"
         )
-        sys.stderr.write(f"\r{text}\x1b[K")
-        sys.stderr.flush()

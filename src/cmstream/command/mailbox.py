@@ -348,15 +348,13 @@ class _Runs:
             say(as_text(facts))
 
 
-class _mapped:  # noqa: N801 - a context manager, used as a function
+@contextmanager
+def _mapped() -> Iterator[None]:
     """Turns errors of a mailbox into endings of the command."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CmstreamError):
-            raise Failure(_code(error), f"{error} [{error.code}]") from None
+    try:
+        yield
+    except CmstreamError as error:
+        raise Failure(_code(error), f"{error} [{error.code}]") from None
 
 
 def _code(error: CmstreamError) -> int:

@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from ..mailboxes.report import sized, timed
+from .progress import StatusLine
 
 if TYPE_CHECKING:
     from ..mailboxes.mailbox import Mailbox
     from ..mailboxes.report import Report
 
-_EVERY = 0.2  # seconds
 _WIDTH = 24
 
 
 class Bar:
-    """A line on standard error, if that is a terminal: messages, bytes, rate and time left."""
+    """A line on a terminal: messages, bytes, rate and time left."""
 
     def __init__(self) -> None:
-        self._on = sys.stderr is not None and sys.stderr.isatty()
-        self._total, self._shown, self._begun = 0, 0.0, time.monotonic()
+        self._line = StatusLine()
+        self._total, self._begun = 0, time.monotonic()
 
     def expect(self, mailbox: Mailbox) -> None:
         """A mailbox comes, whose messages are counted."""
-        if self._on:
+        if self._line.shows:
             self._total += sum(1 for folder in mailbox.folders() for _ in folder.messages())
-            self._begun = time.monotonic()
 
     def show(self, report: Report) -> None:
         """After each batch."""
-        now = time.monotonic()
-        if not self._on or now - self._shown < _EVERY:
+        if not self._line.due:
             return
-        self._shown, seconds = now, max(now - self._begun, 1e-6)
+        seconds = max(time.monotonic() - self._begun, 1e-6)
         total = max(self._total, report.messages)
         part = report.messages / total if total else 1.0
         left = timed(seconds / part - seconds) if part else "?"
         bar = "#" * round(_WIDTH * part)
-        sys.stderr.write(
-            f"\r[{bar:.<{_WIDTH}}] {report.messages}/{total} messages  {sized(report.octets)}  "
-            f"{report.messages / seconds:.0f}/s  {left} left\x1b[K"
+        self._line.show(
+            f"[{bar:.<{_WIDTH}}] {report.messages}/{total} messages  {sized(report.octets)}  "
+            f"{report.messages / seconds:.0f}/s  {left} left"
         )
-        sys.stderr.flush()
 
     def end(self) -> None:
         """Takes the line away."""
-        if self._on and self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        self._line.end()
 
 
 _DONE = {"seal": "sealed", "open": "opened"}

@@ -11,7 +11,6 @@ from .endings import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -26,12 +25,7 @@ class WholeBatches:
     def __enter__(self) -> None:
         self._within = True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._within = False
         if self._number is not None and kind is None:
             raise _ending(self._number)

@@ -21,6 +21,8 @@ NAME = rb"[!-9;-~]{1,998}"
 BLANKS = rb"[ \t]{0,998}"
 END = re.compile(rb"\n(?![ \t])")
 """Where a field ends, its folded lines included."""
+BLANK_LINE = re.compile(rb"\n\r?\n")
+"""The blank line below a header block, with the end of the line above it."""
 
 _NAME = re.compile(rb"(" + NAME + rb")" + BLANKS + rb":")
 _SPECIAL = re.compile(rb'\\?["()\\]', re.DOTALL)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import MessageError
-from .fields import split
+from .fields import BLANK_LINE, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +30,6 @@ _BLANK = 2  # bytes of the blank line that may divide a message from the next
 _MARK = re.compile(rb"\n(>{0,99})From ")
 _DATED = re.compile(rb"From (?=.*\b\d?\d:\d\d\b)(?=.*\b(?:19|[2-9]\d)\d\d\b)")
 _BARE = re.compile(rb"From \r?\n[!-9;-~]+[ \t]*:")
-_HEADER_END = re.compile(rb"\n\r?\n")
 _DIVIDER = re.compile(rb"\r?\n")
 
 
@@ -117,7 +116,7 @@ def _divides(text: bytes | bytearray) -> bool:
 def _end(source: _Source, look: Look) -> int | None:
     """Where in the stream the message ends, if its Content-Length is right: then a From_ line or
     the stream's end is there."""
-    found = _HEADER_END.search(source.held, source.at - 1)
+    found = BLANK_LINE.search(source.held, source.at - 1)
     if not found:
         return None
     header = bytes(source.held[source.at : found.end()])

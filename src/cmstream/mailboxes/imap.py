@@ -9,10 +9,10 @@ from .errors import MailboxError
 from .imap_folder import ImapFolder
 from .imap_selected import Folder
 from .imap_session import Refused, Server, ServerSession
+from .mailbox import changed_within
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from types import TracebackType
 
     from imapclient import IMAPClient
     from typing_extensions import Self
@@ -62,12 +62,7 @@ class ImapMailbox:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._session.close()
         self._journal.close()
 
@@ -87,15 +82,14 @@ class ImapMailbox:
     def wait(self, seconds: float) -> Collection[str]:
         """The server tells at once of the folder in which mail programs keep what they send, or
         else of INBOX (IDLE, RFC 2177); the others are asked for every few seconds."""
-        until = time.monotonic() + seconds
         folders = self.folders()
         self._session.select(self._told())
-        while True:
-            changed = [one.name for one in folders if self._is_changed(one)]
-            left = until - time.monotonic()
-            if changed or left <= 0:
-                return changed
-            self._idle(min(_EVERY, left))
+        return changed_within(
+            seconds,
+            lambda: [one.name for one in folders if self._is_changed(one)],
+            self._idle,
+            _EVERY,
+        )
 
     def _told(self) -> str:
         sent = (one.raw for one in self._listed.values() if b"\\sent" in one.marks)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..mail.fields import BLANK_LINE
 from . import imap_commands as commands
 from .imap_commands import Addition
 from .imap_finish import Finish, Pair, parts
@@ -78,10 +79,12 @@ def _search_key(change: Change) -> str:
     header = b""
     for chunk in change.new.chunks():
         header += bytes(chunk[:_HEADER])
-        if b"\n\r\n" in header or b"\n\n" in header or len(header) >= _HEADER:
+        blank = BLANK_LINE.search(header)
+        if blank:
+            return commands.search_key(header[: blank.start() + 1])
+        if len(header) >= _HEADER:
             break
-    end = min((at for at in map(header.find, (b"\n\r\n", b"\n\n")) if at >= 0), default=-2)
-    return commands.search_key(header[: end + 1] if end >= 0 else header)
+    return commands.search_key(header)
 
 
 def _append(folder: Folder, pairs: Sequence[Pair], states: dict[int, State]) -> list[int]:

@@ -7,11 +7,12 @@ import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..batches import batches
 from . import imap_commands as commands
 from .errors import MailboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from imapclient import IMAPClient
 
@@ -109,7 +110,7 @@ class Folder:
         sizes = self.sizes(uids)
         short = [uid for uid in sizes if sizes[uid] <= SLICE]
         found = {}
-        for some in groups(short, sizes):
+        for some in batches(short, sizes.__getitem__, count=len(short), octets=MEMORY):
             for uid, content in self.contents(some).items():
                 found[uid] = hashlib.sha256(content).digest()
         for uid in sizes.keys() - {*short}:
@@ -169,19 +170,3 @@ class Folder:
             raise MailboxError("unavailable", text)
         with self._session.talking() as client:
             yield client
-
-
-def groups(
-    uids: Iterable[int], sizes: Mapping[int, int], most: int = MEMORY
-) -> Iterator[list[int]]:
-    """UIDs in groups whose messages together are no longer than ``most`` bytes, or one."""
-    group: list[int] = []
-    total = 0
-    for uid in uids:
-        if group and total + sizes[uid] > most:
-            yield group
-            group, total = [], 0
-        group.append(uid)
-        total += sizes[uid]
-    if group:
-        yield group

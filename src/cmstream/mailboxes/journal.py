@@ -14,13 +14,12 @@ from .errors import MailboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
-State = Literal["staged", "placed", "removing", "done", "known"]
+State = Literal["staged", "removing", "done", "known"]
 """How far a message is. ``staged``: the new one lies under a temporary name, or is about to be
-appended. ``placed``: it is in the folder. ``removing``: the old one is about to go; if it isn't
+appended. ``removing``: the new one is in the folder, and the old one is about to go; if it isn't
 there, it went. ``done``: it is gone. ``known``: this message stays as it is, and needs no other
 look."""
 
@@ -102,12 +101,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

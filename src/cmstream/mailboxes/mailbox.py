@@ -6,12 +6,12 @@ both, never neither; and what a killed run left half done, :meth:`Folder.recover
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from typing_extensions import Self
 
@@ -61,6 +61,27 @@ class Outcome:
     why: str = ""
 
 
+EVERY = 1.0
+"""Seconds between two looks for something new."""
+
+
+def changed_within(
+    seconds: float,
+    look: Callable[[], list[str]],
+    pause: Callable[[float], None] = time.sleep,
+    every: float = EVERY,
+) -> list[str]:
+    """What ``look`` gives as soon as that is something, or after so many seconds. ``pause``: waits
+    for so many seconds between two looks."""
+    until = time.monotonic() + seconds
+    while True:
+        changed = look()
+        left = until - time.monotonic()
+        if changed or left <= 0:
+            return changed
+        pause(min(every, left))
+
+
 class Folder(Protocol):
     """One folder of a mailbox. Every method raises :class:`MailboxError` where the mailbox can't be
     used any more, OSError where the disk is full."""
@@ -96,12 +117,7 @@ class Mailbox(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def folders(self) -> Sequence[Folder]:
         """All of them; INBOX is the first."""

@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..sync import sync_file_system
 from . import stored_form
 from .errors import LeftAlone, MailboxError
-from .mailbox import Stored
+from .mailbox import Stored, changed_within
 from .maildir_batch import Batch, File, Finder
 from .maildir_files import (
     PARTS,
@@ -23,13 +24,11 @@ from .maildir_files import (
     identity,
     order,
     said_size,
-    sync,
 )
 from .maildir_recovery import Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from .journal import MailboxJournal
     from .mailbox import Change, Outcome
     from .places import Access
-
-_EVERY = 1.0
-"""Seconds between two looks for something new."""
 
 
 def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> Maildir:
@@ -86,12 +82,7 @@ class Maildir:
                 raise MailboxError("busy", text) from None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.leave()
         finally:
@@ -111,13 +102,9 @@ class Maildir:
     def wait(self, seconds: float) -> Collection[str]:
         """Looks each second at when the folders were changed."""
         self.leave()
-        until = time.monotonic() + seconds
-        while True:
-            changed = [one.name for one in self.folders() if self._is_changed(one)]
-            left = until - time.monotonic()
-            if changed or left <= 0:
-                return changed
-            time.sleep(min(_EVERY, left))
+        return changed_within(
+            seconds, lambda: [one.name for one in self.folders() if self._is_changed(one)]
+        )
 
     def is_gone(self, path: str) -> bool:
         """Whether a folder was removed since it was listed."""
@@ -140,7 +127,7 @@ class Maildir:
     def settle(self) -> None:
         """Notes what was done once it has reached the disk."""
         if self._here is not None and (self._done or self._dropped):
-            sync(self._here[1].tmp)
+            sync_file_system(self._here[1].tmp)
             key = _key(self._here[0])
             self._journal.mark(key, self._done, "done")
             self._journal.forget(key, self._dropped)
@@ -167,7 +154,7 @@ class Maildir:
         """As the folder's; this notes what was done in the batch before."""
         journal, batch = self._journal, Batch(here)
         batch.write([(one, _file(one.stored)) for one in changes])
-        sync(here.tmp)
+        sync_file_system(here.tmp)
         journal.stage(key, batch.rows(), done=self._done)
         if self._dropped:
             journal.forget(key, self._dropped)

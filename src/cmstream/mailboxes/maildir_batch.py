@@ -13,7 +13,9 @@ import errno
 import os
 from typing import TYPE_CHECKING, Literal
 
+from ..sync import sync_file
 from .journal import Row
+from .likeness import PRIVATE, liken
 from .mailbox import Outcome, Result
 from .maildir_files import (
     PARTS,
@@ -22,7 +24,6 @@ from .maildir_files import (
     identity,
     new_base,
     said_size,
-    sync_file,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_MODE = 0o600
 _TRIES = 20
 """How often a message is looked for whose flags a mail program changes all the time."""
 Ended = Literal["replaced", "gone", "removed", "restless"]
@@ -223,10 +223,10 @@ class Batch:
             self._end(change, "failed", f"it can't be written: {error.strerror}")
 
     def _write_as(self, pair: _Pair, about: os.stat_result) -> None:
-        fd = os.open(pair.temporary, _WRITE, _MODE, dir_fd=self._here.tmp)
+        fd = os.open(pair.temporary, _WRITE, PRIVATE, dir_fd=self._here.tmp)
         try:
             _fill(fd, pair.change.new)
-            _dress(fd, about)
+            liken(fd, about)
             sync_file(fd)
         except BaseException:
             self._drop(pair)
@@ -276,18 +276,6 @@ def _fill(fd: int, content: Content) -> None:
         written = os.write(fd, chunk)
         while written < len(chunk):
             written += os.write(fd, memoryview(chunk)[written:])
-
-
-_me = os.geteuid(), os.getegid()
-
-
-def _dress(fd: int, about: os.stat_result) -> None:
-    """Gives a file the owner, mode and time of another one. Raises PermissionError."""
-    if (about.st_uid, about.st_gid) != _me:
-        os.fchown(fd, about.st_uid, about.st_gid)
-    if about.st_mode & 0o777 != _MODE:
-        os.fchmod(fd, about.st_mode & 0o777)
-    os.utime(fd, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
 def virtual_size(content: Content) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ctypes
 import os
 import re
 import secrets
 import socket
-import sys
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -183,31 +181,6 @@ class Directories:
 
 
 # --- writing ---------------------------------------------------------------------------------
-
-
-def _system_call() -> ctypes._NamedFuncPointer | None:
-    if sys.platform != "linux":
-        return None
-    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-
-
-_syncfs = _system_call()
-
-
-def sync(fd: int) -> None:
-    """Brings all that was written to the disk of an open file or directory to it: one call for a
-    whole batch. Raises OSError."""
-    if _syncfs is None:
-        os.sync()
-    elif _syncfs(fd):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def sync_file(fd: int) -> None:
-    """Brings one file to the disk, where :func:`sync` may return before that is done."""
-    if _syncfs is None:
-        os.fsync(fd)
 
 
 def add_to_quota(root: str, difference: int) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import glob
 import hashlib
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,22 +18,18 @@ from ..errors import MessageError
 from ..scratch import Scratch
 from .errors import MailboxError
 from .journal import Row
-from .mailbox import Outcome, Stored
+from .mailbox import Outcome, Stored, changed_within
 from .mbox_lock import locked
 from .mbox_rewrite import TEMPORARY, Entry, Rewritten, changed, messages, scan, taken_apart
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
     from .journal import MailboxJournal
     from .mailbox import Change
     from .places import Access
-
-_EVERY = 1.0
-"""Seconds between two looks for something new."""
 
 
 def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> MboxFiles:
@@ -64,12 +59,7 @@ class MboxFiles:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._journal.close()
 
     def folders(self) -> Sequence[Folder]:
@@ -87,13 +77,9 @@ class MboxFiles:
 
     def wait(self, seconds: float) -> Collection[str]:
         """Looks each second at when the files were changed."""
-        until = time.monotonic() + seconds
-        while True:
-            changed = [one.name for one in self.folders() if one.is_changed()]
-            left = until - time.monotonic()
-            if changed or left <= 0:
-                return changed
-            time.sleep(min(_EVERY, left))
+        return changed_within(
+            seconds, lambda: [one.name for one in self.folders() if one.is_changed()]
+        )
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -11,8 +11,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ..mail import mbox
-from ..mail.fields import split
+from ..mail.fields import BLANK_LINE, split
 from .errors import MailboxError
+from .likeness import PRIVATE, liken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,8 +71,8 @@ def taken_apart(chunks: Iterator[bytes]) -> Apart:
     end = 0
     for chunk in chunks:
         head += chunk
-        ends = [at + 1 for at in (head.find(b"\n\n"), head.find(b"\n\r\n")) if at >= 0]
-        end = 0 if head[:1] == b"\n" or head[:2] == b"\r\n" else min(ends, default=-1)
+        blank = BLANK_LINE.search(head)
+        end = 0 if head[:1] == b"\n" or head[:2] == b"\r\n" else blank.start() + 1 if blank else -1
         if end >= 0 or len(head) > _HEADER:
             break
     else:
@@ -115,7 +116,7 @@ class Rewritten:
         self._temporary = path.with_name(f"{TEMPORARY}{path.name}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._temporary.unlink(missing_ok=True)
-        self._new: BinaryIO = os.fdopen(os.open(self._temporary, flags, 0o600), "w+b")
+        self._new: BinaryIO = os.fdopen(os.open(self._temporary, flags, PRIVATE), "w+b")
 
     def write(self, entries: Sequence[Entry], going: Mapping[str, Change]) -> dict[str, str]:
         """Writes all of it, and reads it again. Gives the new identities by the old ones. Raises
@@ -139,10 +140,7 @@ class Rewritten:
         """Brings it to the disk, and gives it the old one's place, owner, mode and times. Raises
         MailboxError ``busy`` where a program that heeds no lock has changed the old one."""
         about, fd = os.fstat(self._old.fileno()), self._new.fileno()
-        if (about.st_uid, about.st_gid) != (os.geteuid(), os.getegid()):
-            os.fchown(fd, about.st_uid, about.st_gid)
-        os.fchmod(fd, about.st_mode & 0o777)
-        os.utime(fd, ns=(about.st_atime_ns, about.st_mtime_ns))
+        liken(fd, about)
         os.fsync(fd)
         if changed(self._old) != self._before:
             text = f"{self._path} was changed by a program that locks it otherwise: end it before"

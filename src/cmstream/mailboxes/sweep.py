@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from ..batches import batches
 from ..scratch import MEMORY
 from .change import Left, Why
 from .errors import LeftAlone, MailboxError
@@ -73,7 +74,7 @@ class Sweep:
     def _folder(self, folder: Folder) -> None:
         if not self._dry:
             folder.recover()
-        for some in _batches(folder.messages()):
+        for some in batches(folder.messages(), lambda one: one.size, count=BATCH, octets=MEMORY):
             self._pace.wait()
             with self._whole:
                 self._some(folder, some)
@@ -131,16 +132,3 @@ class Sweep:
                 self._report.gone += 1
             else:
                 self._report.fail(f"{folder.name} {stored.identity}", outcome.why)
-
-
-def _batches(messages: Iterator[Stored]) -> Iterator[list[Stored]]:
-    some: list[Stored] = []
-    octets = 0
-    for one in messages:
-        if some and (len(some) == BATCH or octets + one.size > MEMORY):
-            yield some
-            some, octets = [], 0
-        some.append(one)
-        octets += one.size
-    if some:
-        yield some

@@ -17,3 +17,10 @@ def sync_file_system(folder: int) -> None:
     elif _syncfs(folder):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def sync_file(file: int) -> None:
+    """Brings one file to the disk, where :func:`sync_file_system` may return before that is done.
+    Raises OSError."""
+    if _syncfs is None:
+        os.fsync(file)
