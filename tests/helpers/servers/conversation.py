@@ -150,10 +150,13 @@ class Conversation:
         done.whole = True
         try:
             for address in done.addresses if self.hop.protocol == "lmtp" else [None]:
+                if done.replies:
+                    self.send(done.replies[-1])
                 done.replies.append(self.reply("dot", address, done))
-                self.send(done.replies[-1])
         finally:
+            # Before the last reply: who has it may look here at once.
             self.hop.transactions.append(done)
+        self.send(done.replies[-1])
 
     def reply(self, event, address=None, transaction=None, usual=None) -> str:
         """What is to be said; nothing comes back where nothing is to be said any more."""
