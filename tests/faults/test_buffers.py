@@ -36,9 +36,9 @@ KINDS = {
     "mmap to write": lambda data, folder: mapped(data, folder, mmap.ACCESS_WRITE),
     "mmap, anonymous copy": lambda data, folder: mapped(data, folder, mmap.ACCESS_COPY),
     "array of wide items": lambda data, _: wide(data),
-    "memory of two dimensions": lambda data, _: memoryview(data).cast("B", (2, len(data) // 2))
-    if not len(data) % 2
-    else data,
+    "memory of two dimensions": lambda data, _: (
+        memoryview(data).cast("B", (2, len(data) // 2)) if not len(data) % 2 else data
+    ),
     "ctypes": lambda data, _: (ctypes.c_char * len(data)).from_buffer_copy(data),
 }
 
@@ -61,7 +61,7 @@ def written(make, who, data):
 
 
 SEALING = {
-    "encrypt": lambda data, to: cmstream.encrypt(data, to),
+    "encrypt": cmstream.encrypt,
     "encryptor": lambda data, to: pushed(cmstream.encryptor(to), data),
     "update_into": lambda data, to: into(cmstream.encryptor(to), data),
     "EncryptWriter": lambda data, to: written(cmstream.EncryptWriter, to, data),
@@ -70,7 +70,7 @@ SEALING = {
     "encrypt_many, lanes": lambda data, to: cmstream.encrypt_many([(data, to)] * 9, **FORM)[8],
 }
 OPENING = {
-    "decrypt": lambda data, who: cmstream.decrypt(data, who),
+    "decrypt": cmstream.decrypt,
     "decryptor": lambda data, who: pushed(cmstream.decryptor(who), data),
     "update_into": lambda data, who: into(cmstream.decryptor(who), data),
     "DecryptWriter": lambda data, who: written(cmstream.DecryptWriter, who, data),
@@ -96,7 +96,10 @@ def test_a_mail(kind, tmp_path, alice, me):
             cmstream.encrypt_many([(given, alice.recipient)])[0],
             gather.submit(given, alice.recipient).result(),
         ]
-    assert len({cmstream.decrypt_message(KINDS[kind](bytes(one), tmp_path), me) for one in sealed}) == 1
+    assert (
+        len({cmstream.decrypt_message(KINDS[kind](bytes(one), tmp_path), me) for one in sealed})
+        == 1
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,5 @@
 """A wall clock that is set forwards or backwards: what waits for it, or counts by it, goes on. What
-the gateway and the cache of lookups do then is in test_gateway_faults.py and test_lookup_cache.py."""
+the gateway and the cache of lookups do then: test_gateway_faults.py, test_lookup_cache.py."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_wait_for_the_hours_sees_the_clock_that_was_set(jump, monkeypatch):
 
     class Clock(dt.datetime):
         @classmethod
-        def now(cls, tz=None):
+        def now(cls):
             return now
 
     def sleep(seconds):

@@ -1,6 +1,6 @@
-"""No content-encryption key stays in memory once its message is sealed: the memory of a process that
-has only the certificate is searched by its parent, which has the private key. A stream that still
-runs has its key there: so the search finds what there is."""
+"""No content-encryption key stays in memory once its message is sealed: the memory of a process
+that has only the certificate is searched by its parent, which has the private key. A stream that
+still runs has its key there: so the search finds what there is."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Lengths around 2^31 and 2^32 for real, as sparse files and streams: nothing is cut, and no count
-goes round. CMSTREAM_LENGTHS=all runs every shape with every length; it takes up to 9 GB of memory."""
+goes round. CMSTREAM_LENGTHS=all runs every shape with every length, and takes 9 GB of memory."""
 
 from __future__ import annotations
 
@@ -109,10 +109,12 @@ def reader(path, size, check):
 
 
 def writer(path, size, check):
-    with cmstream.DecryptWriter(check, KEY) as plain:
-        with cmstream.EncryptWriter(plain, KEY, size=size) as sealed:
-            for piece in read(path):
-                sealed.write(piece)
+    with (
+        cmstream.DecryptWriter(check, KEY) as plain,
+        cmstream.EncryptWriter(plain, KEY, size=size) as sealed,
+    ):
+        for piece in read(path):
+            sealed.write(piece)
 
 
 def iterators(path, size, check):

@@ -2,7 +2,7 @@
 looks whole, and the next run goes on.
 
 The disk is as :mod:`helpers.disk.cut` says. CMSTREAM_CUTS sets how many cuts of each kind there are
-(default 40), CMSTREAM_CUT_SEED which ones."""
+(default 18), CMSTREAM_CUT_SEED which ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
+
 import pytest
 
 from cmstream.accounts import create_store, open_store
@@ -23,19 +24,19 @@ from helpers.disk.record import recorded
 from helpers.mailboxes import files, fill, mails, make, plain, protected, text
 from helpers.mailboxes import sealed as are_sealed
 
-CUTS = int(os.environ.get("CMSTREAM_CUTS", "40"))
+CUTS = int(os.environ.get("CMSTREAM_CUTS", "18"))
 SEED = int(os.environ.get("CMSTREAM_CUT_SEED", "20"))
 
 
-def each_cut(disk_faults, root, tmp_path, name, *words, systems=(), count=CUTS):
+def each_cut(disk_faults, root, name, *words, systems=()):
     """Does the work once; then puts into ``root``, after each of many cuts, what is there then.
     Gives what had been promised."""
     disk = Disk(root, systems)
-    events = recorded(disk_faults, root, tmp_path / "log", name, *words)
+    events = recorded(disk_faults, root, root.with_name("log"), name, *words)
     assert len(events) > 50
     counts: Counter[str] = Counter()
-    whole = root.rename(tmp_path / "whole")
-    for number, cut in enumerate(cuts(events, count, SEED, disk)):
+    whole = root.rename(root.with_name("whole"))
+    for number, cut in enumerate(cuts(events, CUTS, SEED, disk)):
         counts[cut.way] += 1
         laid(cut.found, root)
         print(f"{number}: after {cut.at} of {len(events)} events, {cut.way}")  # noqa: T201
@@ -46,9 +47,7 @@ def each_cut(disk_faults, root, tmp_path, name, *words, systems=(), count=CUTS):
 
 
 def found_in(folder):
-    return {
-        str(path): None if path.is_dir() else path.read_bytes() for path in folder.rglob("*")
-    }
+    return {str(path): None if path.is_dir() else path.read_bytes() for path in folder.rglob("*")}
 
 
 def without_shared(found, folder):
@@ -63,8 +62,8 @@ def without_shared(found, folder):
 # The store
 
 
-def test_store(disk_faults, root, tmp_path):
-    for marks in each_cut(disk_faults, root, tmp_path, "store"):
+def test_store(disk_faults, root):
+    for marks in each_cut(disk_faults, root, "store"):
         check_store(root, marks)
 
 
@@ -103,9 +102,16 @@ def database(sqlite_url):
     return sqlite_url
 
 
-@pytest.mark.parametrize("systems", [(), ("state",)], ids=["one disk", "two disks"])
-@pytest.mark.parametrize("task", ["seal", "open"])
-def test_maildir(task, systems, disk_faults, root, tmp_path, database):
+@pytest.mark.parametrize(
+    ("task", "systems"),
+    [
+        ("seal", ("state",)),
+        pytest.param("open", ("state",), marks=pytest.mark.slow),
+        pytest.param("seal", (), marks=pytest.mark.slow),
+    ],
+    ids=["seal, two disks", "open, two disks", "seal, one disk"],
+)
+def test_maildir(task, systems, disk_faults, root, database):
     """The journal may be on another disk, and what was brought to one isn't on the other then."""
     me, box = works.me(), root / "Maildir"
     boxes = box, box / ".Sent"
@@ -117,9 +123,7 @@ def test_maildir(task, systems, disk_faults, root, tmp_path, database):
     if task == "open":
         works.mailbox(root, "seal", *words)
         shutil.rmtree(root / "state" / "journal")
-    for marks in each_cut(
-        disk_faults, root, tmp_path, "mailbox", task, *words, systems=systems
-    ):
+    for marks in each_cut(disk_faults, root, "mailbox", task, *words, systems=systems):
         there = {plain(path.read_bytes(), me) for one in boxes for path in files(one)}
         assert there == before.keys()
         if "done" in marks:
@@ -139,13 +143,14 @@ def flags(found):
     return {content: (one.part, one.flags) for content, one in found.items()}
 
 
-def test_mbox(disk_faults, root, tmp_path, database):
+@pytest.mark.slow
+def test_mbox(disk_faults, root, database):
     me, box = works.me(), root / "box"
     write(box, mbox(*map(text, range(7))))
     before = contents(box, me)
     (root / "state").mkdir()
     words = "mbox:box", database
-    for _ in each_cut(disk_faults, root, tmp_path, "mailbox", "seal", *words):
+    for _ in each_cut(disk_faults, root, "mailbox", "seal", *words):
         assert contents(box, me) == before
         aged(root / "box.lock")
         assert works.mailbox(root, "seal", *words).failures == []
@@ -178,7 +183,7 @@ def test_archive(disk_faults, root, tmp_path):
     write(source / "inbox", mbox(*[b"From: a\nSubject: %d\n\nSECRET\n" % one for one in range(4)]))
     write(source / "long", os.urandom(5 << 20))
     first = shutil.copytree(source, tmp_path / "first")
-    for marks in each_cut(disk_faults, root, tmp_path, "archive", source):
+    for marks in each_cut(disk_faults, root, "archive", source):
         now = tmp_path / "now" / "source"
         shutil.copytree(source if "changed" in marks else first, now)
         check_archive(root, now, marks)

@@ -79,7 +79,9 @@ class Key:
 
 def recipient(key, signer):
     public = rsa.RSAPublicNumbers(E, key.modulus).public_key()
-    builder = x509.CertificateBuilder(name("CA"), name("Alice"), public, 77, NOW - YEARS, NOW + YEARS)
+    builder = x509.CertificateBuilder(
+        name("CA"), name("Alice"), public, 77, NOW - YEARS, NOW + YEARS
+    )
     certificate = builder.sign(signer, SHA256())
     (made,) = cmstream.load_recipients(certificate.public_bytes(Encoding.DER))
     return made

@@ -61,8 +61,13 @@ def _create(lock: Path) -> bool:
             if time.time() - lock.stat().st_mtime > _STALE or _is_left(lock):
                 lock.unlink()
         return False
-    os.write(fd, f"{os.getpid()}:{socket.gethostname()}\n".encode())
-    os.close(fd)
+    try:
+        os.write(fd, f"{os.getpid()}:{socket.gethostname()}\n".encode())
+    except OSError:
+        lock.unlink()  # one that says nothing would be waited for
+        raise
+    finally:
+        os.close(fd)
     return True
 
 

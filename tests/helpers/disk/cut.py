@@ -206,7 +206,7 @@ class Disk:
             ),
         }[way]
         kept = {path: choose(changes) for path, changes in self._names.items()}
-        while any([self._is_torn(path, kept) for path in self._names]):  # all of them
+        while sum(self._is_torn(path, kept) for path in self._names):
             pass
         return kept
 
@@ -253,7 +253,7 @@ class Cut(NamedTuple):
 def cuts(events: list[Event], count: int, seed: int, disk: Disk):
     """So many of them, at random instants; the last events too."""
     chance = random.Random(seed)
-    instants = sorted(chance.choices(range(len(events) + 1), k=count - 1)) + [len(events)]
+    instants = [*sorted(chance.choices(range(len(events) + 1), k=count - 1)), len(events)]
     done, marks = 0, []
     for number, at in enumerate(instants):
         for event in events[done:at]:

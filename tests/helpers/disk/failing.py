@@ -32,7 +32,7 @@ class FailingDisk:
     def __init__(self, server, streams) -> None:
         self._server, self._streams = server, streams
 
-    def run(self, *words, number=-1, error=0, lasts=False, given=os.devnull, tmp="/tmp") -> Done:  # noqa: S108
+    def run(self, *words, number=-1, error=0, lasts=False, given=os.devnull, tmp="/tmp") -> Done:
         """The command with these words. The call of that ``number``, from 0, fails with ``error``;
         if it ``lasts``, all further ones that need room do too. ``given``: the file of standard
         input."""
