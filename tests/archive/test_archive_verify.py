@@ -218,8 +218,8 @@ def test_the_journal_that_a_power_cut_left_is_played_back(target, tmp_path):
     database.close()
     for path, content in torn.items():
         path.write_bytes(content)
-    with closing(sqlite3.connect(f"{manifest.as_uri()}?mode=ro", uri=True)) as reader:
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            reader.execute("SELECT * FROM sealed")
+    reading = sqlite3.connect(f"{manifest.as_uri()}?mode=ro", uri=True)
+    with closing(reading), pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reading.execute("SELECT * FROM sealed")
     assert found(target) == (4, {})
     assert not journal.exists()

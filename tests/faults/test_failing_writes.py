@@ -1,7 +1,7 @@
 """A disk that is full, or broken, at any of the calls that change something: the command ends with
 a code and one line that says why, nothing half looks whole, and the next run goes on.
 
-CMSTREAM_FAULTS sets at how many calls of each kind (default 8; 0 is all of them)."""
+CMSTREAM_FAULTS sets at how many calls of each kind (default 5; 0 is all of them)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from helpers.disk import works
 from helpers.disk.failing import failing
 from helpers.mailboxes import files, fill, mails, make, plain, protected
 
-FAULTS = int(os.environ.get("CMSTREAM_FAULTS", "8"))
+FAULTS = int(os.environ.get("CMSTREAM_FAULTS", "5"))
 ALICE, OLD = works.ALICE, b"what was there before"
 FULL, BROKEN = (errno.ENOSPC, True), (errno.EIO, False)
 CERTIFICATE, KEY = works.SAMPLES / "alice.pem", works.SAMPLES / "alice.key.pem"

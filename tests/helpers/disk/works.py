@@ -12,6 +12,7 @@ from cmstream.accounts import create_store, open_store
 from cmstream.accounts.backup import backup
 from cmstream.archive import items, running
 from cmstream.archive.sealing import seal as seal_archive
+from cmstream.command.cli import main
 from cmstream.mailboxes import sweep as sweeping
 from cmstream.mailboxes.change import Opening, Sealing
 from cmstream.mailboxes.journal import Journal
@@ -88,6 +89,18 @@ def add(opened, number):
     mark(f"cipher {number}")
 
 
+# Files that the command writes
+
+
+def output(root):
+    """New ones, then the same again."""
+    for number in range(6):
+        name = f"{root}/{number % 3}"
+        words = ["encrypt", "-r", str(SAMPLES / "alice.pem"), "-o", name]
+        assert main([*words, str(SAMPLES / "mail.eml")]) == 0
+        mark(f"output {number}")
+
+
 # Mailboxes
 
 
@@ -126,7 +139,7 @@ def seal(root, source):
     return seal_archive([str(source)], f"{root}/sealed", recipients(), update=True, processes=1)
 
 
-WORKS = {"store": store, "mailbox": mailbox, "archive": archive}
+WORKS = {"store": store, "output": output, "mailbox": mailbox, "archive": archive}
 
 if __name__ == "__main__":
     WORKS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
