@@ -2,11 +2,13 @@
 looks whole, and the next run goes on.
 
 The disk is as :mod:`helpers.disk.cut` says. CMSTREAM_CUTS sets how many cuts of each kind there are
-(default 18), CMSTREAM_CUT_SEED which ones."""
+(default 24), CMSTREAM_CUT_SEED which ones."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import sqlite3
 from collections import Counter
@@ -20,12 +22,12 @@ from cmstream.archive.verifying import verify
 from helpers.accounts.support import ADMINISTRATOR
 from helpers.archives import check_nothing_is_left, mbox, numbered, rows, sealed, write
 from helpers.disk import works
-from helpers.disk.cut import Disk, cuts, laid
-from helpers.disk.record import recorded
+from helpers.disk.cut import WAYS, Disk, cuts, laid
+from helpers.disk.record import Event, recorded
 from helpers.mailboxes import files, fill, mails, make, plain, protected, text
 from helpers.mailboxes import sealed as are_sealed
 
-CUTS = int(os.environ.get("CMSTREAM_CUTS", "18"))
+CUTS = int(os.environ.get("CMSTREAM_CUTS", "24"))
 SEED = int(os.environ.get("CMSTREAM_CUT_SEED", "20"))
 
 
@@ -34,7 +36,7 @@ def each_cut(disk_faults, root, name, *words, systems=()):
     Gives what had been promised."""
     disk = Disk(root, systems)
     events = recorded(disk_faults, root, root.with_name("log"), name, *words)
-    assert len(events) > 30
+    assert len(events) > 20
     counts: Counter[str] = Counter()
     whole = root.rename(root.with_name("whole"))
     for number, cut in enumerate(cuts(events, CUTS, SEED, disk)):
@@ -58,6 +60,37 @@ def without_shared(found, folder):
         for path, content in found.items()
         if not path.endswith("-shm")
     }
+
+
+def test_a_disk_keeps_what_was_synced_and_may_lose_the_rest(root):
+    """The model itself: data by the file's fsync, the name by its folder's."""
+    (root / "old").write_bytes(b"before")
+    old, new = f"{root}/old", f"{root}/new"
+    steps = [
+        Event("o", inode=1, path=new),
+        Event("w", inode=1, path=new, data=b"after"),
+        Event("s", inode=1, path=new),
+        Event("r", path=new, other=old),
+        Event("s", path=str(root)),
+    ]
+    seen = []
+    disk = Disk(root)
+    for step in steps:
+        disk.do(step)
+        found = set()
+        for way, seed in itertools.product(WAYS, range(40)):
+            there = disk.after(way, random.Random(seed))
+            found.add(tuple(sorted((path[-3:], content) for path, content in there.items())))
+        seen.append(found)
+    before, empty, whole = ("old", b"before"), ("new", b""), ("new", b"after")
+    zeros = ("new", bytes(5))
+    assert seen == [
+        {(before,), (empty, before)},
+        {(before,), (empty, before), (whole, before), (zeros, before)},
+        {(before,), (whole, before)},
+        {(before,), (whole, before), (("old", b"after"),)},
+        {(("old", b"after"),)},
+    ]
 
 
 # The store

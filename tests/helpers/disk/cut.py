@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from helpers.disk.record import Event
 
 SECTOR = 512
-WAYS = ("nothing", "names", "data", "some", "in order", "all")
-"""What is left of what wasn't synced: ``names`` without data, as after a delayed allocation;
-``in order``: names up to an instant, as a journal of the file system keeps them."""
+WAYS = ("some", "nothing", "some", "names", "some", "in order", "data", "all")
+"""What is left of what wasn't synced, in turn: ``names`` without data, as after a delayed
+allocation; ``in order``: names up to an instant, as a journal of the file system keeps them."""
 
 
 class File:
@@ -251,16 +251,19 @@ class Cut(NamedTuple):
 
 
 def cuts(events: list[Event], count: int, seed: int, disk: Disk):
-    """So many of them, at random instants; the last events too."""
+    """So many of them, at random instants; half of them right before something is synced, when most
+    is at stake; the last one at the end."""
     chance = random.Random(seed)
-    instants = [*sorted(chance.choices(range(len(events) + 1), k=count - 1)), len(events)]
+    syncs = [at for at, one in enumerate(events) if one.kind in "sS"]
+    instants = [len(events), *chance.choices(syncs, k=count // 2)]
+    instants += chance.choices(range(len(events)), k=count - len(instants))
     done, marks = 0, []
-    for number, at in enumerate(instants):
+    for number, at in enumerate(sorted(instants)):
         for event in events[done:at]:
             if event.kind == "m":
                 marks.append(event.path)
             else:
                 disk.do(event)
         done = at
-        way = WAYS[number % len(WAYS)]
+        way = WAYS[number % len(WAYS)] if at < len(events) else "nothing"
         yield Cut(at, way, disk.after(way, random.Random(f"{seed} {number}")), [*marks])
