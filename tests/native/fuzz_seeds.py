@@ -1,7 +1,8 @@
-"""Writes the seeds of fuzz_open.c into a folder: `python3 fuzz_seeds.py FOLDER`.
+"""Writes the seeds of fuzz_open.c and fuzz_message.c: `python3 fuzz_seeds.py FOLDER`.
 
-Needs nothing but the openssl program. Shapes of our own making, encrypted with the target's fixed
-key, so that their padding is right; and what OpenSSL itself makes of the options that change shape.
+Needs nothing but the openssl program. Sealed messages in shapes of our own making, encrypted with
+the target's fixed key, so that their padding is right; what OpenSSL itself makes of the options
+that change shape; and mails.
 """
 
 from __future__ import annotations
@@ -262,18 +263,44 @@ def write(folder: Path, seeds: dict[str, tuple[int, bytes]]) -> None:
         (folder / name).write_bytes(controls(number, form, key_len) + message)
 
 
+def mails() -> dict[str, bytes]:
+    """Header blocks in layouts that the cutter's rules name, and bodies."""
+    plain = b"From: a@b\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n"
+    banner = b"Microsoft Mail Internet Headers Version 2.0\r\n"
+    return {
+        "mail": plain + b"\r\nA body.\r\n",
+        "bare": plain.replace(b"\r", b"") + b"\nA body.\n\r\n\n",
+        "return": b"A: b\r\nC: d\re\r\n\r\nx",
+        "no-body": plain,
+        "no-end": b"A: b\nContent-A: b",
+        "no-header": b"no field\r\nA: b\r\n",
+        "mbox": b"From a  Mon\n" + plain + b"\n>From b\n",
+        "quoted": b">From a\nFrom b\n" + plain,
+        "banner": banner + plain,
+        "mark": b"\xef\xbb\xbf" + plain + b"\r\n",
+        "mark-inside": b"A: b\n\xef\xbb\xbf" + plain + b"\r\n",
+        "binary": b"Content-Transfer-Encoding: (a)\r\n binary\r\n\r\n",
+        "sealed": HEAD + b"QUJD\r\n",
+        "pgp": plain + b"\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n",
+        "many-fields": b"".join(b"Content-%d : x\n" % n for n in range(17)) + b"\n",
+    }
+
+
 def main(folder: Path) -> None:
-    """Writes them, the long ones apart."""
+    """A folder for each target."""
     binary = shapes() | paddings() | from_openssl()
-    short = {name: (BINARY, message) for name, message in binary.items()}
-    short |= {f"text-{name}": text for name, text in texts(binary["ber"]).items()}
-    short |= {
+    seeds = {name: (BINARY, message) for name, message in binary.items()}
+    seeds |= {f"text-{name}": text for name, text in texts(binary["ber"]).items()}
+    seeds |= {
         f"mail-{name}": (BASE64, HEAD + base64.encodebytes(message))
         for name, message in binary.items()
         if name.startswith("known")
     }
-    write(folder / "short", short)
-    write(folder / "long", long_ones())
+    write(folder / "fuzz_open", seeds | long_ones())
+    (folder / "fuzz_message").mkdir()
+    for number, (name, mail) in enumerate(mails().items()):
+        control = bytes([number * 9, number * 17, number * 4, number, number, 0])
+        (folder / "fuzz_message" / name).write_bytes(control + mail)
 
 
 if __name__ == "__main__":
