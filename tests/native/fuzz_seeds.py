@@ -1,8 +1,8 @@
-"""Writes the seeds of fuzz_open.c and fuzz_message.c: `python3 fuzz_seeds.py FOLDER`.
+"""Writes what the targets begin with: `python3 fuzz_seeds.py FOLDER`.
 
 Needs nothing but the openssl program. Sealed messages in shapes of our own making, encrypted with
 the target's fixed key, so that their padding is right; what OpenSSL itself makes of the options
-that change shape; and mails.
+that change shape; mails; and base64 whose end is right or wrong.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ HEAD = (
     b"From: a@b\r\nContent-Type: application/pkcs7-mime; name=x\r\nX: y\r\n z\r\n"
     b"Content-Transfer-Encoding: base64\r\n\r\n"
 )
+BASE64_TEXTS = (
+    b"Q", b"QQ", b"QQ=", b"QQ==", b"QQ===", b"QUI", b"QUI=", b"QUI==", b"QUJD", b"QUJD=", b"Q=",
+    b"QUJD\r\nQQ = =\n", b"QQ==QQ==", b"Q Q\t=\r\n=\v\f", b"QUJD*", b"\0QUJD", b"QUJ_", b"QUJDRA-",
+    b"QUJD" * 40, (b"QUJD" * 16 + b"\r\n") * 8 + b"QQ==", (b"QUJD" * 19 + b"\n") * 8 + b"QUI=\n",
+    bytes(range(256)), bytes(100), b"=" * 20,
+)  # fmt: skip
 
 
 def run(*command: object, data: bytes) -> bytes:
@@ -286,6 +292,21 @@ def mails() -> dict[str, bytes]:
     }
 
 
+def long_mails() -> dict[str, bytes]:
+    """Bodies that the kernels take line by line; most have a bare line feed somewhere."""
+    head, line = b"A: b\r\n\r\n", b"x" * 46 + b"\r\n"
+    places = (0, 3, 100, 150, 192, 210, 400, 1000, 1100, 4095, 4096, 6000, 9000)
+    texts = {f"long-{at}": (line * at)[:at] + b"\n" + line * 21 for at in places}
+    texts |= {"long": line * 40, "long-ends": b"\r\n" * 900, "long-ends-odd": b"x" + b"\r\n" * 900}
+    return {name: head + text for name, text in texts.items()}
+
+
+def message_controls(number: int, name: str) -> bytes:
+    """The octets in front of a mail: long ones are sealed strictly, by rows and jobs in turn."""
+    how = number * 9 if not name.startswith("long") else 8 | number & 7
+    return bytes([how, number * 7, number & 15, number, number % 12, 0])
+
+
 def main(folder: Path) -> None:
     """A folder for each target."""
     binary = shapes() | paddings() | from_openssl()
@@ -297,10 +318,13 @@ def main(folder: Path) -> None:
         if name.startswith("known")
     }
     write(folder / "fuzz_open", seeds | long_ones())
-    (folder / "fuzz_message").mkdir()
-    for number, (name, mail) in enumerate(mails().items()):
-        control = bytes([number * 9, number * 17, number * 4, number, number, 0])
-        (folder / "fuzz_message" / name).write_bytes(control + mail)
+    for target in ("fuzz_message", "fuzz_base64"):
+        (folder / target).mkdir()
+    for number, (name, mail) in enumerate((mails() | long_mails()).items()):
+        (folder / "fuzz_message" / name).write_bytes(message_controls(number, name) + mail)
+    for number, text in enumerate(BASE64_TEXTS):
+        control = bytes([number, number * 37 & 0xFF, number * 3, 0, 0])
+        (folder / "fuzz_base64" / str(number)).write_bytes(control + text)
 
 
 if __name__ == "__main__":
