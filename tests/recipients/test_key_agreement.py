@@ -35,6 +35,7 @@ from helpers.handmade import (
     pad,
 )
 from helpers.opening import envelope as parsed
+from helpers.peers.program import must, need
 from helpers.people import Person, identity, person
 from helpers.shapes import SHAPES, WEAK_TOO
 
@@ -293,6 +294,31 @@ def test_compressed_points(curve):
     encrypted = aes_key_wrap(handmade.derived(secret, "sha256", wrap, 32), KEY)
     info = agreed([handmade.issuer_and_serial(someone.recipient)], point, encrypted)
     assert opened(info, someone) == TEXT
+
+
+def explicit_p256():
+    """The parameters of P-256 (SEC 1 appendix C.2), as OpenSSL writes them."""
+    command = "openssl", "ecparam", "-name", "prime256v1", "-param_enc", "explicit"
+    return must(*command, "-outform", "DER").stdout
+
+
+def test_the_originators_curve_is_the_recipients():
+    """RFC 5753 section 7.1.2: it may be left out, a NULL is an old form, and what is named or
+    given by its parameters has to be the recipient's own curve."""
+    need("openssl")
+    someone, explicit = carol(), explicit_p256()
+    point, secret = handmade.ephemeral_for(someone)
+    wrap = handmade.algorithm(AES_WRAP[32], b"")
+    encrypted = aes_key_wrap(handmade.derived(secret, "sha256", wrap, 32), KEY)
+    names = [handmade.issuer_and_serial(someone.recipient)]
+    for curve in (b"", NULL, handmade.oid("1.2.840.10045.3.1.7"), explicit):
+        assert opened(agreed(names, point, encrypted, curve=curve), someone) == TEXT
+    other = explicit.replace(explicit[-20:-3], bytes(17))
+    for curve in (handmade.oid("1.3.132.0.10"), handmade.oid("1.2.3"), other):
+        info = agreed(names, point, encrypted, curve=curve)
+        assert refusal(info, someone) == "decryption-failed"
+    info = agreed(names, point, encrypted, curve=element(0x30, NULL))
+    assert refusal(info, someone) == "malformed"
 
 
 @pytest.mark.parametrize("octets", [16, 24, 32, "3des"])
