@@ -26,11 +26,37 @@ if TYPE_CHECKING:
 
 
 def load(der: bytes, password: bytes | None) -> PrivateKeyTypes:
-    """The key of PKCS #8 (RFC 5958, encrypted if there is a password), PKCS #1 (RFC 8017) or
-    SEC 1 (RFC 5915) in DER; :func:`check` it before it is used.
+    """The key of PKCS #8 (RFC 5958, encrypted if there is a password) in DER or BER, or of PKCS #1
+    (RFC 8017) or SEC 1 (RFC 5915) in DER; :func:`check` it before it is used.
 
     Raises ValueError if it doesn't open, UnsupportedAlgorithm.
     """
+    try:
+        return _load_der(der, password)
+    except ValueError:
+        written = _in_der(der)
+        if written == der:
+            raise
+        return _load_der(written, password)
+
+
+def _in_der(ber: bytes) -> bytes:
+    """The same with lengths and strings as DER has them, which is all that the library reads; as it
+    was, if it can't be read."""
+    if len(ber) > MAX_KEY_OCTETS:
+        return ber
+    try:
+        whole, _ = tlv.definite(ber)
+        parts = [
+            tlv.build(tlv.OCTET_STRING, one.octets()) if one.tag == tlv.SEGMENTED else one.whole
+            for one in tlv.read_only(whole).children()
+        ]
+    except TlvError:
+        return ber
+    return tlv.build(tlv.SEQUENCE, *parts)
+
+
+def _load_der(der: bytes, password: bytes | None) -> PrivateKeyTypes:
     try:
         return _load(load_der_private_key, der, password)
     except ValueError as error:

@@ -35,7 +35,6 @@ _OTHER_TYPES = {
 }
 
 _CONTEXT_0, _IMPLICIT_0 = 0xA0, 0x80
-_SEGMENTED = tlv.OCTET_STRING | 0x20
 
 
 _UP_TO_IV, _IV = 26, 16
@@ -323,7 +322,7 @@ def _key_transport(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
     name = read_name(fields)
     how = read_algorithm(fields)
-    key = fields.maybe(tlv.OCTET_STRING, _SEGMENTED)
+    key = fields.maybe(tlv.OCTET_STRING, tlv.SEGMENTED)
     if key is None:
         raise TlvError("it has no encrypted key")
     fields.done()

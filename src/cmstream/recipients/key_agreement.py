@@ -83,26 +83,19 @@ def _derive(
 # Sealing
 
 
-class _Curve(NamedTuple):
-    """How messages to keys on a curve are made: the scheme, and bytes of an AES key that is as
-    strong as the curve (RFC 5753 section 7, RFC 8418 section 2)."""
-
-    scheme: str
-    strength: int
-
-
-_CURVES = {
-    "X25519": _Curve("ecdh-hkdf-sha256", 16),
-    "X448": _Curve("ecdh-hkdf-sha512", 32),
-    "P-224": _Curve("ecdh-sha256", 16),
-    "P-256": _Curve("ecdh-sha256", 16),
-    "secp256k1": _Curve("ecdh-sha256", 16),
-    "brainpoolP256r1": _Curve("ecdh-sha256", 16),
-    "P-384": _Curve("ecdh-sha384", 32),
-    "brainpoolP384r1": _Curve("ecdh-sha384", 32),
-    "P-521": _Curve("ecdh-sha512", 32),
-    "brainpoolP512r1": _Curve("ecdh-sha512", 32),
+_SCHEMES = {
+    "X25519": "ecdh-hkdf-sha256",
+    "X448": "ecdh-hkdf-sha512",
+    "P-224": "ecdh-sha256",
+    "P-256": "ecdh-sha256",
+    "secp256k1": "ecdh-sha256",
+    "brainpoolP256r1": "ecdh-sha256",
+    "P-384": "ecdh-sha384",
+    "brainpoolP384r1": "ecdh-sha384",
+    "P-521": "ecdh-sha512",
+    "brainpoolP512r1": "ecdh-sha512",
 }
+"""As strong as the curve (RFC 5753 section 9, RFC 8418 section 2)."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +162,8 @@ def prepare(recipients: Iterable[Recipient], policy: Policy) -> list[KeyAgreemen
 
 def _prepared(recipients: tuple[Recipient, ...], policy: Policy) -> KeyAgreement:
     key = recipients[0].public_key
-    scheme, strength = _CURVES[recipients[0].key]
-    content_key_len = KEY_LEN[policy.cipher]
-    kek_len = max(strength, content_key_len)
+    scheme = _SCHEMES[recipients[0].key]
+    kek_len = content_key_len = KEY_LEN[policy.cipher]  # the same, says RFC 8551 section 2.3
     null = policy.key_agreement == "explicit-null"
     wrap = algorithm(key_wrap.OIDS[kek_len], *([univ.Null("")] if null else []))
     if policy.key_agreement == "sha1-kdf" and "-hkdf-" not in scheme:  # whoever has HKDF needs none
