@@ -315,6 +315,8 @@ def _recipient(info: Tlv) -> RecipientInfo:
     try:
         return _READERS.get(info.tag, _unknown)(info, info.fields())
     except TlvError as error:
+        if _is_newer(info):
+            return RecipientInfo("other", (), "unknown", None, info)
         raise envelope_error("malformed", f"a RecipientInfo is broken: {error}") from None
 
 
@@ -377,6 +379,18 @@ def _unknown(*_: object) -> RecipientInfo:
     raise TlvError("its tag stands for none")
 
 
+def _is_newer(info: Tlv) -> bool:
+    """Whether it is of a kind or a version that RFC 5652 doesn't know: such a one must not spoil
+    the message for others (section 6.2)."""
+    if info.tag not in _READERS:
+        return info.tag & _CONTEXT_0 == _CONTEXT_0
+    try:
+        version = info.fields().take(tlv.INTEGER).integer()
+    except TlvError:
+        return False
+    return version not in _VERSIONS[info.tag]
+
+
 _READERS = {
     tlv.SEQUENCE: _key_transport,
     0xA1: _key_agreement,
@@ -384,6 +398,7 @@ _READERS = {
     0xA3: _password,
     0xA4: _other,
 }
+_VERSIONS = {tlv.SEQUENCE: {0, 2}, 0xA1: {3}, 0xA2: {4}, 0xA3: {0}, 0xA4: {0}}
 
 
 def read_name(fields: tlv.Fields) -> Name:
