@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_public_key,
 )
 
@@ -20,7 +21,17 @@ from cmstream.certificates.recipient import read_certificates
 from cmstream.errors import CertificateError
 from cmstream.recipients.identity import Identity
 from helpers.authorities import element, identity, rsa_identity
-from helpers.handmade import CIPHERS, DATA, TRIPLE_DES, algorithm, encrypt, number, oid, pad
+from helpers.handmade import (
+    CIPHERS,
+    DATA,
+    TRIPLE_DES,
+    algorithm,
+    attribute,
+    encrypt,
+    number,
+    oid,
+    pad,
+)
 from helpers.peers.program import must, need
 from recipients.test_identity import ALICE, ALICE_KEY, CAROL, octets, pem, pfx
 
@@ -95,6 +106,23 @@ def test_pkcs_8_in_ber(kind, tmp_path):
             0x30, number(3), data(element(0x30, data(element(0x30, private, bag(3, x509)))))
         )
         assert Identity.from_pkcs12(pfx, PASSWORD).certificates
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_pkcs_8_with_attributes_and_a_public_key(kind):
+    """RFC 5958 section 2; the public key makes it version 2."""
+    key, cert = OF_KIND[kind]
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    _, *parts = (one.whole for one in tlv.read_only(plain).children())
+    info = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    public = element(0x81, tlv.read_only(info).children()[1].content)
+    name = element(0xA0, attribute("1.2.840.113549.1.9.20", element(30, b"\0A")))
+    first = element(0x30, number(0), *parts[:2], name)
+    second = [element(0x30, number(1), *parts[:2], *more) for more in ([public], [name, public])]
+    for written in (first, *second, in_ber(tlv.read_only(second[1])), encrypted(second[1])):
+        assert Identity.from_pem(written, cert, PASSWORD).certificates
+    if kind != "mlkem768":
+        assert refusal(element(0x30, number(2), *parts[:2], public), cert) == "corrupt"
 
 
 def test_octets_that_are_no_ber():
