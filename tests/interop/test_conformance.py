@@ -229,6 +229,16 @@ def test_what_a_pfx_has_besides_is_ignored():
     assert cmstream.Identity.from_pkcs12(pfx, "").recipient.subject == "CN=Alice"
 
 
+def test_a_pfx_of_another_version_is_none():
+    """RFC 7292 section 4."""
+    key, cert = rsa_identity()
+    pfx = pfx_files.clear(pfx_files.plain_key_bag(key), pfx_files.cert_bag(cert))
+    assert cmstream.Identity.from_pkcs12(pfx, "").recipient.subject == "CN=Alice"
+    assert pfx.count(number(3)) == 1
+    with pytest.raises(CertificateError):
+        cmstream.Identity.from_pkcs12(pfx.replace(number(3), number(4)), "")
+
+
 def test_a_pfx_for_a_public_key_is_said_to_be_unsupported():
     """RFC 7292 section 3.1: the modes with public keys."""
     cert = certificate(rsa_identity()[0])
