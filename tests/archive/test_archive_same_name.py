@@ -36,7 +36,7 @@ def test_members_of_a_tar_that_are_called_alike(source, target, alice, me, tmp_p
 def test_two_mails_of_one_unique_name(source, target, alice, me, tmp_path):
     for folder, data in {"new/1.host": MAIL, "cur/1.host:2,S": BARE, "cur/2.host": BARE}.items():
         write(source / folder, data)
-    (source / "tmp").mkdir()
+    write(source / "tmp/3.host", MAIL)
     left = {"same-name": 1, "maildir-tmp": 1}
     for _ in range(2):
         report = archived(source, target, alice, update=True)

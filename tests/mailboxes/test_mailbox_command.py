@@ -8,12 +8,14 @@ import os
 import re
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from cmstream.mailboxes.errors import LeftAlone, MailboxError
 from cmstream.mailboxes.pace import Pace, until
+from cmstream.mailboxes.places import for_account
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, started, text
 from helpers.servers.place import wait
@@ -63,7 +65,7 @@ def test_a_dry_run_tells_sizes_and_time(cmstream, root):
     _, out, _ = cmstream("seal", "--dry-run", "--for", ALICE, f"maildir:{root}")
     first, second, *_ = out.splitlines()
     assert first.startswith("Nothing was changed. 20 messages would be sealed (")
-    assert second.startswith("It would take some ")
+    assert second.startswith("The estimated time is ")
     assert not any(sealed(root))
 
 
@@ -127,7 +129,7 @@ def test_messages_that_were_left_make_an_exit_code(cmstream, root):
     assert code == os.EX_DATAERR
     assert "1 left: " in out
     assert "[malformed-message]" in out
-    assert "left, though to be replaced: 1 message" in err
+    assert "1 message couldn't be sealed" in err
 
 
 def test_opening_leaves_what_is_for_others(cmstream, root, key, bob):
@@ -205,6 +207,34 @@ def test_watch_of_several_accounts(store, sqlite_url, tmp_path, notes):
     assert not list(notes.parent.glob("*.lock"))
 
 
+def test_watch_counts_a_message_that_stays_once(store, sqlite_url, root, notes):
+    """And says at its start that nothing will be sealed."""
+    store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
+    make(root / ".Drafts")
+    put(root / ".Drafts", text(1))
+    process = started(
+        sqlite_url, notes, YES, "--watch", "--json", "--for", ALICE, f"maildir:{root}"
+    )
+    for number in (2, 3):
+        put(root, text(number))
+        put(root / ".Drafts", text(number))
+        wait(lambda: all(sealed(root)) or process.poll() is not None)
+    time.sleep(3)
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+    facts = json.loads(out)
+    assert (facts["replaced"], facts["left"], facts["messages"]) == (2, {"draft": 3}, 5)
+
+
+def test_watch_says_that_an_account_does_not_wish_it(store, sqlite_url, root, notes):
+    store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=False)
+    process = started(sqlite_url, notes, YES, "--watch", "--for", ALICE, f"maildir:{root}")
+    line = process.stderr.readline()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert f"cmstream account set {ALICE} --encrypt-on-append yes [not-on-append]" in line
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_reports_and_goes_on_later(number, sqlite_url, mine, cmstream):
     root, notes = mine.root, mine.notes
@@ -254,6 +284,19 @@ def test_rate():
     pace = Pace()
     pace.spent(10_000_000)
     assert pace.pause() == 0
+
+
+def test_a_wait_for_the_hours_is_told_once(monkeypatch):
+    late, told = [20.0, 20.0, 0.0], []
+    monkeypatch.setattr("cmstream.mailboxes.pace.until", lambda *_: late.pop(0))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    Pace(between=NIGHT, told=told.append).wait()
+    assert told == [20.0]
+
+
+def test_a_place_in_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/alice")
+    assert for_account("maildir:~/Maildir", ALICE) == "maildir:/home/alice/Maildir"
 
 
 # --- the guide -------------------------------------------------------------------------------
@@ -311,5 +354,5 @@ def test_a_dry_run_says_that_the_key_is_not_proved(cmstream, store, root):
     code, out, err = cmstream("seal", "--dry-run", "--for", ALICE, f"maildir:{root}")
     assert code == 0
     assert "1 message would be sealed" in out
-    assert "would stop here" in err
+    assert "a real run would end here" in err
     assert "key-not-proved" in err

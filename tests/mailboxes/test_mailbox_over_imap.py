@@ -104,6 +104,36 @@ def test_watch(sqlite_url, server, users, secret, notes):
     assert out.startswith("4 messages were sealed"), out
 
 
+def test_watch_of_several_sees_what_comes_into_the_folder_selected_last(
+    sqlite_url, server, users, secret, notes
+):
+    """A server may tell by STATUS what was in it when it was selected."""
+    for user in users:
+        with server.client(user) as client:
+            client.create_folder("Sent")
+    names = [word for user in users for word in ("--for", user)]
+    words = [YES, "--watch", "--master", "admin", "--password-file", secret, *names, server.url]
+    process = started(sqlite_url, notes, *words)
+
+    def sealed(user, count):
+        with server.client(user) as client:
+            found = [
+                one.content and is_encrypted(one.content) for one in mail.filed(client, "Sent")
+            ]
+        return process.poll() is not None or (len(found) == count and all(found))
+
+    for count in (1, 2, 3):
+        for user in users:
+            with server.client(user) as client:
+                mail.put(client, "Sent", mail.message(count), [])
+        for user in users:
+            wait(lambda user=user, count=count: sealed(user, count))
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert out.startswith("6 messages were sealed"), out
+
+
 def test_an_account_that_the_server_does_not_know_is_left(cmstream, store, server, users, secret):
     store.add_account("nobody@example.com", by=ADMINISTRATOR)
     certificate = pem(emails=("nobody@example.com",))

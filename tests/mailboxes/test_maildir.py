@@ -340,3 +340,15 @@ def test_one_run_at_a_time_whatever_the_journal(root, notes, tmp_path):
         assert caught.value.code == "busy"
         with open_mailbox(place, ALICE, two):
             pass
+
+
+def test_a_change_is_looked_at_twice_at_most(root, notes):
+    """Once when it is seen, and once when the clock has gone on."""
+    fill(root, 3)
+    looks = 0
+    with Journal(notes) as journal, open_mailbox(f"maildir:{root}", ALICE, journal) as box:
+        while names := box.wait(2.5):
+            assert list(names) == ["INBOX"]
+            looks += 1
+            assert len(list(box.folders()[0].messages())) == 3
+    assert looks in (1, 2)

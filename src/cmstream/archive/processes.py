@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ..decryption import processors
+from ..errors import RecipientWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +89,7 @@ class Processes(Generic[T]):
     def _start(self) -> ProcessPoolExecutor:
         # A fork would take over threads' locks: those of a bucket's library, for instance.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_watch_parent)
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_begin)
 
     @property
     def free(self) -> bool:
@@ -136,8 +138,10 @@ class Processes(Generic[T]):
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _watch_parent() -> None:
-    """In a worker: nobody would take its answers any more."""
+def _begin() -> None:
+    """In a worker. What is to be known of the recipients, whoever started it says; and without
+    that one nobody would take its answers any more."""
+    warnings.simplefilter("ignore", RecipientWarning)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

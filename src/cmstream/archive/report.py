@@ -48,9 +48,14 @@ class Report:
         self.sealed_octets += sealed_octets
 
     @property
+    def failed(self) -> int:
+        """How many were left that should have been done."""
+        return sum(count for code, count in self.left.items() if code not in self._quiet)
+
+    @property
     def clean(self) -> bool:
         """Whether nothing was left that should have been done."""
-        return not self.left.keys() - self._quiet
+        return not self.failed
 
     def as_document(self) -> dict[str, Any]:
         """For programs."""

@@ -92,10 +92,19 @@ def _folder(path: str, name: str, root: int) -> Iterator[Found]:
         for part in sorted(folders, reverse=True):
             inside = f"{name}{quoted_folder(part)}/"
             if maildir and part == "tmp":
-                yield Left(inside, "maildir-tmp", "what is delivered just now isn't mail yet")
+                if _holds_something(f"{path}/{part}"):
+                    yield Left(inside, "maildir-tmp", "what is delivered just now isn't mail yet")
             else:
                 mails = maildir and part in _MAILDIR
                 waiting.append((f"{path}/{part}", inside, mail if mails else file_item))
+
+
+def _holds_something(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return True
 
 
 def _mails_once() -> Callable[..., Found]:

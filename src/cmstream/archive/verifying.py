@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .processes import Executor
 
 _BATCH = 256
+_UNKNOWN = "it isn't in the manifest: where a run was killed, run seal again; else remove it"
 _ATTEMPTS = 4
 _BLOCK = 16  # of AES, which CBC fills up
 
@@ -63,7 +64,7 @@ def verify(
 def _find_unknown(archive: Archive, manifest: Manifest, report: Report) -> None:
     try:
         for name in manifest.unknown(archive.objects()):
-            report.leave(Left(name, "unknown-file", "it isn't in the manifest"))
+            report.leave(Left(name, "unknown-file", _UNKNOWN))
     except PermissionError as error:
         why = "not all of its folders can be read: there may be unknown files"
         report.leave(Left(str(error.filename), "unreadable", why))

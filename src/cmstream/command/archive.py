@@ -33,7 +33,7 @@ from .shared import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..archive.report import Report
+    from ..archive.report import Left, Report
 
 _SEAL_EXAMPLES = """\
 examples:
@@ -88,7 +88,7 @@ def add_command(commands: Any) -> None:
 
 
 def _add_seal(actions: Any) -> None:
-    text = "seal what is in the sources and isn't in the target yet"
+    text = "seal files that the archive doesn't have yet"
     usage = "seal (--to CERT | --to-password-file FILE) [options] SOURCE ... TARGET"
     parser = subcommand(actions, usage, text, _SEAL_EXAMPLES, _seal)
     add = parser.add_argument
@@ -97,16 +97,17 @@ def _add_seal(actions: Any) -> None:
     add_archive_passwords(parser)
     add("--processes", type=_count, metavar="N", help="default: one for each processor")
     add("--ray", metavar="ADDRESS",
-        help="seal on the machines of this Ray cluster; auto: of the one here")  # fmt: skip
+        help="seal on the machines of this Ray cluster; auto: the cluster of this "
+        "machine")  # fmt: skip
     add("--as-files", action="store_true",
         help="seal mails, mbox and tar files as any other file, octet for octet")  # fmt: skip
     add("--update", action="store_true", help="seal again what has changed since it was sealed")
     add("--cipher", choices=policy.CIPHER_CHOICES, default=policy.DEFAULT.cipher,
         help="the content's cipher; default: %(default)s")  # fmt: skip
     add("--take-over", action="store_true",
-        help="of a bucket: the run that its lock names is known to be dead")  # fmt: skip
+        help="buckets only: ignore the lock of a run that you know has ended")  # fmt: skip
     _add_json(add)
-    add_password(parser)
+    add_password(parser, "a PFX file that --to names")
     add("sources", nargs="+", metavar="SOURCE", help="a file, a folder, or a bucket's URL")
     add("target", metavar="TARGET", help="a folder or a bucket's URL, new or an archive")
 
@@ -120,7 +121,7 @@ def _add_verify(actions: Any) -> None:
         "manifest")  # fmt: skip
     add("--processes", type=_count, metavar="N", help="default: one for each processor")
     _add_json(add)
-    add_password(parser)
+    add_password(parser, "a PFX file that --to names")
     add("target", metavar="TARGET")
 
 
@@ -159,8 +160,8 @@ def _seal(options: argparse.Namespace) -> None:
             )  # fmt: skip
         except CmstreamError as error:
             raise _failure(error) from None
-    for warning in caught:
-        warn(str(warning.message))
+    for text in dict.fromkeys(str(one.message) for one in caught):
+        warn(text)
     _end(found, "sealed", options)
 
 
@@ -208,12 +209,20 @@ def _end(found: Report, done: str, options: argparse.Namespace) -> None:
         say(json.dumps(found.as_document(), indent=2))
     else:
         say(_summary(found, done))
-        for one in found.named[:_SHOWN]:
-            warn(f"{one.name}: {one.why} [{one.code}]")
-    if not found.clean:
+        _name(found.named[:_SHOWN])
+    if count := found.failed:
         code = os.EX_NOINPUT if "unreadable" in found.left and done == "sealed" else os.EX_DATAERR
-        count = sum(found.left.values())
         raise Failure(code, f"{count} {_files(count)} not {done}: --json names them")
+
+
+def _name(left: list[Left]) -> None:
+    """Says what was left, and the same reason once."""
+    said = set()
+    for one in left:
+        warn(
+            f"{one.name} [{one.code}]" if one[1:] in said else f"{one.name}: {one.why} [{one.code}]"
+        )
+        said.add(one[1:])
 
 
 def _summary(found: Report, done: str) -> str:

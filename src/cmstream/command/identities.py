@@ -26,7 +26,7 @@ def add_keys(parser: Any) -> None:
         help="certificates of the keys; without any, a key is tried on each recipient")  # fmt: skip
     add("--pfx", action="append", default=[], metavar="PFX",
         help="keys and certificates in one PKCS #12 file; may be given several times")  # fmt: skip
-    add_password(parser, "the PFX or the key, or without these of the archive")
+    add_password(parser, "the PFX or the key; without these, of what is sealed with a password")
 
 
 def identities(options: argparse.Namespace) -> Sequence[Identity | Password]:

@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import re
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,9 @@ from ..mailboxes.sweep import Sweep
 from .database import add_database
 from .endings import Failure
 from .identities import add_keys, identities
-from .mailbox_report import Bar, as_text, counted
+from .mailbox_report import DONE, Bar, as_text, counted
 from .managing import as_json, code_of, opened
-from .shared import Parser, add_password, ask, password, say, subcommand, warn
+from .shared import Parser, add_password, ask, note, password, say, subcommand, warn
 from .whole_batches import WholeBatches
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ The way back: each sealed message that the key opens takes the place of the seal
 flags, keywords and date. It has the same guarantees as cmstream mailbox seal.
 """
 
+_FOR_ALL = {"journal-unavailable", "needs-package"}
+_OF_A_SERVER = {"untrusted-certificate", "no-such-host", "no-uidplus", "unsupported-server"}
+"""What is so for all accounts; the latter if all of them are on one server."""
 _REFUSALS = 3
 """So many accounts that a server lets nobody into end the run, if there was no other."""
 _EVERY = 1.0
@@ -154,7 +157,8 @@ def _add_common(parser: Any) -> None:
         help="read at most so many bytes a second; 500K, 2M")  # fmt: skip
     add("--between", type=_hours, metavar="HH:MM-HH:MM", help="work only within these hours")
     add("--journal", metavar="FILE",
-        help=f"where is noted what was done; default: {default_place()}")  # fmt: skip
+        help="file that records progress; always use the same; default: "
+        f"{default_place()}")  # fmt: skip
     add("--json", action="store_true", help="print the report as JSON")
     add("place", metavar="PLACE", help=places.FORMS)
 
@@ -190,6 +194,8 @@ def _seal(options: argparse.Namespace) -> None:
 
         def changing(address: str) -> Changing:
             _check_account(store, address, options)
+            if options.watch:
+                _check_appended(store, address)
             proved = options.proved or options.dry_run
             return Sealing(store, address, appended=options.watch, proved=proved)
 
@@ -210,7 +216,18 @@ def _check_account(store: Store, address: str, options: argparse.Namespace) -> N
     except MailboxError as error:
         if not options.dry_run:
             raise
-        warn(f"the run itself would stop here: {error} [{error.code}]")
+        what = "leave this account" if options.accounts else "end here"
+        warn(f"a real run would {what}: {error} [{error.code}]")
+
+
+def _check_appended(store: Store, address: str) -> None:
+    """A watch that seals nothing must not look like one that does."""
+    with suppress(UnusableAccount):  # the report says it
+        if store.seal_for(address, appended=True).reason.code == "not-on-append":
+            warn(
+                f"{address}: what mail programs file stays readable: switch it on with "
+                f"cmstream account set {address} --encrypt-on-append yes [not-on-append]"
+            )
 
 
 def _open(options: argparse.Namespace) -> None:
@@ -229,8 +246,11 @@ def _check_places(options: argparse.Namespace, *, several: bool) -> None:
     if options.place.startswith("imap"):
         each = each or bool(options.master)
     if several and not each:
-        text = f"{options.place} is one place for all accounts: name each one's with {{local}}"
-        raise Failure(os.EX_USAGE, f"{text}, {{domain}} or {{address}}; or give --master")
+        text = f"{options.place} is one place for all accounts: PLACE must contain {{local}} or "
+        or_master = "; or give --master" if options.place.startswith("imap") else ""
+        raise Failure(
+            os.EX_USAGE, f"{text}{{address}}, which stand for parts of each address{or_master}"
+        )
 
 
 def _run(
@@ -257,7 +277,7 @@ def _run(
     runs.tell()
     if wrong := _WRONG & report.left.keys():
         number = sum(report.left[code] for code in wrong)
-        raise Failure(os.EX_DATAERR, f"left, though to be replaced: {counted(number)}")
+        raise Failure(os.EX_DATAERR, f"{counted(number)} couldn't be {DONE[task]}")
     if runs.left:
         raise Failure(_code(runs.left[0]), f"accounts left: {len(runs.left)}")
 
@@ -269,8 +289,9 @@ class _Runs:
         self, options: argparse.Namespace, task: Task, report: Report, secret: str | None
     ) -> None:
         self._options, self._task, self._report = options, task, report
-        self._pace = Pace(options.limit_rate, options.between)
         self._bar, self.whole = Bar(), WholeBatches()
+        self._pace = Pace(options.limit_rate, options.between, self._waits)
+        self._watches = getattr(options, "watch", False)
         self.left: list[CmstreamError] = []
         self.watched: dict[str, tuple[Sweep, ExitStack]] = {}
         self._access = places.Access(
@@ -300,11 +321,11 @@ class _Runs:
             self._bar.expect(mailbox)
             sweep = Sweep(
                 mailbox, change, self._report, self._pace,
-                drafts=self._options.drafts, dry=self._options.dry_run,
+                drafts=self._options.drafts, dry=self._options.dry_run, watching=self._watches,
                 whole=self.whole, told=self._bar.show,
             )  # fmt: skip
             sweep.run()
-            if getattr(self._options, "watch", False):
+            if self._watches:
                 self.watched[address] = sweep, stack.pop_all()
 
     def watch(self, *, alone: bool) -> None:
@@ -327,10 +348,21 @@ class _Runs:
             refused = error.code == "sign-in-failed" and not self._report.messages
             if refused and len(self.left) + 1 >= _REFUSALS:
                 raise
-            if alone or error.code in {"journal-unavailable", "needs-package"}:
+            if alone or error.code in _FOR_ALL or (error.code in _OF_A_SERVER and self._is_one):
                 raise
             self._report.account(address, f"{error} [{error.code}]")
             self.left.append(error)
+
+    @property
+    def _is_one(self) -> bool:
+        """Whether all accounts are on the same server."""
+        return not places.is_template(self._options.place)
+
+    def _waits(self, seconds: float) -> None:
+        """Says that nothing happens before the hours of ``--between``."""
+        self._bar.end()
+        until = dt.datetime.now().astimezone() + dt.timedelta(seconds=seconds)
+        note(f"waiting until {until:%H:%M}, as --between says")
 
     def close(self) -> None:
         """Closes the mailboxes that were watched."""

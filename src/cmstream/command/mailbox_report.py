@@ -46,12 +46,12 @@ class Bar:
         self._line.end()
 
 
-_DONE = {"seal": "sealed", "open": "opened"}
+DONE = {"seal": "sealed", "open": "opened"}
 
 
 def as_text(facts: dict[str, Any]) -> str:
     """The report for people."""
-    done = _DONE[facts["task"]]
+    done = DONE[facts["task"]]
     before, after = sized(facts["bytes_before"]), sized(facts["bytes_after"])
     size = f" ({before} before, {after} after)" if facts["replaced"] else ""
     lines = []
@@ -60,7 +60,7 @@ def as_text(facts: dict[str, Any]) -> str:
         lines.append(f"Nothing was changed. {changed} would be {done}{size}.")
         if facts["replaced"]:
             # Reading and sealing were done; writing, and the disk's time, take as long again.
-            lines.append(f"It would take some {timed(2 * facts['seconds'])}.")
+            lines.append(f"The estimated time is {timed(2 * facts['seconds'])}.")
     else:
         stopped = ", before the run was stopped" if facts["stopped"] else ""
         were = "was" if facts["replaced"] == 1 else "were"

@@ -82,7 +82,8 @@ class DoveadmSession(Session):
         errors.seek(0)
         lines = errors.read().decode(errors="replace").splitlines() or [said(error)]
         text = f"Dovecot opens no mailbox of {self._user} ({said(Exception(lines[-1]))})"
-        return MailboxError("no-such-mailbox", f"{text}: is it the account's name there?")
+        text += ": is it the account's name there, and this the configuration of that Dovecot "
+        return MailboxError("no-such-mailbox", f"{text}(dbox:/etc/dovecot/other.conf)?")
 
 
 def _pass_on(output: BinaryIO, its: socket.socket) -> None:

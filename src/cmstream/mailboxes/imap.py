@@ -82,11 +82,11 @@ class ImapMailbox:
     def wait(self, seconds: float) -> Collection[str]:
         """The server tells at once of the folder in which mail programs keep what they send, or
         else of INBOX (IDLE, RFC 2177); the others are asked for every few seconds."""
-        folders = self.folders()
-        self._session.select(self._told())
+        folders, told = self.folders(), self._told()
+        self._session.select(told)
         return changed_within(
             seconds,
-            lambda: [one.name for one in folders if self._is_changed(one)],
+            lambda: [one.name for one in folders if self._is_changed(one, told)],
             self._idle,
             _EVERY,
         )
@@ -95,10 +95,13 @@ class ImapMailbox:
         sent = (one.raw for one in self._listed.values() if b"\\sent" in one.marks)
         return next(sent, "INBOX")
 
-    def _is_changed(self, folder: ImapFolder) -> bool:
+    def _is_changed(self, folder: ImapFolder, selected: str) -> bool:
+        raw = self._listed[folder.name].raw
+        if raw == selected:  # of it STATUS may say what was (RFC 3501 section 6.3.10)
+            here = self._session.select(raw, again=True)
+            return here is not None and folder.seen != (here.validity, here.next)
         try:
             with self._session.talking() as client:
-                raw = self._listed[folder.name].raw
                 found = client.folder_status(raw, ["UIDVALIDITY", "UIDNEXT"])
         except Refused:  # it isn't there any more
             return False

@@ -254,6 +254,8 @@ class ServerSession(Session):
             return MailboxError("unavailable", f"{self._server} can't tell who may sign in: {why}")
         who = f"{self._access.master} for {user}" if self._access.master else user
         text = f"{self._server} doesn't let {who} sign in ({why}): look at the name and password"
+        if self._access.master and self._access.separator is None:
+            text += ", and whether the server wants --master-separator"
         return MailboxError("sign-in-failed", text)
 
     def unavailable(self, error: BaseException) -> MailboxError:

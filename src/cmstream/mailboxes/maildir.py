@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..sync import sync_file_system
 from . import stored_form
 from .errors import LeftAlone, MailboxError
-from .mailbox import Stored, changed_within
+from .mailbox import EVERY, Stored, changed_within
 from .maildir_batch import Batch, File, Finder
 from .maildir_files import (
     PARTS,
@@ -28,7 +28,7 @@ from .maildir_files import (
 from .maildir_recovery import Recovery
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from typing_extensions import Self
 
@@ -63,6 +63,7 @@ class Maildir:
         self._root, self._journal = os.path.abspath(root), journal  # noqa: PTH100
         self._drafts = {name.casefold() for name in drafts}
         self._seen: dict[str, tuple[int, int]] = {}
+        self._again: set[str] = set()
         self._here: tuple[str, Directories] | None = None
         self._done: list[str] = []
         self._dropped: list[str] = []
@@ -102,6 +103,8 @@ class Maildir:
     def wait(self, seconds: float) -> Collection[str]:
         """Looks each second at when the folders were changed."""
         self.leave()
+        if seconds:
+            time.sleep(EVERY)  # what comes in a burst is one look
         return changed_within(
             seconds, lambda: [one.name for one in self.folders() if self._is_changed(one)]
         )
@@ -135,17 +138,19 @@ class Maildir:
 
     def saw(self, path: str, here: Directories) -> None:
         """Notes when a folder was last changed, before it is read. A change within the clock's last
-        tick might not show in it: such a folder is read again."""
-        found = here.modified()
-        recent = time.time_ns() - max(found) < 2 * 10**9
-        self._seen[path] = (0, 0) if recent else found
+        tick might not show in it: such a folder is read once more."""
+        self._seen[path] = found = here.modified()
+        self._again.discard(path)
+        if _is_recent(found):
+            self._again.add(path)
 
     def _is_changed(self, folder: Folder) -> bool:
         try:
             here = [os.stat(f"{self._path(folder.path)}/{part}").st_mtime_ns for part in PARTS]  # noqa: PTH116
         except OSError:
             return False
-        return self._seen.get(folder.path) != tuple(here)
+        changed = self._seen.get(folder.path) != tuple(here)
+        return changed or (folder.path in self._again and not _is_recent(here))
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
@@ -237,6 +242,12 @@ class Folder:
         """Puts new messages in the place of old ones."""
         here = self._mailbox.enter(self.path)
         return self._mailbox.replace(self._key, here, changes)
+
+
+def _is_recent(modified: Iterable[int]) -> bool:
+    """Whether one of these times, in nanoseconds, is so near that the next change might get the
+    same."""
+    return time.time_ns() - max(modified) < 2 * 10**9
 
 
 def _key(path: str) -> str:

@@ -7,6 +7,10 @@ import os
 import shutil
 import subprocess
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LONGEST = 60.0
 """Seconds between two looks at the clock, which may be set meanwhile."""
@@ -14,18 +18,22 @@ _LONGEST = 60.0
 
 class Pace:
     """``rate``: the most bytes a second that are read, on average since the beginning. ``between``:
-    when it may work, local time; the end may be on the next day."""
+    when it may work, local time; the end may be on the next day. ``told``: is called with the
+    seconds when a wait for these hours begins."""
 
     def __init__(
         self,
         rate: int | None = None,
         between: tuple[dt.time, dt.time] | None = None,
+        told: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self._rate, self._between = rate, between
+        self._rate, self._between, self._told = rate, between, told
         self._begun, self._octets = time.monotonic(), 0
 
     def wait(self) -> None:
         """Returns when the next batch may be taken."""
+        if (late := self._late()) > 0:
+            self._told(late)
         while (seconds := self.pause()) > 0:
             time.sleep(min(seconds, _LONGEST))
 
@@ -35,10 +43,12 @@ class Pace:
 
     def pause(self) -> float:
         """Seconds until the next batch may be taken."""
-        late = until(dt.datetime.now().astimezone(), self._between) if self._between else 0.0
         if self._rate is None:
-            return late
-        return max(late, self._octets / self._rate - (time.monotonic() - self._begun))
+            return self._late()
+        return max(self._late(), self._octets / self._rate - (time.monotonic() - self._begun))
+
+    def _late(self) -> float:
+        return until(dt.datetime.now().astimezone(), self._between) if self._between else 0.0
 
 
 def until(now: dt.datetime, between: tuple[dt.time, dt.time]) -> float:

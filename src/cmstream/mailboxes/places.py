@@ -57,6 +57,8 @@ def for_account(place: str, account: str) -> str:
     """The place of one account: ``{address}``, ``{local}`` and ``{domain}`` filled in. Raises
     MailboxError ``invalid-place``."""
     kind, colon, rest = place.partition(":")
+    if rest.startswith("~"):  # no shell does that behind a colon
+        place = f"{kind}:{os.path.expanduser(rest)}"  # noqa: PTH111
     if kind not in _MODULES or not colon or not (rest or kind == "dbox"):
         raise MailboxError("invalid-place", f"{place!r} is no place of a mailbox: give {FORMS}")
     if kind in _PORTS and ":" in rest.rpartition("@")[0]:  # before anything notes or says it

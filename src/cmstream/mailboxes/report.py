@@ -84,6 +84,8 @@ def sized(octets: float) -> str:
 
 def timed(seconds: float) -> str:
     """A number of seconds for people."""
+    if seconds < 1:
+        return "less than a second"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -23,12 +23,13 @@ BATCH = 256
 """The most messages of a batch; MEMORY are the most bytes of several."""
 _WAIT = 60.0
 _OF_A_FOLDER = {"no-such-mailbox", "permission-denied"}
-_DRAFT = Why("draft", "it is in a folder for drafts, which stay readable without --drafts")
+_DRAFT = Why("draft", "it is in a folder for drafts, which are passed over without --drafts")
 
 
 class Sweep:
     """A run over one mailbox. ``drafts``: also the folders for drafts. ``dry``: nothing is
-    replaced, and nothing noted. ``whole``: a batch is within it. ``told``: called after each."""
+    replaced, and nothing noted. ``watching``: it runs again and again, and counts a message that
+    stays as it is once. ``whole``: a batch is within it. ``told``: called after each."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Sweep:
         *,
         drafts: bool = False,
         dry: bool = False,
+        watching: bool = False,
         whole: AbstractContextManager[None] | None = None,
         told: Callable[[Report], None] = lambda _: None,
     ) -> None:
@@ -46,6 +48,7 @@ class Sweep:
         self._report, self._pace = report, pace
         self._drafts, self._dry, self._told = drafts, dry, told
         self._whole = whole or nullcontext()
+        self._counted: set[int] | None = set() if watching else None
 
     def run(self, names: Collection[str] | None = None) -> None:
         """Once over all folders, or those of these names. Raises MailboxError, StoreUnavailable,
@@ -81,23 +84,38 @@ class Sweep:
             self._told(self._report)
 
     def _some(self, folder: Folder, some: list[Stored]) -> None:
-        self._report.looked(len(some), sum(one.size for one in some))
+        fresh = {one.identity: one.size for one in some if self._is_fresh(folder, one)}
+        self._report.looked(len(fresh), sum(fresh.values()))
         if folder.drafts and not self._drafts:
-            self._report.leave(_DRAFT, len(some))
+            self._report.leave(_DRAFT, len(fresh))
         elif why := self._changing.refused():
-            self._report.leave(why, len(some))
+            self._report.leave(why, len(fresh))
         else:
-            self._batch(folder, some)
+            self._batch(folder, some, fresh)
 
-    def _batch(self, folder: Folder, some: Iterable[Stored]) -> None:
-        found = list(self._read(folder, some))
+    def _is_fresh(self, folder: Folder, stored: Stored) -> bool:
+        """Whether a message wasn't counted yet."""
+        if self._counted is None:
+            return True
+        before = len(self._counted)
+        self._counted.add(hash((folder.name, stored.identity)))
+        return len(self._counted) > before
+
+    def _forget(self, folder: Folder, identities: Iterable[str]) -> None:
+        """Messages that no further look finds under these identities."""
+        if self._counted is not None:
+            self._counted.difference_update(hash((folder.name, one)) for one in identities)
+
+    def _batch(self, folder: Folder, some: Iterable[Stored], fresh: Collection[str]) -> None:
+        found = list(self._read(folder, some, fresh))
         self._pace.spent(sum(len(message) for _, message in found))
         before = {stored.identity: len(message) for stored, message in found}
         changes: list[Change] = []
         known: list[Stored] = []
         for one in self._changing.changes(found):
             if isinstance(one, Left):
-                self._report.leave(one.why)
+                if one.stored.identity in fresh:
+                    self._report.leave(one.why)
                 if one.known:
                     known.append(one.stored)
             else:
@@ -108,27 +126,38 @@ class Sweep:
             return
         if known:
             folder.keep(known)
+            self._forget(folder, (one.identity for one in known))
         if changes:
-            self._replace(folder, changes, before)
+            self._replace(folder, changes, before, fresh)
 
-    def _read(self, folder: Folder, some: Iterable[Stored]) -> Iterator[Found]:
+    def _read(
+        self, folder: Folder, some: Iterable[Stored], fresh: Collection[str]
+    ) -> Iterator[Found]:
         for stored in some:
             try:
                 message = folder.read(stored)
             except LeftAlone as error:
-                self._report.leave(Why(error.code, str(error)))
+                if stored.identity in fresh:
+                    self._report.leave(Why(error.code, str(error)))
                 continue
             if message is None:
                 self._report.gone += 1
             else:
                 yield stored, message
 
-    def _replace(self, folder: Folder, changes: list[Change], before: dict[str, int]) -> None:
+    def _replace(
+        self,
+        folder: Folder,
+        changes: list[Change],
+        before: dict[str, int],
+        fresh: Collection[str],
+    ) -> None:
         for outcome in folder.replace(changes):
-            stored = outcome.change.stored
+            identity = outcome.change.stored.identity
             if outcome.result == "replaced":
-                self._report.changed(before[stored.identity], len(outcome.change.new))
+                self._report.changed(before[identity], len(outcome.change.new))
+                self._forget(folder, [identity])
             elif outcome.result == "gone":
                 self._report.gone += 1
-            else:
-                self._report.fail(f"{folder.name} {stored.identity}", outcome.why)
+            elif identity in fresh:
+                self._report.fail(f"{folder.name} {identity}", outcome.why)

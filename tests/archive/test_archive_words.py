@@ -1,0 +1,52 @@
+"""What ``cmstream archive`` says on standard error: each thing once, and in its own words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import pytest
+
+from helpers.accounts.support import pem
+from helpers.archives import write
+from helpers.command import run_process
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_problem_of_a_certificate_is_told_once(processes, source, target, tmp_path):
+    past = {"not_before": dt.datetime(2019, 1, 1), "not_after": dt.datetime(2020, 1, 1)}  # noqa: DTZ001
+    (tmp_path / "old.pem").write_bytes(pem(**past))
+    for name in "abc":
+        write(source / name, name.encode())
+    words = ["--processes", processes, "--to", tmp_path / "old.pem", source, target]
+    told = run_process("archive", "seal", *words).stderr.decode().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("cmstream: warning: ")
+    assert "expired on 2020-01-01" in told[0]
+
+
+def test_a_reason_is_told_once(source, target, bob, tmp_path):
+    (tmp_path / "bob.pem").write_bytes(bob.recipient.pem)
+    for name in "abc":
+        write(source / name, name.encode())
+    run_process("archive", "seal", "--to", tmp_path / "bob.pem", source, target)
+    words = ["-k", SAMPLES / "alice.key.pem", "-c", SAMPLES / "alice.pem", target, tmp_path / "out"]
+    done = run_process("archive", "open", *words, code=os.EX_DATAERR)
+    first, *others, last = done.stderr.decode().splitlines()
+    assert first.startswith("cmstream: warning: source/a.p7m: ")
+    assert others == [f"cmstream: warning: source/{name}.p7m [no-recipient]" for name in "bc"]
+    assert last == "cmstream: 3 files not opened: --json names them"
+
+
+def test_what_a_maildir_delivers_just_now_is_no_failure(source, target):
+    for part in ("cur", "new", "tmp"):
+        (source / part).mkdir(parents=True)
+    write(source / "cur/1.host:2,S", b"Subject: x\r\n\r\ny\r\n")
+    words = ["archive", "seal", "--to", SAMPLES / "alice.pem", source, target]
+    assert run_process(*words).stderr == b""
+    write(source / "tmp/2.host", b"Subject: x\r\n\r\ny\r\n")
+    (told,) = run_process(*words).stderr.decode().splitlines()
+    assert told.endswith("[maildir-tmp]")
