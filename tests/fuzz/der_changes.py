@@ -87,23 +87,24 @@ def _element(tag: int, content: bytes, depth: int) -> Element:
     return Element(tag, content if parts is None else content[:before], parts)
 
 
-def changed(data: bytes, source: random.Random) -> bytes:
-    """With one to three changes."""
+def changed(data: bytes, source: random.Random, texts: tuple[bytes, ...] = ()) -> bytes:
+    """With one to three changes. ``texts``: what may come in besides numbers."""
     roots = read(data)
     if not roots:
         return data
     for _ in range(source.choice((1, 1, 1, 2, 3))):
-        _change(Element(0x30, b"", roots), source)
+        _change(Element(0x30, b"", roots), source, texts)
     return b"".join(one.octets() for one in roots)
 
 
-def _change(top: Element, source: random.Random) -> None:
+def _change(top: Element, source: random.Random, texts: tuple[bytes, ...]) -> None:
     every = list(islice(top.each(), _MOST))
     owner = source.choice([one for one in every if one.parts] or [top])
     if not owner.parts or len(every) == _MOST:
         return
     if source.random() < 0.4:
-        _change_content(source.choice([one for one in every if not one.parts]), source)
+        leaf = source.choice([one for one in every if not one.parts])
+        _change_content(leaf, source, texts or _NUMBERS)
     elif source.random() < 0.5:
         _change_place(owner.parts, source.choice(every[1:]).copy(), source)
     else:
@@ -139,7 +140,7 @@ def _change_frame(parts: list[Element], source: random.Random) -> None:
             chosen.form = source.choice(("indefinite", "long"))
 
 
-def _change_content(leaf: Element, source: random.Random) -> None:
+def _change_content(leaf: Element, source: random.Random, others: tuple[bytes, ...]) -> None:
     octets = bytearray(leaf.content)
     at = source.randint(0, len(octets))
     match source.randrange(5):
@@ -152,5 +153,5 @@ def _change_content(leaf: Element, source: random.Random) -> None:
         case 3:
             octets[at:at] = octets[: source.choice((1, 4, 70))]
         case _:
-            octets[:] = source.choice(_NUMBERS)
+            octets[:] = source.choice(others)
     leaf.content = bytes(octets)

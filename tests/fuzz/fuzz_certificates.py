@@ -65,14 +65,22 @@ def ours(data: bytes) -> CertificateFile | cmstream.CertificateError:
 
 def by_library(data: bytes) -> list[bytes]:
     """The certificates that the library finds in a file of its two forms."""
-    is_text = re.match(rb"[\t\n\r -~]*-----BEGIN", data)
-    load = x509.load_pem_x509_certificates if is_text else x509.load_der_x509_certificate
+    if re.match(rb"[\t\n\r -~]*-----BEGIN", data):
+        return by_library_armoured(data)
     try:
-        found = load(data)
+        return [x509.load_der_x509_certificate(data).public_bytes(Encoding.DER)]
     except (ValueError, x509.InvalidVersion):
         return []
-    together = found if isinstance(found, list) else [found]
-    return [one.public_bytes(Encoding.DER) for one in together]
+
+
+def by_library_armoured(data: bytes) -> list[bytes]:
+    """It passes over blocks that don't end, which are an error of ours."""
+    try:
+        found = x509.load_pem_x509_certificates(data)
+    except (ValueError, x509.InvalidVersion):
+        return []
+    whole = data.count(b"-----BEGIN") == data.count(b"-----END") == len(found)
+    return [one.public_bytes(Encoding.DER) for one in found] if whole else []
 
 
 def check_loaded(ders: list[bytes], found: CertificateFile | cmstream.CertificateError) -> None:

@@ -1,5 +1,5 @@
-"""PKCS #12. The readers give certificates and keys or raise a documented error, after bounded work. What the library opens they
-open too, and give the same.
+"""PKCS #12. The readers give certificates and keys or raise a documented error, after bounded work.
+What the library opens they open too, and give the same.
 
 An input is two octets of choices, and either a whole file or the bags of one: those are encrypted
 and put under a MAC here, so that a change of them reaches the reader behind both.
