@@ -116,6 +116,11 @@ class Client:
     def forget(self) -> None:
         self.sender, self.recipients, self.chunks = b"", (), b""
 
+    def reply(self) -> int:
+        code = next(self.replies, None)
+        assert code is not None, "a reply is missing"
+        return code
+
     def reads(self) -> bool:
         """One command and its replies; False where there is no further one."""
         end = self.wire.find(b"\n", self.at)
@@ -127,7 +132,7 @@ class Client:
         verb = verb.upper()
         if verb == b"BDAT" and not long and (size := _size(rest)) is not None:
             return self.chunk(size, last=rest.upper().endswith(b"LAST"))
-        code = next(self.replies)
+        code = self.reply()
         if code in (421, 221) or (verb == b"BDAT" and code == 501):
             return False
         if verb == b"DATA" and code == 354:
@@ -148,7 +153,7 @@ class Client:
             assert list(self.replies) in ([], [421])
             return False
         self.chunks += octets
-        code = next(self.replies)
+        code = self.reply()
         if code == 421:
             return False
         if code == 503:  # out of place, so that it belongs to nothing
@@ -167,7 +172,7 @@ class Client:
         """A refused message: its sender is told for each recipient at its end."""
         if last and self.lmtp and not self.empty:
             for _ in self.recipients[1:]:
-                assert next(self.replies) == 552
+                assert self.reply() == 552
         self.forget()
 
     def data(self) -> bool:
@@ -178,7 +183,7 @@ class Client:
         text = self.wire[self.at : self.at + end]
         self.at += end + 3
         content = b"\r\n".join(line.removeprefix(b".") for line in text.split(b"\r\n"))
-        code = next(self.replies)
+        code = self.reply()
         if code == 552:
             self.skip(last=True)
         else:
@@ -187,7 +192,7 @@ class Client:
 
     def end(self, content: bytes, first: int) -> None:
         more = len(self.recipients) - 1 if self.lmtp else 0
-        answers = (first, *(next(self.replies) for _ in range(more)))
+        answers = (first, *(self.reply() for _ in range(more)))
         self.taken.append(Message(self.sender, self.recipients, content, answers))
         self.forget()
 

@@ -18,6 +18,7 @@ from helpers.planted_text import ANY_RUN, masked, planted_in, python_sees
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 def test_what_only_seems_so_is_seen_by_the_readers_of_this_test() -> None:
     assert all(planted_in(python_sees(masked(message))) for message in FALSE)
     assert not any(planted_in(python_sees(message)) for message in TRUE)
