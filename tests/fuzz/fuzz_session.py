@@ -101,6 +101,7 @@ def watched(of, answers, held):
 
 # --- the client --------------------------------------------------------------------------------
 
+_CHUNK = re.compile(rb"\s*(\d{1,20})(\s+LAST)?\s*", re.IGNORECASE)
 _FORGETS = {b"RSET", b"EHLO", b"HELO", b"LHLO"}
 
 
@@ -130,8 +131,8 @@ class Client:
         line, self.at = self.wire[self.at : end].removesuffix(b"\r"), end + 1
         verb, _, rest = line.partition(b" ")
         verb = verb.upper()
-        if verb == b"BDAT" and not long and (size := _size(rest)) is not None:
-            return self.chunk(size, last=rest.upper().endswith(b"LAST"))
+        if verb == b"BDAT" and not long and (found := _CHUNK.fullmatch(rest)):
+            return self.chunk(int(found[1]), last=found[2] is not None)
         code = self.reply()
         if code in (421, 221) or (verb == b"BDAT" and code == 501):
             return False
@@ -204,11 +205,6 @@ def by_client(wire: bytes, replies: list[int], *, lmtp: bool) -> list[Message]:
         pass
     assert list(client.replies) == []
     return client.taken
-
-
-def _size(rest: bytes) -> int | None:
-    found = re.fullmatch(rb"\s*(\d{1,20})(?:\s+LAST)?\s*", rest, re.IGNORECASE)
-    return int(found[1]) if found else None
 
 
 def _path(rest: bytes) -> bytes:
