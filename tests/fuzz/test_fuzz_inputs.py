@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import io
 import random
+import re
 import subprocess
 import sys
 import tarfile
@@ -106,4 +107,5 @@ def test_atheris_runs_it(target, tmp_path):
     command = [sys.executable, HERE / "run.py", target.__name__]
     subprocess.run([*command, "seeds", tmp_path], check=True)
     done = subprocess.run([*command, "-runs=200", tmp_path], check=True, capture_output=True)
-    assert b"Done 200 runs" in done.stderr
+    (runs,) = re.findall(rb"^Done (\d+) runs", done.stderr, re.MULTILINE)
+    assert int(runs) >= 200  # the seeds alone may be more
