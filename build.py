@@ -7,11 +7,16 @@ current folder comes first on the path; it steps aside then and runs the real pr
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import re
 import runpy
+import shutil
 import sys
 import sysconfig
+import tarfile
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent
@@ -60,6 +65,34 @@ def _files(pattern: str) -> list[str]:
     return sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "native").rglob(pattern))
 
 
+def _forget_libraries_folder() -> None:
+    """Python's own link command may name the folder of its libraries. A wheel that kept it would
+    look for them there on every machine, and it needs none of them."""
+    variables = sysconfig.get_config_vars()
+    variables["LDSHARED"] = re.sub(r"-Wl,-rpath[=,]\S+", "", variables["LDSHARED"])
+
+
+def _settle(archive: Path, date: int) -> None:
+    """Writes a source archive again, with all that tests need (setuptools takes only the tests
+    themselves), and without what differs between builds: dates, owners, permissions, order."""
+
+    def settled(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        runs = member.isdir() or member.mode & 0o100
+        member.mode, member.mtime = 0o755 if runs else 0o644, date
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+    content = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=content, mode="w") as new:
+        shutil.unpack_archive(archive, folder)
+        root = Path(folder, archive.name.removesuffix(".tar.gz"))
+        caches = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(ROOT / "tests", root / "tests", ignore=caches, dirs_exist_ok=True)
+        new.add(root, root.name, filter=settled)
+    archive.write_bytes(gzip.compress(content.getvalue(), mtime=date))
+
+
 # The limited API of free-threaded builds isn't there yet: they get a wheel of their own.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -68,6 +101,7 @@ if __name__ == "__main__":
     runpy.run_module("build", run_name="__main__", alter_sys=True)
 elif __name__ == "build":
     import setuptools
+    from setuptools import build_meta
 
     _setup = setuptools.setup
 
@@ -78,3 +112,14 @@ elif __name__ == "build":
 
     setuptools.setup = _setup_with_engine
     from setuptools.build_meta import *  # noqa: F403
+
+    # The same sources give the same archives, octet for octet, whoever builds them and where.
+    # An unpacked source archive has the release's date at its files.
+    os.environ.setdefault("SOURCE_DATE_EPOCH", str(int((ROOT / "pyproject.toml").stat().st_mtime)))
+    os.umask(0o022)
+    _forget_libraries_folder()
+
+    def build_sdist(folder: str, settings: dict | None = None) -> str:
+        name = build_meta.build_sdist(folder, settings)
+        _settle(Path(folder, name), int(os.environ["SOURCE_DATE_EPOCH"]))
+        return name

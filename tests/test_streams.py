@@ -197,3 +197,13 @@ def test_a_reader_that_failed_has_no_end(alice, me):
             for _ in range(2):
                 with pytest.raises(cmstream.AlreadyFinalized):
                     reader.read(10)
+
+
+@pytest.mark.parametrize("reader", [cmstream.EncryptReader, cmstream.DecryptReader])
+def test_a_reader_whose_arguments_were_refused_closes(reader):
+    """Python closes it when it is collected, and from 3.13 on prints what goes wrong there."""
+    refused = reader.__new__(reader)
+    with pytest.raises((ValueError, cmstream.CmstreamError)):
+        refused.__init__(io.BytesIO(), [])
+    refused.close()
+    assert refused.closed

@@ -213,6 +213,7 @@ class Reader(io.RawIOBase):
 
     _piece = _NOTHING
     _failed = False
+    _abort: Callable[[], None] | None = None  # so until the arguments have been accepted
 
     def __init__(self, pieces: Iterator[bytes], abort: Callable[[], None]) -> None:
         super().__init__()
@@ -267,7 +268,7 @@ class Reader(io.RawIOBase):
 
     def close(self) -> None:
         """Wipes the keys of a message that wasn't read to its end."""
-        if not self.closed:
+        if not self.closed and self._abort:
             self._abort()
         super().close()
 

@@ -57,6 +57,13 @@ def test_that_of_the_sealed_message(alice, policy):
     check()
 
 
+def test_a_blank_is_no_value():
+    """Of it a server takes none that puts a blank behind the colon itself: the field would go."""
+    found = changes([(b"To", b" \r"), (b"X", b" x")], written([(b"To", b" "), (b"X", b" x")]))
+    assert found.changed == [(b"X", 1, b""), (b"To", 1, b"")]
+    assert found.added == [(b"To", b" "), (b"X", b" x")]
+
+
 def test_what_stays_is_left_alone():
     fields = [(b"From", b" a"), (b"MIME-Version", b" 1.0"), (b"Content-Type", b" text/plain"),
               (b"To", b" b\n c"), (b"Content-Language", b" de")]  # fmt: skip

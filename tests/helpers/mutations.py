@@ -72,7 +72,13 @@ _AROUND = re.compile(rb"\n(?![A-Za-z0-9+/=]{60})|(?=;|\r\n[A-Z-])")
 
 def mutated(source: random.Random) -> bytes:
     """One of all these, mostly of those that are encrypted, with one to three changes."""
-    message = source.choice(TRUE if source.random() < 0.7 else [*TRUE, *FALSE, *FROM_THE_FIELD])
+    return changed(
+        source.choice(TRUE if source.random() < 0.7 else [*TRUE, *FALSE, *FROM_THE_FIELD]), source
+    )
+
+
+def changed(message: bytes, source: random.Random) -> bytes:
+    """With one to three changes."""
     for _ in range(source.choice([1, 1, 1, 2, 3])):
         at = source.randint(0, len(message))
         piece = source.choice(PIECES)

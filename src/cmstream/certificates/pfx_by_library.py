@@ -8,7 +8,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import InvalidVersion
 
 from ..asn1 import tlv
 from . import pfx_outline
@@ -42,7 +43,7 @@ def certificates(part: Encrypted, password: Password) -> list[bytes] | None:
         with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore", CryptographyDeprecationWarning)
             found = pkcs12.load_pkcs12(data, password.text)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InternalError, InvalidVersion):
         return None
     return [one.certificate.public_bytes(Encoding.DER) for one in found.additional_certs]
 

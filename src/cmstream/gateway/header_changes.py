@@ -47,8 +47,8 @@ def changes(old: Iterable[tuple[bytes, bytes]], block: bytes) -> Changes:
             continue
         end = _end(block, at)
         new_name, new_value = _taken_apart(block[at:end])
-        # A field that is given no value is taken away.
-        if new_value and new_name.lower() == lower:
+        # A field that is given no value is taken away, and some servers want none of the blank.
+        if new_value not in _NO_VALUES and new_name.lower() == lower:
             changed.append(Change(new_name, number, new_value))
             at = end
         else:
@@ -65,6 +65,7 @@ def line(name: bytes, value: bytes) -> bytes:
 
 
 _FOLDS = (b" ", b"\t")
+_NO_VALUES = (b"", b" ")
 
 
 def _end(block: bytes, at: int) -> int:

@@ -1,0 +1,357 @@
+"""PKCS #12. The readers give certificates and keys or raise a documented error, after bounded work.
+What the library opens they open too, and give the same.
+
+An input is two octets of choices, and either a whole file or the bags of one: those are encrypted
+and put under a MAC here, so that a change of them reaches the reader behind both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import warnings
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import der_changes
+from cryptography import x509
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_private_key,
+    pkcs12,
+)
+from fuzz_certificates import CODES, CORPUS, FEW_ROUNDS, of_library, usable
+
+import cmstream
+from cmstream.certificates import pfx, pfx_outline
+from helpers.authorities import authority, element, identity, rsa_identity
+from helpers.pfx_files import (
+    AES256,
+    CERTIFICATE,
+    DATA,
+    ENCRYPTED,
+    HMAC_SHA256,
+    KEY_BAG,
+    NESTED,
+    PBES2,
+    PBKDF2,
+    PBMAC1,
+    SHA1,
+    SHROUDED,
+    X509,
+    bag,
+    cert_bag,
+    content_info,
+    parameters,
+    plain_key_bag,
+    whole,
+)
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator
+
+PASSWORDS: tuple[str | None, ...] = (None, "", "correct horse", "corpus", "pässwörd")
+ROUNDS, SALT, VECTOR = 3, b"salt", b"vectors of noise"
+MOST_TURNS = 24
+"""How often one round that a file asks for may be done: for each password that is tried, for the
+MAC, the parts and the keys, and to tell what was wrong."""
+_RAW = 0
+
+
+def check(data: bytes) -> None:
+    if len(data) < 2:
+        return
+    password = PASSWORDS[data[0] % len(PASSWORDS)]
+    file = data[2:] if data[1] == _RAW else built(data[2:], data[1], password or "")
+    with warnings.catch_warnings(), mock.patch.object(pfx_outline, "MAX_ITERATIONS", FEW_ROUNDS):
+        warnings.simplefilter("ignore")
+        with counted() as count:
+            certificates = ours(lambda: cmstream.read_certificates(file, password=password))
+            keys = ours(lambda: pfx.open_keys(file, password))
+            ours(lambda: cmstream.load_identities(file, password=password))
+        assert sum(count) <= 3 * MOST_TURNS * FEW_ROUNDS
+        if is_comparable(file) and (theirs := by_library(file, password)):
+            check_certificates(theirs, certificates, data)
+            if data[1] == _RAW or all(is_der(one) for one in plain_keys(data[2:])):
+                check_keys(theirs, keys)
+
+
+def ours(read: Callable[[], Any]) -> Any:
+    """What is read, or the error."""
+    try:
+        return read()
+    except cmstream.CertificateError as error:
+        assert error.code in CODES
+        return error
+    except pfx.TlvError as error:  # of open_keys alone, which says so
+        return error
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[list[int]]:
+    """The rounds of each key that is derived meanwhile."""
+    rounds: list[int] = []
+    of_pbkdf2, of_pkcs12 = hashlib.pbkdf2_hmac, pfx_outline._hashed_again
+
+    def pbkdf2(name: str, password: bytes, salt: bytes, count: int, size: int | None = None) -> Any:
+        rounds.append(count)
+        return of_pbkdf2(name, password, salt, count, size)
+
+    def pkcs12(digest: str, key: bytes, times: int) -> bytes:
+        rounds.append(times)
+        return of_pkcs12(digest, key, times)
+
+    with (mock.patch.object(hashlib, "pbkdf2_hmac", pbkdf2),
+          mock.patch.object(pfx_outline, "_hashed_again", pkcs12)):  # fmt: skip
+        yield rounds
+
+
+# --- the library -------------------------------------------------------------------------------
+
+
+def is_comparable(file: bytes) -> bool:
+    """Whether it is of the only version there is, which the library doesn't ask about, and no
+    number in it that can be a count of rounds is large. Longer ones are of keys and
+    certificates."""
+    roots = der_changes.read(file)
+    if not roots or not is_bag(roots[0]) or roots[0].inside()[:3] != b"\2\1\3":
+        return False
+    numbers = [one.content for root in roots for one in root.each() if one.tag == 2]
+    counts = [int.from_bytes(one, "big") for one in numbers if len(one) <= 8]
+    return max(counts, default=0) <= FEW_ROUNDS
+
+
+def by_library(file: bytes, password: str | None) -> Any:
+    """What it opens; None where it doesn't."""
+    octets = None if password is None else password.encode()
+    try:
+        return pkcs12.load_pkcs12(file, octets)
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, OverflowError,
+            x509.InvalidVersion):  # fmt: skip
+        return None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return None
+
+
+def check_certificates(theirs: Any, found: Any, data: bytes) -> None:
+    """Those of the library, but for what it writes anew: BER, and octets that follow."""
+    beside = [theirs.cert] if theirs.cert else []
+    ders = [
+        one.certificate.public_bytes(Encoding.DER) for one in (*beside, *theirs.additional_certs)
+    ]
+    if isinstance(found, cmstream.CertificateFile):
+        both = {one.der for one in (*found.recipients, *found.set_aside)}
+        assert both == set(ders) or not all(map(is_certificate, both))
+    elif ders and (theirs.cert or not theirs.key):
+        own = ders[:1] if beside else ders
+        as_it_is = (data[1] == _RAW or element(0x04, one) in data for one in own)
+        assert not (all(as_it_is) and all(map(usable_one, own))), found
+
+
+def is_certificate(der: bytes) -> bool:
+    try:
+        return bool(x509.load_der_x509_certificate(der))
+    except (ValueError, x509.InvalidVersion):
+        return False
+
+
+def check_keys(theirs: Any, keys: Any) -> None:
+    if theirs.key is not None:
+        assert isinstance(keys, list), keys
+        assert public(theirs.key) in [public(one.private) for one in keys]
+
+
+def usable_one(der: bytes) -> bool:
+    told = of_library(der)
+    return told is not None and usable(told["key"], told["kind"])
+
+
+def plain_keys(bags: bytes) -> list[bytes]:
+    roots = der_changes.read(bags) or []
+    return [one.parts[1].inside() for one in roots if is_bag(one) and KEY_BAG in one.octets()]
+
+
+def is_der(key: bytes) -> bool:
+    """Whether PKCS #8 is as it should be: the library passes over octets behind it, and BER."""
+    try:
+        load_der_private_key(key, None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, UnsupportedAlgorithm, InternalError, OverflowError, TypeError):
+        return False
+    return True
+
+
+def public(key: Any) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+# --- a file of bags ----------------------------------------------------------------------------
+
+
+def built(bags: bytes, choice: int, password: str) -> bytes:
+    """A file of these bags: certificates encrypted, keys too if ``choice`` says so, and a MAC."""
+    seal = (None, by_pbes2, by_3des, by_rc2)[choice % 4]
+    mac = (None, mac_of("sha1"), mac_of("sha256"), pbmac1)[choice // 4 % 4]
+    roots = der_changes.read(bags)
+    each = [bags] if roots is None else [one.octets() for one in roots]
+    keys = [one for one in each if KEY_BAG in one or SHROUDED in one]
+    others = [one for one in each if one not in keys]
+    if choice & 0x10:
+        keys = [shrouded(one, password) for one in keys]
+    infos = [content_info(element(0x30, *keys))]
+    if seal is None:
+        infos = [content_info(element(0x30, *keys, *others))]
+    elif others:
+        infos.append(seal(element(0x30, *others), password))
+    authenticated = element(0x30, *infos)
+    return whole(*infos, mac=mac(authenticated, password) if mac else b"")
+
+
+def wide(password: str) -> bytes:
+    return password.encode("utf-16-be") + b"\0\0"
+
+
+def derived(purpose: int, size: int, password: str, digest: str = "sha1") -> bytes:
+    """RFC 7292 appendix B.2 for keys that one or two turns make, written plainly."""
+    block = hashlib.new(digest).block_size
+    state = b"".join((one * block)[: -(-len(one) // block) * block] for one in
+                     (SALT, wide(password)))  # fmt: skip
+    found = b""
+    while len(found) < size:
+        key = bytes([purpose]) * block + state
+        for _ in range(ROUNDS):
+            key = hashlib.new(digest, key).digest()
+        found += key
+        added = int.from_bytes((key * block)[:block], "big") + 1
+        parts = (state[at : at + block] for at in range(0, len(state), block))
+        sums = (int.from_bytes(one, "big") + added & (1 << 8 * block) - 1 for one in parts)
+        state = b"".join(one.to_bytes(block, "big") for one in sums)
+    return found[:size]
+
+
+def mac_of(digest: str) -> Callable[[bytes, str], bytes]:
+    names = {"sha1": SHA1, "sha256": bytes.fromhex("0609608648016503040201")}
+
+    def made(octets: bytes, password: str) -> bytes:
+        key = derived(3, hashlib.new(digest).digest_size, password, digest)
+        value = element(0x04, hmac.digest(key, octets, digest))
+        info = element(0x30, element(0x30, names[digest], element(0x05)), value)
+        return element(0x30, info, element(0x04, SALT), element(0x02, bytes([ROUNDS])))
+
+    return made
+
+
+def pbmac1(octets: bytes, password: str) -> bytes:
+    key = hashlib.pbkdf2_hmac("sha256", password.encode(), SALT, ROUNDS, 32)
+    numbers = (element(0x04, SALT), element(0x02, bytes([ROUNDS])), element(0x02, b" "))
+    derivation = element(0x30, PBKDF2, element(0x30, *numbers, element(0x30, HMAC_SHA256)))
+    scheme = element(0x30, PBMAC1, element(0x30, derivation, element(0x30, HMAC_SHA256)))
+    value = element(0x04, hmac.digest(key, octets, "sha256"))
+    return element(0x30, element(0x30, scheme, value), element(0x04, b"-"))
+
+
+def encrypted(octets: bytes, cipher: Any, vector: bytes) -> bytes:
+    padder = PKCS7(8 * len(vector)).padder()
+    encryptor = Cipher(cipher, modes.CBC(vector)).encryptor()
+    return encryptor.update(padder.update(octets) + padder.finalize()) + encryptor.finalize()
+
+
+def sealed(algorithm: bytes, octets: bytes) -> bytes:
+    info = element(
+        0x30, element(0x02, b"\0"), element(0x30, DATA, algorithm, element(0x80, octets))
+    )
+    return element(0x30, ENCRYPTED, element(0xA0, info))
+
+
+def pbes2(octets: bytes, password: str) -> tuple[bytes, bytes]:
+    """The algorithm, and what it makes of them."""
+    key = hashlib.pbkdf2_hmac("sha1", password.encode(), SALT, ROUNDS, 32)
+    cipher = element(0x30, AES256, element(0x04, VECTOR))
+    scheme = element(0x30, element(0x30, PBKDF2, parameters(ROUNDS)), cipher)
+    return element(0x30, PBES2, scheme), encrypted(octets, algorithms.AES(key), VECTOR)
+
+
+def by_pbes2(octets: bytes, password: str) -> bytes:
+    return sealed(*pbes2(octets, password))
+
+
+def by_3des(octets: bytes, password: str) -> bytes:
+    key, vector = derived(1, 24, password), derived(2, 8, password)
+    name = bytes.fromhex("060a2a864886f70d010c0103")
+    return sealed(
+        element(0x30, name, parameters(ROUNDS)), encrypted(octets, TripleDES(key), vector)
+    )
+
+
+def by_rc2(octets: bytes, password: str) -> bytes:
+    """PBES2 with RC2 of 128 bits, which the library has in its own reader alone."""
+    key = hashlib.pbkdf2_hmac("sha1", password.encode(), SALT, ROUNDS, 16)
+    numbers = (element(0x04, SALT), element(0x02, bytes([ROUNDS])), element(0x02, b"\x10"))
+    name = bytes.fromhex("06082a864886f70d0302")
+    cipher = element(0x30, name, element(0x30, element(0x02, b":"), element(0x04, VECTOR[:8])))
+    scheme = element(0x30, element(0x30, PBKDF2, element(0x30, *numbers)), cipher)
+    return sealed(element(0x30, PBES2, scheme), encrypted(octets, RC2(key), VECTOR[:8]))
+
+
+def is_bag(one: der_changes.Element) -> bool:
+    return one.tag == 0x30 and one.parts is not None and len(one.parts) > 1
+
+
+def shrouded(key_bag: bytes, password: str) -> bytes:
+    """The bag of a key with that key encrypted; unchanged if it isn't one of a plain key."""
+    roots = der_changes.read(key_bag)
+    fields = roots[0].parts if roots and is_bag(roots[0]) else None
+    if not fields or fields[0].octets() != KEY_BAG:
+        return key_bag
+    algorithm, octets = pbes2(fields[1].inside(), password)
+    behind = b"".join(one.octets() for one in fields[2:])
+    value = element(0xA0, element(0x30, algorithm, element(0x04, octets)))
+    return element(0x30, SHROUDED, value, behind)
+
+
+# --- inputs ------------------------------------------------------------------------------------
+
+
+def seeds() -> Iterator[bytes]:
+    (rsa, alice), (ec, carol), (x, dave) = (
+        rsa_identity(1024), identity("SECP256R1", common_name="Carol", emails=("carol@x.org",)),
+        identity("x25519", common_name="Dave"),
+    )  # fmt: skip
+    bags = plain_key_bag(ec, b"1") + cert_bag(carol, b"1") + cert_bag(authority()[1])
+    for choice in range(1, 0x20):
+        yield bytes([2, choice]) + bags
+    yield bytes([0, 0x04]) + bags
+    yield (
+        bytes([4, 0x1D]) + plain_key_bag(x) + plain_key_bag(rsa) + cert_bag(dave) + cert_bag(alice)
+    )
+    yield bytes([2, 0x0D]) + cert_bag(alice, b"2") + cert_bag(alice) + cert_bag(carol)
+    yield bytes([2, 0x11]) + bag(NESTED, element(0x30, bags))
+    version_18 = carol.public_bytes(Encoding.DER).replace(b"\2\1\2", b"\2\1\x12", 1)
+    inside = element(0x30, X509, element(0xA0, element(0x04, version_18)))
+    yield bytes([2, 0x03]) + bag(CERTIFICATE, inside)
+    for cipher in (pkcs12.PBES.PBESv2SHA256AndAES256CBC, pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC):
+        how = serialization.PrivateFormat.PKCS12.encryption_builder().kdf_rounds(ROUNDS)
+        how = how.key_cert_algorithm(cipher).hmac_hash(hashes.SHA256())
+        yield bytes([2, _RAW]) + pkcs12.serialize_key_and_certificates(
+            b"a", ec, carol, [alice], how.build(b"correct horse")
+        )
+    for path in sorted((CORPUS / "pfx").glob("*")):
+        if path.stat().st_size <= 4096:
+            yield bytes([3, _RAW]) + path.read_bytes()
+
+
+def mutate(data: bytes, source: random.Random) -> bytes:
+    """The choices, now and then; mostly the DER."""
+    choices = bytearray(data[:2].ljust(2, b"\2"))
+    if source.random() < 0.1:
+        choices[source.randrange(2)] = source.randrange(0x20)
+    return bytes(choices) + der_changes.changed(data[2:], source)
