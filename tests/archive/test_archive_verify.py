@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -202,3 +203,23 @@ def test_only_one_who_writes_keeps_readers_away(target):
     assert caught.value.code == "busy"
     with FolderArchive(str(target)).locked(shared=True):
         assert found(target) == (4, {})
+
+
+def test_the_journal_that_a_power_cut_left_is_played_back(target, tmp_path):
+    """SQLite takes it for a change of the manifest, which a connection that only reads can't do."""
+    manifest = target / ".cmstream/manifest.sqlite3"
+    journal = manifest.with_name("manifest.sqlite3-journal")
+    database = sqlite3.connect(manifest, isolation_level=None)
+    database.execute("PRAGMA cache_size = 1")
+    database.execute("BEGIN")
+    database.execute("UPDATE sealed SET sealed_digest = zeroblob(20000)")
+    torn = {path: path.read_bytes() for path in (manifest, journal)}
+    database.execute("ROLLBACK")
+    database.close()
+    for path, content in torn.items():
+        path.write_bytes(content)
+    reading = sqlite3.connect(f"{manifest.as_uri()}?mode=ro", uri=True)
+    with closing(reading), pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reading.execute("SELECT * FROM sealed")
+    assert found(target) == (4, {})
+    assert not journal.exists()

@@ -21,7 +21,7 @@ BARE = MAIL.replace(b"\r\n", b"\n")
 SECRET = b"SECRET"
 FROM = b"From carol@example.net Mon Jan  3 00:00:00 2022\n"
 AS_NOBODY = """
-import os, sys
+import ctypes, os, sys  # what is imported later may lie where nobody may read
 from cmstream.command import archive, cli
 from cmstream.recipients import key_transport
 if os.geteuid() == 0:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from sqlalchemy import delete, func, select, update
 
+from ..sync import sync_folder
 from . import audit, sqlite_file, tables
 from .database import create_database, open_database
 from .errors import BackupRefused, StoreUnavailable
@@ -51,6 +52,7 @@ def backup(path: Path, target: Path) -> None:
         _check(Path(name), called=path)
         os.fsync(number)
         Path(name).replace(target)
+        sync_folder(target.parent)
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from ..sync import sync_file_system
+from ..sync import make_folder, sync_file_system, sync_folder
 from .errors import ArchiveError
 from .manifest import Manifest
 from .names import META
@@ -158,7 +158,7 @@ class FolderArchive:
         OSError."""
         if self.exists():
             return
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.path)
         if any(self.path.iterdir()):
             raise ArchiveError(
                 "not-empty",
@@ -166,6 +166,7 @@ class FolderArchive:
                 "empty one",
             )
         self.meta.mkdir(mode=0o700)
+        sync_folder(self.path)  # else sealed files may be there after a power cut, and no archive
 
     @contextlib.contextmanager
     def locked(self, *, shared: bool = False, take_over: bool = False) -> Iterator[None]:

@@ -86,8 +86,9 @@ class Manifest:
         if not create and not path.exists():
             raise ArchiveError("no-archive", f"{path.parent.parent}: this is no archive")
         self._path, self._create = path, create
-        # A run that was killed leaves a journal, which must be played back first.
-        writable = create or path.with_name(path.name + "-wal").exists()
+        # A run that was killed leaves one of its journals, which must be played back first.
+        left = (path.with_name(f"{path.name}-{kind}") for kind in ("wal", "journal"))
+        writable = create or any(one.exists() for one in left)
         mode = "rwc" if writable else "ro"
         with self._readable():
             uri = f"{path.absolute().as_uri()}?mode={mode}"

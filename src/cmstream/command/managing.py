@@ -16,6 +16,7 @@ from ..accounts.account import Actor
 from ..accounts.errors import AccessDenied, NotFound, StoreUnavailable
 from ..accounts.permission import user
 from ..errors import CmstreamError
+from ..sync import make_folder
 from .database import VARIABLE, database
 from .endings import Failure
 
@@ -77,7 +78,7 @@ def make_default_folder(options: argparse.Namespace) -> None:
         return
     folder = Path(unquote(urlsplit(database(options)).path[1:])).parent
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         text = (
             f"can't create {folder} as {user()}: {error.strerror}: run this as root, or name a "

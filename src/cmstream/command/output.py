@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..sync import sync_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -101,6 +103,8 @@ def _replacing(path: Path, mode: int | None) -> Iterator[Output]:
         if mode is not None:
             Path(name).chmod(stat.S_IMODE(mode))
         Path(name).replace(path)
+        with _naming(str(path)):
+            sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ..sync import make_folder
 from .errors import MailboxError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _failing(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")

@@ -7,6 +7,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
+import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ _WAIT = 120.0
 _EVERY = 0.2
 _STALE = 300.0
 """Seconds after which others take such a file for one that somebody left behind; so does this."""
+_OWNER = re.compile(rb"([1-9][0-9]*):([^\n]+)\n?")
 
 
 @contextmanager
@@ -55,12 +58,32 @@ def _create(lock: Path) -> bool:
         fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - lock.stat().st_mtime > _STALE:
+            if time.time() - lock.stat().st_mtime > _STALE or _is_left(lock):
                 lock.unlink()
         return False
-    os.write(fd, b"%d\n" % os.getpid())
-    os.close(fd)
+    try:
+        os.write(fd, f"{os.getpid()}:{socket.gethostname()}\n".encode())
+    except OSError:
+        lock.unlink()  # one that says nothing would be waited for
+        raise
+    finally:
+        os.close(fd)
     return True
+
+
+def _is_left(lock: Path) -> bool:
+    """Whether a process of this machine made it that isn't there any more, as Dovecot and this
+    program say it."""
+    found = _OWNER.fullmatch(lock.read_bytes()[:300])
+    if not found or found[2] != socket.gethostname().encode():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _take(fd: int) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ..mail import mbox
 from ..mail.fields import BLANK_LINE, split
+from ..sync import sync_folder
 from .errors import MailboxError
 from .likeness import PRIVATE, liken
 
@@ -146,11 +147,7 @@ class Rewritten:
             text = f"{self._path} was changed by a program that locks it otherwise: end it before"
             raise MailboxError("busy", text)
         self._temporary.rename(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)
 
     def close(self) -> None:
         """Removes it, if it hasn't the other's place."""
