@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
 import re
 import shutil
@@ -39,6 +40,8 @@ FIRST = 8
 PYTEST = ["-q", "-x", "-n0", "-p", "no:cacheprovider", "-p", "no:benchmark", "-m", "not slow",
           "-o", "addopts=--strict-markers"]  # fmt: skip
 ATTEMPTS = 2
+OTHER_PROCESSORS = {"arm", "x86"} - {"x86" if platform.machine() == "x86_64" else "arm"}
+"""Folders whose code isn't compiled here."""
 COMPILER = "the compiler"
 NOT_TESTS = {"test_project.py"}
 """They look at the form of the source, not at what it does."""
@@ -171,7 +174,8 @@ def faults(language: str, seed: int) -> Iterator[Fault]:
     """All faults of a language, in the order in which they are planted."""
     top, suffix, find = ("src", "py", in_python) if language == "python" else ("native", "c", in_c)
     paths = [one.relative_to(ROOT) for one in sorted((ROOT / top).rglob(f"*.{suffix}"))]
-    return drawn(paths, find, seed)
+    here = [one for one in paths if not {*one.parts} & OTHER_PROCESSORS]
+    return drawn(here, find, seed)
 
 
 def main() -> None:
