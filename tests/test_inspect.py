@@ -127,6 +127,26 @@ def test_every_kind_of_recipient_is_told(alice):
     ]
 
 
+NEWER = [
+    element(0xA5, b"\5\0"),
+    element(0xBE),
+    *[element(tag, handmade.number(9), b"\5\0") for tag in (0x30, 0xA1, 0xA2, 0xA3)],
+]
+
+
+@pytest.mark.parametrize("newer", NEWER, ids=lambda info: info.hex())
+def test_a_recipient_that_is_newer_than_we_are_hinders_nobody(alice, me, newer):
+    """RFC 5652 section 6.2: a kind or a version that isn't implemented is passed over."""
+    for infos in ([newer, ktri(alice)], [ktri(alice), newer]):
+        sealed = envelope(infos, encrypt(pad(DATA)))
+        assert cmstream.decrypt(sealed, me) == DATA
+        assert cmstream.decrypt_many([(sealed, me)], form="content") == [DATA]
+        assert [one.kind for one in cmstream.inspect(sealed).addressees].count("other") == 1
+        assert not cmstream.is_encrypted(sealed)  # what it says can't be known
+    with pytest.raises(cmstream.NoRecipientError, match="a recipient of another kind"):
+        cmstream.decrypt(envelope([newer], encrypt(pad(DATA))), me)
+
+
 def test_other_algorithms_are_told_as_they_are(alice):
     cipher, how = handmade.algorithm("1.2.3"), handmade.algorithm("1.2.4")
     found = cmstream.inspect(envelope([ktri(alice, how=how)], bytes(99), cipher=cipher))
@@ -153,7 +173,9 @@ def test_what_is_broken_or_cut_is_an_error(alice):
         (b"", "empty"),
         (b"Subject: x\r\n\r\nHello", "not-enveloped"),
         (envelope([b"\x30\0"], bytes(99)), "malformed"),
-        (envelope([element(0xA5, b"\5\0")], bytes(99)), "malformed"),
+        (envelope([element(0x85, b"\5\0")], bytes(99)), "malformed"),
+        (envelope([element(0x30, b"\5\0")], bytes(99)), "malformed"),
+        (envelope([element(0x30, handmade.number(2), b"\5\0")], bytes(99)), "malformed"),
     ):
         with pytest.raises(cmstream.EnvelopeError) as caught:
             cmstream.inspect(broken)

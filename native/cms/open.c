@@ -196,6 +196,8 @@ static int walk_body(struct open *open, const uint8_t **in, const uint8_t *in_en
         take_run(open, *in - run, run);
     if (event == BER_END)
         open->stage = OPEN_END;
+    if (event == BER_BEHIND) /* maybe nothing can come any more, and that is an error by now */
+        return walk_tail(open, in, in_end);
     return event < 0 ? event : 0;
 }
 

@@ -186,7 +186,7 @@ static size_t above_end(struct header *header, const uint8_t *message, size_t le
     size_t reach = min_size(len, ABOVE_LIMIT), end = at, lines = 0, next, colon;
     bool cut;
 
-    for (; end < reach && is_above(message + end, reach - end); end = next, lines++) {
+    for (; end < reach && is_above(message + end, len - end); end = next, lines++) {
         next = line_end(message, len, reach, end, &cut);
         if (cut || message[next - 1] != '\n')
             return at;

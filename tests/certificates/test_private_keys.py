@@ -10,14 +10,29 @@ import pytest
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
+    PublicFormat,
+    load_pem_public_key,
 )
 
+from cmstream.asn1 import tlv
 from cmstream.certificates.recipient import read_certificates
 from cmstream.errors import CertificateError
 from cmstream.recipients.identity import Identity
 from helpers.authorities import element, identity, rsa_identity
-from helpers.handmade import CIPHERS, DATA, TRIPLE_DES, algorithm, encrypt, number, oid, pad
+from helpers.handmade import (
+    CIPHERS,
+    DATA,
+    TRIPLE_DES,
+    algorithm,
+    attribute,
+    encrypt,
+    number,
+    oid,
+    pad,
+)
+from helpers.peers.program import must, need
 from recipients.test_identity import ALICE, ALICE_KEY, CAROL, octets, pem, pfx
 
 KEY, CERTIFICATE = rsa_identity()
@@ -46,6 +61,75 @@ def test_a_short_iv_in_old_pem():
     short = re.sub(rb"(DEK-Info: [^,]*,[0-9A-F]{30})[0-9A-F]+", rb"\1", good)
     assert short != good
     assert refusal(short) == "wrong-password"
+
+
+# BER, which RFC 5958 section 2 wants to be read
+
+
+def in_ber(part, depth=0):
+    """The same with indefinite lengths, and the key in segments."""
+    if part.tag & tlv.CONSTRUCTED:
+        inner = (in_ber(one, depth + 1) for one in part.children())
+        return element(part.tag, *inner, indefinite=True)
+    if part.tag != tlv.OCTET_STRING or depth > 1:
+        return part.whole
+    segments = [element(4, part.content[i : i + 100]) for i in range(0, len(part.content), 100)]
+    return element(0x24, *segments, indefinite=True)
+
+
+OF_KIND = {
+    "RSA": (KEY, DER),
+    **{
+        kind: (key, cert.public_bytes(Encoding.DER))
+        for kind, (key, cert) in ((k, identity(k)) for k in ("SECP256R1", "x25519", "mlkem768"))
+    },
+}
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_pkcs_8_in_ber(kind, tmp_path):
+    key, cert = OF_KIND[kind]
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    written = in_ber(tlv.read_only(plain))
+    assert Identity.from_pem(written, cert).certificates
+    if kind != "mlkem768":  # Debian's OpenSSL has none
+        need("openssl")
+        (tmp_path / "key").write_bytes(written)
+        read = must("openssl", "pkey", "-inform", "DER", "-in", tmp_path / "key", "-pubout")
+        assert load_pem_public_key(read.stdout) == key.public_key()
+    sealed = in_ber(tlv.read_only(encrypted(plain)))
+    assert Identity.from_pem(sealed, cert, PASSWORD).certificates
+    assert refusal(sealed, cert, b"wrong") == "wrong-password"
+    x509 = element(0x30, oid("1.2.840.113549.1.9.22.1"), element(0xA0, element(4, cert)))
+    for private in (bag(1, written), bag(2, encrypted(written)), bag(2, sealed)):
+        pfx = element(
+            0x30, number(3), data(element(0x30, data(element(0x30, private, bag(3, x509)))))
+        )
+        assert Identity.from_pkcs12(pfx, PASSWORD).certificates
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_pkcs_8_with_attributes_and_a_public_key(kind):
+    """RFC 5958 section 2; the public key makes it version 2."""
+    key, cert = OF_KIND[kind]
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    _, *parts = (one.whole for one in tlv.read_only(plain).children())
+    info = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    public = element(0x81, tlv.read_only(info).children()[1].content)
+    name = element(0xA0, attribute("1.2.840.113549.1.9.20", element(30, b"\0A")))
+    first = element(0x30, number(0), *parts[:2], name)
+    second = [element(0x30, number(1), *parts[:2], *more) for more in ([public], [name, public])]
+    for written in (first, *second, in_ber(tlv.read_only(second[1])), encrypted(second[1])):
+        assert Identity.from_pem(written, cert, PASSWORD).certificates
+    if kind != "mlkem768":
+        assert refusal(element(0x30, number(2), *parts[:2], public), cert) == "corrupt"
+
+
+def test_octets_that_are_no_ber():
+    plain = KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    deep = element(0x30, number(0), algorithm(CIPHERS[32]), b"\x24\x80" * 40 + bytes(80))
+    for key in (plain[:-9] + bytes(9), deep, deep[:-70]):
+        assert refusal(key) in {"corrupt", "truncated"}
 
 
 # ML-KEM

@@ -123,6 +123,16 @@ def test_the_limit_above_the_fields(over, behind):
     assert lib.ABOVE_LIMIT == mime.ABOVE_LIMIT
 
 
+@pytest.mark.parametrize("before", range(28))
+def test_a_field_across_the_limit_is_a_field(before):
+    """A From with a colon is one, and no line above: also where the colon is behind the limit."""
+    above = b"From " + b"x" * (mime.ABOVE_LIMIT - before - 6) + b"\n"
+    message = above + b"From" + b" " * 20 + b": y\r\n\r\nz"
+    check(message)
+    assert lib_header(message).end == len(message) - 1
+    assert all(in_pieces(message, [cut])[0] == len(message) - 1 for cut in range(len(message)))
+
+
 def test_a_long_header_block_is_refused():
     line = b"A: " + b"b" * 60 + b"\r\n"
     fits = (line * (mime.HEADER_LIMIT // len(line)))[: mime.HEADER_LIMIT - 4]

@@ -99,10 +99,13 @@ def derived(secret, digest, wrap, octets, *, ukm=None, hkdf=False):
     return b"".join(hashlib.new(digest, one).digest() for one in rounds)[:octets]
 
 
-def agreed(names, point, encrypted, *, scheme=ECDH_SHA256, wrap=None, ukm=None, key=EC_KEY):
-    """KeyAgreeRecipientInfo of these parts; ``key``: the algorithm of the originator's key."""
+def agreed(
+    names, point, encrypted, *, scheme=ECDH_SHA256, wrap=None, ukm=None, key=EC_KEY, curve=b""
+):
+    """KeyAgreeRecipientInfo of these parts; ``key`` and ``curve``: the algorithm of the
+    originator's key and its parameters."""
     parts = [element(0x30, name, element(4, encrypted)) for name in names]
-    originator = element(0xA0, element(0xA1, algorithm(key, b""), element(3, b"\0", point)))
+    originator = element(0xA0, element(0xA1, algorithm(key, curve), element(3, b"\0", point)))
     added = b"" if ukm is None else element(0xA1, element(4, ukm))
     how = algorithm(scheme, algorithm(AES_WRAP[32], b"") if wrap is None else wrap)
     return element(0xA1, number(3), originator, added, how, element(0x30, *parts))

@@ -17,17 +17,6 @@ struct plan {
     uint32_t seed;
 };
 
-static const uint32_t masks[] = {
-    ~0u,
-    0,
-    CPU_AESNI,
-    CPU_AESNI | CPU_AVX2,
-    CPU_AESNI | CPU_AVX2 | CPU_VAES256,
-    CPU_AESNI | CPU_AVX2 | CPU_VAES256 | CPU_AVX512,
-    CPU_AVX512,
-    CPU_AESNI | CPU_AVX2 | CPU_AVX512 | CPU_VAES512,
-};
-
 static struct plan read_plan(const uint8_t control[CONTROLS])
 {
     static const size_t limits[] = {1 << 20, 1 << 20, 1 << 11, 1 << 6};
@@ -172,10 +161,7 @@ static size_t cut(struct stream *stream, size_t left)
 {
     const struct plan *plan = stream->plan;
 
-    if (plan->even)
-        return min_size(plan->piece, left);
-    stream->random = stream->random * 1664525 + 1013904223;
-    return (stream->random >> 8) % (min_size(plan->piece, left) + 1);
+    return plan->even ? min_size(plan->piece, left) : some(&stream->random, plan->piece, left);
 }
 
 static void finish(struct stream *stream)

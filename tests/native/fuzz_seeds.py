@@ -1,7 +1,8 @@
-"""Writes the seeds of fuzz_open.c into a folder: `python3 fuzz_seeds.py FOLDER`.
+"""Writes what the targets begin with: `python3 fuzz_seeds.py FOLDER`.
 
-Needs nothing but the openssl program. Shapes of our own making, encrypted with the target's fixed
-key, so that their padding is right; and what OpenSSL itself makes of the options that change shape.
+Needs nothing but the openssl program. Sealed messages in shapes of our own making, encrypted with
+the target's fixed key, so that their padding is right; what OpenSSL itself makes of the options
+that change shape; mails; and base64 whose end is right or wrong.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ HEAD = (
     b"From: a@b\r\nContent-Type: application/pkcs7-mime; name=x\r\nX: y\r\n z\r\n"
     b"Content-Transfer-Encoding: base64\r\n\r\n"
 )
+BASE64_TEXTS = (
+    b"Q", b"QQ", b"QQ=", b"QQ==", b"QQ===", b"QUI", b"QUI=", b"QUI==", b"QUJD", b"QUJD=", b"Q=",
+    b"QUJD\r\nQQ = =\n", b"QQ==QQ==", b"Q Q\t=\r\n=\v\f", b"QUJD*", b"\0QUJD", b"QUJ_", b"QUJDRA-",
+    b"QUJD" * 40, (b"QUJD" * 16 + b"\r\n") * 8 + b"QQ==", (b"QUJD" * 19 + b"\n") * 8 + b"QUI=\n",
+    bytes(range(256)), bytes(100), b"=" * 20,
+)  # fmt: skip
 
 
 def run(*command: object, data: bytes) -> bytes:
@@ -262,18 +269,62 @@ def write(folder: Path, seeds: dict[str, tuple[int, bytes]]) -> None:
         (folder / name).write_bytes(controls(number, form, key_len) + message)
 
 
+def mails() -> dict[str, bytes]:
+    """Header blocks in layouts that the cutter's rules name, and bodies."""
+    plain = b"From: a@b\r\nSubject: x\r\n y\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n"
+    banner = b"Microsoft Mail Internet Headers Version 2.0\r\n"
+    return {
+        "mail": plain + b"\r\nA body.\r\n",
+        "bare": plain.replace(b"\r", b"") + b"\nA body.\n\r\n\n",
+        "return": b"A: b\r\nC: d\re\r\n\r\nx",
+        "no-body": plain,
+        "no-end": b"A: b\nContent-A: b",
+        "no-header": b"no field\r\nA: b\r\n",
+        "mbox": b"From a  Mon\n" + plain + b"\n>From b\n",
+        "quoted": b">From a\nFrom b\n" + plain,
+        "banner": banner + plain,
+        "mark": b"\xef\xbb\xbf" + plain + b"\r\n",
+        "mark-inside": b"A: b\n\xef\xbb\xbf" + plain + b"\r\n",
+        "binary": b"Content-Transfer-Encoding: (a)\r\n binary\r\n\r\n",
+        "sealed": HEAD + b"QUJD\r\n",
+        "pgp": plain + b"\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n",
+        "many-fields": b"".join(b"Content-%d : x\n" % n for n in range(17)) + b"\n",
+    }
+
+
+def long_mails() -> dict[str, bytes]:
+    """Bodies that the kernels take line by line; most have a bare line feed somewhere."""
+    head, line = b"A: b\r\n\r\n", b"x" * 46 + b"\r\n"
+    places = (0, 3, 100, 150, 192, 210, 400, 1000, 1100, 4095, 4096, 6000, 9000)
+    texts = {f"long-{at}": (line * at)[:at] + b"\n" + line * 21 for at in places}
+    texts |= {"long": line * 40, "long-ends": b"\r\n" * 900, "long-ends-odd": b"x" + b"\r\n" * 900}
+    return {name: head + text for name, text in texts.items()}
+
+
+def message_controls(number: int, name: str) -> bytes:
+    """The octets in front of a mail: long ones are sealed strictly, by rows and jobs in turn."""
+    how = number * 9 if not name.startswith("long") else 8 | number & 7
+    return bytes([how, number * 7, number & 15, number, number % 12, 0])
+
+
 def main(folder: Path) -> None:
-    """Writes them, the long ones apart."""
+    """A folder for each target."""
     binary = shapes() | paddings() | from_openssl()
-    short = {name: (BINARY, message) for name, message in binary.items()}
-    short |= {f"text-{name}": text for name, text in texts(binary["ber"]).items()}
-    short |= {
+    seeds = {name: (BINARY, message) for name, message in binary.items()}
+    seeds |= {f"text-{name}": text for name, text in texts(binary["ber"]).items()}
+    seeds |= {
         f"mail-{name}": (BASE64, HEAD + base64.encodebytes(message))
         for name, message in binary.items()
         if name.startswith("known")
     }
-    write(folder / "short", short)
-    write(folder / "long", long_ones())
+    write(folder / "fuzz_open", seeds | long_ones())
+    for target in ("fuzz_message", "fuzz_base64"):
+        (folder / target).mkdir()
+    for number, (name, mail) in enumerate((mails() | long_mails()).items()):
+        (folder / "fuzz_message" / name).write_bytes(message_controls(number, name) + mail)
+    for number, text in enumerate(BASE64_TEXTS):
+        control = bytes([number, number * 37 & 0xFF, number * 3, 0, 0])
+        (folder / "fuzz_base64" / str(number)).write_bytes(control + text)
 
 
 if __name__ == "__main__":

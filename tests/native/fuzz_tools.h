@@ -1,5 +1,5 @@
-/* What the fuzzed readers have in common: memory, the secret key, and what it must make of a message.
- */
+/* What the targets have in common: memory, pieces, rows, the secret key, and what it must make of a
+ * message. */
 #ifndef CMSTREAM_FUZZ_TOOLS_H
 #define CMSTREAM_FUZZ_TOOLS_H
 
@@ -7,14 +7,14 @@
 #include "plain_open.h"
 
 /* As long as it must be, so that the sanitizers see an octet too many. */
-static uint8_t *exactly(size_t len)
+static inline uint8_t *exactly(size_t len)
 {
     uint8_t *octets = malloc(len);
     CHECK(octets);
     return octets;
 }
 
-static uint8_t *copied(const uint8_t *from, size_t len)
+static inline uint8_t *copied(const uint8_t *from, size_t len)
 {
     uint8_t *octets = exactly(len);
     if (len)
@@ -22,20 +22,43 @@ static uint8_t *copied(const uint8_t *from, size_t len)
     return octets;
 }
 
-static bool begins(const struct octets *whole, const struct octets *part)
+static inline bool begins(const struct octets *whole, const struct octets *part)
 {
     return part->len <= whole->len && (!part->len || !memcmp(whole->at, part->at, part->len));
 }
 
-static bool equal(const struct octets *a, const struct octets *b)
+static inline bool equal(const struct octets *a, const struct octets *b)
 {
     return a->len == b->len && begins(a, b);
 }
 
+/* --- pieces, and the rows that take them -------------------------------------------------------- */
+
+/* Up to `most` of what is left. */
+static inline size_t some(uint32_t *random, size_t most, size_t left)
+{
+    *random = *random * 1664525 + 1013904223;
+    return (*random >> 8) % (min_size(most, left) + 1);
+}
+
+/* For cpu_restrict: every row is the best one of one of them. */
+static const uint32_t masks[] = {
+    ~0u,
+    0,
+    CPU_AESNI,
+    CPU_AESNI | CPU_AVX2,
+    CPU_AESNI | CPU_AVX2 | CPU_VAES256,
+    CPU_AESNI | CPU_AVX2 | CPU_VAES256 | CPU_AVX512,
+    CPU_AVX512,
+    CPU_AESNI | CPU_AVX2 | CPU_AVX512 | CPU_VAES512,
+};
+
+/* --- the secret key ---------------------------------------------------------------------------- */
+
 static const uint8_t secret[AES_MAX_KEY + 1] = "fuzzed with the very same octets";
 static const uint8_t iv[AES_BLOCK + 1] = "and this before.";
 
-static void forget(struct outcome *outcome)
+static inline void forget(struct outcome *outcome)
 {
     free(outcome->content.at);
     free(outcome->head.at);
@@ -43,7 +66,7 @@ static void forget(struct outcome *outcome)
 }
 
 /* RFC 5652 section 6.3, in the plainest way. */
-static bool unpad(struct octets *text)
+static inline bool unpad(struct octets *text)
 {
     const size_t count = text->len ? text->at[text->len - 1] : 0;
 
@@ -57,7 +80,7 @@ static bool unpad(struct octets *text)
 }
 
 /* What a key makes of the outcome without one: by the portable row, all at once. */
-static void decipher(struct outcome *expected, size_t key_len, const uint8_t *first)
+static inline void decipher(struct outcome *expected, size_t key_len, const uint8_t *first)
 {
     struct octets *content = &expected->content;
     const size_t blocks = content->len / AES_BLOCK;
@@ -77,7 +100,7 @@ static void decipher(struct outcome *expected, size_t key_len, const uint8_t *fi
 
 /* --- base64 ----------------------------------------------------------------------------------- */
 
-static void append_group(struct octets *text, const uint8_t *in, size_t len)
+static inline void append_group(struct octets *text, const uint8_t *in, size_t len)
 {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -354,8 +354,8 @@ static size_t decode_plainly(const struct octets *text, struct octets *octets, b
     return at;
 }
 
-static struct outcome open_plainly(const struct octets *message, unsigned form, uint64_t head_limit,
-                                   uint64_t tail_limit)
+static inline struct outcome open_plainly(const struct octets *message, unsigned form,
+                                          uint64_t head_limit, uint64_t tail_limit)
 {
     struct outcome outcome = {.taken = message->len};
     struct octets octets = {0};

@@ -18,7 +18,7 @@ static inline void check(bool truth, const char *text, int line)
 {
     if (truth)
         return;
-    printf("\nline %d: not true: %s (row: %s)\n", line, text, row_name);
+    fprintf(stderr, "\nline %d: not true: %s (row: %s)\n", line, text, row_name);
     exit(1);
 }
 

@@ -152,7 +152,9 @@ def opens(found, key):
 
 @pytest.mark.parametrize("octets", [16, 24, 32])
 def test_a_kek_s_recipient_info_is_read_by_others(octets):
-    found = envelope(cmstream.encrypt(TEXT, Recipient.from_kek(bytes(octets), b"name")))
+    policy = cmstream.Policy(cipher="aes256-cbc" if octets == 32 else "aes128-cbc")
+    kek = Recipient.from_kek(bytes(octets), b"name")
+    found = envelope(cmstream.encrypt(TEXT, kek, policy=policy))
     assert found["version"] == 2
     info = found["recipientInfos"][0]["kekri"]
     assert (info["version"], info["kekid"]["keyIdentifier"]) == (4, b"name")
@@ -160,6 +162,19 @@ def test_a_kek_s_recipient_info_is_read_by_others(octets):
     assert str(how["algorithm"]) == f"2.16.840.1.101.3.4.1.{ {16: 5, 24: 25, 32: 45}[octets] }"
     assert not how["parameters"].hasValue()
     opens(found, aes_key_unwrap(bytes(octets), bytes(info["encryptedKey"])))
+
+
+@pytest.mark.parametrize("octets", [16, 24])
+def test_a_kek_is_no_shorter_than_the_key_that_it_encrypts(octets):
+    """RFC 3565 section 6. Such messages of others open."""
+    kek = Recipient.from_kek(bytes(octets), b"name")
+    for cipher in ("aes256-cbc", "aes256-gcm", "chacha20-poly1305"):
+        with pytest.raises(cmstream.RecipientError) as caught:
+            cmstream.encrypt(TEXT, [KEK, kek], policy=cmstream.Policy(cipher=cipher))
+        assert caught.value.code == "unusable-recipient"
+    sealed = cmstream.encrypt(TEXT, [KEK, kek], policy=cmstream.Policy(cipher="auto"))
+    assert cmstream.inspect(sealed).cipher == "aes128-gcm"
+    assert cmstream.decrypt(sealed, kek) == TEXT
 
 
 def test_each_message_has_its_own_salt(quick):

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.der import decoder
 from pyasn1.type import namedtype, tag, univ
@@ -445,6 +445,8 @@ EVERYONE = [
 )
 def test_each_of_any_mix_can_open(everyone, cipher, by, transport, size):
     policy = WEAK_TOO.clone(cipher=cipher, recipient_id=by, key_transport=transport)
+    short = [one for one, _ in everyone if isinstance(one, cmstream.Kek) and len(one.octets) < 32]
+    assume(cipher == "aes128-cbc" or not short)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kek_password, "ITERATIONS", 100)
         sealed = cmstream.encrypt(bytes(size), [to for to, _ in everyone], policy=policy)

@@ -35,6 +35,7 @@ from helpers.handmade import (
     pad,
 )
 from helpers.opening import envelope as parsed
+from helpers.peers.program import must, need
 from helpers.people import Person, identity, person
 from helpers.shapes import SHAPES, WEAK_TOO
 
@@ -42,14 +43,14 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 TEXT = b"Hello, Carol"
 # By the generators' names: the certificate's, the scheme, octets of the key wrap for AES-128.
 CURVES = {
-    "SECP256R1": ("P-256", "1.3.132.1.11.1", 16),
-    "SECP384R1": ("P-384", "1.3.132.1.11.2", 32),
-    "SECP521R1": ("P-521", "1.3.132.1.11.3", 32),
-    "BrainpoolP256R1": ("brainpoolP256r1", "1.3.132.1.11.1", 16),
-    "BrainpoolP384R1": ("brainpoolP384r1", "1.3.132.1.11.2", 32),
-    "BrainpoolP512R1": ("brainpoolP512r1", "1.3.132.1.11.3", 32),
-    "x25519": ("X25519", "1.2.840.113549.1.9.16.3.19", 16),
-    "x448": ("X448", "1.2.840.113549.1.9.16.3.21", 32),
+    "SECP256R1": ("P-256", "1.3.132.1.11.1"),
+    "SECP384R1": ("P-384", "1.3.132.1.11.2"),
+    "SECP521R1": ("P-521", "1.3.132.1.11.3"),
+    "BrainpoolP256R1": ("brainpoolP256r1", "1.3.132.1.11.1"),
+    "BrainpoolP384R1": ("brainpoolP384r1", "1.3.132.1.11.2"),
+    "BrainpoolP512R1": ("brainpoolP512r1", "1.3.132.1.11.3"),
+    "x25519": ("X25519", "1.2.840.113549.1.9.16.3.19"),
+    "x448": ("X448", "1.2.840.113549.1.9.16.3.21"),
 }
 SHA1_SCHEME = "1.3.133.16.840.63.0.2"
 
@@ -94,7 +95,7 @@ def no_chance(monkeypatch):
 @pytest.mark.parametrize("cipher", ["aes128-cbc", "aes256-cbc"])
 @pytest.mark.parametrize("curve", CURVES)
 def test_every_curve_and_cipher_as_the_standards_say(curve, cipher, recipient_id):
-    someone, (key, scheme, least) = carol(curve), CURVES[curve]
+    someone, (key, scheme) = carol(curve), CURVES[curve]
     assert someone.recipient.key == key
     policy = cmstream.Policy(cipher=cipher, recipient_id=recipient_id)
     sealed = cmstream.encrypt(TEXT, someone.recipient, policy=policy)
@@ -105,7 +106,7 @@ def test_every_curve_and_cipher_as_the_standards_say(curve, cipher, recipient_id
     assert str(info["keyEncryptionAlgorithm"]["algorithm"]) == scheme
     wrap, _ = decoder.decode(info["keyEncryptionAlgorithm"]["parameters"])
     assert len(wrap) == 1  # no parameters
-    assert str(wrap[0]) == AES_WRAP[32 if cipher == "aes256-cbc" else least]
+    assert str(wrap[0]) == AES_WRAP[32 if cipher == "aes256-cbc" else 16]
     (one,) = info["recipientEncryptedKeys"]
     assert (one["rid"].getName() == "rKeyId") is (recipient_id == "ski")
     assert cmstream.decrypt(sealed, identity(someone)) == TEXT
@@ -293,6 +294,31 @@ def test_compressed_points(curve):
     encrypted = aes_key_wrap(handmade.derived(secret, "sha256", wrap, 32), KEY)
     info = agreed([handmade.issuer_and_serial(someone.recipient)], point, encrypted)
     assert opened(info, someone) == TEXT
+
+
+def explicit_p256():
+    """The parameters of P-256 (SEC 1 appendix C.2), as OpenSSL writes them."""
+    command = "openssl", "ecparam", "-name", "prime256v1", "-param_enc", "explicit"
+    return must(*command, "-outform", "DER").stdout
+
+
+def test_the_originators_curve_is_the_recipients():
+    """RFC 5753 section 7.1.2: it may be left out, a NULL is an old form, and what is named or
+    given by its parameters has to be the recipient's own curve."""
+    need("openssl")
+    someone, explicit = carol(), explicit_p256()
+    point, secret = handmade.ephemeral_for(someone)
+    wrap = handmade.algorithm(AES_WRAP[32], b"")
+    encrypted = aes_key_wrap(handmade.derived(secret, "sha256", wrap, 32), KEY)
+    names = [handmade.issuer_and_serial(someone.recipient)]
+    for curve in (b"", NULL, handmade.oid("1.2.840.10045.3.1.7"), explicit):
+        assert opened(agreed(names, point, encrypted, curve=curve), someone) == TEXT
+    other = explicit.replace(explicit[-20:-3], bytes(17))
+    for curve in (handmade.oid("1.3.132.0.10"), handmade.oid("1.2.3"), other):
+        info = agreed(names, point, encrypted, curve=curve)
+        assert refusal(info, someone) == "decryption-failed"
+    info = agreed(names, point, encrypted, curve=element(0x30, NULL))
+    assert refusal(info, someone) == "malformed"
 
 
 @pytest.mark.parametrize("octets", [16, 24, 32, "3des"])

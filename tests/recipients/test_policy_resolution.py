@@ -94,13 +94,20 @@ def test_where_nothing_is_common_it_is_what_every_client_reads():
     assert cipher(reader("aes256-gcm"), SILENT) == "aes256-cbc"
 
 
-@pytest.mark.parametrize("archive", [archive_keys.password("x"), archive_keys.kek(bytes(16), b"1")])
+@pytest.mark.parametrize("archive", [archive_keys.password("x"), archive_keys.kek(bytes(32), b"1")])
 def test_archives_read_everything(archive):
     assert cipher(archive) == "aes256-gcm"
     assert cipher(archive, reader("aes128-gcm")) == "aes128-gcm"
     assert cipher(archive, SILENT) == "aes256-cbc"
     assert transport(archive, key_transport="oaep-sha384") == "oaep-sha384"
     assert "(an archive)" in str(refusal(cipher, archive, forbid=KEY_LEN))
+
+
+@pytest.mark.parametrize("octets", [16, 24])
+def test_an_archive_reads_no_longer_keys_than_its_own(octets):
+    archive = archive_keys.kek(bytes(octets), b"1")
+    assert cipher(archive) == cipher(archive, reader("aes128-gcm")) == "aes128-gcm"
+    assert cipher(archive, SILENT) == "aes128-cbc"
 
 
 def test_what_is_forbidden_is_passed_over():

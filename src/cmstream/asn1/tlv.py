@@ -19,6 +19,7 @@ SEQUENCE = 0x30
 SET = 0x31
 CONSTRUCTED = 0x20
 """The bit of a tag that tells of elements inside."""
+SEGMENTED = OCTET_STRING | CONSTRUCTED
 
 _END_OF_CONTENTS = 0
 _INDEFINITE = -1

@@ -153,7 +153,7 @@ def kind_of(outer: Tlv) -> str:
         return _versioned(children, tags)
     if tags == (tlv.SEQUENCE, tlv.BIT_STRING):
         return "public-key-only"
-    if tags == (tlv.SEQUENCE, tlv.OCTET_STRING):
+    if tags in {(tlv.SEQUENCE, tlv.OCTET_STRING), (tlv.SEQUENCE, tlv.SEGMENTED)}:
         return "private-key-only"
     if tags == (tlv.SEQUENCE, tlv.SEQUENCE, tlv.BIT_STRING):
         return _signed(children[0])

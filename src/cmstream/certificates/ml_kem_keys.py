@@ -6,14 +6,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
-from . import pbe
 from .keys import ML_KEMS
-from .pfx_outline import Password
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.mlkem import (
@@ -25,14 +21,14 @@ _PRIVATE = {kem.oid: kem.private for kem in ML_KEMS.values()}
 _SEED = 0x80
 
 
-def load(der: bytes, password: bytes | None) -> MLKEM768PrivateKey | MLKEM1024PrivateKey:
-    """The key of PKCS #8 in DER, encrypted (RFC 8018) if there is a password.
+def load(der: bytes) -> MLKEM768PrivateKey | MLKEM1024PrivateKey:
+    """The key of PKCS #8 in DER.
 
-    Raises ValueError if it is another kind of key, damaged, or doesn't open, and CertificateError
+    Raises ValueError if it is another kind of key, or damaged, and CertificateError
     ``unsupported-key`` where the seed is missing."""
     try:
-        return _private(der if password is None else _decrypted(der, password))
-    except (TlvError, UnsupportedAlgorithm) as error:
+        return _private(der)
+    except TlvError as error:
         raise ValueError(str(error)) from None
 
 
@@ -64,12 +60,4 @@ def _halves(form: Tlv) -> tuple[bytes, bytes]:
         "unsupported-key",
         "the private key has only the expanded form of ML-KEM, which isn't supported: export it "
         "with its seed",
-    )
-
-
-def _decrypted(der: bytes, password: bytes) -> bytes:
-    outer = tlv.read_only(der).fields()
-    algorithm = outer.take(tlv.SEQUENCE)
-    return pbe.decrypt(
-        algorithm, outer.take(tlv.OCTET_STRING).content, Password(password, password)
     )

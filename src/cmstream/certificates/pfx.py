@@ -291,9 +291,10 @@ def _open(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:
 
 def _decrypted(key: Bag, password: Password) -> PrivateKeyTypes:
     fields = tlv.read_only(key.octets).fields()
-    algorithm, sealed = fields.take(tlv.SEQUENCE), fields.take(tlv.OCTET_STRING)
+    algorithm, sealed = fields.take(tlv.SEQUENCE), fields.maybe(tlv.OCTET_STRING, tlv.SEGMENTED)
+    ciphertext = sealed.octets() if sealed else b""
     try:
-        octets = pbe.decrypt(algorithm, sealed.content, password)
+        octets = pbe.decrypt(algorithm, ciphertext, password)
     except UnsupportedAlgorithm:
         return private_keys.load(key.octets, password.text)
     return private_keys.load(octets, None)

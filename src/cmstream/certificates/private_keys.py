@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cryptography.exceptions import InternalError
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -16,28 +16,59 @@ from cryptography.hazmat.primitives.serialization import (
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..errors import CertificateError
-from . import keys, ml_kem_keys, x509
-from .pfx_outline import MAX_KEY_OCTETS
+from . import keys, ml_kem_keys, pbe, x509
+from .pfx_outline import MAX_KEY_OCTETS, Password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+_VERSION_1, _VERSION_2 = bytes.fromhex("020100"), bytes.fromhex("020101")
 
-def load(der: bytes, password: bytes | None) -> PrivateKeyTypes:
-    """The key of PKCS #8 (RFC 5958, encrypted if there is a password), PKCS #1 (RFC 8017) or
-    SEC 1 (RFC 5915) in DER; :func:`check` it before it is used.
 
-    Raises ValueError if it doesn't open, UnsupportedAlgorithm.
+def load(octets: bytes, password: bytes | None) -> PrivateKeyTypes:
+    """The key of PKCS #8 (RFC 5958, encrypted if there is a password) in DER or BER, or of PKCS #1
+    (RFC 8017) or SEC 1 (RFC 5915) in DER; :func:`check` it before it is used.
+
+    Raises ValueError if it doesn't open, UnsupportedAlgorithm, and CertificateError
+    ``unsupported-key`` for ML-KEM without its seed.
     """
     try:
-        return _load(load_der_private_key, der, password)
+        return _load(load_der_private_key, octets, password)
     except ValueError as error:
         try:
-            return ml_kem_keys.load(der, password)
-        except ValueError:
+            return _load_rarer(octets, password)
+        except (ValueError, TlvError, UnsupportedAlgorithm):
             raise error from None
+
+
+def _load_rarer(octets: bytes, password: bytes | None) -> PrivateKeyTypes:
+    """What the library reads after a change, or not at all."""
+    key = _simpler(octets)
+    if password is not None:
+        fields = tlv.read_only(key).fields()
+        how, sealed = fields.take(tlv.SEQUENCE), fields.take(tlv.OCTET_STRING)
+        key = _simpler(pbe.decrypt(how, sealed.content, Password(password, password)))
+    try:
+        return ml_kem_keys.load(key)
+    except ValueError:
+        return _load(load_der_private_key, key, None)
+
+
+def _simpler(octets: bytes) -> bytes:
+    """The same in DER, and without the attributes and the public key that may stand behind the
+    private one (RFC 5958 section 2). Raises TlvError."""
+    if len(octets) > MAX_KEY_OCTETS:
+        raise TlvError("a private key that is longer than any")
+    whole, _ = tlv.definite(octets)
+    parts = [
+        tlv.build(tlv.OCTET_STRING, one.octets()) if one.tag == tlv.SEGMENTED else one.whole
+        for one in tlv.read_only(whole).children()
+    ]
+    if parts[:1] == [_VERSION_2]:
+        parts = [_VERSION_1, *parts[1:3]]
+    return tlv.build(tlv.SEQUENCE, *parts)
 
 
 def load_armoured(pem: bytes, password: bytes | None) -> PrivateKeyTypes:

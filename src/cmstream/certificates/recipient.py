@@ -118,8 +118,9 @@ class Recipient:
     @staticmethod
     def from_kek(key: Buffer, key_id: Buffer) -> Kek:
         """Whoever has a key-encryption key (RFC 5652 section 6.2.3) of 16, 24 or 32 bytes, which
-        messages call ``key_id``, for archives: it goes wherever a Recipient goes. Raises
-        ValueError for another length, or an empty name."""
+        messages call ``key_id``, for archives: it goes wherever a Recipient goes. The cipher's own
+        key must not be longer (RFC 3565 section 6). Raises ValueError for another length, or an
+        empty name."""
         return archive_keys.kek(key, key_id)
 
     @property

@@ -35,7 +35,6 @@ _OTHER_TYPES = {
 }
 
 _CONTEXT_0, _IMPLICIT_0 = 0xA0, 0x80
-_SEGMENTED = tlv.OCTET_STRING | 0x20
 
 
 _UP_TO_IV, _IV = 26, 16
@@ -316,6 +315,8 @@ def _recipient(info: Tlv) -> RecipientInfo:
     try:
         return _READERS.get(info.tag, _unknown)(info, info.fields())
     except TlvError as error:
+        if _is_newer(info):
+            return RecipientInfo("other", (), "unknown", None, info)
         raise envelope_error("malformed", f"a RecipientInfo is broken: {error}") from None
 
 
@@ -323,7 +324,7 @@ def _key_transport(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
     name = read_name(fields)
     how = read_algorithm(fields)
-    key = fields.maybe(tlv.OCTET_STRING, _SEGMENTED)
+    key = fields.maybe(tlv.OCTET_STRING, tlv.SEGMENTED)
     if key is None:
         raise TlvError("it has no encrypted key")
     fields.done()
@@ -378,6 +379,18 @@ def _unknown(*_: object) -> RecipientInfo:
     raise TlvError("its tag stands for none")
 
 
+def _is_newer(info: Tlv) -> bool:
+    """Whether it is of a kind or a version that RFC 5652 doesn't know: such a one must not spoil
+    the message for others (section 6.2)."""
+    if info.tag not in _READERS:
+        return info.tag & _CONTEXT_0 == _CONTEXT_0
+    try:
+        version = info.fields().take(tlv.INTEGER).integer()
+    except TlvError:
+        return False
+    return version not in _VERSIONS[info.tag]
+
+
 _READERS = {
     tlv.SEQUENCE: _key_transport,
     0xA1: _key_agreement,
@@ -385,6 +398,7 @@ _READERS = {
     0xA3: _password,
     0xA4: _other,
 }
+_VERSIONS = {tlv.SEQUENCE: {0, 2}, 0xA1: {3}, 0xA2: {4}, 0xA3: {0}, 0xA4: {0}}
 
 
 def read_name(fields: tlv.Fields) -> Name:

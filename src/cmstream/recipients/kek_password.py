@@ -49,7 +49,6 @@ _HMACS: dict[str, type[hashes.HashAlgorithm]] = {
     "1.2.840.113549.2.11": hashes.SHA512,
 }
 _HMAC_SHA1, _HMAC_SHA256 = "1.2.840.113549.2.7", "1.2.840.113549.2.9"
-_SEGMENTED = tlv.OCTET_STRING | 0x20
 _CONTEXT_0 = 0xA0
 
 
@@ -88,7 +87,8 @@ class PasswordWrap:
 
 
 def prepare(keys: Iterable[Kek | Password], policy: Policy) -> list[KekWrap | PasswordWrap]:
-    """One for each. Raises RecipientError ``unusable-recipient`` for more than MAX_PASSWORDS."""
+    """One for each. Raises RecipientError ``unusable-recipient`` for more than MAX_PASSWORDS, and
+    for a key-encryption key that is shorter than the key it would encrypt (RFC 3565 section 6)."""
     found = list(keys)
     if sum(isinstance(key, Password) for key in found) > MAX_PASSWORDS:
         raise RecipientError(
@@ -104,6 +104,13 @@ def prepare(keys: Iterable[Kek | Password], policy: Policy) -> list[KekWrap | Pa
 
 
 def _kek_wrap(kek: Kek, key_len: int) -> KekWrap:
+    if len(kek.octets) < key_len:
+        raise RecipientError(
+            "unusable-recipient",
+            f"can't encrypt to a key-encryption key of {len(kek.octets)} bytes: the content's key "
+            f"has {key_len}, and would be no safer than this one; give a longer one, or choose "
+            "aes128-cbc, aes128-gcm or auto",
+        )
     wrapped = key_len + key_wrap.OVERHEAD
     info = sequence(
         univ.Integer(4),
@@ -157,7 +164,7 @@ def _encrypted_key(info: RecipientInfo) -> bytes:
     """The last field of both kinds. Raises EnvelopeError ``malformed``."""
     key = info.whole.children()[-1]
     try:
-        if key.tag in {tlv.OCTET_STRING, _SEGMENTED}:
+        if key.tag in {tlv.OCTET_STRING, tlv.SEGMENTED}:
             return key.octets()
     except TlvError as error:
         raise _malformed(str(error)) from None

@@ -16,7 +16,7 @@ from pyasn1.type import univ
 
 from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
-from ..certificates import key_wrap
+from ..certificates import curves, key_wrap
 from ..ciphers import BY_OID, KEY_LEN
 from ..cms.enveloped import ALGORITHMS
 from ..engine.decoder import envelope_error
@@ -83,26 +83,19 @@ def _derive(
 # Sealing
 
 
-class _Curve(NamedTuple):
-    """How messages to keys on a curve are made: the scheme, and bytes of an AES key that is as
-    strong as the curve (RFC 5753 section 7, RFC 8418 section 2)."""
-
-    scheme: str
-    strength: int
-
-
-_CURVES = {
-    "X25519": _Curve("ecdh-hkdf-sha256", 16),
-    "X448": _Curve("ecdh-hkdf-sha512", 32),
-    "P-224": _Curve("ecdh-sha256", 16),
-    "P-256": _Curve("ecdh-sha256", 16),
-    "secp256k1": _Curve("ecdh-sha256", 16),
-    "brainpoolP256r1": _Curve("ecdh-sha256", 16),
-    "P-384": _Curve("ecdh-sha384", 32),
-    "brainpoolP384r1": _Curve("ecdh-sha384", 32),
-    "P-521": _Curve("ecdh-sha512", 32),
-    "brainpoolP512r1": _Curve("ecdh-sha512", 32),
+_SCHEMES = {
+    "X25519": "ecdh-hkdf-sha256",
+    "X448": "ecdh-hkdf-sha512",
+    "P-224": "ecdh-sha256",
+    "P-256": "ecdh-sha256",
+    "secp256k1": "ecdh-sha256",
+    "brainpoolP256r1": "ecdh-sha256",
+    "P-384": "ecdh-sha384",
+    "brainpoolP384r1": "ecdh-sha384",
+    "P-521": "ecdh-sha512",
+    "brainpoolP512r1": "ecdh-sha512",
 }
+"""As strong as the curve (RFC 5753 section 9, RFC 8418 section 2)."""
 
 
 @dataclass(frozen=True)
@@ -161,17 +154,16 @@ def _point(public: Any) -> bytes:
 
 def prepare(recipients: Iterable[Recipient], policy: Policy) -> list[KeyAgreement]:
     """One for each curve."""
-    curves: dict[str, list[Recipient]] = {}
+    groups: dict[str, list[Recipient]] = {}
     for recipient in recipients:
-        curves.setdefault(recipient.key, []).append(recipient)
-    return [_prepared(tuple(group), policy) for group in curves.values()]
+        groups.setdefault(recipient.key, []).append(recipient)
+    return [_prepared(tuple(group), policy) for group in groups.values()]
 
 
 def _prepared(recipients: tuple[Recipient, ...], policy: Policy) -> KeyAgreement:
     key = recipients[0].public_key
-    scheme, strength = _CURVES[recipients[0].key]
-    content_key_len = KEY_LEN[policy.cipher]
-    kek_len = max(strength, content_key_len)
+    scheme = _SCHEMES[recipients[0].key]
+    kek_len = content_key_len = KEY_LEN[policy.cipher]  # the same, says RFC 8551 section 2.3
     null = policy.key_agreement == "explicit-null"
     wrap = algorithm(key_wrap.OIDS[kek_len], *([univ.Null("")] if null else []))
     if policy.key_agreement == "sha1-kdf" and "-hkdf-" not in scheme:  # whoever has HKDF needs none
@@ -234,9 +226,11 @@ def _encrypted_key(recipient: Recipient, policy: Policy, octets: int) -> bytes:
 
 class _Agreement(NamedTuple):
     """What a KeyAgreeRecipientInfo says to one recipient; ``point`` is None where it names the
-    originator's certificate instead of a key."""
+    originator's certificate instead of a key. ``curve``: the dotted OID of the point's, empty for
+    one that isn't known, None where nothing is said."""
 
     point: bytes | None
+    curve: str | None
     ukm: bytes | None
     wrap: Tlv
     wrapped: bytes
@@ -267,7 +261,7 @@ def unwrap(identity: Identity, info: RecipientInfo, place: int, key_len: int) ->
     if found.point is None:
         why = "its key agreement needs the originator's certificate, which isn't supported"
         raise envelope_error("unsupported-cipher", why)
-    secret = _agreed(identity, found.point)
+    secret = _agreed(identity, found.curve, found.point)
     if secret is None:
         return None
     for derived_with in wrap.derived_with:
@@ -289,18 +283,22 @@ def is_padded(info: RecipientInfo) -> bool:
         return False
 
 
-def _agreed(identity: Identity, point: bytes) -> bytes | None:
+def _agreed(identity: Identity, curve: str | None, point: bytes) -> bytes | None:
     """The shared secret; None for what is no point of the identity's curve."""
     try:
-        public = _on_curve(identity.public_key, point)
+        public = _on_curve(identity.public_key, curve, point)
     except ValueError:
         return None
     return result_of("its key agreement", _exchange, identity.key, public)
 
 
-def _on_curve(of: Any, point: bytes) -> Any:
-    """A public key on the curve of another. Raises ValueError."""
+def _on_curve(of: Any, curve: str | None, point: bytes) -> Any:
+    """A public key on the curve of another, which must be the one that is named, if one is (RFC
+    5753 section 7.1.2). Raises ValueError."""
     if isinstance(of, ec.EllipticCurvePublicKey):
+        named = curves.CURVES.get(curve or "")
+        if curve is not None and not (named and isinstance(of.curve, named.kind)):
+            raise ValueError("another curve")
         return ec.EllipticCurvePublicKey.from_encoded_point(of.curve, point)
     if isinstance(of, x25519.X25519PublicKey):
         return x25519.X25519PublicKey.from_public_bytes(point)
@@ -317,22 +315,29 @@ def _read(info: RecipientInfo, place: int) -> _Agreement:
     key.maybe(tlv.SEQUENCE, _CONTEXT_0)
     if info.parameters is None or info.parameters.tag != tlv.SEQUENCE:
         raise TlvError("it names no key wrap")
+    curve, point = _read_point(originator) if originator else (None, None)
     return _Agreement(
-        point=_read_point(originator) if originator else None,
+        point=point,
+        curve=curve,
         ukm=ukm.fields().take(tlv.OCTET_STRING).content if ukm else None,
         wrap=info.parameters,
         wrapped=key.take(tlv.OCTET_STRING).content,
     )
 
 
-def _read_point(originator: Tlv) -> bytes:
-    """The key's bytes. Its curve must be the recipient's own, whatever it is called."""
+def _read_point(originator: Tlv) -> tuple[str | None, bytes]:
+    """The key's curve, as :class:`_Agreement` has it, and its bytes."""
     fields = originator.fields()
-    fields.take(tlv.SEQUENCE)
+    algorithm = fields.take(tlv.SEQUENCE).fields()
     octets = fields.take(tlv.BIT_STRING).content
     if octets[:1] != b"\0":
         raise TlvError("the originator's key isn't whole bytes")
-    return octets[1:]
+    algorithm.take(tlv.OID)
+    curve = algorithm.rest()[:1]
+    if not curve or curve[0].tag not in {tlv.OID, tlv.SEQUENCE}:  # a NULL says nothing
+        return None, octets[1:]
+    parameters = curve[0].tag == tlv.SEQUENCE
+    return curves.named(curve[0]) if parameters else curve[0].oid(), octets[1:]
 
 
 def _read_wrap(wrap: Tlv) -> _Wrap:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..certificates import keys, x509
+from ..certificates.archive_keys import Kek
 from ..certificates.recipient import Recipient
-from ..ciphers import BY_STRENGTH
+from ..ciphers import BY_STRENGTH, KEY_LEN
 from ..errors import RecipientError
 from .recipient_info import unusable
 
@@ -89,8 +90,9 @@ def _is_oaep(name: str) -> bool:
 
 
 def _reads(recipient: Anyone) -> frozenset[str]:
-    if not isinstance(recipient, Recipient):
-        return frozenset(BY_STRENGTH)  # an archive is opened by the program that made it
+    if not isinstance(recipient, Recipient):  # an archive is opened by the program that made it
+        most = len(recipient.octets) if isinstance(recipient, Kek) else max(KEY_LEN.values())
+        return frozenset(name for name in BY_STRENGTH if KEY_LEN[name] <= most)
     # Many certificates name only ciphers of the nineties, though their owners read AES.
     return frozenset(recipient.capabilities or ()) & frozenset(BY_STRENGTH) or EVERY_CLIENT
 

@@ -1,0 +1,449 @@
+/* Coverage-guided fuzzing of what seals a mail: header.h, canon.h, and core.h's streams and batches.
+ * What must hold, whatever the mail is: no buffer is overrun; the header block is cut as
+ * plain_mail.h cuts it; and a sealed mail, which plain_open.h opens, is the mail again: what stands
+ * outside, and what was encrypted, line ends canonical. However it is cut in pieces, alone and among
+ * others, on every processor. */
+#define _GNU_SOURCE /* memmem */
+#include "core.h"
+#include "plain_mail.h"
+
+enum { CONTROLS = 6, MOST_JOBS = 5, MOST_LEN = 80 << 10, MOST_PIECES = 500 };
+enum { BEHIND = 8 << 10, MOST_INSIDE = 4 << 10 }; /* as core.h's users have it, and message.c */
+
+static const char entity[] = "MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime\r\n\r\n";
+static const char closing[] = "-- \r\n";
+
+/* --- how a message is sealed: the first octets of the input tell ------------------------------- */
+
+struct plan {
+    uint32_t mask, random;
+    unsigned flags; /* of a stream */
+    unsigned jobs;
+    bool count, some_first; /* not all of it is there when the stream begins */
+    size_t piece;
+    struct seal_form form;
+    struct seal_to to;
+};
+
+static struct plan read_plan(const uint8_t control[CONTROLS], size_t len)
+{
+    static const unsigned flags[] = {SEAL_CANON, SEAL_STRICT, SEAL_OPEN | SEAL_CANON, 0};
+    static uint8_t infos[256];
+    const size_t infos_len = 2 + (control[1] & 0x7f);
+
+    const bool base64 = !(control[2] & 0x10);
+    const unsigned wanted = flags[control[0] >> 3 & 3];
+
+    infos[0] = 0x04;
+    infos[1] = (uint8_t)(infos_len - 2);
+    return (struct plan){
+        .mask = masks[control[0] & 7],
+        .flags = wanted == SEAL_STRICT && !base64 ? SEAL_CANON : wanted, /* it goes with base64 */
+        .jobs = 1 + control[0] % MOST_JOBS,
+        .count = control[0] & 0x40,
+        .some_first = control[0] & 0x80,
+        .piece = ((size_t)1 << (control[2] & 15)) + len / MOST_PIECES,
+        .random = control[3],
+        .to = {
+            .infos = infos,
+            .infos_len = infos_len,
+            .key_len = control[1] & 0x80 ? 16 : 32,
+            .mode = MODE_CBC,
+        },
+        .form = {
+            .before = (const uint8_t *)entity,
+            .before_len = sizeof entity - 1,
+            .after = (const uint8_t *)closing,
+            .after_len = control[2] & 0x20 ? sizeof closing - 1 : 0,
+            .flags = SEAL_MESSAGE | (base64 ? SEAL_BASE64 : 0),
+        },
+    };
+}
+
+/* The rest of the input, its end again and again: long bodies of short inputs. */
+static struct octets read_mail(const uint8_t *control, const uint8_t *in, size_t len)
+{
+    const size_t again = min_size(len, (size_t)1 << (control[4] & 15)), times = control[5];
+    struct octets mail = {0};
+
+    append(&mail, in, len);
+    for (size_t i = 0; i < times && mail.len + again <= MOST_LEN; i++)
+        append(&mail, in + len - again, again);
+    return mail;
+}
+
+static void set_key(struct content_key *key, unsigned len)
+{
+    memcpy(key->key, secret, sizeof key->key);
+    memcpy(key->iv, iv, sizeof key->iv);
+    key->key_len = len;
+}
+
+/* --- line ends: all rows, in one piece and in pieces ------------------------------------------- */
+
+static void canonical_in_pieces(const struct octets *text, size_t piece, uint32_t random,
+                                const struct octets *expected)
+{
+    struct octets all = {0};
+    uint8_t last = 0, counted = 0;
+
+    for (size_t at = 0, len; at < text->len; at += len) {
+        len = piece < text->len ? some(&random, piece, text->len - at) : text->len;
+        uint8_t *in = exactly(1 + len), *out = exactly(2 * len);
+        in[0] = last;
+        memcpy(in + 1, text->at + at, len);
+        const size_t bare = canon_count(in + 1, len, &counted);
+        const size_t given = canon_copy(in + 1, len, &last, out);
+        CHECK(given == len + bare && last == counted);
+        append(&all, out, given);
+        free(in);
+        free(out);
+    }
+    CHECK(equal(&all, expected));
+    free(all.at);
+}
+
+static void expect_canonical(const struct plan *plan, const struct octets *text)
+{
+    struct octets expected = {0};
+
+    append_canonical(&expected, text->at, text->len);
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        cpu_restrict(masks[i]);
+        canonical_in_pieces(text, SIZE_MAX, 0, &expected);
+    }
+    cpu_restrict(plan->mask);
+    canonical_in_pieces(text, plan->piece, plan->random, &expected);
+    free(expected.at);
+}
+
+/* --- the header block -------------------------------------------------------------------------- */
+
+static void check_text(bool (*write)(const uint8_t *, const struct header *, uint8_t *),
+                       const uint8_t *mail, const struct header *header,
+                       const struct octets *expected)
+{
+    uint8_t *out = exactly(expected->len);
+
+    CHECK(write(mail, header, out));
+    CHECK(!expected->len || !memcmp(out, expected->at, expected->len));
+    free(out);
+}
+
+static void expect_cut(const struct octets *mail, const struct plain_mail *plain)
+{
+    uint8_t *in = copied(mail->at, mail->len);
+    struct header header;
+
+    CHECK(header_cut(in, mail->len, &header));
+    CHECK(header.end == plain->end && header.fields_end == plain->fields_end);
+    CHECK(header.special == plain->special && header.suspect == plain->suspect);
+    if (!header.special) {
+        CHECK(header.outside_len == plain->outside.len && header.inside_len == plain->inside.len);
+        check_text(header_outside, in, &header, &plain->outside);
+        check_text(header_inside, in, &header, &plain->inside);
+    }
+    free(in);
+}
+
+/* --- a sealed message -------------------------------------------------------------------------- */
+
+/* As RFC 4648 has it, in lines of 64 characters; over `text` there may be nothing else. */
+static struct octets from_lines(const struct octets *text)
+{
+    struct octets octets = {0}, again = {0};
+    bool complete;
+
+    CHECK(decode_plainly(text, &octets, &complete) == text->len && complete);
+    for (size_t i = 0; i < octets.len; i += 3) {
+        append_group(&again, octets.at + i, min_size(octets.len - i, 3));
+        if (i % 48 == 45 || octets.len - i <= 3)
+            append(&again, (const uint8_t *)"\r\n", 2);
+    }
+    CHECK(equal(&again, text));
+    free(again.at);
+    return octets;
+}
+
+static bool passes(struct octets *rest, const uint8_t *text, size_t len)
+{
+    const struct octets part = {(uint8_t *)text, len, 0};
+    const bool there = begins(rest, &part);
+
+    rest->at += there ? len : 0;
+    rest->len -= there ? len : 0;
+    return there;
+}
+
+/* The CMS within a sealed message; what stands around it is as it should be. */
+static struct octets cms_of(const struct plan *plan, const struct octets *sealed,
+                            const struct octets *outside)
+{
+    const size_t after = plan->form.after_len;
+    struct octets rest = *sealed, cms = {0};
+
+    CHECK(passes(&rest, outside->at, outside->len));
+    CHECK(passes(&rest, plan->form.before, plan->form.before_len));
+    CHECK(rest.len > after);
+    rest.len -= after;
+    CHECK(!memcmp(rest.at + rest.len, closing, after));
+    if (plan->form.flags & SEAL_BASE64)
+        return from_lines(&rest);
+    append(&cms, rest.at, rest.len);
+    return cms;
+}
+
+static void check_sealed(const struct plan *plan, bool open, const struct octets *sealed,
+                         const struct octets *outside, const struct octets *content)
+{
+    struct octets cms = cms_of(plan, sealed, outside);
+    struct outcome opened = open_plainly(&cms, OPEN_BINARY, SIZE_MAX / 2, SIZE_MAX / 2);
+
+    CHECK(!opened.error && opened.is_ber == open);
+    CHECK(memmem(opened.head.at, opened.head.len, plan->to.infos, plan->to.infos_len));
+    CHECK(opened.content.len == content->len / AES_BLOCK * AES_BLOCK + AES_BLOCK);
+    decipher(&opened, plan->to.key_len, iv);
+    CHECK(!opened.error && equal(&opened.content, content));
+    forget(&opened);
+    free(cms.at);
+}
+
+/* What must have been encrypted. */
+static struct octets content_of(const struct octets *mail, const struct octets *inside, size_t end,
+                                bool canonical)
+{
+    struct octets content = {0};
+
+    append(&content, inside->at, inside->len);
+    (canonical ? append_canonical : append)(&content, mail->at + end, mail->len - end);
+    return content;
+}
+
+static size_t bare_in_body(const struct octets *mail, size_t end)
+{
+    const struct octets nothing = {0};
+    struct octets body = content_of(mail, &nothing, end, true);
+    const size_t more = body.len - (mail->len - end);
+
+    free(body.at);
+    return more;
+}
+
+/* --- as a stream ------------------------------------------------------------------------------- */
+
+static bool armoured(const struct octets *mail, size_t at)
+{
+    while (at < mail->len && mail->at[at] && strchr(" \t\r\n", mail->at[at]))
+        at++;
+    return stands(mail, at, "-----BEGIN PGP MESSAGE-----")
+           || stands(mail, at, "LS0tLS1CRUdJTiBQR1Ag");
+}
+
+static struct seal stream;
+
+/* The beginning of the message; what it gives. */
+static int64_t begin_stream(const struct plan *plan, const struct octets *first, size_t behind,
+                            uint64_t size, struct octets *sealed)
+{
+    static uint8_t infos[256];
+    const uint64_t bound = seal_message_bound(&plan->to, &plan->form, plan->flags, first->len);
+    uint8_t *in = copied(first->at, first->len), *out = exactly(bound);
+
+    memcpy(infos, plan->to.infos, plan->to.infos_len);
+    CHECK(!seal_init(&stream, plan->to.key_len));
+    set_key(seal_key(&stream), plan->to.key_len);
+    CHECK(seal_begin_message(&stream, &plan->to, &plan->form, infos, plan->flags, size, in,
+                             first->len, behind, out, bound - 1) == SEAL_NO_ROOM);
+    const int64_t given = seal_begin_message(&stream, &plan->to, &plan->form, infos, plan->flags,
+                                             size, in, first->len, behind, out, bound);
+    CHECK(given <= (int64_t)bound);
+    if (given > 0)
+        append(sealed, out, (size_t)given);
+    free(in);
+    free(out);
+    return given;
+}
+
+static int64_t update_stream(const uint8_t *from, size_t len, struct octets *sealed)
+{
+    const uint64_t bound = seal_update_bound(&stream, len);
+    uint8_t *in = copied(from, len), *out = exactly(bound);
+
+    CHECK(!bound || seal_update(&stream, in, len, out, bound - 1) == SEAL_NO_ROOM);
+    const int64_t given = seal_update(&stream, in, len, out, bound);
+    CHECK(given <= (int64_t)bound);
+    if (given > 0)
+        append(sealed, out, (size_t)given);
+    free(in);
+    free(out);
+    return given;
+}
+
+static int64_t finish_stream(struct octets *sealed)
+{
+    const uint64_t bound = seal_bound(&stream, 0);
+    uint8_t *out = exactly(bound);
+    const int64_t given = seal_finish(&stream, NULL, out, bound);
+
+    CHECK(given <= (int64_t)bound);
+    if (given > 0)
+        append(sealed, out, (size_t)given);
+    free(out);
+    return given;
+}
+
+/* Gives 0 or an error. */
+static int64_t seal_stream(const struct plan *plan, const struct octets *mail, size_t first_len,
+                           size_t behind, uint64_t size, struct octets *sealed)
+{
+    const struct octets first = {mail->at, first_len, 0};
+    uint32_t random = plan->random;
+    int64_t given = begin_stream(plan, &first, behind, size, sealed);
+
+    for (size_t at = first_len, len; given >= 0 && at < mail->len; at += len) {
+        len = some(&random, plan->piece, mail->len - at);
+        given = update_stream(mail->at + at, len, sealed);
+    }
+    if (given >= 0)
+        given = finish_stream(sealed);
+    return given < 0 ? given : 0;
+}
+
+static void expect_stream(const struct plan *plan, const struct octets *mail,
+                          const struct plain_mail *plain)
+{
+    const size_t body_len = mail->len - plain->end;
+    const bool all = !plan->some_first || body_len <= BEHIND;
+    const size_t first_len = all ? mail->len : plain->end + BEHIND + plan->random % (body_len - BEHIND);
+    const struct octets first = {mail->at, first_len, 0};
+    const size_t bare = bare_in_body(mail, plain->end);
+    const bool canonical = plan->flags & SEAL_CANON;
+    const bool look = plain->special || plain->suspect || plain->inside.len > MOST_INSIDE
+                      || armoured(&first, plain->end);
+    struct octets sealed = {0}, content = content_of(mail, &plain->inside, plain->end, canonical);
+
+    cpu_restrict(plan->mask);
+    const int64_t error = seal_stream(plan, mail, first_len, all ? 0 : BEHIND,
+                                      mail->len + (canonical ? bare : 0), &sealed);
+    if (look)
+        CHECK(error == SEAL_NEEDS_HEAD);
+    else if (bare && plan->flags & SEAL_STRICT)
+        CHECK(error == SEAL_BARE_LF && seal_update(&stream, NULL, 0, NULL, 0) == SEAL_STATE);
+    else
+        CHECK(!error);
+    if (!error)
+        check_sealed(plan, plan->flags & SEAL_OPEN, &sealed, &plain->outside, &content);
+    free(sealed.at);
+    free(content.at);
+}
+
+/* --- among others ------------------------------------------------------------------------------ */
+
+static struct seal_slots slots;
+
+static struct batch {
+    struct octets mail[MOST_JOBS];
+    struct plain_mail plain[MOST_JOBS];
+    struct octets outside[MOST_JOBS]; /* of those whose header block is brought */
+    struct seal_job job[MOST_JOBS];
+    uint8_t *out[MOST_JOBS];
+} batch;
+
+/* The whole mail, and parts of it. */
+static void plan_batch(const struct plan *plan, const struct octets *mail)
+{
+    const struct seal_to *to[MOST_JOBS];
+    const uint8_t *data[MOST_JOBS];
+    size_t len[MOST_JOBS];
+    int64_t totals[MOST_JOBS];
+    uint32_t random = plan->random;
+    const struct seal_inputs inputs = {data, len, to, plan->jobs};
+
+    for (unsigned i = 0; i < plan->jobs; i++) {
+        const size_t less = i ? some(&random, mail->len, mail->len) : 0;
+        len[i] = mail->len - less;
+        data[i] = copied(mail->at + (i & 1 ? less : 0), len[i]);
+        to[i] = &plan->to;
+        batch.mail[i] = (struct octets){(uint8_t *)data[i], len[i], 0};
+        batch.plain[i] = cut_plainly(&batch.mail[i]);
+    }
+    seal_plan_sizes(batch.job, &inputs, &plan->form, plan->count ? SEAL_COUNT : 0, totals);
+}
+
+/* A header block that isn't C's to cut. */
+static void bring_head(const struct plan *plan, unsigned i)
+{
+    const struct plain_mail *plain = &batch.plain[i];
+    struct octets *outside = &batch.outside[i];
+
+    append(outside, plain->outside.at, plain->outside.len);
+    append(outside, plan->form.before, plan->form.before_len);
+    CHECK(seal_bring_head(&batch.job[i], outside->at, outside->len, plain->inside.at,
+                          plain->inside.len, SEAL_CANON | (plan->count ? SEAL_COUNT : 0)) > 0);
+}
+
+static void check_job(const struct plan *plan, unsigned i)
+{
+    const struct plain_mail *plain = &batch.plain[i];
+    const struct seal_job *job = &batch.job[i];
+    const struct octets sealed = {batch.out[i], (size_t)job->total, 0};
+    struct octets content = content_of(&batch.mail[i], &plain->inside, plain->end, true);
+
+    if (job->written == SEAL_BARE_LF)
+        CHECK(!plan->count && bare_in_body(&batch.mail[i], plain->end));
+    else
+        CHECK(job->written == job->total);
+    if (job->written >= 0)
+        check_sealed(plan, false, &sealed, &plain->outside, &content);
+    free(content.at);
+}
+
+static void expect_batch(const struct plan *plan, const struct octets *mail)
+{
+    cpu_restrict(plan->mask);
+    plan_batch(plan, mail);
+    for (unsigned i = 0; i < plan->jobs; i++) {
+        struct seal_job *job = &batch.job[i];
+        const struct plain_mail *plain = &batch.plain[i];
+        CHECK(job->suspect == (plain->suspect || armoured(&batch.mail[i], plain->end)));
+        if (plain->special || plain->inside.len > SEAL_STEP)
+            CHECK(job->total == SEAL_NEEDS_HEAD);
+        if (job->total == SEAL_NEEDS_HEAD)
+            bring_head(plan, i);
+        CHECK(job->total > 0);
+        set_key(&job->key, plan->to.key_len);
+        job->infos = plan->to.infos;
+        batch.out[i] = exactly((size_t)job->total);
+    }
+    seal_many(batch.job, batch.out, plan->jobs, NULL, &slots);
+    for (unsigned i = 0; i < plan->jobs; i++) {
+        check_job(plan, i);
+        free(batch.mail[i].at);
+        free(batch.outside[i].at);
+        free(batch.out[i]);
+        forget_mail(&batch.plain[i]);
+    }
+    batch = (struct batch){0};
+}
+
+/* --- one input -------------------------------------------------------------------------------- */
+
+int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
+{
+    if (len <= CONTROLS) /* a batch has empty mails */
+        return 0;
+    struct octets mail = read_mail(in, in + CONTROLS, len - CONTROLS);
+    const struct plan plan = read_plan(in, mail.len);
+    struct plain_mail plain = cut_plainly(&mail);
+
+    expect_canonical(&plan, &mail);
+    cpu_restrict(plan.mask);
+    expect_cut(&mail, &plain);
+    expect_stream(&plan, &mail, &plain);
+    expect_batch(&plan, &mail);
+    forget_mail(&plain);
+    free(mail.at);
+    return 0;
+}
