@@ -36,8 +36,10 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 900
 """A fault by which a group of tests doesn't end is found."""
 FIRST = 8
-"""So many test files, those that are the nearest to the module, run before all others."""
-PYTEST = ["-q", "-x", "-n0", "-p", "no:cacheprovider", "-p", "no:benchmark", "-m", "not slow",
+"""So many test files, those that are the nearest to the module, run before others."""
+MOST = 24
+"""Whoever isn't found by so many files is looked at by hand."""
+PYTEST = ["-q", "-x", "-n3", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark", "-m", "not slow",
           "-o", "addopts=--strict-markers"]  # fmt: skip
 ATTEMPTS = 2
 OTHER_PROCESSORS = {"arm", "x86"} - {"x86" if platform.machine() == "x86_64" else "arm"}
@@ -113,7 +115,7 @@ def tests_for(path: Path) -> list[list[str]]:
     ordered = sorted(everything, key=near)
     mine = [one for one in ordered if near(one)[0] < 0]
     names = [str(one.relative_to(ROOT)) for one in mine]
-    return [some for some in (names[:FIRST], names[FIRST:]) if some]
+    return [some for some in (names[:FIRST], names[FIRST:MOST]) if some]
 
 
 def found_by(folder: Path, tests: list[str]) -> str | None:
