@@ -39,8 +39,10 @@ FIRST = 8
 """So many test files, those that are the nearest to the module, run before others."""
 MOST = 24
 """Whoever isn't found by so many files is looked at by hand."""
-PYTEST = ["-q", "-x", "-n3", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark", "-m", "not slow",
-          "-o", "addopts=--strict-markers"]  # fmt: skip
+PYTEST = [
+    "-q", "-x", "-n3", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark",
+    "-m", "not slow", "-o", "addopts=--strict-markers",
+]  # fmt: skip
 ATTEMPTS = 2
 OTHER_PROCESSORS = {"arm", "x86"} - {"x86" if platform.machine() == "x86_64" else "arm"}
 """Folders whose code isn't compiled here."""
