@@ -1,0 +1,211 @@
+"""Plants faults in the project, one at a time, and says which of them the tests find.
+
+    python tests/mutation/check.py python RESULTS [--count 100] [--seed 1]
+    python tests/mutation/check.py c RESULTS [--count 100] [--seed 1]
+
+RESULTS is a file with one JSON object a line, and one for a fault: where it was, what it was, and
+what found it; null: nothing did. A run that was stopped goes on from there. Works on a copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sites import Site, in_c, in_python
+
+from engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 900
+"""A fault by which a group of tests doesn't end is found."""
+FIRST = 8
+"""So many test files, those that are the nearest to the module, run before others."""
+MOST = 24
+"""Whoever isn't found by so many files is looked at by hand."""
+PYTEST = [
+    "-q", "-x", "-n3", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark",
+    "-m", "not slow", "-o", "addopts=--strict-markers",
+]  # fmt: skip
+ATTEMPTS = 2
+OTHER_PROCESSORS = {"arm", "x86"} - {"x86" if platform.machine() == "x86_64" else "arm"}
+"""Folders whose code isn't compiled here."""
+COMPILER = "the compiler"
+NOT_TESTS = {"test_project.py"}
+"""They look at the form of the source, not at what it does."""
+
+
+class Fault:
+    """``number``: of the draw."""
+
+    def __init__(self, number: int, path: Path, text: str, site: Site) -> None:
+        self.number, self.path, self.text, self.site = number, path, text, site
+
+    def as_dict(self) -> dict[str, Any]:
+        line = self.text.count("\n", 0, self.site.begin) + 1
+        old = self.text[self.site.begin : self.site.end]
+        return {
+            "number": self.number,
+            "place": f"{self.path}:{line}",
+            "kind": self.site.kind,
+            "old": old,
+            "new": self.site.new,
+        }
+
+
+def drawn(paths: list[Path], find: Callable[[str], list[Site]], seed: int) -> Iterator[Fault]:
+    """Faults in an order that is the same for the same sources: the kinds in turn, the places of
+    each by chance."""
+    chance = random.Random(seed)
+    by_kind: dict[str, list[tuple[Path, str, Site]]] = defaultdict(list)
+    for path in paths:
+        text = (ROOT / path).read_text("utf-8")
+        for site in find(text):
+            by_kind[site.kind].append((path, text, site))
+    kinds = sorted(by_kind)
+    for kind in kinds:
+        chance.shuffle(by_kind[kind])
+    number = 0
+    while any(by_kind.values()):
+        for kind in kinds:
+            if by_kind[kind]:
+                number += 1
+                yield Fault(number, *by_kind[kind].pop())
+
+
+def copied(folder: Path) -> Path:
+    """What git knows of the project, and the engine."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout.decode()
+    for name in filter(None, names.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def tests_for(path: Path) -> list[list[str]]:
+    """Groups of test files, the nearest first."""
+    words = {*path.stem.split("_")} - {"py"}
+    subject = path.parts[2] if path.parts[0] == "src" and len(path.parts) > 3 else ""
+    module = path.stem
+
+    def near(test: Path) -> tuple[int, str]:
+        text = test.read_text("utf-8")
+        score = 3 * len(words & {*test.stem.split("_")})
+        score += 2 * bool(re.search(rf"\b{re.escape(module)}\b", text))
+        score += 4 * (bool(subject) and test.parts[len(ROOT.parts) + 1] == subject)
+        return -score, str(test)
+
+    everything = [one for one in (ROOT / "tests").rglob("test_*.py") if one.name not in NOT_TESTS]
+    ordered = sorted(everything, key=near)
+    mine = [one for one in ordered if near(one)[0] < 0]
+    names = [str(one.relative_to(ROOT)) for one in mine]
+    return [some for some in (names[:FIRST], names[FIRST:MOST]) if some]
+
+
+def found_by(folder: Path, tests: list[str]) -> str | None:
+    """The test that fails first, or None."""
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", *PYTEST, *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False,
+            timeout=SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "the tests didn't end"
+    if done.returncode in {0, 5}:
+        return None
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    return failed[1] if failed else f"pytest ended with {done.returncode}"
+
+
+def check(plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], str | None]],
+          folder: Path) -> str | None:  # fmt: skip
+    """What finds a fault. A test that fails without it too has found nothing."""
+    try:
+        if not plant(fault.site.planted(fault.text)):
+            return COMPILER
+        for group in groups:
+            for _ in range(ATTEMPTS):
+                if not (found := group()):
+                    break
+                plant(fault.text)
+                if "::" not in found or not found_by(folder, [found]):
+                    return found
+                plant(fault.site.planted(fault.text))
+        return None
+    finally:
+        plant(fault.text)
+
+
+def checker(language: str, folder: Path) -> Callable[[Fault], str | None]:
+    """A function that gives what finds a fault in this language."""
+    engine = Engine(folder)
+
+    def in_module(fault: Fault) -> str | None:
+        def plant(text: str) -> bool:
+            return bool((folder / fault.path).write_text(text, "utf-8"))
+
+        groups = [partial(found_by, folder, some) for some in tests_for(fault.path)]
+        return check(plant, fault, groups, folder)
+
+    def in_engine(fault: Fault) -> str | None:
+        groups = [engine.native, partial(found_by, folder, [*engine.tests])]
+        return check(partial(engine.build, fault.path), fault, groups, folder)
+
+    return in_module if language == "python" else in_engine
+
+
+def faults(language: str, seed: int) -> Iterator[Fault]:
+    """All faults of a language, in the order in which they are planted."""
+    top, suffix, find = ("src", "py", in_python) if language == "python" else ("native", "c", in_c)
+    paths = [one.relative_to(ROOT) for one in sorted((ROOT / top).rglob(f"*.{suffix}"))]
+    here = [one for one in paths if not {*one.parts} & OTHER_PROCESSORS]
+    return drawn(here, find, seed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("language", choices=["python", "c"])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    rows = options.results.read_text().splitlines() if options.results.exists() else []
+    known = {row["number"]: row for row in map(json.loads, rows)}
+    with tempfile.TemporaryDirectory() as name:
+        find = checker(options.language, copied(Path(name)))
+        counted = 0
+        for fault in faults(options.language, options.seed):
+            begun = time.monotonic()
+            row = known.get(fault.number)
+            if row is None:
+                row = fault.as_dict() | {"found": find(fault)}
+                row["seconds"] = round(time.monotonic() - begun)
+                with options.results.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+            counted += row["found"] != COMPILER  # what doesn't compile is no fault
+            if counted == options.count:
+                break
+
+
+if __name__ == "__main__":
+    main()
