@@ -147,13 +147,20 @@ def check(plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], 
             for _ in range(ATTEMPTS):
                 if not (found := group()):
                     break
-                plant(fault.text)
-                if "::" not in found or not found_by(folder, [found]):
+                if "::" not in found or _is_certain(found, plant, fault, folder):
                     return found
-                plant(fault.site.planted(fault.text))
         return None
     finally:
         plant(fault.text)
+
+
+def _is_certain(test: str, plant: Callable[[str], bool], fault: Fault, folder: Path) -> bool:
+    """Whether a test fails with the fault once more, and not without it."""
+    with_it = found_by(folder, [test])
+    plant(fault.text)
+    without = found_by(folder, [test])
+    plant(fault.site.planted(fault.text))
+    return bool(with_it) and not without
 
 
 def checker(language: str, folder: Path) -> Callable[[Fault], str | None]:
