@@ -37,7 +37,7 @@ SECONDS = 900
 """A fault by which a group of tests doesn't end is found."""
 FIRST = 8
 """So many test files, those that are the nearest to the module, run before others."""
-MOST = 24
+MOST = 48
 """Whoever isn't found by so many files is looked at by hand."""
 PYTEST = [
     "-q", "-x", "-n3", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark",
@@ -110,7 +110,8 @@ def tests_for(path: Path) -> list[list[str]]:
         text = test.read_text("utf-8")
         score = 3 * len(words & {*test.stem.split("_")})
         score += 2 * bool(re.search(rf"\b{re.escape(module)}\b", text))
-        score += 4 * (bool(subject) and test.parts[len(ROOT.parts) + 1] == subject)
+        where = test.relative_to(ROOT / "tests").parts
+        score += 4 * (where[0] == subject if subject else len(where) == 1)
         return -score, str(test)
 
     everything = [one for one in (ROOT / "tests").rglob("test_*.py") if one.name not in NOT_TESTS]
@@ -147,13 +148,20 @@ def check(plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], 
             for _ in range(ATTEMPTS):
                 if not (found := group()):
                     break
-                plant(fault.text)
-                if "::" not in found or not found_by(folder, [found]):
+                if "::" not in found or _is_certain(found, plant, fault, folder):
                     return found
-                plant(fault.site.planted(fault.text))
         return None
     finally:
         plant(fault.text)
+
+
+def _is_certain(test: str, plant: Callable[[str], bool], fault: Fault, folder: Path) -> bool:
+    """Whether a test fails with the fault once more, and not without it."""
+    with_it = found_by(folder, [test])
+    plant(fault.text)
+    without = found_by(folder, [test])
+    plant(fault.site.planted(fault.text))
+    return bool(with_it) and not without
 
 
 def checker(language: str, folder: Path) -> Callable[[Fault], str | None]:
