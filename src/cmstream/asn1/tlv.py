@@ -153,6 +153,11 @@ class Fields:
             return self._left.pop()
         return None
 
+    def octets(self) -> bytes:
+        """The content of the next element, an OCTET STRING, whole or in segments."""
+        found = self.maybe(SEGMENTED) or self.take(OCTET_STRING)
+        return found.octets()
+
     def rest(self) -> tuple[Tlv, ...]:
         """All elements that weren't taken."""
         return tuple(reversed(self._left))

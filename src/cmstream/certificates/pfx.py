@@ -291,8 +291,7 @@ def _open(key: Bag, passwords: list[Password]) -> PrivateKeyTypes | None:
 
 def _decrypted(key: Bag, password: Password) -> PrivateKeyTypes:
     fields = tlv.read_only(key.octets).fields()
-    algorithm, sealed = fields.take(tlv.SEQUENCE), fields.maybe(tlv.OCTET_STRING, tlv.SEGMENTED)
-    ciphertext = sealed.octets() if sealed else b""
+    algorithm, ciphertext = fields.take(tlv.SEQUENCE), fields.octets()
     try:
         octets = pbe.decrypt(algorithm, ciphertext, password)
     except UnsupportedAlgorithm:

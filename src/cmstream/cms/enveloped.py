@@ -324,11 +324,9 @@ def _key_transport(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
     fields.take(tlv.INTEGER)
     name = read_name(fields)
     how = read_algorithm(fields)
-    key = fields.maybe(tlv.OCTET_STRING, tlv.SEGMENTED)
-    if key is None:
-        raise TlvError("it has no encrypted key")
+    key = fields.octets()
     fields.done()
-    return RecipientInfo("key-transport", (name,), *how, info, key.octets())
+    return RecipientInfo("key-transport", (name,), *how, info, key)
 
 
 def _key_agreement(info: Tlv, fields: tlv.Fields) -> RecipientInfo:
