@@ -48,7 +48,9 @@ class Sweep:
         self._report, self._pace = report, pace
         self._drafts, self._dry, self._told = drafts, dry, told
         self._whole = whole or nullcontext()
-        self._counted: set[int] | None = set() if watching else None
+        self._watching = watching
+        self._left: dict[str, set[str]] = {}
+        self._left_now: set[str] = set()
 
     def run(self, names: Collection[str] | None = None) -> None:
         """Once over all folders, or those of these names. Raises MailboxError, StoreUnavailable,
@@ -77,45 +79,47 @@ class Sweep:
     def _folder(self, folder: Folder) -> None:
         if not self._dry:
             folder.recover()
+        self._left_now = set()
         for some in batches(folder.messages(), lambda one: one.size, count=BATCH, octets=MEMORY):
             self._pace.wait()
             with self._whole:
                 self._some(folder, some)
             self._told(self._report)
+        self._left[folder.name] = self._left_now
 
     def _some(self, folder: Folder, some: list[Stored]) -> None:
-        fresh = {one.identity: one.size for one in some if self._is_fresh(folder, one)}
-        self._report.looked(len(fresh), sum(fresh.values()))
+        fresh = [one for one in some if not self._was_left(folder, one)]
+        self._report.looked(len(fresh), sum(one.size for one in fresh))
         if folder.drafts and not self._drafts:
-            self._report.leave(_DRAFT, len(fresh))
+            self._leave(folder, some, _DRAFT)
         elif why := self._changing.refused():
-            self._report.leave(why, len(fresh))
+            self._leave(folder, some, why)
         else:
-            self._batch(folder, some, fresh)
+            self._batch(folder, some)
 
-    def _is_fresh(self, folder: Folder, stored: Stored) -> bool:
-        """Whether a message wasn't counted yet."""
-        if self._counted is None:
-            return True
-        before = len(self._counted)
-        self._counted.add(hash((folder.name, stored.identity)))
-        return len(self._counted) > before
+    def _was_left(self, folder: Folder, stored: Stored) -> bool:
+        """Whether the last look at the folder left this message, and so has counted it."""
+        return stored.identity in self._left.get(folder.name, ())
 
-    def _forget(self, folder: Folder, identities: Iterable[str]) -> None:
-        """Messages that no further look finds under these identities."""
-        if self._counted is not None:
-            self._counted.difference_update(hash((folder.name, one)) for one in identities)
+    def _leave(self, folder: Folder, some: Iterable[Stored], why: Why) -> None:
+        for one in some:
+            if not self._was_left(folder, one):
+                self._report.leave(why)
+            self._note_left(one)
 
-    def _batch(self, folder: Folder, some: Iterable[Stored], fresh: Collection[str]) -> None:
-        found = list(self._read(folder, some, fresh))
+    def _note_left(self, stored: Stored) -> None:
+        if self._watching:
+            self._left_now.add(stored.identity)
+
+    def _batch(self, folder: Folder, some: Iterable[Stored]) -> None:
+        found = list(self._read(folder, some))
         self._pace.spent(sum(len(message) for _, message in found))
         before = {stored.identity: len(message) for stored, message in found}
         changes: list[Change] = []
         known: list[Stored] = []
         for one in self._changing.changes(found):
             if isinstance(one, Left):
-                if one.stored.identity in fresh:
-                    self._report.leave(one.why)
+                self._leave(folder, [one.stored], one.why)
                 if one.known:
                     known.append(one.stored)
             else:
@@ -126,38 +130,29 @@ class Sweep:
             return
         if known:
             folder.keep(known)
-            self._forget(folder, (one.identity for one in known))
         if changes:
-            self._replace(folder, changes, before, fresh)
+            self._replace(folder, changes, before)
 
-    def _read(
-        self, folder: Folder, some: Iterable[Stored], fresh: Collection[str]
-    ) -> Iterator[Found]:
+    def _read(self, folder: Folder, some: Iterable[Stored]) -> Iterator[Found]:
         for stored in some:
             try:
                 message = folder.read(stored)
             except LeftAlone as error:
-                if stored.identity in fresh:
-                    self._report.leave(Why(error.code, str(error)))
+                self._leave(folder, [stored], Why(error.code, str(error)))
                 continue
             if message is None:
                 self._report.gone += 1
             else:
                 yield stored, message
 
-    def _replace(
-        self,
-        folder: Folder,
-        changes: list[Change],
-        before: dict[str, int],
-        fresh: Collection[str],
-    ) -> None:
+    def _replace(self, folder: Folder, changes: list[Change], before: dict[str, int]) -> None:
         for outcome in folder.replace(changes):
-            identity = outcome.change.stored.identity
+            stored = outcome.change.stored
             if outcome.result == "replaced":
-                self._report.changed(before[identity], len(outcome.change.new))
-                self._forget(folder, [identity])
+                self._report.changed(before[stored.identity], len(outcome.change.new))
             elif outcome.result == "gone":
                 self._report.gone += 1
-            elif identity in fresh:
-                self._report.fail(f"{folder.name} {identity}", outcome.why)
+            else:
+                if not self._was_left(folder, stored):
+                    self._report.fail(f"{folder.name} {stored.identity}", outcome.why)
+                self._note_left(stored)
