@@ -241,6 +241,16 @@ static bool armoured(const struct octets *mail, size_t at)
 
 static struct seal stream;
 
+/* What a step gave, at most `bound` octets of `out`, goes behind what is sealed. */
+static int64_t taken(struct octets *sealed, uint8_t *out, uint64_t bound, int64_t given)
+{
+    CHECK(given <= (int64_t)bound);
+    if (given > 0)
+        append(sealed, out, (size_t)given);
+    free(out);
+    return given;
+}
+
 /* The beginning of the message; what it gives. */
 static int64_t begin_stream(const struct plan *plan, const struct octets *first, size_t behind,
                             uint64_t size, struct octets *sealed)
@@ -256,12 +266,8 @@ static int64_t begin_stream(const struct plan *plan, const struct octets *first,
                              first->len, behind, out, bound - 1) == SEAL_NO_ROOM);
     const int64_t given = seal_begin_message(&stream, &plan->to, &plan->form, infos, plan->flags,
                                              size, in, first->len, behind, out, bound);
-    CHECK(given <= (int64_t)bound);
-    if (given > 0)
-        append(sealed, out, (size_t)given);
     free(in);
-    free(out);
-    return given;
+    return taken(sealed, out, bound, given);
 }
 
 static int64_t update_stream(const uint8_t *from, size_t len, struct octets *sealed)
@@ -271,12 +277,8 @@ static int64_t update_stream(const uint8_t *from, size_t len, struct octets *sea
 
     CHECK(!bound || seal_update(&stream, in, len, out, bound - 1) == SEAL_NO_ROOM);
     const int64_t given = seal_update(&stream, in, len, out, bound);
-    CHECK(given <= (int64_t)bound);
-    if (given > 0)
-        append(sealed, out, (size_t)given);
     free(in);
-    free(out);
-    return given;
+    return taken(sealed, out, bound, given);
 }
 
 static int64_t finish_stream(struct octets *sealed)
@@ -285,11 +287,7 @@ static int64_t finish_stream(struct octets *sealed)
     uint8_t *out = exactly(bound);
     const int64_t given = seal_finish(&stream, NULL, out, bound);
 
-    CHECK(given <= (int64_t)bound);
-    if (given > 0)
-        append(sealed, out, (size_t)given);
-    free(out);
-    return given;
+    return taken(sealed, out, bound, given);
 }
 
 /* Gives 0 or an error. */
