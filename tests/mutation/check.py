@@ -38,7 +38,7 @@ SECONDS = 900
 FIRST = 8
 """So many test files, those that are the nearest to the module, run before others."""
 MOST = 48
-"""Whoever isn't found by so many files is looked at by hand."""
+"""A fault that so many files don't find is looked at by hand."""
 PYTEST = [
     "-q", "-x", "-n3", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark",
     "-m", "not slow", "-o", "addopts=--strict-markers",
