@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from cmstream.mailboxes.change import Why
 from cmstream.mailboxes.errors import LeftAlone, MailboxError
 from cmstream.mailboxes.pace import Pace, until
 from cmstream.mailboxes.places import for_account
+from cmstream.mailboxes.report import Report
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
 from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, started, text
 from helpers.servers.place import wait
@@ -83,7 +85,7 @@ def test_all_accounts(cmstream, store, tmp_path, alice):
     place = f"maildir:{tmp_path}/{{domain}}/{{local}}"
     code, out, err = cmstream("seal", "--accounts", "--json", place)
     facts = json.loads(out)
-    assert (code, facts["replaced"]) == (os.EX_NOPERM, 2)
+    assert (code, facts["replaced"], facts["mailboxes"]) == (os.EX_NOPERM, 2, 1)
     assert facts["accounts_left"].keys() == {"bob@example.org", "carol@example.org"}
     assert "accounts left: 2" in err
     code, out, _ = cmstream("seal", "--accounts", YES, place)
@@ -224,6 +226,37 @@ def test_watch_counts_a_message_that_stays_once(store, sqlite_url, root, notes):
     out, _ = process.communicate(timeout=30)
     facts = json.loads(out)
     assert (facts["replaced"], facts["left"], facts["messages"]) == (2, {"draft": 3}, 5)
+
+
+def test_no_account_at_all_is_no_success(cmstream, store, root):
+    store.change_account(ALICE, by=ADMINISTRATOR, cipher=None)
+    code, out, err = cmstream("seal", "--dry-run", "--accounts", f"maildir:{root}/{{local}}")
+    assert (code, out) == (os.EX_NOUSER, "")
+    assert "no account of the store has encryption on" in err
+
+
+def test_watch_says_at_once_what_it_cannot_watch(store, sqlite_url, root, notes):
+    store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
+    bob = "bob@example.org"
+    store.add_account(bob, by=ADMINISTRATOR)
+    store.import_certificates(bob, pem(emails=(bob,)), by=ADMINISTRATOR)
+    store.change_account(bob, by=ADMINISTRATOR, cipher="aes256-cbc", encrypt_on_append=True)
+    root.rename(root.with_name(ALICE))
+    place = f"maildir:{root.parent}/{{address}}"
+    process = started(sqlite_url, notes, YES, "--watch", "--accounts", place)
+    line = process.stderr.readline()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert line.startswith(f"cmstream: warning: {bob} isn't watched: ")
+    assert line.endswith("[no-such-mailbox]\n")
+
+
+def test_a_reason_of_one_account_is_not_said_of_all():
+    report = Report()
+    for name in ("alice", "bob", "carol", "alice"):
+        report.leave(Why("disabled", f"{name} is disabled"))
+    assert report.reasons == {"disabled": "for example, alice is disabled"}
+    assert report.left == {"disabled": 4}
 
 
 def test_watch_says_that_an_account_does_not_wish_it(store, sqlite_url, root, notes):

@@ -84,6 +84,19 @@ def test_a_wrong_password(cmstream, server, users, tmp_path):
     assert "another" not in err
 
 
+def test_a_port_that_does_not_begin_with_tls_is_named(cmstream, server, users, secret):
+    url = server.url.replace("imap://", "imaps://")
+    code, _, err = cmstream("seal", YES, "--password-file", secret, "--for", users[0], url)
+    assert code == os.EX_TEMPFAIL
+    assert "imap:// is for STARTTLS" in err
+
+
+def test_opening_names_its_own_option_for_the_password(cmstream, server, users, key):
+    code, _, err = cmstream("open", "--for", users[0], "-k", key, server.url)
+    assert code == os.EX_NOPERM
+    assert "--imap-password-file" in err
+
+
 def test_watch(sqlite_url, server, users, secret, notes):
     (one, _) = users
     fill(server, one, 2)

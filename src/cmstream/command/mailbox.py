@@ -188,6 +188,9 @@ def _seal(options: argparse.Namespace) -> None:
         accounts = options.addresses or [
             one.address for one in store.accounts() if one.cipher is not None
         ]
+        if not accounts:
+            text = "no account of the store has encryption on: see cmstream account list, and"
+            raise Failure(os.EX_NOUSER, f"{text} whether --database names the right one")
         _check_places(options, several=len(accounts) > 1 or options.accounts)
         if options.watch and options.dry_run:
             raise Failure(os.EX_USAGE, "--watch seals: leave it out for a --dry-run")
@@ -271,7 +274,7 @@ def _run(
             while runs.watched:
                 runs.watch(alone=alone)
     except BaseException:
-        if report.messages:
+        if report.messages or report.accounts:
             runs.tell(stopped=True)
         raise
     runs.tell()
@@ -318,6 +321,7 @@ class _Runs:
             mailbox = stack.enter_context(
                 places.open_mailbox(place, address, journal, task=self._task, access=self._access)
             )
+            self._report.mailboxes += 1
             self._bar.expect(mailbox)
             sweep = Sweep(
                 mailbox, change, self._report, self._pace,
@@ -352,6 +356,8 @@ class _Runs:
                 raise
             self._report.account(address, f"{error} [{error.code}]")
             self.left.append(error)
+            if self._watches:  # its report comes at the end, which may be months away
+                warn(f"{address} isn't watched: {error} [{error.code}]")
 
     @property
     def _is_one(self) -> bool:

@@ -74,7 +74,9 @@ def as_text(facts: dict[str, Any]) -> str:
     lines += facts["failures"]
     lines += [f"{address} left: {why}" for address, why in facts["accounts_left"].items()]
     looked = counted(facts["messages"])
-    lines.append(f"{looked} looked at in {timed(facts['seconds'])}.")
+    number = facts["mailboxes"]
+    boxes = "1 mailbox" if number == 1 else f"{number} mailboxes"
+    lines.append(f"{looked} looked at in {boxes}, in {timed(facts['seconds'])}.")
     return "\n".join(lines)
 
 

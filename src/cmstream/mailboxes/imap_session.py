@@ -224,7 +224,10 @@ class ServerSession(Session):
     def _sign_in(self, client: IMAPClient) -> None:
         access, user = self._access, self._user
         if access.password is None:
-            text = f"{self._server}: no password is given: use --password-file or --password-env"
+            text = (
+                f"{self._server}: no password is given for it: seal takes it by --password-file, "
+                "open by --imap-password-file"
+            )
             raise MailboxError("sign-in-failed", text)
         plain = client.has_capability("AUTH=PLAIN")
         try:
@@ -266,6 +269,9 @@ class ServerSession(Session):
                 "name the authority's certificate by --ca-file, and the server as it is named there"
             )
             return MailboxError("untrusted-certificate", text)
+        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+            text = f"{self._server} doesn't begin with TLS: imap:// is for STARTTLS, imaps:// isn't"
+            return MailboxError("unavailable", text)
         if isinstance(error, socket.gaierror | UnicodeError):
             return MailboxError("no-such-host", f"there is no host {self._server.host}")
         return super().unavailable(error)

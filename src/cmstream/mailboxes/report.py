@@ -11,14 +11,16 @@ if TYPE_CHECKING:
 
 _NAMED = 20
 """How many single failures are told."""
+_ONE_OF_SEVERAL = "for example, "
 
 
 class Report:
-    """Of one run, over all its mailboxes. ``messages``: those that were looked at; ``replaced``:
-    those that were sealed, or opened; ``bytes_before`` and ``bytes_after``: of these."""
+    """Of one run, over ``mailboxes`` of them. ``messages``: those that were looked at;
+    ``replaced``: those that were sealed, or opened; ``bytes_before`` and ``bytes_after``: of
+    these."""
 
     def __init__(self) -> None:
-        self.messages = self.replaced = self.gone = 0
+        self.mailboxes = self.messages = self.replaced = self.gone = 0
         self.octets = self.bytes_before = self.bytes_after = 0
         self.left: Counter[str] = Counter()
         self.reasons: dict[str, str] = {}
@@ -45,7 +47,9 @@ class Report:
     def leave(self, why: Why, count: int = 1) -> None:
         """Messages stay as they are."""
         self.left[why.code] += count
-        self.reasons.setdefault(why.code, why.message)
+        first = self.reasons.setdefault(why.code, why.message)
+        if why.message != first and not first.startswith(_ONE_OF_SEVERAL):
+            self.reasons[why.code] = f"{_ONE_OF_SEVERAL}{first}"
 
     def fail(self, where: str, why: str) -> None:
         """A message couldn't be replaced."""
@@ -60,6 +64,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
+            "mailboxes": self.mailboxes,
             "messages": self.messages,
             "replaced": self.replaced,
             "gone": self.gone,
