@@ -40,15 +40,27 @@ def start(folder, *options):
     )  # fmt: skip
 
 
+def read(path):
+    """What /proc says of a process; nothing if the process has ended."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
 def children(process):
     """Its worker processes, not the one that only watches over their semaphores."""
-    path = Path(f"/proc/{process}/task/{process}/children")
-    try:
-        found = [int(word) for word in path.read_text().split()]
-        return [one for one in found
-                if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]  # fmt: skip
-    except OSError:
-        return []
+    found = map(int, read(f"/proc/{process}/task/{process}/children").split())
+    return [one for one in found if b"spawn_main" in read(f"/proc/{one}/cmdline")]
+
+
+def awaited(process):
+    """The worker processes, as soon as there are any; none if the driver ends before."""
+    while process.poll() is None:
+        if workers := children(process.pid):
+            return workers
+        time.sleep(0.002)
+    return []
 
 
 def kill(process):
@@ -92,20 +104,21 @@ COUNT = FILES + FILES // 5 + 1
 
 def test_drivers_are_killed(folder, alice, me):
     print(f"seed {SEED}")  # noqa: T201
-    chance, killed, longest = random.Random(SEED), 0, 4.0
-    for _ in range(KILLS):
-        begun, process = time.monotonic(), start(folder)
+    chance, killed, runs, longest = random.Random(SEED), 0, 0, 4.0
+    while killed < KILLS:
+        begun, process, runs = time.monotonic(), start(folder), runs + 1
         try:
             process.communicate(timeout=chance.uniform(0.3, longest))
-            longest = time.monotonic() - begun  # it was done before: kill the next ones earlier
+            # It was done before: kill the next ones earlier, and begin anew.
+            longest = max(0.4, min(longest, time.monotonic() - begun) * 0.9)
+            shutil.rmtree(folder / "sealed", ignore_errors=True)
         except subprocess.TimeoutExpired:
             workers = children(process.pid)
             killed += kill(process.pid)
             process.communicate()
             gone(workers)
         assert not [name for name, data in tree(folder / "sealed").items() if b"SECRET" in data]
-    print(f"{killed} of {KILLS} drivers killed")  # noqa: T201
-    assert killed
+    print(f"{killed} drivers killed in {runs} runs")  # noqa: T201
     check(folder, alice, me, COUNT)
 
 
@@ -122,22 +135,30 @@ def gone(workers):
 ROUND = 8  # a batch whose workers die more often is given up
 
 
+def kill_workers(process, chance, longest, most):
+    """Kills workers of this run, each at an instant of its life; says how many."""
+    killed = 0
+    while killed < most and (workers := awaited(process)):
+        time.sleep(chance.uniform(0, longest))
+        killed += process.poll() is None and kill(chance.choice(workers))
+    return killed
+
+
 def test_workers_are_killed(folder, alice, me):
     """The driver goes on by itself, and gives their batches to new ones."""
     print(f"seed {SEED}")  # noqa: T201
-    chance, killed, rounds = random.Random(SEED), 0, -(-KILLS // ROUND)
-    for _ in range(rounds):
+    chance, killed, runs, longest = random.Random(SEED), 0, 0, 1.0
+    while killed < KILLS:
         shutil.rmtree(folder / "sealed", ignore_errors=True)
         process = start(folder)
-        for _ in range(min(KILLS, ROUND)):
-            time.sleep(chance.uniform(0.05, 1.2))
-            if workers := children(process.pid):
-                killed += kill(chance.choice(workers))
+        now = kill_workers(process, chance, longest, min(ROUND, KILLS - killed))
         out, err = process.communicate()
         assert process.returncode == 0, err
         report = json.loads(out)
         assert report["done"] == COUNT
         assert report["left"] == {}
-    print(f"{killed} workers killed in {rounds} runs")  # noqa: T201
-    assert killed
+        killed, runs = killed + now, runs + 1
+        if not now:  # it was done before: kill the next one's earlier
+            longest /= 2
+    print(f"{killed} workers killed in {runs} runs")  # noqa: T201
     check(folder, alice, me, COUNT)
