@@ -70,6 +70,13 @@ def test_c_refuses_what_is_no_cipher(mode, key_len):
     assert bytes(room) == bytes(4096)
 
 
+def test_c_begins_a_stream_once():
+    seal, plan = gate.allocate("struct seal *"), gate.ffi.new("struct seal_plan *")
+    assert gate.lib.seal_init(seal, 32) == 0
+    assert gate.lib.seal_begin(seal, plan) > 0
+    assert gate.lib.seal_begin(seal, plan) == gate.lib.SEAL_STATE
+
+
 def test_c_refuses_many_for_what_is_no_cipher():
     to = gate.ffi.new("struct seal_to *", {"key_len": 24})
     data, jobs = gate.ffi.new("uint8_t[]", 10), gate.ffi.new("struct seal_job *")
