@@ -387,6 +387,15 @@ def test_the_server_s_switches_are_shown_set_and_logged(good, command, url, monk
     assert len(entries) == 5  # what only looks, and what was refused, leaves no entry
 
 
+def test_an_account_is_shown_with_the_switches_that_override_it(good):
+    good("account", "add", ALICE, "--cipher", "aes256-cbc", "--without-certificate")
+    assert "(but" not in good("account", "show", ALICE)
+    good("account", "server", "--encrypt-on-append", "yes", "--encryption", "off")
+    shown = {" ".join(one.split()) for one in good("account", "show", ALICE).splitlines()}
+    assert "encrypt-on-append: no (but the server's switch says yes, for all)" in shown
+    assert "cipher: aes256-cbc (but encryption is switched off for the whole server)" in shown
+
+
 # --- tokens ----------------------------------------------------------------------------------
 
 

@@ -121,10 +121,11 @@ def _show(options: argparse.Namespace) -> None:
         account = store.account(options.address)
         held = store.certificates(options.address)
         owners = [person.name for person in People(store).owners(options.address)]
+        switches = store.switches()
     if options.json:
         say(as_json(shown.account_object(account, held, owners)))
     else:
-        say(shown.account_text(account, held, owners))
+        say(shown.account_text(account, held, owners, switches))
 
 
 # --- changing --------------------------------------------------------------------------------

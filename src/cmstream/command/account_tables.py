@@ -10,7 +10,7 @@ from ..errors import CmstreamError
 from .show import signature_object
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..accounts.account import Account, ImportReport, StoredCertificate
     from ..accounts.setting import Setting
@@ -41,20 +41,25 @@ def switched_off(one: Account) -> str:
 
 
 def account_text(
-    one: Account, held: Sequence[StoredCertificate] = (), owners: Sequence[str] = ()
+    one: Account,
+    held: Sequence[StoredCertificate],
+    owners: Sequence[str],
+    switches: Mapping[str, str],
 ) -> str:
-    """A block for the account, and one for each certificate."""
-    rows = [
-        ("account", one.address),
-        ("owners", ", ".join(owners) or "none"),
-        *(_setting_row(setting, getattr(one, name)) for name, setting in SETTINGS.items()),
-    ]
+    """A block for the account, and one for each certificate. ``switches``: the server's, which are
+    told where they override a setting."""
+    rows = [("account", one.address), ("owners", ", ".join(owners) or "none")]
+    rows += [_setting_row(known, getattr(one, name), switches) for name, known in SETTINGS.items()]
     return "\n\n".join(map(_block, [rows, *map(_certificate_rows, held)]))
 
 
-def _setting_row(one: Setting, value: Any) -> tuple[str, str]:
+def _setting_row(one: Setting, value: Any, switches: Mapping[str, str]) -> tuple[str, str]:
     """A setting by its option's name and as the option takes it."""
     text = ", ".join(one.texts(value)) or one.say(value)
+    if one.name == "cipher" and switches.get("encryption") == "off":
+        text += " (but encryption is switched off for the whole server)"
+    if override := switches.get(one.name):
+        text += f" (but the server's switch says {override}, for all)"
     return one.name.replace("_", "-"), text
 
 
