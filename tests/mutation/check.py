@@ -45,7 +45,7 @@ COVERING = (40, 400)
 MOST = 48
 """A fault that so many files don't find is looked at by hand."""
 PYTEST = [
-    "-q", "-x", "-n3", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark",
+    "-q", "-x", "--dist=worksteal", "-p", "no:cacheprovider", "-p", "no:benchmark",
     "-m", "not slow", "-o", "addopts=--strict-markers",
 ]  # fmt: skip
 ATTEMPTS = 2
@@ -169,7 +169,9 @@ def groups_for(fault: Fault, covering: Covering) -> list[list[str]]:
 def found_by(folder: Path, tests: list[str]) -> str | None:
     """The test that fails first, or None."""
     environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", *PYTEST, *tests]
+    few = len(tests) <= COVERING[0] and all("::" in one for one in tests)
+    workers = "-n0" if few else "-n3"
+    command = [sys.executable, "-m", "pytest", workers, *PYTEST, *tests]
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False,

@@ -99,6 +99,80 @@ static void test_row(const struct base64_kernel *row)
     printf("base64 %s ok\n", row->id.name);
 }
 
+/* --- a row that is wrong is found out ---------------------------------------------------------- */
+
+enum { OWN_LINES = 34 }; /* of a row's own check */
+
+static size_t wrong_at;
+
+static void wrong_lines(const uint8_t *in, size_t lines, uint8_t *out)
+{
+    tested->lines(in, lines, out);
+    if (wrong_at < lines * BASE64_LINE_OUT)
+        out[wrong_at] ^= 1;
+}
+
+static void wrong_past_cache(struct cache_rest *rest, const uint8_t *in, size_t lines, uint8_t *out)
+{
+    (void)rest;
+    wrong_lines(in, lines, out);
+}
+
+static void wrong_decode(struct base64_text *text)
+{
+    uint8_t *out = text->out;
+
+    tested->decode(text);
+    if (wrong_at < (size_t)(text->out - out))
+        out[wrong_at] ^= 1;
+}
+
+/* Stops a group too early. */
+static void hasty_decode(struct base64_text *text)
+{
+    text->in_end -= 4;
+    tested->decode(text);
+    text->in_end += 4;
+}
+
+/* Takes one character more than there are. */
+static void generous_decode(struct base64_text *text)
+{
+    uint8_t copy[ROOM];
+    struct base64_text changed = *text;
+    const size_t len = (size_t)(text->in_end - text->in);
+
+    for (size_t i = 0; i < len; i++)
+        copy[i] = text->in[i] == '-' ? '+' : text->in[i];
+    changed.in = copy;
+    changed.in_end = copy + len;
+    tested->decode(&changed);
+    text->in += changed.in - copy;
+    text->out = changed.out;
+}
+
+static void test_wrong(const struct base64_kernel *row)
+{
+    struct base64_kernel wrong = *row;
+
+    tested = row;
+    CHECK(base64_known_answer(&wrong.id));
+    for (wrong_at = 0; wrong_at < OWN_LINES * BASE64_LINE_OUT; wrong_at++) {
+        wrong = (struct base64_kernel){row->id, wrong_lines, NULL, row->decode};
+        CHECK(!base64_known_answer(&wrong.id));
+        wrong = (struct base64_kernel){row->id, row->lines, wrong_past_cache, row->decode};
+        CHECK(!base64_known_answer(&wrong.id));
+    }
+    for (wrong_at = 0; wrong_at < OWN_LINES * BASE64_LINE_IN; wrong_at++) {
+        wrong = (struct base64_kernel){row->id, row->lines, NULL, wrong_decode};
+        CHECK(!base64_known_answer(&wrong.id));
+    }
+    wrong = (struct base64_kernel){row->id, row->lines, NULL, hasty_decode};
+    CHECK(!base64_known_answer(&wrong.id));
+    wrong = (struct base64_kernel){row->id, row->lines, NULL, generous_decode};
+    CHECK(!base64_known_answer(&wrong.id));
+}
+
 /* Gives the octets out in parts of random size, each into a place of its exact size. */
 static void check_stream(size_t len, uint32_t part_limit)
 {
@@ -251,8 +325,10 @@ int main(void)
     source = guarded(ROOM);
     target = guarded(ROOM);
     test_sizes();
-    for (unsigned row = 0; base64_kernel_at(row); row++)
+    for (unsigned row = 0; base64_kernel_at(row); row++) {
         test_row(base64_kernel_at(row));
+        test_wrong(base64_kernel_at(row));
+    }
     for (size_t i = 0; i < COUNT(masks); i++) {
         cpu_restrict(masks[i]);
         test_table();

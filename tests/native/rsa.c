@@ -269,6 +269,29 @@ static void test_rows(uint64_t cases)
     }
 }
 
+/* --- a row that is wrong is found out --------------------------------------------------------- */
+
+static const struct rsa_row *right;
+static unsigned wrong_lane, wrong_digit;
+
+static void wrong_power(const struct rsa_form *const form[], uint64_t exponent,
+                        uint64_t (*number)[RSA_MOST_DIGITS], unsigned count)
+{
+    right->power(form, exponent, number, count);
+    number[wrong_lane][wrong_digit] ^= 1;
+}
+
+static void test_wrong(void)
+{
+    for (unsigned index = 0; (right = kernel_at(rsa_kernels, index)); index++) {
+        const struct rsa_row wrong = {right->id, right->radix, right->lanes, wrong_power};
+        CHECK(rsa_known_answer(&right->id));
+        for (wrong_lane = 0; wrong_lane < right->lanes; wrong_lane++)
+            for (wrong_digit = 0; wrong_digit < rsa_digits(right->radix, 1246); wrong_digit++)
+                CHECK(!rsa_known_answer(&wrong.id));
+    }
+}
+
 /* --- the choice of a row ---------------------------------------------------------------------- */
 
 static void test_choice(void)
@@ -309,6 +332,7 @@ int main(int count, char **arguments)
     if (count > 2)
         random_state = strtoull(arguments[2], NULL, 10);
     test_choice();
+    test_wrong();
     set_up();
     CHECK(cases);
     test_rows(cases);
