@@ -158,11 +158,13 @@ class Covering:
 
 
 def groups_for(fault: Fault, covering: Covering) -> list[list[str]]:
-    """Groups of tests, the quickest to find it first."""
+    """Groups of tests, the quickest to find it first. Files that have no test of the line still
+    start programs that come to it."""
     files = files_for(fault.path)
     tests = covering.tests(fault, files)
     few, many = COVERING
-    groups = (tests[:few], tests[few:many], files[:FIRST], files[FIRST:MOST])
+    rest = [] if tests else files[FIRST:MOST]
+    groups = (tests[:few], tests[few:many], files[:FIRST], rest)
     return [some for some in groups if some]
 
 
@@ -181,12 +183,13 @@ def found_by(folder: Path, tests: list[str]) -> str | None:
         return "the tests didn't end"
     if done.returncode in {0, 5}:
         return None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)
     return failed[1] if failed else f"pytest ended with {done.returncode}"
 
 
-def check(plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], str | None]],
-          folder: Path) -> str | None:  # fmt: skip
+def check(
+    plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], str | None]]
+) -> str | None:
     """What finds a fault. A test that fails without it too has found nothing."""
     try:
         if not plant(fault.site.planted(fault.text)):
@@ -195,18 +198,19 @@ def check(plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], 
             for _ in range(ATTEMPTS):
                 if not (found := group()):
                     break
-                if "::" not in found or _is_certain(found, plant, fault, folder):
+                again = partial(found_by, folder, [found]) if "::" in found else group
+                if _is_certain(again, plant, fault):
                     return found
         return None
     finally:
         plant(fault.text)
 
 
-def _is_certain(test: str, plant: Callable[[str], bool], fault: Fault, folder: Path) -> bool:
-    """Whether a test fails with the fault once more, and not without it."""
-    with_it = found_by(folder, [test])
+def _is_certain(run: Callable[[], str | None], plant: Callable[[str], bool], fault: Fault) -> bool:
+    """Whether tests fail with the fault once more, and not without it."""
+    with_it = run()
     plant(fault.text)
-    without = found_by(folder, [test])
+    without = run()
     plant(fault.site.planted(fault.text))
     return bool(with_it) and not without
 
@@ -220,11 +224,11 @@ def checker(language: str, folder: Path, covering: Covering) -> Callable[[Fault]
             return bool((folder / fault.path).write_text(text, "utf-8"))
 
         groups = [partial(found_by, folder, some) for some in groups_for(fault, covering)]
-        return check(plant, fault, groups, folder)
+        return check(plant, fault, groups)
 
     def in_engine(fault: Fault) -> str | None:
         groups = [engine.native, partial(found_by, folder, [*engine.tests])]
-        return check(partial(engine.build, fault.path), fault, groups, folder)
+        return check(partial(engine.build, fault.path), fault, groups)
 
     return in_module if language == "python" else in_engine
 

@@ -26,7 +26,7 @@ class Engine:
         "tests/test_encrypt_authenticated.py", "tests/test_decrypt_authenticated.py",
         "tests/test_no_random.py", "tests/test_bound.py", "tests/test_stream_arguments.py",
         "tests/test_decrypt_message.py", "tests/test_inspect.py", "tests/test_many_fuzz.py",
-        "tests/test_gather.py", "tests/recipients",
+        "tests/test_gather.py", "tests/recipients", "tests/test_ciphers.py",
     )  # fmt: skip
 
     def __init__(self, folder: Path) -> None:
