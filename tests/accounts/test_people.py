@@ -142,6 +142,7 @@ def test_a_confirmation_is_the_sessions_own(people):
 def test_a_link_works_once(people, clock):
     people.add("boss", "administrator", by=ADMINISTRATOR)
     assert people.needs_administrator()
+    bobs = people.add_link("set-password", BOB, by=ADMINISTRATOR)
     link = people.add_link("first-sign-in", "boss", by=ADMINISTRATOR)
     assert people.link(link).person.name == "boss"
     assert people.link(link).purpose == "first-sign-in"  # looking doesn't use it
@@ -150,6 +151,7 @@ def test_a_link_works_once(people, clock):
     assert session.person.has_password
     refused("link-invalid", people.use_link, link, OTHER)
     refused("link-invalid", people.link, link)
+    assert people.link(bobs)
     assert people.sign_in("boss", PASSWORD)
     assert not people.needs_administrator()
 

@@ -188,7 +188,7 @@ def found_by(folder: Path, tests: list[str]) -> str | None:
 
 
 def check(
-    plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], str | None]]
+    plant: Callable[[str], bool], fault: Fault, groups: list[Callable[[], str | None]], folder: Path
 ) -> str | None:
     """What finds a fault. A test that fails without it too has found nothing."""
     try:
@@ -224,11 +224,11 @@ def checker(language: str, folder: Path, covering: Covering) -> Callable[[Fault]
             return bool((folder / fault.path).write_text(text, "utf-8"))
 
         groups = [partial(found_by, folder, some) for some in groups_for(fault, covering)]
-        return check(plant, fault, groups)
+        return check(plant, fault, groups, folder)
 
     def in_engine(fault: Fault) -> str | None:
         groups = [engine.native, partial(found_by, folder, [*engine.tests])]
-        return check(partial(engine.build, fault.path), fault, groups)
+        return check(partial(engine.build, fault.path), fault, groups, folder)
 
     return in_module if language == "python" else in_engine
 
