@@ -185,6 +185,18 @@ def test_base64_that_was_cut_off_is_truncated():
     assert caught.value.code == "truncated"
 
 
+@pytest.mark.parametrize("before", [49, 50])
+def test_the_first_fifty_parts_of_a_mail_are_looked_at(before):
+    part = b"\n--b\nContent-Type: application/pkix-cert\nContent-Transfer-Encoding: base64\n\n%s\n"
+    others = part % base64.b64encode(b"no certificate") * before
+    mail = b"Content-Type: multipart/mixed; boundary=b\n" + others + part % BASE64.encode()
+    if before < 50:
+        assert [one.subject for one in load_recipients(mail)] == ["CN=Alice"]
+    else:
+        with pytest.raises(CertificateError):
+            load_recipients(mail)
+
+
 LINE = b"Content-Type: application/pkix-cert\n"
 SAME = LINE + b"Content-Transfer-Encoding: base64\n"
 
