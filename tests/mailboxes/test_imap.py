@@ -149,6 +149,31 @@ def test_a_client_removes_one_of_the_two(server, user, client, notes, removed):
         assert [mail.is_sealed(one.content) for one in found] == [False, True]
 
 
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_server_that_tells_no_flags_of_one(server, user, client, notes, which):
+    """The one message or the other of a pair. It isn't taken for gone: nothing is removed."""
+    mail.fill(client, "INBOX", 2)
+    before = mail.filed(client)
+    with mail.mailbox(server.url, user, notes) as box:
+        folder = box.folders()[0]
+        steps = folder._folder
+        told = steps.states
+
+        def states(uids):
+            there = steps.search(["ALL"])
+            silent = there[which] if len(there) > 2 else None
+            return {uid: one for uid, one in told(uids).items() if uid != silent}
+
+        steps.states = states
+        outcomes = folder.replace([*mail.changes(folder, [*folder.messages()])])
+        assert mail.results(outcomes) == ["failed", "replaced"]
+        assert "doesn't tell its flags" in outcomes[0].why
+        steps.states = told
+    found = mail.filed(client)
+    assert [mail.is_sealed(one.content) for one in found] == [False, True, True]
+    assert {one.content for one in mail.opened(found)} == {one.content for one in before}
+
+
 def test_a_folder_that_was_made_anew(server, user, client, notes):
     """Identities of before name nothing any more."""
     client.create_folder("Work")
