@@ -62,6 +62,12 @@ def gateway(folder, database, *options):
         finally:
             process.terminate()
             process.communicate(timeout=60)
+    assert no_surprise(log.read_text("utf-8"))
+
+
+def no_surprise(log):
+    """Whether nothing went wrong that the gateway's event loop alone took notice of."""
+    return not [line for line in log.splitlines() if "asyncio: " in line or "Traceback" in line]
 
 
 def answers(octets):

@@ -68,9 +68,9 @@ class Conversation:
         elif verb == "DATA" and self.transaction and self.transaction.recipients:
             if self.say("DATA").startswith("3"):
                 self.data()
-        elif verb == "BDAT" and self.transaction:
+        elif verb == "BDAT":
             self.piece(rest)
-        elif verb in {"DATA", "BDAT", "RCPT"}:
+        elif verb in {"DATA", "RCPT"}:
             self.send("503 5.5.1 no valid recipients")
         elif verb in REPLIES:
             self.other(verb, rest)
@@ -129,15 +129,18 @@ class Conversation:
         self.end()
 
     def piece(self, rest: bytes) -> None:
+        """It is read, whatever the answer will be (RFC 3030 section 2)."""
         words = rest.split()
         left = int(words[0])
-        self.transaction.pieces = True
-        self.say("body")
+        if self.transaction:
+            self.transaction.pieces = True
+            self.say("body")
         while left:
             got = self.some()
-            self.transaction.octets.write(got[:left])
+            if self.transaction:
+                self.transaction.octets.write(got[:left])
             self.buffer, left = got[left:], left - len(got[:left])
-        if not self.transaction.recipients:
+        if not self.transaction or not self.transaction.recipients:
             self.send("503 5.5.1 no valid recipients")
         elif words[1:] and words[1].upper() == b"LAST":
             self.end()

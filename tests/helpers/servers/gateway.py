@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from helpers.gateway_process import no_surprise
 from helpers.servers.place import Place, free, wait
 from helpers.servers.server import Server
 
@@ -34,6 +35,10 @@ class Gateway(Server):
             wait(place.answers, tell=self.log)
         # Before, it listens and hasn't asked the next hop yet.
         wait(lambda: self.log().count(READY) > begun, tell=self.log)
+
+    def __exit__(self, *raised) -> None:
+        super().__exit__(*raised)
+        assert raised[0] or no_surprise(self.log()), self.log()
 
     def stop(self) -> int:
         """By SIGTERM; gives how it ended."""
