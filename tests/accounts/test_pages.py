@@ -420,6 +420,14 @@ def test_files_of_the_same_name_are_all_read():
     assert results == []
 
 
+def test_a_table_names_ciphers_that_there_are():
+    lines = [f"{ALICE},me.pem,aes128-cbc\n", f"{BOB},me.pem,rot13\n"]
+    table = bulk_upload("t.csv", "".join(["address,file,cipher\n", *lines]).encode())
+    items, (result,) = bulk._items([table, bulk_upload("me.pem", pem())], None)
+    assert [(one.address, one.cipher) for one in items] == [(ALICE, "aes128-cbc")]
+    assert "There is no cipher rot13" in result.sentences[0]
+
+
 def test_a_table_names_a_file_that_is_there_once():
     table = bulk_upload("t.csv", f"address,file\n{ALICE},me.pem\n".encode())
     files = [bulk_upload("me.pem", pem()), bulk_upload("me.pem", pem(1))]

@@ -14,6 +14,7 @@ from cmstream.asn1 import tlv
 from cmstream.certificates import curves, keys
 from cmstream.certificates.recipient import load_recipients, read_certificates
 from cmstream.errors import CertificateError
+from helpers import wishes
 from helpers.authorities import certificate, element, identity, rsa_identity
 
 _, ALICE = rsa_identity()
@@ -198,6 +199,28 @@ def test_parameters_of_no_known_curve_are_said_to_be_that(tmp_path, curve):
 
 
 @needs_openssl
+@pytest.mark.skipif(not shutil.which("openssl"), reason="wants openssl")
+def test_curves_that_cannot_be_used_are_called_by_their_names():
+    """Those that the openssl here knows too, by its names."""
+    listed = subprocess.run(
+        ["openssl", "ecparam", "-list_curves"], capture_output=True, text=True, check=True
+    ).stdout
+    known = {line.partition(":")[0].strip() for line in listed.splitlines() if ":" in line}
+    nist = {"P-192": "prime192v1", "B-163": "sect163r2"}
+    compared = 0
+    for oid, name in curves.UNUSABLE_CURVES.items():
+        binary = re.sub(r"^([KB])-(\d+)$", lambda one: f"sect{one[2]}{'kr'[one[1] == 'B']}1", name)
+        theirs = nist.get(name, binary)
+        if theirs in known:
+            der = subprocess.run(
+                ["openssl", "ecparam", "-name", theirs, "-outform", "DER"],
+                capture_output=True, check=True,
+            ).stdout  # fmt: skip
+            assert der == wishes.oid(oid), name
+            compared += 1
+    assert compared >= 20 or "sect283r1" not in known
+
+
 def test_other_parameters_are_not_the_curves():
     """The base point or a coefficient exchanged: an old way to pass as somebody else."""
     options = ["ecparam", "-name", "prime256v1", "-param_enc", "explicit", "-outform", "DER"]

@@ -319,6 +319,26 @@ def test_odd_headers_are_no_signed_mail(head):
     assert not signed_mail.is_signed(b"From: a@example.org\n" + head + b"\n\n--a\n\n--a--\n")
 
 
+@pytest.mark.parametrize(("length", "signed"), [(1900, True), (2200, False)])
+def test_a_field_has_two_kibibytes_at_most(length, signed):
+    assert signed_mail.is_signed(with_field(b"Content-Type", length)) is signed
+
+
+@pytest.mark.parametrize(("length", "signed"), [(65_000, True), (66_000, False)])
+def test_a_header_block_has_64_kibibytes_at_most(length, signed):
+    assert signed_mail.is_signed(with_field(b"X-Long", length)) is signed
+
+
+def with_field(name, length):
+    """A mail that looks signed, with a field of about that length."""
+    kind = b'Content-Type: multipart/signed; boundary=a; protocol="application/pkcs7-signature"'
+    fields = {b"Content-Type": kind, b"X-Long": b"X-Long: x"}
+    fields[name] += b"; x=" + b"y" * (length - len(fields[name]))
+    part = b"\n--a\nContent-Type: %s\n\nAA==\n"
+    parts = part % b"text/plain" + part % b"application/pkcs7-signature" + b"--a--\n"
+    return b"\n".join([fields[b"X-Long"], fields[b"Content-Type"], parts])
+
+
 def test_nothing_is_looked_into_without_end():
     part = b"Content-Type: multipart/mixed; boundary=a\n\n--a\n"
     assert not signed_mail.is_signed(part * 20_000)

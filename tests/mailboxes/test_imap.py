@@ -138,6 +138,7 @@ def test_a_client_removes_one_of_the_two(server, user, client, notes, removed):
 
         steps.mark_deleted = mark_deleted
         outcomes = folder.replace([*mail.changes(folder, [*folder.messages()])])
+        assert folder._journal.unfinished("INBOX") == []
     found = mail.filed(client)
     if removed == "old":  # its owner wanted it away
         assert mail.results(outcomes) == ["gone", "replaced"]

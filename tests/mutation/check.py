@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 900
-"""A fault by which a group of tests doesn't end is found."""
+SECONDS = {"-n0": 150, "-n3": 900}
+"""A fault by which a group of tests doesn't end is found: a few tests, or many at a time."""
 FIRST = 8
 """So many test files, those that are the nearest to the module, run before others."""
 COVERING = (40, 400)
@@ -177,7 +177,7 @@ def found_by(folder: Path, tests: list[str]) -> str | None:
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False,
-            timeout=SECONDS,
+            timeout=SECONDS[workers],
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return "the tests didn't end"
