@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cmstream.command import archive
 from helpers.accounts.support import pem
 from helpers.archives import write
 from helpers.command import run_process
@@ -50,3 +51,8 @@ def test_what_a_maildir_delivers_just_now_is_no_failure(source, target):
     write(source / "tmp/2.host", b"Subject: x\r\n\r\ny\r\n")
     (told,) = run_process(*words).stderr.decode().splitlines()
     assert told.endswith("[maildir-tmp]")
+
+
+def test_sizes_are_told_in_bytes_below_a_mebibyte():
+    assert archive._size((1 << 20) - 1) == "1048575 bytes"
+    assert archive._size(1 << 20) == "1.0 MiB"
