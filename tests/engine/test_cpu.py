@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
 import pytest
 
-from cmstream.engine.gate import lib
+from cmstream.engine.gate import lib, restrict_cpu
 
 CPUINFO = Path("/proc/cpuinfo")
 X86 = {
@@ -22,11 +23,18 @@ X86 = {
 ARM = {lib.CPU_NEON: "asimd", lib.CPU_ARMAES: "asimd aes"}
 
 
+@pytest.fixture
+def all_of_the_cpu():
+    restrict_cpu(None)
+    yield
+    restrict_cpu(os.environ.get("CMSTREAM_CPU"))
+
+
 @pytest.mark.skipif(not CPUINFO.exists(), reason="wants Linux")
 @pytest.mark.skipif(
     platform.machine() not in {"x86_64", "aarch64"}, reason="has no extensions that are used"
 )
-def test_c_finds_the_extensions_that_the_kernel_tells_of():
+def test_c_finds_the_extensions_that_the_kernel_tells_of(all_of_the_cpu):
     known = X86 if platform.machine() == "x86_64" else ARM
     lines = CPUINFO.read_text().splitlines()
     told = next(set(one.split()) for one in lines if one.lower().startswith(("flags", "features")))
