@@ -109,10 +109,15 @@ def _is_sealed(path) -> bool:
 def protected(url, recipient, address=ALICE, **settings):
     """The store at a URL, with an account whose mail is sealed."""
     store = open_store(url)
-    store.add_account(address, by=ADMINISTRATOR)
-    store.import_certificates(address, recipient.pem, by=ADMINISTRATOR)
-    store.change_account(address, by=ADMINISTRATOR, cipher="aes256-cbc", **settings)
+    protect(store, address, recipient.pem, **settings)
     return store
+
+
+def protect(store, address, certificate, **settings):
+    """Adds an account whose mail is sealed."""
+    store.add_account(address, by=ADMINISTRATOR)
+    store.import_certificates(address, certificate, by=ADMINISTRATOR)
+    store.change_account(address, by=ADMINISTRATOR, cipher="aes256-cbc", **settings)
 
 
 def seal(store, root, journal, *, address=ALICE, appended=False, **options) -> Report:

@@ -19,7 +19,18 @@ from cmstream.mailboxes.pace import Pace, until
 from cmstream.mailboxes.places import for_account
 from cmstream.mailboxes.report import Report
 from helpers.accounts.support import ADMINISTRATOR, OWNER, pem
-from helpers.mailboxes import ALICE, files, fill, mails, make, put, sealed, started, text
+from helpers.mailboxes import (
+    ALICE,
+    files,
+    fill,
+    mails,
+    make,
+    protect,
+    put,
+    sealed,
+    started,
+    text,
+)
 from helpers.servers.place import wait
 
 ROOT = Path(__file__).parents[2]
@@ -188,9 +199,7 @@ def test_watch_seals_what_is_filed_and_ends_with_a_report(store, sqlite_url, roo
 def test_watch_of_several_accounts(store, sqlite_url, tmp_path, notes):
     store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
     bob = "bob@example.org"
-    store.add_account(bob, by=ADMINISTRATOR)
-    store.import_certificates(bob, pem(emails=(bob,)), by=ADMINISTRATOR)
-    store.change_account(bob, by=ADMINISTRATOR, cipher="aes256-cbc", encrypt_on_append=True)
+    protect(store, bob, pem(emails=(bob,)), encrypt_on_append=True)
     roots = [tmp_path / name for name in (ALICE, bob)]
     for root in roots:
         make(root)
@@ -238,9 +247,7 @@ def test_no_account_at_all_is_no_success(cmstream, store, root):
 def test_watch_says_at_once_what_it_cannot_watch(store, sqlite_url, root, notes):
     store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
     bob = "bob@example.org"
-    store.add_account(bob, by=ADMINISTRATOR)
-    store.import_certificates(bob, pem(emails=(bob,)), by=ADMINISTRATOR)
-    store.change_account(bob, by=ADMINISTRATOR, cipher="aes256-cbc", encrypt_on_append=True)
+    protect(store, bob, pem(emails=(bob,)), encrypt_on_append=True)
     root.rename(root.with_name(ALICE))
     place = f"maildir:{root.parent}/{{address}}"
     process = started(sqlite_url, notes, YES, "--watch", "--accounts", place)
