@@ -18,7 +18,7 @@ import pytest
 
 from cmstream.certificates import containers, pfx, pfx_outline
 from cmstream.cms import already_encrypted
-from cmstream.gateway.protocol import data, milter
+from cmstream.gateway.protocol import data, milter, replies, seal
 
 HERE = Path(__file__).parent
 KEPT = HERE.parent / "native" / "corpus"
@@ -80,6 +80,8 @@ FAULTS = {
     "fuzz_encrypted": mock.patch.object(already_encrypted.Ciphertext, "add", unchecked),
     "fuzz_session": mock.patch.object(data.Stuffer, "feed", lambda _, content: content),
     "fuzz_milter": mock.patch.object(milter.MilterSession, "add_header", lambda *_: None),
+    "fuzz_replies": mock.patch.object(replies.ReplyReader, "empty", True),
+    "fuzz_seal": mock.patch.object(seal, "DIGITS", 11),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -102,6 +103,20 @@ def test_any_message_comes_through(pieces, size):
     octets += b"".join(map(chunk, pieces)) + END
     found, _ = events(Request.read, octets, size)
     assert b"".join(one for one in found[1:] if one) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_header_of_the_longest_length_at_each_split_near_its_end(more):
+    address = "a" * (seal.HEADER_LIMIT - len("seal/1\nfor ") + more)
+    octets = Request([address], append=False, require=False).octets()
+    for last in range(4):
+        reader = Reader(Request.read)
+        reader.receive(octets[: len(octets) - last])
+        with pytest.raises(ProtocolError) if more else contextlib.nullcontext():
+            event = reader.next_event()
+            reader.receive(octets[len(octets) - last :])
+            event = event or reader.next_event()
+            assert event.addresses == (address,)
 
 
 def test_an_address_of_two_lines_is_no_request():

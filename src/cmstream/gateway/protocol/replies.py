@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 LINE_LIMIT = 8192
-"""Bytes of one line of a reply. RFC 5321 allows 512; some programs send longer ones."""
+"""Bytes of a reply's line before its line feed. RFC 5321 allows 512; some programs send more."""
 LINES_LIMIT = 256
 
 
@@ -64,7 +64,7 @@ class ReplyReader:
     def next(self) -> Reply | None:
         """The next whole reply, or None. Raises ProtocolError for what is none."""
         held = self._held
-        while (end := held.find(b"\n")) >= 0:
+        while (end := held.find(b"\n", 0, LINE_LIMIT + 1)) >= 0:
             line = bytes(held[:end]).rstrip(b"\r")
             del held[: end + 1]
             if reply := self._take(line):
@@ -77,7 +77,7 @@ class ReplyReader:
         code, mark, text = line[:3], line[3:4], line[4:]
         if not (len(code) == 3 and code.isdigit() and code[:1] in b"2345"):
             raise ProtocolError(f"no reply of SMTP or LMTP: {line[:80]!r}")
-        if mark not in (b"-", b" ", b"") or len(line) > LINE_LIMIT:
+        if mark not in (b"-", b" ", b""):
             raise ProtocolError(f"no reply of SMTP or LMTP: {line[:80]!r}")
         self._lines.append(text)
         if len(self._lines) > LINES_LIMIT:

@@ -140,7 +140,9 @@ class Reader:
 
     def _header(self) -> Request | Answer | None:
         end = self._held.find(b"\n\n", max(0, self._searched - 1))
-        if max(end, len(self._held) if end < 0 else 0) > HEADER_LIMIT:
+        # A line feed at the end may be the first of the two that end the header.
+        length = end if end >= 0 else len(self._held) - self._held.endswith(b"\n")
+        if length > HEADER_LIMIT:
             raise ProtocolError(f"the header is longer than {HEADER_LIMIT} bytes")
         if end < 0:
             self._searched = len(self._held)
