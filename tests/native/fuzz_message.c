@@ -3,81 +3,10 @@
  * plain_mail.h cuts it; and a sealed mail, which plain_open.h opens, is the mail again: what stands
  * outside, and what was encrypted, line ends canonical. However it is cut in pieces, alone and among
  * others, on every processor. */
-#define _GNU_SOURCE /* memmem */
-#include "core.h"
-#include "plain_mail.h"
+#include "sealed_mail.h"
 
-enum { CONTROLS = 6, MOST_JOBS = 5, MOST_LEN = 80 << 10, MOST_PIECES = 500 };
+enum { MOST_LEN = 80 << 10 };
 enum { BEHIND = 8 << 10, MOST_INSIDE = 4 << 10 }; /* as core.h's users have it, and message.c */
-
-static const char entity[] = "MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime\r\n\r\n";
-static const char closing[] = "-- \r\n";
-
-/* --- how a message is sealed: the first octets of the input tell ------------------------------- */
-
-struct plan {
-    uint32_t mask, random;
-    unsigned flags; /* of a stream */
-    unsigned jobs;
-    bool count, some_first; /* not all of it is there when the stream begins */
-    size_t piece;
-    struct seal_form form;
-    struct seal_to to;
-};
-
-static struct plan read_plan(const uint8_t control[CONTROLS], size_t len)
-{
-    static const unsigned flags[] = {SEAL_CANON, SEAL_STRICT, SEAL_OPEN | SEAL_CANON, 0};
-    static uint8_t infos[256];
-    const size_t infos_len = 2 + (control[1] & 0x7f);
-
-    const bool base64 = !(control[2] & 0x10);
-    const unsigned wanted = flags[control[0] >> 3 & 3];
-
-    infos[0] = 0x04;
-    infos[1] = (uint8_t)(infos_len - 2);
-    return (struct plan){
-        .mask = masks[control[0] & 7],
-        .flags = wanted == SEAL_STRICT && !base64 ? SEAL_CANON : wanted, /* it goes with base64 */
-        .jobs = 1 + control[0] % MOST_JOBS,
-        .count = control[0] & 0x40,
-        .some_first = control[0] & 0x80,
-        .piece = ((size_t)1 << (control[2] & 15)) + len / MOST_PIECES,
-        .random = control[3],
-        .to = {
-            .infos = infos,
-            .infos_len = infos_len,
-            .key_len = control[1] & 0x80 ? 16 : 32,
-            .mode = MODE_CBC,
-        },
-        .form = {
-            .before = (const uint8_t *)entity,
-            .before_len = sizeof entity - 1,
-            .after = (const uint8_t *)closing,
-            .after_len = control[2] & 0x20 ? sizeof closing - 1 : 0,
-            .flags = SEAL_MESSAGE | (base64 ? SEAL_BASE64 : 0),
-        },
-    };
-}
-
-/* The rest of the input, its end again and again: long bodies of short inputs. */
-static struct octets read_mail(const uint8_t *control, const uint8_t *in, size_t len)
-{
-    const size_t again = min_size(len, (size_t)1 << (control[4] & 15)), times = control[5];
-    struct octets mail = {0};
-
-    append(&mail, in, len);
-    for (size_t i = 0; i < times && mail.len + again <= MOST_LEN; i++)
-        append(&mail, in + len - again, again);
-    return mail;
-}
-
-static void set_key(struct content_key *key, unsigned len)
-{
-    memcpy(key->key, secret, sizeof key->key);
-    memcpy(key->iv, iv, sizeof key->iv);
-    key->key_len = len;
-}
 
 /* --- line ends: all rows, in one piece and in pieces ------------------------------------------- */
 
@@ -146,98 +75,7 @@ static void expect_cut(const struct octets *mail, const struct plain_mail *plain
     free(in);
 }
 
-/* --- a sealed message -------------------------------------------------------------------------- */
-
-/* As RFC 4648 has it, in lines of 64 characters; over `text` there may be nothing else. */
-static struct octets from_lines(const struct octets *text)
-{
-    struct octets octets = {0}, again = {0};
-    bool complete;
-
-    CHECK(decode_plainly(text, &octets, &complete) == text->len && complete);
-    for (size_t i = 0; i < octets.len; i += 3) {
-        append_group(&again, octets.at + i, min_size(octets.len - i, 3));
-        if (i % 48 == 45 || octets.len - i <= 3)
-            append(&again, (const uint8_t *)"\r\n", 2);
-    }
-    CHECK(equal(&again, text));
-    free(again.at);
-    return octets;
-}
-
-static bool passes(struct octets *rest, const uint8_t *text, size_t len)
-{
-    const struct octets part = {(uint8_t *)text, len, 0};
-    const bool there = begins(rest, &part);
-
-    rest->at += there ? len : 0;
-    rest->len -= there ? len : 0;
-    return there;
-}
-
-/* The CMS within a sealed message; what stands around it is as it should be. */
-static struct octets cms_of(const struct plan *plan, const struct octets *sealed,
-                            const struct octets *outside)
-{
-    const size_t after = plan->form.after_len;
-    struct octets rest = *sealed, cms = {0};
-
-    CHECK(passes(&rest, outside->at, outside->len));
-    CHECK(passes(&rest, plan->form.before, plan->form.before_len));
-    CHECK(rest.len > after);
-    rest.len -= after;
-    CHECK(!memcmp(rest.at + rest.len, closing, after));
-    if (plan->form.flags & SEAL_BASE64)
-        return from_lines(&rest);
-    append(&cms, rest.at, rest.len);
-    return cms;
-}
-
-static void check_sealed(const struct plan *plan, bool open, const struct octets *sealed,
-                         const struct octets *outside, const struct octets *content)
-{
-    struct octets cms = cms_of(plan, sealed, outside);
-    struct outcome opened = open_plainly(&cms, OPEN_BINARY, SIZE_MAX / 2, SIZE_MAX / 2);
-
-    CHECK(!opened.error && opened.is_ber == open);
-    CHECK(memmem(opened.head.at, opened.head.len, plan->to.infos, plan->to.infos_len));
-    CHECK(opened.content.len == content->len / AES_BLOCK * AES_BLOCK + AES_BLOCK);
-    decipher(&opened, plan->to.key_len, iv);
-    CHECK(!opened.error && equal(&opened.content, content));
-    forget(&opened);
-    free(cms.at);
-}
-
-/* What must have been encrypted. */
-static struct octets content_of(const struct octets *mail, const struct octets *inside, size_t end,
-                                bool canonical)
-{
-    struct octets content = {0};
-
-    append(&content, inside->at, inside->len);
-    (canonical ? append_canonical : append)(&content, mail->at + end, mail->len - end);
-    return content;
-}
-
-static size_t bare_in_body(const struct octets *mail, size_t end)
-{
-    const struct octets nothing = {0};
-    struct octets body = content_of(mail, &nothing, end, true);
-    const size_t more = body.len - (mail->len - end);
-
-    free(body.at);
-    return more;
-}
-
 /* --- as a stream ------------------------------------------------------------------------------- */
-
-static bool armoured(const struct octets *mail, size_t at)
-{
-    while (at < mail->len && mail->at[at] && strchr(" \t\r\n", mail->at[at]))
-        at++;
-    return stands(mail, at, "-----BEGIN PGP MESSAGE-----")
-           || stands(mail, at, "LS0tLS1CRUdJTiBQR1Ag");
-}
 
 static struct seal stream;
 
@@ -432,7 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 {
     if (len <= CONTROLS) /* a batch has empty mails */
         return 0;
-    struct octets mail = read_mail(in, in + CONTROLS, len - CONTROLS);
+    struct octets mail = read_mail(in, in + CONTROLS, len - CONTROLS, MOST_LEN);
     const struct plan plan = read_plan(in, mail.len);
     struct plain_mail plain = cut_plainly(&mail);
 

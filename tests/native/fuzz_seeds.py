@@ -318,10 +318,11 @@ def main(folder: Path) -> None:
         if name.startswith("known")
     }
     write(folder / "fuzz_open", seeds | long_ones())
-    for target in ("fuzz_message", "fuzz_base64"):
+    for target in ("fuzz_message", "fuzz_single", "fuzz_base64"):
         (folder / target).mkdir()
     for number, (name, mail) in enumerate((mails() | long_mails()).items()):
-        (folder / "fuzz_message" / name).write_bytes(message_controls(number, name) + mail)
+        for target in ("fuzz_message", "fuzz_single"):
+            (folder / target / name).write_bytes(message_controls(number, name) + mail)
     for number, text in enumerate(BASE64_TEXTS):
         control = bytes([number, number * 37 & 0xFF, number * 3, 0, 0])
         (folder / "fuzz_base64" / str(number)).write_bytes(control + text)

@@ -1,6 +1,6 @@
 /* What becomes of a mail that is sealed, told by the plainest means: field by field, octet by octet.
  * The rules are those of src/cmstream/mail/mime.py. All of the mail must be outside, inside or
- * body; but for MIME-Version, which the sealed mail has of its own. For fuzz_message.c. */
+ * body; but for MIME-Version, which the sealed mail has of its own. For sealed_mail.h. */
 #ifndef CMSTREAM_PLAIN_MAIL_H
 #define CMSTREAM_PLAIN_MAIL_H
 
