@@ -141,7 +141,7 @@ _SHORTEST_CONTENT = 8
 def _check_cms(pieces: Iterable[bytes]) -> None:
     """To its end. Raises UnprovedError, EnvelopeError, TlvError."""
     decoder = NativeDecoder("binary")
-    content = Ciphertext()
+    content, values = Ciphertext(), Textless()
     envelope: Envelope | None = None
     out = bytearray(decoder.bound(CHUNK))
     for piece in pieces:
@@ -153,18 +153,19 @@ def _check_cms(pieces: Iterable[bytes]) -> None:
             at += taken
             if decoder.waits:
                 envelope = enveloped.read_head(decoder.head)
-                _check_head(envelope, decoder.head)
+                _check_head(envelope, decoder.head, values)
                 decoder.keep_tail()
                 decoder.give_ciphertext()
     decoder.finish_into(out)
     if envelope is None:
         raise UnprovedError("it has no content")
     content.end()
+    values.add_edges(content.edges)
     _check_content(envelope, len(content))
-    _check_tail(envelope, decoder.tail)
+    _check_tail(envelope, decoder.tail, values)
 
 
-def _check_head(envelope: Envelope, head: bytes) -> None:
+def _check_head(envelope: Envelope, head: bytes, values: Textless) -> None:
     infos = envelope.infos
     if not infos or envelope.version not in _VERSIONS:
         raise UnprovedError("nobody can open it, or by a version that isn't one")
@@ -175,7 +176,7 @@ def _check_head(envelope: Envelope, head: bytes) -> None:
         raise UnprovedError("a type that no program knows")
     check_no_text(before)
     check_no_text(after)
-    values, names = Textless(), set()
+    names = set()
     for recipient in envelope.recipients():
         _check_recipient(recipient, values)
         names |= _readable_names(recipient)
@@ -183,7 +184,7 @@ def _check_head(envelope: Envelope, head: bytes) -> None:
         raise UnprovedError("more names than the recipients of a mail have")
     if envelope.parameters is not None:
         values.add(envelope.parameters)
-    values.end()
+    values.check()
 
 
 def _check_recipient(recipient: RecipientInfo, values: Textless) -> None:
@@ -258,13 +259,13 @@ def _is_iv(parameters: Tlv | None, length: int) -> bool:
     )
 
 
-def _check_tail(envelope: Envelope, tail: bytes) -> None:
+def _check_tail(envelope: Envelope, tail: bytes, values: Textless) -> None:
     """What stands behind the content: attributes, a tag, ends."""
     authenticated = envelope.content_type == "authenticated-enveloped-data"
     if len(tail) > _LONGEST_TAIL:
         raise UnprovedError("long attributes")
     check_no_text(tail)
-    tags, values, at = [], Textless(), 0
+    tags, at = [], 0
     while at < len(tail) and tail[at]:
         element = tlv.read(tail, at)
         tags.append(element.tag)
@@ -272,7 +273,7 @@ def _check_tail(envelope: Envelope, tail: bytes) -> None:
             raise UnprovedError("a tag that is longer than any")
         values.add(element)
         at = element.end
-    values.end()
+    values.check()
     if any(tail[at:]) or (not authenticated and not {_ATTRIBUTES}.issuperset(tags)):
         raise UnprovedError("something else behind its content")
     if authenticated:

@@ -1,5 +1,5 @@
 """Can somebody read the values that stand beside the encrypted content of CMS: keys, parameters,
-attributes?
+attributes, tags?
 
 Each value may be short, and a text may stand in many of them. So they are looked at one by one and
 all together, without those names of recipients that everybody may read.
@@ -29,7 +29,7 @@ _TAGS = frozenset(range(0x1F)) | {0x30, 0x31} | {*range(0x80, 0x85), *range(0xA0
 
 
 class Textless:
-    """Values are added as they come; the end looks at all of them."""
+    """Values are added as they come; ``check`` looks at all of them."""
 
     def __init__(self) -> None:
         self._seen: dict[bytes, None] = {}
@@ -47,7 +47,11 @@ class Textless:
                 check_random(value)
         self._seen |= {value: None for value in own if len(value) <= _LONGEST_SHORT}
 
-    def end(self) -> None:
+    def add_edges(self, edges: bytes) -> None:
+        """The first and the last octets of the content."""
+        self._seen[edges] = None
+
+    def check(self) -> None:
         """Raises UnprovedError."""
         check_little_text(b"".join(self._seen))
 

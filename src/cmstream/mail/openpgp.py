@@ -150,9 +150,12 @@ def check_packets(pieces: Iterable[bytes]) -> None:
         keys.append((header.tag, source.take(header.length)))
     if not keys or header.tag not in {_SED, _SEIPD, _AEAD}:
         raise UnprovedError("packets that aren't of an encrypted message")
-    _check_session_keys(dict.fromkeys(keys))
+    different = dict.fromkeys(keys)
+    _check_session_keys(different)
     data = Ciphertext()
     _check_data(header.tag, source, header, data)
+    # All but the version, which would part a text.
+    check_little_text(b"".join(body for _, body in different) + data.edges[1:])
     if source.take_some(1):
         raise UnprovedError("something behind the encrypted data")
 

@@ -12,6 +12,7 @@ _WINDOW = 4 << 10
 _SHORTEST = 64  # octets that are worth an attempt to compress them
 _LINES = (128, 512)  # digits of base64 that are looked at together
 _LONGEST_RUN = 256
+_EDGE = 64  # octets of ciphertext, at each end, that are looked at with what stands beside it
 _RARE = 30  # random octets fail a test less than once in 2**30
 
 
@@ -116,6 +117,7 @@ class Ciphertext:
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._first = b""
         self._len = 0
 
     def __len__(self) -> int:
@@ -125,6 +127,8 @@ class Ciphertext:
         """Raises UnprovedError."""
         self._held += data
         self._len += len(data)
+        if len(self._first) < _EDGE:
+            self._first += bytes(data[: _EDGE - len(self._first)])
         if len(self._held) >= 16 * _WINDOW:
             check_random(bytes(self._held))
             del self._held[:-_LONGEST_RUN]
@@ -132,3 +136,10 @@ class Ciphertext:
     def end(self) -> None:
         """Raises UnprovedError."""
         check_random(bytes(self._held))
+
+    @property
+    def edges(self) -> bytes:
+        """The first and the last octets, of which a text may have a part whose other parts stand
+        beside the ciphertext."""
+        rest = min(self._len - len(self._first), _EDGE)
+        return self._first + bytes(self._held[len(self._held) - rest :])
