@@ -263,6 +263,21 @@ def test_a_wrong_password_is_not_repeated(pfx, tmp_path):
     assert b"[password-needed]" in run("cert", "show", pfx, code=65).stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "of"),
+    [
+        (("encrypt", "-r", CERTIFICATE, "--no-such"), "encrypt"),
+        (("cert", "show", CERTIFICATE, "--no-such"), "cert show"),
+        (("account", "set", "a@b.example", "--no-such", "x"), "account set"),
+    ],
+)
+def test_a_subcommand_names_its_own_help_for_what_it_does_not_know(words, of):
+    told = run(*words, code=64).stderr.decode()
+    assert f"unrecognized arguments: --no-such{' x' if words[-1] == 'x' else ''} " in told
+    assert f"usage: cmstream {of} " in told
+    assert told.endswith(f"(see cmstream {of} --help)\n")
+
+
 def test_der_is_not_written_to_a_terminal():
     leader, follower = pty.openpty()
     done = subprocess.run(

@@ -37,7 +37,7 @@ _SENTENCES = {
     "no-email-protection": "The extended key usage doesn't allow e-mail protection.",
     "weak-key": f"The RSA key has fewer than {_WEAK_RSA_BITS} bits.",
     "no-email": "The certificate names no e-mail address.",
-    "ca-certificate": "This is the certificate of a certification authority.",
+    "ca-certificate": "This is the certificate of a certification authority (CA:TRUE).",
 }
 
 

@@ -50,6 +50,13 @@ def stoppable() -> Iterator[None]:
 class Parser(argparse.ArgumentParser):
     """Ends with 64 on wrong usage, as sysexits(3) has it."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but a subcommand tells itself what it doesn't know."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(os.EX_USAGE, f"cmstream: {message} (see {self.prog} --help)\n")
