@@ -1,5 +1,5 @@
 """A power cut at any instant: what the program had promised by then is on the disk, nothing half
-looks whole, and the next run goes on.
+looks whole, and the next run goes on; also where that one is cut off too.
 
 The disk is as :mod:`helpers.disk.cut` says. CMSTREAM_CUTS sets how many cuts of each kind there are
 (default 24), CMSTREAM_CUT_SEED which ones."""
@@ -47,6 +47,21 @@ def each_cut(disk_faults, root, name, *words, systems=()):
         shutil.rmtree(root)
     print(dict(counts))  # noqa: T201 - for whoever runs it with -s
     assert without_shared(disk.now(), root) == without_shared(found_in(whole), whole)
+
+
+def cut_again(seed, disk_faults, root, name, *words, systems=()):
+    """The run after a cut is cut off too, once right before something is synced, and once anywhere;
+    puts into ``root`` what is there then. Gives what that run had promised."""
+    disk, log = Disk(root, systems), root.with_name("log again")
+    log.unlink(missing_ok=True)
+    events = recorded(disk_faults, root, log, name, *words)
+    shutil.rmtree(root)
+    *cut_off, _ = cuts(events, 3, seed, disk)
+    for cut in cut_off:
+        laid(cut.found, root)
+        yield cut.marks
+        shutil.rmtree(root)
+    root.mkdir()
 
 
 def found_in(folder):
@@ -161,26 +176,51 @@ def database(sqlite_url):
 )
 def test_maildir(task, systems, disk_faults, root, database):
     """The journal may be on another disk, and what was brought to one isn't on the other then."""
-    me, box = works.me(), root / "Maildir"
-    boxes = box, box / ".Sent"
-    for one in boxes:
-        make(one)
-    before = fill(box, 7) | fill(boxes[1], 2, seed=1, size=900)
-    (root / "state").mkdir()
-    words = "maildir:Maildir", database
+    before, words = maildir(root, database)
     if task == "open":
         works.mailbox(root, "seal", *words)
         shutil.rmtree(root / "state" / "journal")
     for marks in each_cut(disk_faults, root, "mailbox", task, *words, systems=systems):
-        there = {plain(path.read_bytes(), me) for one in boxes for path in files(one)}
-        assert there == before.keys()
-        if "done" in marks:
-            assert is_done(boxes, task)
-        assert works.mailbox(root, task, *words).failures == []
+        check_maildir(root, before, marks, task, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["seal", "open"])
+def test_maildir_cut_twice(task, disk_faults, root, database):
+    before, words = maildir(root, database)
+    if task == "open":
+        works.mailbox(root, "seal", *words)
+        shutil.rmtree(root / "state" / "journal")
+    words = task, *words
+    first = each_cut(disk_faults, root, "mailbox", *words, systems=("state",))
+    for seed, marks in enumerate(first):
+        second = cut_again(seed, disk_faults, root, "mailbox", *words, systems=("state",))
+        for more in second:
+            check_maildir(root, before, marks + more, *words)
+
+
+def maildir(root, database):
+    """Gives its messages, and the words for the work."""
+    box = root / "Maildir"
+    for one in (box, box / ".Sent"):
+        make(one)
+    (root / "state").mkdir()
+    before = fill(box, 7) | fill(box / ".Sent", 2, seed=1, size=900)
+    return before, ("maildir:Maildir", database)
+
+
+def check_maildir(root, before, marks, task, *words):
+    me, box = works.me(), root / "Maildir"
+    boxes = box, box / ".Sent"
+    there = {plain(path.read_bytes(), me) for one in boxes for path in files(one)}
+    assert there == before.keys()
+    if "done" in marks:
         assert is_done(boxes, task)
-        assert flags(mails(box, me) | mails(boxes[1], me)) == flags(before)
-        assert not [*(box / "tmp").iterdir()]
-        assert works.mailbox(root, task, *words).messages == 0
+    assert works.mailbox(root, task, *words).failures == []
+    assert is_done(boxes, task)
+    assert flags(mails(box, me) | mails(boxes[1], me)) == flags(before)
+    assert not [*(box / "tmp").iterdir()]
+    assert works.mailbox(root, task, *words).messages == 0
 
 
 def is_done(boxes, task):
@@ -192,21 +232,29 @@ def flags(found):
 
 
 @pytest.mark.slow
-def test_mbox(disk_faults, root, database):
-    me, box = works.me(), root / "box"
+@pytest.mark.parametrize("twice", [False, True], ids=["cut once", "cut twice"])
+def test_mbox(twice, disk_faults, root, database):
+    box = root / "box"
     write(box, mbox(*map(text, range(7))))
-    before = contents(box, me)
+    before = contents(box, works.me())
     (root / "state").mkdir()
-    words = "mbox:box", database
-    for _ in each_cut(disk_faults, root, "mailbox", "seal", *words):
-        assert contents(box, me) == before
+    words = "seal", "mbox:box", database
+    for seed, _ in enumerate(each_cut(disk_faults, root, "mailbox", *words)):
         aged(root / "box.lock")
-        assert works.mailbox(root, "seal", *words).failures == []
-        assert contents(box, me) == before
-        assert b"nowhere else" not in box.read_bytes()
-        left = {one.name for one in root.iterdir()}
-        assert left - {"box.lock"} == {"box", "state"}  # unless there was nothing to do
-        assert works.mailbox(root, "seal", *words).messages == 0
+        for _ in cut_again(seed, disk_faults, root, "mailbox", *words) if twice else [()]:
+            aged(root / "box.lock")
+            check_mbox(root, before, *words)
+
+
+def check_mbox(root, before, *words):
+    me, box = works.me(), root / "box"
+    assert contents(box, me) == before
+    assert works.mailbox(root, *words).failures == []
+    assert contents(box, me) == before
+    assert b"nowhere else" not in box.read_bytes()
+    left = {one.name for one in root.iterdir()}
+    assert left - {"box.lock"} == {"box", "state"}  # unless there was nothing to do
+    assert works.mailbox(root, *words).messages == 0
 
 
 def aged(lock):
@@ -226,15 +274,19 @@ def contents(path, me):
 # Archives
 
 
-def test_archive(disk_faults, root, tmp_path):
+@pytest.mark.parametrize(
+    "twice", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["cut once", "cut twice"]
+)
+def test_archive(twice, disk_faults, root, tmp_path):
     source = numbered(tmp_path / "source", 14)
     write(source / "inbox", mbox(*[b"From: a\nSubject: %d\n\nSECRET\n" % one for one in range(4)]))
     write(source / "long", os.urandom(5 << 20))
     first = shutil.copytree(source, tmp_path / "first")
-    for marks in each_cut(disk_faults, root, "archive", source):
+    for seed, marks in enumerate(each_cut(disk_faults, root, "archive", source)):
         now = tmp_path / "now" / "source"
         shutil.copytree(source if "changed" in marks else first, now)
-        check_archive(root, now, marks)
+        for more in cut_again(seed, disk_faults, root, "seal", now) if twice else [[]]:
+            check_archive(root, now, marks + more)
         shutil.rmtree(now.parent)
 
 

@@ -139,7 +139,7 @@ def seal(root, source):
     return seal_archive([str(source)], f"{root}/sealed", recipients(), update=True, processes=1)
 
 
-WORKS = {"store": store, "output": output, "mailbox": mailbox, "archive": archive}
+WORKS = {"store": store, "output": output, "mailbox": mailbox, "archive": archive, "seal": seal}
 
 if __name__ == "__main__":
     WORKS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
