@@ -254,9 +254,10 @@ def cuts(events: list[Event], count: int, seed: int, disk: Disk):
     """So many of them, at random instants; half of them right before something is synced, when most
     is at stake; the last one at the end."""
     chance = random.Random(seed)
+    anywhere = range(len(events))
     syncs = [at for at, one in enumerate(events) if one.kind in "sS"]
-    instants = [len(events), *chance.choices(syncs, k=count // 2)]
-    instants += chance.choices(range(len(events)), k=count - len(instants))
+    instants = [len(events), *chance.choices(syncs or anywhere, k=count // 2)]
+    instants += chance.choices(anywhere, k=count - len(instants))
     done, marks = 0, []
     for number, at in enumerate(sorted(instants)):
         for event in events[done:at]:
