@@ -19,68 +19,129 @@ static const uint64_t digit_mask = (UINT64_C(1) << DIGIT_BITS) - 1;
 
 /* --- a number in each lane -------------------------------------------------------------------- */
 
-/* Digit i of eight numbers is register i. */
+enum { STEP = 4 }; /* rows of a product that are added at once */
+
+/* Digit i of eight numbers is register i. Of 80 rows of a product and 80 of its
+ * reduction a sum takes two halves of products each, which is less than 2^61. */
 struct eight {
     __m512i modulus[MOST_DIGITS], factor[MOST_DIGITS], result[MOST_DIGITS];
-    __m512i sum[MOST_DIGITS + 1], inverse;
+    __m512i sum[2 * MOST_DIGITS], inverse;
 };
 
 /* sum + a * b for half a product of digits. */
 #define LOW _mm512_madd52lo_epu64
 #define HIGH _mm512_madd52hi_epu64
 
-/* Adds two rows of a product of a and b and the multiples of the modulus that clear the two lowest
- * digits, then drops those. Two at once, so that a sum is loaded and stored half as often. */
-ALWAYS void multiply_rows(struct eight *w, const __m512i *a, __m512i b0, __m512i b1,
-                          unsigned digits)
+/* Adds four rows of a product, a times b[0] to b[3], from column `from` on: there a[from - 1] is x1,
+ * the one before it x2, and so on. So each sum is loaded and stored once for four rows. `fresh`: the
+ * four sums beyond the digits hold nothing yet. */
+ALWAYS void add_rows(__m512i *sum, const __m512i *a, const __m512i b[STEP], unsigned from,
+                     unsigned digits, __m512i x1, __m512i x2, __m512i x3, __m512i x4, bool fresh)
 {
-    const __m512i zero = _mm512_setzero_si512(), *n = w->modulus;
-    __m512i *sum = w->sum, low = LOW(sum[0], a[0], b0);
-    const __m512i m0 = LOW(zero, low, w->inverse);
+    const __m512i b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];
 
-    low = _mm512_srli_epi64(LOW(low, n[0], m0), DIGIT_BITS);
-    low = _mm512_add_epi64(low, sum[1]);
-    low = HIGH(HIGH(LOW(LOW(low, a[1], b0), n[1], m0), a[0], b0), n[0], m0);
-    low = LOW(low, a[0], b1);
-    const __m512i m1 = LOW(zero, low, w->inverse);
-    __m512i carry = _mm512_srli_epi64(LOW(low, n[0], m1), DIGIT_BITS);
-
-    for (unsigned j = 2; j < digits; j++) {
-        __m512i first = LOW(LOW(sum[j], a[j], b0), n[j], m0);
-        __m512i second = LOW(LOW(carry, a[j - 1], b1), n[j - 1], m1);
-        first = HIGH(HIGH(first, a[j - 1], b0), n[j - 1], m0);
-        second = HIGH(HIGH(second, a[j - 2], b1), n[j - 2], m1);
-        sum[j - 2] = _mm512_add_epi64(first, second);
-        carry = zero;
+#pragma GCC unroll 4
+    for (unsigned c = from; c < digits; c++) {
+        const __m512i x0 = a[c];
+        const __m512i low = LOW(LOW(LOW(LOW(sum[c], x0, b0), x1, b1), x2, b2), x3, b3);
+        sum[c] = HIGH(HIGH(HIGH(HIGH(low, x1, b0), x2, b1), x3, b2), x4, b3);
+        x4 = x3;
+        x3 = x2;
+        x2 = x1;
+        x1 = x0;
     }
-    a += digits;
-    n += digits;
     sum += digits;
-    __m512i first = HIGH(HIGH(carry, a[-1], b0), n[-1], m0);
-    __m512i second = HIGH(HIGH(zero, a[-2], b1), n[-2], m1);
-    sum[-2] = _mm512_add_epi64(first, LOW(LOW(second, a[-1], b1), n[-1], m1));
-    sum[-1] = HIGH(HIGH(zero, a[-1], b1), n[-1], m1);
+    if (fresh)
+        sum[0] = sum[1] = sum[2] = sum[3] = _mm512_setzero_si512();
+    sum[0] = HIGH(LOW(HIGH(LOW(HIGH(LOW(sum[0], x1, b1), x1, b0), x2, b2), x2, b1), x3, b3), x3, b2);
+    sum[0] = HIGH(sum[0], x4, b3);
+    sum[1] = HIGH(HIGH(LOW(HIGH(LOW(sum[1], x1, b2), x1, b1), x2, b3), x2, b2), x3, b3);
+    sum[2] = HIGH(HIGH(LOW(sum[2], x1, b3), x1, b2), x2, b3);
+    sum[3] = HIGH(sum[3], x1, b3);
 }
 
-/* result = a * b / R, below twice the modulus where a and b are. */
-IFMA static void multiply(struct eight *w, const __m512i *a, const __m512i *b, unsigned digits)
+/* Sets m to the multiples of the modulus that clear four digits of the sum; gives what they carry. */
+ALWAYS __m512i clear_four(const struct eight *w, const __m512i *sum, __m512i carry, __m512i m[STEP])
 {
-    const __m512i mask = _mm512_set1_epi64((long long)digit_mask);
-    __m512i carry = _mm512_setzero_si512();
+    const __m512i *n = w->modulus;
 
-    for (unsigned i = 0; i < digits; i++)
-        w->sum[i] = carry;
-    for (unsigned i = 0; i < digits; i += 2)
-        multiply_rows(w, a, b[i], b[i + 1], digits);
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < STEP; i++) {
+        __m512i low = sum[i];
+#pragma GCC unroll 4
+        for (unsigned r = 0; r < i; r++)
+            low = HIGH(LOW(low, n[i - r], m[r]), n[i - r - 1], m[r]);
+        low = _mm512_add_epi64(low, carry); /* last, for it comes last */
+        m[i] = LOW(_mm512_setzero_si512(), low, w->inverse);
+        carry = _mm512_srli_epi64(LOW(low, n[0], m[i]), DIGIT_BITS);
+    }
+    return carry;
+}
+
+/* result = sum / R, below twice the modulus where the sum is below R times that. */
+IFMA static void reduce(struct eight *w, unsigned digits)
+{
+    const __m512i mask = _mm512_set1_epi64((long long)digit_mask), *n = w->modulus;
+    __m512i carry = _mm512_setzero_si512(), m[STEP];
+
+    for (unsigned i = 0; i < digits; i += STEP) {
+        carry = clear_four(w, w->sum + i, carry, m);
+        add_rows(w->sum + i, n, m, STEP, digits, n[3], n[2], n[1], n[0], false);
+    }
     for (unsigned i = 0; i < digits; i++) {
-        carry = _mm512_add_epi64(carry, w->sum[i]);
+        carry = _mm512_add_epi64(carry, w->sum[digits + i]);
         w->result[i] = _mm512_and_si512(carry, mask);
         carry = _mm512_srli_epi64(carry, DIGIT_BITS);
     }
 }
 
+/* result = a * b / R. */
+IFMA static void multiply(struct eight *w, const __m512i *a, const __m512i *b, unsigned digits)
+{
+    const __m512i zero = _mm512_setzero_si512();
+
+    for (unsigned i = 0; i < digits; i++)
+        w->sum[i] = zero;
+    for (unsigned i = 0; i < digits; i += STEP)
+        add_rows(w->sum + i, a, b + i, 0, digits, zero, zero, zero, zero, true);
+    reduce(w, digits);
+}
+
+ALWAYS void add_product(__m512i *sum, __m512i a, __m512i b)
+{
+    sum[0] = LOW(sum[0], a, b);
+    sum[1] = HIGH(sum[1], a, b);
+}
+
+/* result = result ^ 2 / R. The products of two different digits are added once, and doubled then:
+ * twice a digit has no room in a factor. */
+IFMA static void square(struct eight *w, unsigned digits)
+{
+    const __m512i zero = _mm512_setzero_si512(), *a = w->result;
+
+    for (unsigned i = 0; i < digits; i++)
+        w->sum[i] = zero;
+    for (unsigned i = 0; i < digits; i += STEP) {
+        __m512i *sum = w->sum + 2 * i;
+        add_rows(w->sum + i, a, a + i, i + STEP, digits, zero, zero, zero, zero, true);
+        add_product(sum + 1, a[i], a[i + 1]);
+        add_product(sum + 2, a[i], a[i + 2]);
+        add_product(sum + 3, a[i], a[i + 3]);
+        add_product(sum + 3, a[i + 1], a[i + 2]);
+        add_product(sum + 4, a[i + 1], a[i + 3]);
+        add_product(sum + 5, a[i + 2], a[i + 3]);
+    }
+    for (unsigned i = 0; i < digits; i++) {
+        __m512i *sum = w->sum + 2 * i;
+        sum[0] = _mm512_add_epi64(sum[0], sum[0]);
+        sum[1] = _mm512_add_epi64(sum[1], sum[1]);
+        add_product(sum, a[i], a[i]);
+    }
+    reduce(w, digits);
+}
+
 /* Subtracts the modulus once where the result isn't below it. */
-IFMA static void reduce(struct eight *w, unsigned digits)
+IFMA static void reduce_once(struct eight *w, unsigned digits)
 {
     const __m512i mask = _mm512_set1_epi64((long long)digit_mask);
     __m512i borrow = _mm512_setzero_si512();
@@ -128,13 +189,13 @@ IFMA static void power_eight(const struct rsa_form *const form[], uint64_t expon
     multiply(&w, w.result, plain, digits);
     memcpy(w.factor, w.result, digits * sizeof *w.factor);
     for (unsigned bit = 62 - (unsigned)__builtin_clzll(exponent); bit > 0; bit--) {
-        multiply(&w, w.result, w.result, digits);
+        square(&w, digits);
         if (exponent >> bit & 1)
             multiply(&w, w.result, w.factor, digits);
     }
-    multiply(&w, w.result, w.result, digits);
+    square(&w, digits);
     multiply(&w, w.result, plain, digits); /* without a factor R: out of Montgomery's form */
-    reduce(&w, digits);
+    reduce_once(&w, digits);
     for (unsigned j = 0; j < digits; j++) {
         _mm512_storeu_si512(eight, w.result[j]);
         for (unsigned i = 0; i < count; i++)
