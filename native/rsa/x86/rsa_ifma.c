@@ -221,53 +221,64 @@ struct one {
     __m512i inverse;
 };
 
-/* The carries of digits that have grown beyond 52 bits. */
-IFMA static void carry_digits(__m512i *number, unsigned vectors)
+/* The carries of digits that have grown beyond 52 bits. After each has given its upper bits to the
+ * next one, some may be too large by a bit again, which full ones pass on: that is a sum of their
+ * masks. */
+ALWAYS void carry_digits(__m512i *number, const unsigned vectors)
 {
-    uint64_t digit[MOST_DIGITS], carry = 0;
+    const __m512i mask = _mm512_set1_epi64((long long)digit_mask), one = _mm512_set1_epi64(1);
+    __m512i below = _mm512_setzero_si512();
+    unsigned __int128 over = 0, full = 0;
 
-    memcpy(digit, number, vectors * sizeof *number);
-    for (unsigned i = 0; i < vectors * VECTOR; i++) {
-        carry += digit[i];
-        digit[i] = carry & digit_mask;
-        carry >>= DIGIT_BITS;
+#pragma GCC unroll 10
+    for (unsigned v = 0; v < vectors; v++) {
+        const __m512i upper = _mm512_srli_epi64(number[v], DIGIT_BITS);
+        number[v] = _mm512_add_epi64(_mm512_and_si512(number[v], mask),
+                                     _mm512_alignr_epi64(upper, below, VECTOR - 1));
+        over |= (unsigned __int128)_mm512_cmpgt_epu64_mask(number[v], mask) << VECTOR * v;
+        full |= (unsigned __int128)_mm512_cmpeq_epu64_mask(number[v], mask) << VECTOR * v;
+        below = upper;
     }
-    memcpy(number, digit, vectors * sizeof *number);
-    wipe(digit, sizeof digit);
+    const unsigned __int128 more = (2 * over + full) ^ full;
+#pragma GCC unroll 10
+    for (unsigned v = 0; v < vectors; v++) {
+        const __mmask8 here = (__mmask8)(more >> VECTOR * v);
+        number[v] = _mm512_and_si512(_mm512_mask_add_epi64(number[v], here, number[v], one), mask);
+    }
 }
 
-/* As multiply() above; `vectors` is a constant wherever this goes, so that sums are registers. */
+/* As multiply() above; `vectors` is a constant wherever this goes, so that sums are registers. The
+ * next multiple of the modulus waits for the lowest register alone: whatever of that doesn't depend
+ * on this multiple is added apart, in `product` and `carry`. */
 ALWAYS void multiply_vectors(struct one *w, const __m512i *a, const uint64_t *b,
                              const unsigned vectors)
 {
     const __m512i zero = _mm512_setzero_si512(), *n = w->modulus;
-    __m512i sum[MOST_VECTORS + 1];
+    __m512i sum[MOST_VECTORS + 1], product = zero, carry = zero;
 
 #pragma GCC unroll 11
     for (unsigned v = 0; v <= vectors; v++)
         sum[v] = zero;
     for (unsigned i = 0; i < vectors * VECTOR; i++) {
         const __m512i digit = _mm512_set1_epi64((long long)b[i]);
-#pragma GCC unroll 10
-        for (unsigned v = 0; v < vectors; v++)
-            sum[v] = _mm512_madd52lo_epu64(sum[v], a[v], digit);
-        __m512i m = _mm512_madd52lo_epu64(zero, sum[0], w->inverse);
+        product = LOW(product, a[0], digit);
+        __m512i low = _mm512_add_epi64(_mm512_add_epi64(product, carry), sum[0]);
+        __m512i m = LOW(zero, low, w->inverse);
         m = _mm512_broadcastq_epi64(_mm512_castsi512_si128(m));
+        low = LOW(low, n[0], m);
+        carry = _mm512_maskz_srli_epi64(1, low, DIGIT_BITS);
+        product = HIGH(zero, a[0], digit);
 #pragma GCC unroll 10
-        for (unsigned v = 0; v < vectors; v++)
-            sum[v] = _mm512_madd52lo_epu64(sum[v], n[v], m);
-        const __m512i carry = _mm512_maskz_srli_epi64(1, sum[0], DIGIT_BITS);
+        for (unsigned v = 1; v < vectors; v++)
+            sum[v] = LOW(LOW(sum[v], a[v], digit), n[v], m);
+        sum[0] = HIGH(_mm512_alignr_epi64(sum[1], low, 1), n[0], m);
 #pragma GCC unroll 10
-        for (unsigned v = 0; v < vectors; v++) {
-            sum[v] = _mm512_alignr_epi64(sum[v + 1], sum[v], 1);
-            if (!v)
-                sum[v] = _mm512_add_epi64(sum[v], carry);
-            sum[v] = _mm512_madd52hi_epu64(sum[v], a[v], digit);
-            sum[v] = _mm512_madd52hi_epu64(sum[v], n[v], m);
-        }
+        for (unsigned v = 1; v < vectors; v++)
+            sum[v] = HIGH(HIGH(_mm512_alignr_epi64(sum[v + 1], sum[v], 1), a[v], digit), n[v], m);
     }
+    sum[0] = _mm512_add_epi64(_mm512_add_epi64(sum[0], product), carry);
+    carry_digits(sum, vectors);
     memcpy(w->result, sum, vectors * sizeof *sum);
-    carry_digits(w->result, vectors);
 }
 
 ALWAYS void power_vectors(const struct rsa_form *form, uint64_t exponent, uint64_t *number,
