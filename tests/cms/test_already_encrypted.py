@@ -182,33 +182,6 @@ def test_text_in_many_values(tag, size) -> None:
     assert not is_encrypted(mail(BINARY, cms(infos=infos)))
 
 
-@pytest.mark.parametrize("more", [0, 100, 70_000])
-def test_text_in_the_content_and_in_the_tag_behind_it(more) -> None:
-    content = noise(more, 7) + b"our seven"
-    octets = cms(AUTH_ENVELOPED, content=content)
-    assert is_encrypted(mail(BINARY, octets))
-    assert not is_encrypted(mail(BINARY, octets.replace(noise(16), b" one one" + noise(8))))
-
-
-@pytest.mark.parametrize("more", [0, 160, 70_400])
-def test_text_in_the_content_and_in_the_iv_before_it(more) -> None:
-    octets = cms(content=b"our seven" + noise(more + 7, 7))
-    assert is_encrypted(mail(BINARY, octets))
-    assert not is_encrypted(mail(BINARY, octets.replace(noise(16), noise(7) + b"safe is f")))
-
-
-@pytest.mark.parametrize("more", [40, 70_000])
-def test_text_in_a_session_key_and_in_the_data(more) -> None:
-    def sealed(end: bytes, beginning: bytes) -> bytes:
-        data = b"\1" + beginning + noise(more, 7)
-        packet = b"\xd2\xff" + len(data).to_bytes(4, "big") + data
-        return mail(b"", armour(PKESK[: len(PKESK) - len(end)] + end + packet))
-
-    assert is_encrypted(sealed(b"is four s", b""))
-    assert is_encrypted(sealed(b"", b"even one"))
-    assert not is_encrypted(sealed(b"is four s", b"even one"))
-
-
 def test_serial_numbers_may_count() -> None:
     infos = [info(serial=b"D%c" % low) for low in range(0x41, 0x7A)]
     assert is_encrypted(mail(BINARY, cms(infos=b"".join(infos))))
