@@ -223,7 +223,7 @@ struct work {
  * copies. */
 __attribute__((noinline)) static void wipe_stack(void)
 {
-    uint8_t frames[56 << 10]; /* work_part() and the longest power() take 46 KiB */
+    uint8_t frames[48 << 10]; /* work_part() and the longest power() take 41 KiB */
     wipe(frames, sizeof frames);
 }
 

@@ -176,22 +176,15 @@ def database(sqlite_url):
 )
 def test_maildir(task, systems, disk_faults, root, database):
     """The journal may be on another disk, and what was brought to one isn't on the other then."""
-    before, words = maildir(root, database)
-    if task == "open":
-        works.mailbox(root, "seal", *words)
-        shutil.rmtree(root / "state" / "journal")
-    for marks in each_cut(disk_faults, root, "mailbox", task, *words, systems=systems):
-        check_maildir(root, before, marks, task, *words)
+    before, words = maildir(task, root, database)
+    for marks in each_cut(disk_faults, root, "mailbox", *words, systems=systems):
+        check_maildir(root, before, marks, *words)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["seal", "open"])
 def test_maildir_cut_twice(task, disk_faults, root, database):
-    before, words = maildir(root, database)
-    if task == "open":
-        works.mailbox(root, "seal", *words)
-        shutil.rmtree(root / "state" / "journal")
-    words = task, *words
+    before, words = maildir(task, root, database)
     first = each_cut(disk_faults, root, "mailbox", *words, systems=("state",))
     for seed, marks in enumerate(first):
         second = cut_again(seed, disk_faults, root, "mailbox", *words, systems=("state",))
@@ -199,14 +192,18 @@ def test_maildir_cut_twice(task, disk_faults, root, database):
             check_maildir(root, before, marks + more, *words)
 
 
-def maildir(root, database):
-    """Gives its messages, and the words for the work."""
+def maildir(task, root, database):
+    """Gives its messages, and the words for the work. It is sealed where the task is to open it."""
     box = root / "Maildir"
     for one in (box, box / ".Sent"):
         make(one)
     (root / "state").mkdir()
     before = fill(box, 7) | fill(box / ".Sent", 2, seed=1, size=900)
-    return before, ("maildir:Maildir", database)
+    words = "maildir:Maildir", database
+    if task == "open":
+        works.mailbox(root, "seal", *words)
+        shutil.rmtree(root / "state" / "journal")
+    return before, (task, *words)
 
 
 def check_maildir(root, before, marks, task, *words):

@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import line_changes
+
 from cmstream.gateway.protocol import replies
 from cmstream.gateway.protocol.replies import ProtocolError, Reply, ReplyReader
 
@@ -83,8 +85,5 @@ def seeds() -> Iterator[bytes]:
 
 def mutate(data: bytes, source: random.Random) -> bytes:
     """Lines come in or go."""
-    wire = data[1:]
-    places = [0, *(one.end() for one in re.finditer(b"\n", wire)), source.randint(0, len(wire))]
-    begin, end = sorted(source.choices(places, k=2))
     new = b"".join(line(source) for _ in range(source.choice((0, 1, 2))))
-    return data[:1] + wire[:begin] + new + wire[source.choice((begin, begin, end)) :]
+    return data[:1] + line_changes.changed(data[1:], new, source)

@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import line_changes
+
 from cmstream.gateway.protocol import seal
 from cmstream.gateway.protocol.seal import END, Answer, ProtocolError, Reader, Request, chunk
 
@@ -148,11 +150,8 @@ def seeds() -> Iterator[bytes]:
 
 def mutate(data: bytes, source: random.Random) -> bytes:
     """Lines come in or go."""
-    wire = data[2:]
-    places = [0, *(one.end() for one in re.finditer(b"\n", wire)), source.randint(0, len(wire))]
-    begin, end = sorted(source.choices(places, k=2))
     new = b"".join(
         source.choice(source.choice((_LINES, _LENGTHS))) + b"\n"
         for _ in range(source.choice((0, 1, 2)))
     )
-    return data[:2] + wire[:begin] + new + wire[source.choice((begin, begin, end)) :]
+    return data[:2] + line_changes.changed(data[2:], new, source)

@@ -12,6 +12,8 @@ import random
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import line_changes
+
 from cmstream.gateway.protocol.conversation import Content, transaction
 from cmstream.gateway.protocol.data import LookAlikes
 from cmstream.gateway.protocol.replies import Reply
@@ -378,8 +380,5 @@ def mutate(data: bytes, source: random.Random) -> bytes:
     choices = bytearray(data[:3].ljust(3, b"\0"))
     if source.random() < 0.2:
         choices[source.randrange(3)] = source.randrange(64)
-    wire = data[3:]
-    places = [0, *(one.end() for one in re.finditer(b"\n", wire)), source.randint(0, len(wire))]
-    begin, end = sorted(source.choices(places, k=2))
     new = command(source) if source.random() < 0.7 else source.choice(_TEXTS)
-    return bytes(choices) + wire[:begin] + new + wire[source.choice((begin, begin, end)) :]
+    return bytes(choices) + line_changes.changed(data[3:], new, source)

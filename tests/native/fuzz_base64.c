@@ -22,18 +22,6 @@ static struct plan read_plan(const uint8_t control[CONTROLS], size_t len)
     };
 }
 
-/* The rest of the input, its end again and again. */
-static struct octets read_octets(const uint8_t *control, const uint8_t *in, size_t len)
-{
-    const size_t again = min_size(len, (size_t)1 << (control[3] & 15)), times = control[4];
-    struct octets octets = {0};
-
-    append(&octets, in, len);
-    for (size_t i = 0; i < times && octets.len + again <= MOST_LEN; i++)
-        append(&octets, in + len - again, again);
-    return octets;
-}
-
 /* --- encoding ---------------------------------------------------------------------------------- */
 
 static struct octets encode_plainly(const struct octets *octets)
@@ -201,7 +189,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 {
     if (len <= CONTROLS)
         return 0;
-    struct octets octets = read_octets(in, in + CONTROLS, len - CONTROLS);
+    struct octets octets = repeated(in + CONTROLS, len - CONTROLS, (size_t)1 << (in[3] & 15), in[4],
+                                    MOST_LEN);
     const struct plan plan = read_plan(in, octets.len);
     struct octets text = encode_plainly(&octets), noisy = with_noise(&plan, &text);
 

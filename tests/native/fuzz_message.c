@@ -206,34 +206,6 @@ static void plan_batch(const struct plan *plan, const struct octets *mail)
     seal_plan_sizes(batch.job, &inputs, &plan->form, plan->count ? SEAL_COUNT : 0, totals);
 }
 
-/* A header block that isn't C's to cut. */
-static void bring_head(const struct plan *plan, unsigned i)
-{
-    const struct plain_mail *plain = &batch.plain[i];
-    struct octets *outside = &batch.outside[i];
-
-    append(outside, plain->outside.at, plain->outside.len);
-    append(outside, plan->form.before, plan->form.before_len);
-    CHECK(seal_bring_head(&batch.job[i], outside->at, outside->len, plain->inside.at,
-                          plain->inside.len, SEAL_CANON | (plan->count ? SEAL_COUNT : 0)) > 0);
-}
-
-static void check_job(const struct plan *plan, unsigned i)
-{
-    const struct plain_mail *plain = &batch.plain[i];
-    const struct seal_job *job = &batch.job[i];
-    const struct octets sealed = {batch.out[i], (size_t)job->total, 0};
-    struct octets content = content_of(&batch.mail[i], &plain->inside, plain->end, true);
-
-    if (job->written == SEAL_BARE_LF)
-        CHECK(!plan->count && bare_in_body(&batch.mail[i], plain->end));
-    else
-        CHECK(job->written == job->total);
-    if (job->written >= 0)
-        check_sealed(plan, false, &sealed, &plain->outside, &content);
-    free(content.at);
-}
-
 static void expect_batch(const struct plan *plan, const struct octets *mail)
 {
     cpu_restrict(plan->mask);
@@ -241,11 +213,11 @@ static void expect_batch(const struct plan *plan, const struct octets *mail)
     for (unsigned i = 0; i < plan->jobs; i++) {
         struct seal_job *job = &batch.job[i];
         const struct plain_mail *plain = &batch.plain[i];
-        CHECK(job->suspect == (plain->suspect || armoured(&batch.mail[i], plain->end)));
+        CHECK(job->suspect == needs_look(&batch.mail[i], plain));
         if (plain->special || plain->inside.len > SEAL_STEP)
             CHECK(job->total == SEAL_NEEDS_HEAD);
         if (job->total == SEAL_NEEDS_HEAD)
-            bring_head(plan, i);
+            bring_head(plan, job, &batch.outside[i], plain);
         CHECK(job->total > 0);
         set_key(&job->key, plan->to.key_len);
         job->infos = plan->to.infos;
@@ -253,7 +225,8 @@ static void expect_batch(const struct plan *plan, const struct octets *mail)
     }
     seal_many(batch.job, batch.out, plan->jobs, NULL, &slots);
     for (unsigned i = 0; i < plan->jobs; i++) {
-        check_job(plan, i);
+        check_written(plan, &batch.mail[i], &batch.plain[i], batch.out[i], batch.job[i].total,
+                      batch.job[i].written);
         free(batch.mail[i].at);
         free(batch.outside[i].at);
         free(batch.out[i]);

@@ -10,33 +10,6 @@ static struct seal_single single;
 static struct seal_aead aead;
 static struct seal_slots slots;
 
-/* What is known of a mail before it is sealed. */
-struct expected {
-    const struct octets *mail;
-    const struct plain_mail *plain;
-    struct octets content;
-    size_t bare; /* line feeds of the body */
-};
-
-static bool needs_look(const struct expected *expected)
-{
-    return expected->plain->suspect || armoured(expected->mail, expected->plain->end);
-}
-
-static void check_written(const struct plan *plan, const struct expected *expected, int64_t written,
-                          int64_t total, uint8_t *out)
-{
-    const struct octets sealed = {out, (size_t)total, 0};
-
-    if (written == SEAL_BARE_LF)
-        CHECK(!plan->count && expected->bare);
-    else
-        CHECK(written == total);
-    if (written >= 0)
-        check_sealed(plan, false, &sealed, &expected->plain->outside, &expected->content);
-    free(out);
-}
-
 static void expect_nothing(const void *memory, size_t len)
 {
     const uint8_t *octets = memory;
@@ -46,21 +19,23 @@ static void expect_nothing(const void *memory, size_t len)
 
 /* --- by itself --------------------------------------------------------------------------------- */
 
-static void expect_one(const struct plan *plan, const struct expected *expected)
+static void expect_one(const struct plan *plan, const struct octets *mail,
+                       const struct plain_mail *plain)
 {
-    uint8_t *in = copied(expected->mail->at, expected->mail->len);
-    const int64_t total = seal_plan_one(&single, in, expected->mail->len, &plan->to, &plan->form);
+    uint8_t *in = copied(mail->at, mail->len);
+    const int64_t total = seal_plan_one(&single, in, mail->len, &plan->to, &plan->form);
 
-    if (expected->plain->special || expected->plain->inside.len > SEAL_STEP) {
+    if (plain->special || plain->inside.len > SEAL_STEP) {
         CHECK(total == SEAL_NEEDS_HEAD);
-    } else if (needs_look(expected)) {
+    } else if (needs_look(mail, plain)) {
         CHECK(total == SEAL_NEEDS_LOOK);
     } else {
         CHECK(total > 0);
         uint8_t *out = exactly((size_t)total);
         single.job.infos = plan->to.infos;
         set_key(&single.job.key, plan->to.key_len);
-        check_written(plan, expected, seal_one(&single, out), total, out);
+        check_written(plan, mail, plain, out, total, seal_one(&single, out));
+        free(out);
     }
     expect_nothing(&single.job.key.key, sizeof single.job.key.key);
     free(in);
@@ -68,9 +43,9 @@ static void expect_one(const struct plan *plan, const struct expected *expected)
 
 /* The key is one that nobody knows. */
 static void check_stream(const struct plan *plan, const struct octets *sealed,
-                         const struct expected *expected, uint64_t content_len)
+                         const struct plain_mail *plain, uint64_t content_len)
 {
-    struct octets cms = cms_of(plan, sealed, &expected->plain->outside);
+    struct octets cms = cms_of(plan, sealed, &plain->outside);
     struct outcome opened = open_plainly(&cms, OPEN_BINARY, SIZE_MAX / 2, SIZE_MAX / 2);
 
     CHECK(!opened.error && opened.is_ber == !!(plan->flags & SEAL_OPEN));
@@ -79,27 +54,28 @@ static void check_stream(const struct plan *plan, const struct octets *sealed,
     free(cms.at);
 }
 
-static void expect_stream(const struct plan *plan, const struct expected *expected)
+static void expect_stream(const struct plan *plan, const struct octets *mail,
+                          const struct plain_mail *plain)
 {
     enum { MOST_INSIDE = 4 << 10 }; /* message.c */
-    const struct octets *mail = expected->mail;
-    const size_t more = plan->flags & SEAL_CANON ? expected->bare : 0;
+    const size_t bare = bare_in_body(mail, plain->end);
+    const size_t more = plan->flags & SEAL_CANON ? bare : 0;
     const uint64_t bound = seal_message_bound(&plan->to, &plan->form, plan->flags, mail->len);
     uint8_t *in = copied(mail->at, mail->len), *out = exactly(bound);
 
     memcpy(single.infos, plan->to.infos, plan->to.infos_len);
     const int64_t given = seal_one_as_stream(&single, &plan->to, &plan->form, plan->flags,
                                              mail->len + more, in, mail->len, out, bound);
-    if (expected->plain->special || needs_look(expected)
-        || expected->plain->inside.len > MOST_INSIDE) {
+    if (plain->special || needs_look(mail, plain)
+        || plain->inside.len > MOST_INSIDE) {
         CHECK(given == SEAL_NEEDS_HEAD);
-    } else if (expected->bare && plan->flags & SEAL_STRICT) {
+    } else if (bare && plan->flags & SEAL_STRICT) {
         CHECK(given == SEAL_BARE_LF);
     } else {
         const struct octets sealed = {out, (size_t)given, 0};
-        const uint64_t body = mail->len - expected->plain->end + more;
+        const uint64_t body = mail->len - plain->end + more;
         CHECK(given > 0 && given <= (int64_t)bound);
-        check_stream(plan, &sealed, expected, expected->plain->inside.len + body);
+        check_stream(plan, &sealed, plain, plain->inside.len + body);
     }
     expect_nothing(&single.slots.slot[0].seal.key, sizeof single.slots.slot[0].seal.key.key);
     free(in);
@@ -127,22 +103,13 @@ static bool copy_pieces(struct seal_job *job, unsigned stop)
     return !more;
 }
 
-/* The header block may be the caller's to cut. */
-static void bring_head(const struct plan *plan, struct seal_job *job, struct octets *outside,
-                       const struct plain_mail *plain)
+static void expect_aead(struct plan plan, const struct octets *mail, const struct plain_mail *plain,
+                        unsigned mode)
 {
-    append(outside, plain->outside.at, plain->outside.len);
-    append(outside, plan->form.auth_before, plan->form.auth_before_len);
-    CHECK(seal_bring_head(job, outside->at, outside->len, plain->inside.at, plain->inside.len,
-                          SEAL_CANON | (plan->count ? SEAL_COUNT : 0)) > 0);
-}
-
-static void expect_aead(struct plan plan, const struct expected *expected, unsigned mode)
-{
-    uint8_t *in = copied(expected->mail->at, expected->mail->len);
+    uint8_t *in = copied(mail->at, mail->len);
     const uint8_t *const data = in;
     const struct seal_to *const to = &plan.to;
-    const struct seal_inputs inputs = {&data, &expected->mail->len, &to, 1};
+    const struct seal_inputs inputs = {&data, &mail->len, &to, 1};
     const unsigned stop = plan.random % 8 ? ~0u : plan.random / 8 % 3;
     struct octets outside = {0};
     struct seal_job job;
@@ -152,19 +119,18 @@ static void expect_aead(struct plan plan, const struct expected *expected, unsig
     plan.to.key_len = mode == MODE_GCM ? plan.to.key_len : AES_MAX_KEY;
     plan.to.brings_head = plan.some_first;
     seal_plan_sizes(&job, &inputs, &plan.form, plan.count ? SEAL_COUNT : 0, &total);
-    CHECK(job.suspect == needs_look(expected) || (plan.to.brings_head && !job.suspect));
+    CHECK(job.suspect == needs_look(mail, plain));
     if (total == SEAL_NEEDS_HEAD)
-        bring_head(&plan, &job, &outside, expected->plain);
+        bring_head(&plan, &job, &outside, plain);
     CHECK(job.total > 0);
     job.infos = plan.to.infos;
     uint8_t *const out = exactly((size_t)job.total);
     CHECK(!seal_many(&job, &out, 1, NULL, &slots));
-    if (copy_pieces(&job, stop)) {
-        check_written(&plan, expected, job.written, job.total, out);
-    } else {
+    if (copy_pieces(&job, stop))
+        check_written(&plan, mail, plain, out, job.total, job.written);
+    else
         CHECK(job.written == SEAL_CHANGED);
-        free(out);
-    }
+    free(out);
     free(outside.at);
     free(in);
 }
@@ -181,22 +147,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
                                    in[3] & 1 ? LONG_LEN : SHORT_LEN);
     const struct plan plan = read_plan(in, mail.len);
     struct plain_mail plain = cut_plainly(&mail);
-    struct expected expected = {
-        .mail = &mail,
-        .plain = &plain,
-        .content = content_of(&mail, &plain.inside, plain.end, true),
-        .bare = bare_in_body(&mail, plain.end),
-    };
-    struct plan other = plan;
+    struct plan uncounted = plan;
 
     cpu_restrict(plan.mask);
-    other.count = false;
-    expect_one(&other, &expected);
+    uncounted.count = false;
+    expect_one(&uncounted, &mail, &plain);
     cpu_restrict(plan.mask);
-    expect_stream(&plan, &expected);
+    expect_stream(&plan, &mail, &plain);
     cpu_restrict(plan.mask);
-    expect_aead(plan, &expected, in[3] & 2 ? MODE_GCM : MODE_CHACHA20_POLY1305);
-    free(expected.content.at);
+    expect_aead(plan, &mail, &plain, in[3] & 2 ? MODE_GCM : MODE_CHACHA20_POLY1305);
     forget_mail(&plain);
     free(mail.at);
     return 0;

@@ -32,6 +32,19 @@ static inline bool equal(const struct octets *a, const struct octets *b)
     return a->len == b->len && begins(a, b);
 }
 
+/* An input whose end comes again and again, up to `most` octets: long ones of short inputs. */
+static inline struct octets repeated(const uint8_t *in, size_t len, size_t end, unsigned times,
+                                     size_t most)
+{
+    const size_t again = min_size(len, end);
+    struct octets octets = {0};
+
+    append(&octets, in, len);
+    for (unsigned i = 0; i < times && octets.len + again <= most; i++)
+        append(&octets, in + len - again, again);
+    return octets;
+}
+
 /* --- pieces, and the rows that take them -------------------------------------------------------- */
 
 /* Up to `most` of what is left. */

@@ -62,16 +62,9 @@ static struct plan read_plan(const uint8_t control[CONTROLS], size_t len)
     };
 }
 
-/* The rest of the input, its end again and again, up to `most`: long bodies of short inputs. */
 static struct octets read_mail(const uint8_t *control, const uint8_t *in, size_t len, size_t most)
 {
-    const size_t again = min_size(len, (size_t)1 << (control[4] & 15)), times = control[5];
-    struct octets mail = {0};
-
-    append(&mail, in, len);
-    for (size_t i = 0; i < times && mail.len + again <= most; i++)
-        append(&mail, in + len - again, again);
-    return mail;
+    return repeated(in, len, (size_t)1 << (control[4] & 15), control[5], most);
 }
 
 static void set_key(struct content_key *key, unsigned len)
@@ -79,6 +72,28 @@ static void set_key(struct content_key *key, unsigned len)
     memcpy(key->key, secret, sizeof key->key);
     memcpy(key->iv, iv, sizeof key->iv);
     key->key_len = len;
+}
+
+/* The header fields of the S/MIME entity. */
+static struct octets entity_fields(const struct plan *plan)
+{
+    const struct seal_form *form = &plan->form;
+
+    if (plan->to.mode == MODE_CBC)
+        return (struct octets){(uint8_t *)form->before, form->before_len, 0};
+    return (struct octets){(uint8_t *)form->auth_before, form->auth_before_len, 0};
+}
+
+/* Cuts a header block that isn't C's to cut; `outside` must stay until the message is sealed. */
+static void bring_head(const struct plan *plan, struct seal_job *job, struct octets *outside,
+                       const struct plain_mail *plain)
+{
+    const struct octets fields = entity_fields(plan);
+
+    append(outside, plain->outside.at, plain->outside.len);
+    append(outside, fields.at, fields.len);
+    CHECK(seal_bring_head(job, outside->at, outside->len, plain->inside.at, plain->inside.len,
+                          SEAL_CANON | (plan->count ? SEAL_COUNT : 0)) > 0);
 }
 
 /* --- a sealed message -------------------------------------------------------------------------- */
@@ -100,13 +115,12 @@ static struct octets from_lines(const struct octets *text)
     return octets;
 }
 
-static bool passes(struct octets *rest, const uint8_t *text, size_t len)
+static bool passes(struct octets *rest, const struct octets *part)
 {
-    const struct octets part = {(uint8_t *)text, len, 0};
-    const bool there = begins(rest, &part);
+    const bool there = begins(rest, part);
 
-    rest->at += there ? len : 0;
-    rest->len -= there ? len : 0;
+    rest->at += there ? part->len : 0;
+    rest->len -= there ? part->len : 0;
     return there;
 }
 
@@ -115,12 +129,10 @@ static struct octets cms_of(const struct plan *plan, const struct octets *sealed
                             const struct octets *outside)
 {
     const size_t after = plan->form.after_len;
-    const bool cbc = plan->to.mode == MODE_CBC;
+    const struct octets fields = entity_fields(plan);
     struct octets rest = *sealed, cms = {0};
 
-    CHECK(passes(&rest, outside->at, outside->len));
-    CHECK(passes(&rest, cbc ? plan->form.before : plan->form.auth_before,
-                 cbc ? plan->form.before_len : plan->form.auth_before_len));
+    CHECK(passes(&rest, outside) && passes(&rest, &fields));
     CHECK(rest.len > after);
     rest.len -= after;
     CHECK(!memcmp(rest.at + rest.len, closing, after));
@@ -181,12 +193,36 @@ static size_t bare_in_body(const struct octets *mail, size_t end)
     return more;
 }
 
+/* What a message of known length must have become in `out`, which has room for `total` octets.
+ * A bare line feed that wasn't counted may be seen too late. */
+static void check_written(const struct plan *plan, const struct octets *mail,
+                          const struct plain_mail *plain, const uint8_t *out, int64_t total,
+                          int64_t written)
+{
+    const struct octets sealed = {(uint8_t *)out, (size_t)total, 0};
+    struct octets content = content_of(mail, &plain->inside, plain->end, true);
+
+    if (written == SEAL_BARE_LF)
+        CHECK(!plan->count && bare_in_body(mail, plain->end));
+    else
+        CHECK(written == total);
+    if (written >= 0)
+        check_sealed(plan, false, &sealed, &plain->outside, &content);
+    free(content.at);
+}
+
 static bool armoured(const struct octets *mail, size_t at)
 {
     while (at < mail->len && mail->at[at] && strchr(" \t\r\n", mail->at[at]))
         at++;
     return stands(mail, at, "-----BEGIN PGP MESSAGE-----")
            || stands(mail, at, "LS0tLS1CRUdJTiBQR1Ag");
+}
+
+/* Whether it may be encrypted already. */
+static bool needs_look(const struct octets *mail, const struct plain_mail *plain)
+{
+    return plain->suspect || armoured(mail, plain->end);
 }
 
 #endif

@@ -21,8 +21,8 @@ static const uint64_t digit_mask = (UINT64_C(1) << DIGIT_BITS) - 1;
 
 enum { STEP = 4 }; /* rows of a product that are added at once */
 
-/* Digit i of eight numbers is register i. Of 80 rows of a product and 80 of its
- * reduction a sum takes two halves of products each, which is less than 2^61. */
+/* Digit i of eight numbers is register i. A sum takes two halves of products from each of 80 rows of
+ * a product, and of 80 rows of its reduction: less than 2^61. */
 struct eight {
     __m512i modulus[MOST_DIGITS], factor[MOST_DIGITS], result[MOST_DIGITS];
     __m512i sum[2 * MOST_DIGITS], inverse;

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
     """Ends with 64 on wrong usage, as sysexits(3) has it."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, but a subcommand tells itself what it doesn't know."""
+        """As argparse's, but a subcommand reports what it doesn't know, with its own usage."""
         options, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")

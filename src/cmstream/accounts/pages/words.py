@@ -214,7 +214,7 @@ _MEANS = {
     "no-email-protection": "Some mail programs won't open mail with it.",
     "weak-key": "Ask for a new certificate with a longer key.",
     "no-email": "Make sure that it is yours.",
-    "ca-certificate": "Make sure that it is a person's; if you made it yourself, say CA:FALSE.",
+    "ca-certificate": "Make sure that it is a person's. One that you made needs CA:FALSE.",
 }
 
 
