@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 import cmstream
+from cmstream.encryption import SUSPECT_LIMIT
 from helpers.opening import dearmour, open_cms, open_message
 
 DATA = bytes(range(256)) * 3000
@@ -170,11 +171,51 @@ def test_messages_of_every_length_are_measured_rightly(alice):
             assert open_message(pulled, alice.key) == open_message(whole, alice.key)
 
 
-def test_a_file_that_grows_meanwhile_is_an_error(alice):
-    source = io.BytesIO(DATA)
-    pieces = cmstream.encrypt_iter(source, alice.recipient)
-    source.seek(0, io.SEEK_END)
-    source.write(b"more")
+@pytest.fixture(scope="module")
+def long_sealed(alice):
+    """A sealed message that is longer than a stream holds back."""
+    message = b"Subject: long\r\n\r\n" + b"some text\r\n" * 200_000
+    sealed = cmstream.encrypt_message(message, alice.recipient)
+    assert len(sealed) > 2 * SUSPECT_LIMIT
+    return sealed
+
+
+def encrypted_message(source, to, **policy):
+    policy = cmstream.Policy(**policy)
+    return b"".join(cmstream.encrypt_iter(source, to, form="message", policy=policy))
+
+
+def test_a_long_message_in_a_file_passes_if_it_is_encrypted_already(alice, long_sealed):
+    source = io.BytesIO(b"before" + long_sealed)
+    source.seek(6)
+    assert encrypted_message(source, alice.recipient) == long_sealed
+    with cmstream.EncryptReader(io.BytesIO(long_sealed), alice.recipient, form="message") as reader:
+        assert reader.read() == long_sealed
+    again = encrypted_message(io.BytesIO(long_sealed), alice.recipient, already_encrypted="encrypt")
+    assert open_message(again, alice.key)[1].endswith(long_sealed.partition(b"\r\n\r\n")[2])
+    with pytest.raises(cmstream.MessageError) as caught:
+        encrypted_message(io.BytesIO(long_sealed), alice.recipient, already_encrypted="refuse")
+    assert caught.value.code == "already-encrypted"
+    with pytest.raises(cmstream.RecipientError):
+        encrypted_message(io.BytesIO(long_sealed), [])
+
+
+@pytest.mark.parametrize("policy", ["pass", "refuse"])
+def test_a_long_message_in_a_file_that_only_says_so_is_encrypted(alice, long_sealed, policy):
+    suspect = long_sealed + b"a readable end\r\n"
+    again = encrypted_message(io.BytesIO(suspect), alice.recipient, already_encrypted=policy)
+    assert b"a readable end" not in again
+    assert open_message(again, alice.key)[1].endswith(b"a readable end\r\n")
+
+
+@pytest.mark.parametrize("change", [lambda old: old + b"more", lambda old: old[:-1]])
+@pytest.mark.parametrize("form", ["der", "message"])
+def test_a_file_of_another_length_meanwhile_is_an_error(alice, long_sealed, form, change):
+    source = io.BytesIO(long_sealed)
+    pieces = cmstream.encrypt_iter(source, alice.recipient, form=form)
+    source.seek(0)
+    source.truncate()
+    source.write(change(long_sealed))
     source.seek(0)
     with pytest.raises(cmstream.SizeMismatchError):
         list(pieces)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .certificates.archive_keys import ArchiveKey
 from .certificates.recipient import Recipient
-from .cms.already_encrypted import may_be_encrypted
+from .cms.already_encrypted import may_be_encrypted, pieces
 from .engine.encoder import NativeEncoder, message_bound, message_flags, size_mismatch
 from .engine.held_back import HeldBack
 from .engine.one_message import streamed_into
@@ -239,8 +239,7 @@ class _MessageEncryptor(Encryptor):
 
     def _choose_output(self, head: bytes, body: memoryview, *, final: bool) -> bytes:
         """Encodes the message, or lets it pass; gives what goes in before the body."""
-        peek = body if final else body[: mime.PEEK_LIMIT]
-        if should_pass_through(head, peek, self._policy, complete=final):
+        if final and should_pass_through(head, pieces(body), self._policy):
             self._output = _PassThrough()
             return head
         size = None if self._size is None else self._size - len(head)
@@ -275,7 +274,8 @@ def encryptor(
     A message stream holds back the header block (``header-too-large`` over 4 MiB) and 8 KiB of
     body, of a message whose label says that it may be encrypted already 1 MiB. Only what ends
     within that can be proved to be; a longer one is encrypted again, since nobody knows what comes
-    behind. :func:`encrypt_message`, which sees all of it, knows one of any length.
+    behind. :func:`encrypt_message`, and :func:`encrypt_iter` where it can seek, see all of it, and
+    know one of any length.
 
     AES-GCM encrypts at most 64 GiB, ChaCha20-Poly1305 256 GiB. Anything longer is a MessageError
     ``too-large``, at once if the size is known, else before a byte too many is taken.

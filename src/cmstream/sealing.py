@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .cms import aead
-from .cms.already_encrypted import is_encrypted_body, may_be_encrypted, pieces
+from .cms.already_encrypted import is_encrypted_body, pieces
 from .cms.authenticated import AuthenticatedEncoder, encrypt_pieces
 from .engine import batch, one_message
 from .engine.buffer_pool import filled
@@ -17,7 +17,7 @@ from .mail.header_protection import protect
 from .recipients.recipients import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .engine.encoder import LineEnds
     from .engine.gate import Buffer
@@ -65,13 +65,11 @@ def check_form(form: str) -> None:
         raise ValueError(f"form={form!r}: choose one of {', '.join(_LAYOUTS)}")
 
 
-def should_pass_through(head: bytes, body: Buffer, policy: Policy, *, complete: bool) -> bool:
-    """Whether the message goes out unchanged, because it is encrypted already. ``complete``: the
-    body is all there; of one that isn't nothing can be proved. Raises MessageError
-    ``already-encrypted`` if the policy refuses such a message."""
-    if policy.already_encrypted == "encrypt" or not complete:
-        return False
-    if not (may_be_encrypted(head, body) and is_encrypted_body(head, pieces(body))):
+def should_pass_through(head: bytes, body: Iterable[Buffer], policy: Policy) -> bool:
+    """Whether the message goes out unchanged, because it is encrypted already. ``body``: all of
+    it, in pieces. Raises MessageError ``already-encrypted`` if the policy refuses such a
+    message."""
+    if policy.already_encrypted == "encrypt" or not is_encrypted_body(head, body):
         return False
     if policy.already_encrypted == "refuse":
         raise MessageError(
@@ -217,7 +215,7 @@ class Group:
         total = self._batch.total(index)
         try:
             if body is not None and should_pass_through(
-                bytes(job.data[:body]), memoryview(job.data)[body:], job.policy, complete=True
+                bytes(job.data[:body]), pieces(memoryview(job.data)[body:]), job.policy
             ):
                 return bytes(job.data)
             if total == batch.NEEDS_HEAD:

@@ -12,12 +12,13 @@ from .decryption import Who, as_identities, decryptor
 from .decryption_pass import decrypted_pieces, pieces
 from .encryption import To, encryptor
 from .engine.buffer_pool import COPIED
+from .engine.encoder import size_mismatch
 from .engine.mail_text import count_bare_line_feeds
 from .errors import AlreadyFinalized
 from .mail import mime
 from .policy import DEFAULT, Policy
 from .recipients.recipients import as_recipients
-from .sealing import job, seal_one
+from .sealing import job, seal_one, should_pass_through
 from .spool import SPOOL_LIMIT
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def encrypt_iter(
     """Encrypts a binary file, or an iterable of bytes-like chunks, and gives the pieces.
 
     A seekable file is measured first, from its current position, so that the output is
-    definite-length DER, as it is with ``size``; a message of up to 256 KiB is read at once.
+    definite-length DER, as it is with ``size``; a message of up to 256 KiB is read at once. A
+    message in such a file that is encrypted already is known at any length, as by
+    :func:`encrypt_message`; with ``size``, or from elsewhere, as by :func:`~cmstream.encryptor`.
     ``form`` is DER unless it says otherwise. Memory is constant. Raises as
     :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes meanwhile. The
     message is whole only when the iterator has ended by itself.
@@ -366,21 +369,36 @@ def _sealed(
     source: Source, to: To, size: int | None, form: Form, policy: Policy
 ) -> tuple[Iterator[bytes], Callable[[], None]]:
     """The pieces of ``source`` encrypted, and what gives the message up."""
-    line_feeds = None
     if size is None and _seekable(source):
         file = cast("BinaryIO", source)
-        start = file.tell()
         if form == "message":
-            first, second = file.read(CHUNK), file.read(CHUNK)
-            if not second:
-                whole = _whole(job(first, as_recipients(to), policy))
-                return whole, whole.close
-            size, line_feeds = _count(itertools.chain([first, second], chunks(file), [b""]))
-        else:
-            size = file.seek(0, io.SEEK_END) - start
+            return _sealed_message(file, to, policy)
+        start = file.tell()
+        size = file.seek(0, io.SEEK_END) - start
         file.seek(start)
-    context = encryptor(to, size=size, form=form, policy=policy, line_feeds=line_feeds)
+    context = encryptor(to, size=size, form=form, policy=policy)
     return _pieces(context, source), context.abort
+
+
+def _sealed_message(
+    file: BinaryIO, to: To, policy: Policy
+) -> tuple[Iterator[bytes], Callable[[], None]]:
+    """As :func:`_sealed`, for a message that can be read more than once."""
+    start = file.tell()
+    first, second = file.read(CHUNK), file.read(CHUNK)
+    if not second:
+        whole = _whole(job(first, as_recipients(to), policy))
+        return whole, whole.close
+    head, size, line_feeds = _measure(itertools.chain([first, second], chunks(file), [b""]))
+    context = encryptor(to, size=size, form="message", policy=policy, line_feeds=line_feeds)
+    file.seek(start + len(head))
+    passes = should_pass_through(head, chunks(file), policy)
+    file.seek(start)
+    if not passes:
+        return _pieces(context, file), context.abort
+    context.abort()
+    unchanged = _unchanged(file, size)
+    return unchanged, unchanged.close
 
 
 def _seekable(source: object) -> bool:
@@ -392,20 +410,31 @@ def _whole(message: Job) -> Generator[bytes]:
     yield seal_one(message, "message")
 
 
-def _count(some: Iterable[Buffer]) -> tuple[int, int]:
-    """How many bytes the message has, and how many bare line feeds its body. ``some``: all chunks,
-    the last one empty."""
+def _unchanged(file: BinaryIO, size: int) -> Generator[bytes]:
+    left = size
+    for chunk in chunks(file):
+        left -= len(chunk)
+        if left < 0:
+            break
+        yield bytes(chunk)
+    if left:
+        raise size_mismatch("more" if left < 0 else "less")
+
+
+def _measure(some: Iterable[Buffer]) -> tuple[bytes, int, int]:
+    """The message's header block, how many bytes the message has, and how many bare line feeds its
+    body. ``some``: all chunks, the last one empty."""
     size = line_feeds = last = scanned = 0
-    head: bytearray | None = bytearray()
+    beginning, head = bytearray(), None
     for chunk in some:
         body: Buffer = chunk
         size += len(chunk)
-        if head is not None:
-            head += chunk
-            end, scanned = mime.header_end(head, scanned, final=not chunk)
+        if head is None:
+            beginning += chunk
+            end, scanned = mime.header_end(beginning, scanned, final=not chunk)
             if end is None:
                 continue
-            body, head = bytes(head[end:]), None
+            head, body = bytes(beginning[:end]), bytes(beginning[end:])
         found, last = count_bare_line_feeds(body, last)
         line_feeds += found
-    return size, line_feeds
+    return head or b"", size, line_feeds

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import cmstream
+from cmstream.command.cli import HELD
 from helpers.authorities import rsa_identity
 from helpers.command import run, run_process, shown_on_a_terminal
 from helpers.opening import dearmour, open_cms, open_message
@@ -117,6 +118,25 @@ def test_what_is_encrypted_already_passes():
     done = run(*refused, given=sealed, code=65)
     assert done.stdout == b""
     assert b"[already-encrypted]" in done.stderr
+
+
+def test_a_long_mail_that_is_encrypted_already_passes_where_all_of_it_is_seen(tmp_path):
+    long = tmp_path / "long.eml"
+    long.write_bytes(b"From: a@example.org\n\n" + b"0123456789abcde\n" * (13 << 16))
+    sealed = tmp_path / "sealed.eml"
+    run("encrypt", "-r", CERTIFICATE, "-o", sealed, long)
+    whole = sealed.read_bytes()
+    assert len(whole) > HELD
+    assert run("encrypt", "-r", CERTIFICATE, sealed).stdout == whole
+    refuse = ("encrypt", "--already-encrypted", "refuse", "-r", CERTIFICATE)
+    assert run(*refuse, sealed, code=65).stdout == b""
+    for words in (("encrypt", "-r", CERTIFICATE), refuse):
+        done = run(*words, given=whole)
+        assert b"standard input: says that it is encrypted already, but " in done.stderr
+        assert dearmour(done.stdout)[1] == 0x80
+    again = ("encrypt", "--already-encrypted", "encrypt", "-r", CERTIFICATE)
+    assert run(*again, given=whole).stderr == b""
+    assert run("encrypt", "--binary", "-r", CERTIFICATE, given=whole).stderr == b""
 
 
 def test_output_takes_its_place_whole(tmp_path):
@@ -264,18 +284,26 @@ def test_a_wrong_password_is_not_repeated(pfx, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "of"),
+    ("words", "told", "of"),
     [
-        (("encrypt", "-r", CERTIFICATE, "--no-such"), "encrypt"),
-        (("cert", "show", CERTIFICATE, "--no-such"), "cert show"),
-        (("account", "set", "a@b.example", "--no-such", "x"), "account set"),
+        ("encrypt -r a.pem --no-such", "there is no option --no-such", "encrypt"),
+        ("encrypt --recipent a.pem b.eml", "…--recipent: did you mean --recipient?", "encrypt"),
+        ("encrypt --zz --qq=x -- --vv", "…--zz; there is no option --qq", "encrypt"),
+        ("encrypt -r a.pem b.eml c.eml", "unrecognized arguments: c.eml", "encrypt"),
+        ("encrypt --ciph", "argument --cipher: expected one argument", "encrypt"),
+        ("cert export a.pfx --ouput b.pem", "…--ouput: did you mean --output?", "cert export"),
+        ("cert show a.pem -x", "unrecognized arguments: -x", "cert show"),
+        ("account set a@b.example --no-such x", "…--no-such", "account set"),
+        ("--versoin encrypt --foo", "…--versoin: did you mean --version?", ""),
+        ("cert --jsno show --foo", "…--jsno", "cert"),
     ],
 )
-def test_a_subcommand_names_its_own_help_for_what_it_does_not_know(words, of):
-    told = run(*words, code=64).stderr.decode()
-    assert f"unrecognized arguments: --no-such{' x' if words[-1] == 'x' else ''} " in told
-    assert f"usage: cmstream {of} " in told
-    assert told.endswith(f"(see cmstream {of} --help)\n")
+def test_a_subcommand_tells_what_it_does_not_know_and_names_its_own_help(words, told, of):
+    shown = run(*words.split(), code=64).stderr.decode()
+    program = f"cmstream {of}".strip()
+    assert f"usage: {program} " in shown
+    told = told.replace("…", "there is no option ")
+    assert shown.endswith(f"\ncmstream: {told} (see {program} --help)\n")
 
 
 def test_der_is_not_written_to_a_terminal():

@@ -92,8 +92,9 @@ examples:
 A mail's header fields stay readable unless --header-protection hides them. An input that isn't a
 mail needs --binary: without it, its first lines may pass for header fields.
 
-A mail that is encrypted already passes unchanged (--already-encrypted); one of over 1 MiB is
-encrypted again. A certificate with a problem is used with a warning (--refuse).
+A mail that is encrypted already passes unchanged (--already-encrypted); one of over 16 MiB that
+comes by a pipe is encrypted again, with a warning. A certificate with a problem is used with a
+warning (--refuse).
 
 An output file appears only when it is complete; a new one has mode 0600. When writing to a pipe,
 discard the output unless the exit code is 0.
@@ -280,8 +281,7 @@ def _add_policy(add: Any) -> None:
     add("--recipient-id", choices=get_args(policy.RecipientId), default="issuer-serial",
         help="how the message names its recipients; default: %(default)s")  # fmt: skip
     add("--already-encrypted", choices=get_args(policy.AlreadyEncrypted),
-        help="what to do with a mail that is encrypted already, up to 1 MiB; "
-        "default: pass")  # fmt: skip
+        help="what to do with a mail that is encrypted already; default: pass")  # fmt: skip
     problems = sorted(policy.PROBLEMS - {"address-mismatch"})  # this knows nobody's address
     add("--refuse", action="append", default=[], choices=problems, metavar="CODE",
         help="make this problem of a certificate an error, not a warning; may be given several "
@@ -381,18 +381,27 @@ _SEALED = re.compile(
 
 def _warn_if_no_mail(name: str, beginning: bytes) -> None:
     """It is only a warning: a gateway mustn't lose a mail, however odd it is."""
-    start = beginning[:CHUNK]
-    end, _ = mime.header_end(start, 0, final=True)
-    if not start or _SEALED.search(b"\n" + start[:end]):
+    if not beginning or _says_encrypted(beginning):
         return  # nothing is an error; sealed content may be binary, and passes as it is
-    if b"\0" in start[: mime.PEEK_LIMIT]:
+    if b"\0" in beginning[: mime.PEEK_LIMIT]:
         what = "has a NUL near its beginning"
-    elif not _MAIL_FIELD.search(b"\n" + start[:end]):
+    elif not _MAIL_FIELD.search(_header(beginning)):
         what = "has no From, Date or To"
     else:
         return
     warn(f"{name}: {what}: is it a mail? Its first lines stay readable; use --binary for any "
          "other file")  # fmt: skip
+
+
+def _says_encrypted(beginning: bytes) -> bool:
+    return bool(_SEALED.search(_header(beginning)))
+
+
+def _header(beginning: bytes) -> bytes:
+    """A line end, and the header block or as much of it as is there."""
+    start = beginning[:CHUNK]
+    end, _ = mime.header_end(start, 0, final=True)
+    return b"\n" + start[:end]
 
 
 def _policy(options: argparse.Namespace) -> policy.Policy:
@@ -443,6 +452,7 @@ def _sealed(
     """The pieces of the sealed input: in DER if it is seekable or short, else in BER."""
     if not source.seekable():
         if len(beginning) == HELD:
+            _warn_if_unchecked(beginning, form, chosen)
             rest = iter(lambda: source.read(CHUNK), b"")
             return _streamed(itertools.chain([beginning], rest), to, form, chosen)
         source = io.BytesIO(beginning)
@@ -452,6 +462,14 @@ def _sealed(
     chunks = encrypt_iter(source, to, form=form, policy=chosen)
     # What comes out is longer than what goes in by a third in base64.
     return with_progress(chunks, total if form == "der" else total * 66 // 48)
+
+
+def _warn_if_unchecked(beginning: bytes, form: Form, chosen: policy.Policy) -> None:
+    if form == "message" and chosen.already_encrypted != "encrypt" and _says_encrypted(beginning):
+        warn(
+            "standard input: says that it is encrypted already, but a pipe so long can't be "
+            "checked: it is encrypted again; give it as a file"
+        )
 
 
 def _streamed(

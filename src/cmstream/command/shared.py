@@ -51,11 +51,32 @@ class Parser(argparse.ArgumentParser):
     """Ends with 64 on wrong usage, as sysexits(3) has it."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, but a subcommand reports what it doesn't know, with its own usage."""
-        options, unknown = super().parse_known_args(args, namespace)
+        """As argparse's, but a subcommand reports what it doesn't know, with its own usage; and an
+        option that there isn't comes before whatever is wrong because of it."""
+        words = sys.argv[1:] if args is None else list(args)
+        if told := [self._told(name) for name in self._strange(words)]:
+            self.error("; ".join(told))
+        options, unknown = super().parse_known_args(words, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown
+
+    def _strange(self, words: list[str]) -> Iterator[str]:
+        """The long options that there aren't; of what follows a subcommand, that one knows."""
+        for word in words:
+            if word == "--" or (self._subparsers and not word.startswith("-")):
+                return
+            name = word.partition("=")[0]
+            if name.startswith("--") and not any(
+                known.startswith(name) for known in self._option_string_actions
+            ):
+                yield name
+
+    def _told(self, name: str) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415 - slow to import, seldom wanted
+
+        near = get_close_matches(name, self._option_string_actions, 1)
+        return f"there is no option {name}" + (f": did you mean {near[0]}?" if near else "")
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
