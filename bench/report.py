@@ -181,12 +181,14 @@ def _short(ratio: float) -> str:
 
 def goals_table(found: Iterable[Reached]) -> str:
     """What was to be reached and what was."""
-    lines = ["| goal | size | at least | aim | reached | by CPU time |",
-             "| --- | --- | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    lines = ["| goal | size | at least | aim | reached | by CPU time | |",
+             "| --- | --- | ---: | ---: | ---: | ---: | --- |"]  # fmt: skip
     lines += [
-        f"| {goal.text} | {goal.column} | {_bar(goal)} | {goal.aim:g} "
-        f"| {NOISY_MARK if noisy else ''}{median:.2f} | {'' if cpu is None else f'{cpu:.2f}'} |"
-        for goal, median, _, noisy, cpu in found
+        f"| {one.goal.text} | {one.goal.column} | {_bar(one.goal)} | {one.goal.aim:g} "
+        f"| {NOISY_MARK if one.noisy else ''}{one.median:.2f} "
+        f"| {'' if one.cpu is None else f'{one.cpu:.2f}'} "
+        f"| {'**missed**' if one.verdict == 'missed' else one.verdict} |"
+        for one in found
     ]
     return "\n".join(lines)
 
