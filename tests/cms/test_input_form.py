@@ -132,6 +132,24 @@ def test_pem_of_another_label_is_not_sealed(label):
     assert code(b"-----BEGIN " + label + b"-----\nMIIB\n") == "not-enveloped"
 
 
+@pytest.mark.parametrize(
+    "mail",
+    [
+        b"Content-Type: multipart/encrypted; protocol=x\n\n--x\n",
+        b"Content-Type: text/plain\n\n\n-----BEGIN PGP MESSAGE-----\n",
+        b"Subject: x\n\n-----BEGIN PGP MESSAGE-----\n",
+        b"-----BEGIN PGP MESSAGE-----\n",
+    ],
+)
+def test_openpgp_is_told_from_what_is_not_encrypted(mail):
+    start, resume = None, 0
+    with pytest.raises(cmstream.EnvelopeError, match="it is OpenPGP") as caught:
+        for end in range(len(mail) + 1):
+            start, resume = find_start(mail[:end], resume, final=end == len(mail))
+            assert start is None
+    assert caught.value.code == "not-enveloped"
+
+
 def test_nothing_is_empty():
     with pytest.raises(cmstream.EnvelopeError) as caught:
         find_start(b"", 0, final=True)

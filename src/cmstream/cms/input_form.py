@@ -9,11 +9,13 @@ from ..engine.decoder import envelope_error
 from ..errors import MessageError
 from ..mail import mime
 from ..mail.labels import CMS_TYPES, content_type
+from ..mail.openpgp import BEGIN
 from ..mail.sealed_part import MIXED
 
 if TYPE_CHECKING:
     from ..engine.decoder import Armour
     from ..engine.gate import Buffer
+    from ..errors import EnvelopeError
 
 PEEK_LIMIT = 8 << 10
 """How many bytes of text may stand before a PEM armour."""
@@ -22,6 +24,8 @@ _SEQUENCE, _LONG = 0x30, 0x80
 _TAG_AND_LENGTH = 2
 _ARMOUR = re.compile(rb"(?:\A|[\r\n])[ \t]*-----BEGIN ([^\r\n]*)-----[ \t]*(?:\r\n?|\n)")
 _LABELS = {b"CMS", b"PKCS7", b"PKCS #7", b"ENCRYPTED MESSAGE"}
+_OPENPGP = "it is OpenPGP, which a program for OpenPGP opens"
+_OPENPGP_WITHIN = 64  # of the body's first bytes
 _TYPES = CMS_TYPES | {b"application/octet-stream"}
 
 
@@ -80,11 +84,11 @@ def _is_binary(data: Buffer, *, final: bool) -> bool:
 def _mail_start(beginning: Buffer, head: bytes, kind: bytes, *, final: bool) -> Start | None:
     if kind == MIXED:
         return Start(len(head), "multipart", head.replace(b"\n" + mime.BOM, b"\n"))
-    if kind not in _TYPES:
-        raise envelope_error(
-            "not-enveloped", f"its type is {kind.decode('ascii', 'replace')}, which isn't encrypted"
-        )
     offset = len(head)
+    if kind not in _TYPES:
+        if len(beginning) < offset + _OPENPGP_WITHIN and not final:
+            return None
+        raise _other_type(kind, bytes(beginning[offset : offset + _OPENPGP_WITHIN]))
     head = head.replace(b"\n" + mime.BOM, b"\n")
     encoding = mime.transfer_encoding(head)
     if encoding == b"base64":
@@ -101,13 +105,21 @@ def _mail_start(beginning: Buffer, head: bytes, kind: bytes, *, final: bool) -> 
     return Start(offset, "binary" if binary else "base64", head)
 
 
+def _other_type(kind: bytes, body: bytes) -> EnvelopeError:
+    if kind == b"multipart/encrypted" or body.lstrip().startswith(BEGIN):
+        return envelope_error("not-enveloped", _OPENPGP)
+    name = kind.decode("ascii", "replace")
+    return envelope_error("not-enveloped", f"its type is {name}, which isn't S/MIME's")
+
+
 def _text_start(beginning: Buffer, head: bytes, *, final: bool) -> Start | None:
     """PEM, or where no armour comes bare base64."""
     text = bytes(beginning[:PEEK_LIMIT])
     found = _ARMOUR.search(text)
     if found and found[1] not in _LABELS:
         label = found[1].decode("ascii", "replace")
-        raise envelope_error("not-enveloped", f"it is PEM labelled {label}")
+        what = _OPENPGP if BEGIN in found[0] else f"it is PEM labelled {label}"
+        raise envelope_error("not-enveloped", what)
     if found:
         return Start(found.end(), "pem")
     if not final and len(text) < PEEK_LIMIT:

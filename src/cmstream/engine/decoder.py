@@ -39,7 +39,7 @@ _ERRORS = {
 def envelope_error(code: str, why: str) -> EnvelopeError:
     """The error for a message that can't be read, whoever's key is tried."""
     if code == "not-enveloped":
-        return EnvelopeError(code, f"this is no sealed message: {why}")
+        return EnvelopeError(code, f"this is no sealed S/MIME message: {why}")
     return EnvelopeError(code, f"the sealed message can't be read: {why}")
 
 
