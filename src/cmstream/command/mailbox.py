@@ -150,8 +150,8 @@ def _add_common(parser: Any) -> None:
     add("--master", metavar="USER",
         help="sign in at the IMAP server as this user, who may use all mailboxes")  # fmt: skip
     add("--master-separator", metavar="TEXT",
-        help="sign in as ADDRESS TEXT USER, such as alice@example.org*admin, where the server "
-        "wants that; else by SASL PLAIN")  # fmt: skip
+        help="what stands between the owner's address and USER where the server takes both as one "
+        "name: with *, alice@example.org*admin; default: by SASL PLAIN")  # fmt: skip
     add("--ca-file", metavar="FILE", help="authorities that sign the IMAP server's certificate")
     add("--limit-rate", type=_rate, metavar="BYTES",
         help="read at most so many bytes a second; 500K, 2M")  # fmt: skip

@@ -109,7 +109,7 @@ def add_password(parser: Any, of: str = "the PFX") -> None:
 def add_archive_passwords(parser: Any) -> None:
     """Adds the options that say where the passwords to seal with are; each of them counts."""
     for source, metavar, text in (
-        ("file", "FILE", "file whose first line is a password that opens the archive"),
+        ("file", "FILE", "file whose first line is a password that opens what is sealed"),
         ("env", "NAME", "environment variable that holds such a password"),
     ):
         parser.add_argument(f"--to-password-{source}", action="append", default=[],
