@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import os
 import random
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -34,6 +35,7 @@ def fuzz(name: str, options: list[str]) -> None:
             return atheris.Mutate(data, most)
         return target.mutate(data, source)[:most]
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # libFuzzer's handler takes no other's place
     # Where libFuzzer starts itself again, it calls the program by its name.
     program = os.environ.get("FUZZ_PROGRAM", sys.argv[0])
     atheris.Setup([program, *options], target.check, custom_mutator=mutate)
