@@ -21,8 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 HEADERS = (
-    "cpu.h", "kernel.h", "hash/digest.h", "mail/header.h", "rsa/rsa.h", "cms/der.h", "core.h",
-    "cms/open.h", "cms/usual_head.h", "cms/whole.h",
+    "cpu.h", "kernel.h", "hash/digest.h", "mail/header.h", "mail/readable.h", "rsa/rsa.h",
+    "cms/der.h", "core.h", "cms/open.h", "cms/usual_head.h", "cms/whole.h",
 )  # fmt: skip
 FLAGS = ("-O3", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra")
 # Python's own flags ask for debug information, which is six times as large as the code. For a
@@ -49,7 +49,7 @@ def make_ffibuilder():
     builder.cdef(declarations())
     builder.set_source(
         "cmstream._native",
-        '#include "core.h"\n#include "cms/whole.h"',
+        '#include "core.h"\n#include "cms/whole.h"\n#include "mail/readable.h"',
         sources=_files("*.c"),
         depends=[*_files("*.h"), "build.py"],
         include_dirs=["native"],

@@ -9,7 +9,16 @@ import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-NATIVE = ("known_answers", "base64_canon", "unbase64", "lines", "digest", "rsa", "rsa_wrap")
+NATIVE = (
+    "known_answers",
+    "base64_canon",
+    "unbase64",
+    "lines",
+    "readable",
+    "digest",
+    "rsa",
+    "rsa_wrap",
+)
 SECONDS = 300
 FLAGS = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Inative", "-O2"]
 LIBRARIES = ["-lcrypto"]

@@ -69,7 +69,12 @@ class _Lines:
         if text[:1].strip() and len(lengths) > 1:
             lengths[:2] = [sum(lengths[:2])]
         self._open = lengths.pop() if text[-1:].strip() or not text else 0
-        for length in filter(None, lengths):
+        lengths = [length for length in lengths if length]
+        width = self._width or (lengths[0] if lengths else 0)
+        if not self._over and lengths[:-1].count(width) == len(lengths) - 1:  # nearly always
+            self._width = width
+            del lengths[:-1]
+        for length in lengths:
             self._end(length)
         if self._open and (self._over or 0 < self._width < self._open):
             raise UnprovedError("base64 in lines that make words")
