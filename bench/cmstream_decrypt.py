@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def engines() -> list[Engine]:
-    """All rows. Each gives the whole message, header included."""
+    """All rows. All but the last give the whole message, header included."""
     who = identity()
     return [
         one_by_one(MESSAGE_BACK, lambda data: cmstream.decrypt_message(data, who)),
         Engine("cmstream decryptor, 256 KiB", lambda column: _pushed(column, who)),
         Engine("cmstream DecryptReader", lambda column: _read(column, who)),
         Engine(MANY_BACK, lambda column: _many(column, who)),
+        one_by_one("cmstream is_encrypted, without a key", cmstream.is_encrypted),
     ]
 
 

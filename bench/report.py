@@ -74,6 +74,7 @@ OPENING = (
     "cmstream decryptor, 256 KiB",
     "cmstream DecryptReader",
     MANY_BACK,
+    "cmstream is_encrypted, without a key",
     OPENSSL_BACK,
     PYCA_BACK,
 )

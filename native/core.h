@@ -156,6 +156,7 @@ uint64_t seal_message_bound(const struct seal_to *to, const struct seal_form *fo
 
 size_t canon_count(const uint8_t *in, size_t len, uint8_t *last);
 size_t canon_copy(const uint8_t *in, size_t len, uint8_t *last, uint8_t *out);
+int base64_groups(const uint8_t *in, size_t groups, uint8_t *out);
 
 /* Many messages: the octets of each, their number, and its recipients. */
 struct seal_inputs {

@@ -106,4 +106,8 @@ size_t base64_decode(struct unbase64 *state, const uint8_t **in, const uint8_t *
  * characters without any padding, as some programs write them. */
 bool base64_decode_finish(const struct unbase64 *state);
 
+/* Decodes groups of four characters and nothing else: no white space, no padding. Gives 0 where there
+ * is anything else. `out` has room for 3 octets of each group; they mean nothing then. */
+int base64_groups(const uint8_t *in, size_t groups, uint8_t *out);
+
 #endif

@@ -102,3 +102,12 @@ bool base64_decode_finish(const struct unbase64 *state)
 {
     return is_padded(state) || (!state->padding && state->fill != 1);
 }
+
+int base64_groups(const uint8_t *in, size_t groups, uint8_t *out)
+{
+    const uint8_t *const end = in + 4 * groups;
+    struct unbase64 state = {0};
+    enum base64_state how;
+
+    return base64_decode(&state, &in, end, out, 3 * groups, &how) == 3 * groups;
+}

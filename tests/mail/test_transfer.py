@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import random
+
 import pytest
 
+from cmstream.engine.mail_text import unbase64
 from cmstream.mail import transfer
 from cmstream.mail.unproved import UnprovedError
 
@@ -12,6 +16,18 @@ GOOD = [
     (b"QUFB\r\nQUFB\r\nQQ==\r\n", b"AAAAAAA"),
     (b" QUFB\n QUFB\n QU\n", b"AAAAAAA"),
     (b"\tQUFBQUE=", b"AAAAA"),
+]
+ELSE = [
+    b"QUFB-UFB",
+    b"QUF\0",
+    b"QU\vFB",
+    b"QUFB\fQUFB",
+    b"Q===",
+    b"QU=FB",
+    b"QUFBQ",
+    b"=QUF",
+    b"QUFB====",
+    b"QUF\xc1",
 ]
 WORDS = [b"QUFB QUFBQUFB", b"QUFB QU QUFB", b" QUFB\n QUFBQQ==", b"QUFB\nQU\nQQ==\n", b"QU FB\nQ U"]
 
@@ -35,6 +51,23 @@ def cut(text):
 @pytest.mark.parametrize(("text", "octets"), GOOD)
 def test_lines_of_one_length_are_read(text, octets):
     assert {read(pieces) for pieces in cut(text)} == {octets}
+
+
+@pytest.mark.parametrize("text", ELSE)
+def test_something_else_is_not(text):
+    assert {read(pieces) for pieces in cut(text)} == {"refused"}
+
+
+@pytest.mark.usefixtures("level")
+@pytest.mark.parametrize("groups", [*range(40), 333])
+def test_groups_are_decoded_wherever_something_else_stands(groups):
+    octets = random.Random(groups).randbytes(3 * groups)
+    digits = base64.b64encode(octets)
+    assert unbase64(digits) == octets
+    for at in range(len(digits)):
+        assert unbase64(digits[:at] + b"*" + digits[at + 1 :]) is None
+    for other in (b"=", b" ", b"\n", b"A"):
+        assert unbase64(digits + other) is None
 
 
 @pytest.mark.parametrize("text", WORDS)

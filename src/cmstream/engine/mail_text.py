@@ -1,4 +1,4 @@
-"""What C does for the text of mail: line ends, and the fields that stay outside."""
+"""What C does for the text of mail: line ends, the fields that stay outside, and base64."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def outer_fields(head: bytes) -> bytes | None:
     with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
         lib.header_outside(source, header, room)
     return bytes(out)
+
+
+def unbase64(digits: bytes) -> bytearray | None:
+    """The octets of base64 in whole groups of four characters, without white space and padding;
+    None where there is anything else."""
+    groups, rest = divmod(len(digits), 4)
+    out = bytearray(3 * groups)
+    with ffi.from_buffer(OCTETS, out, require_writable=True) as room:
+        decoded = lib.base64_groups(ffi.from_buffer(OCTETS, digits), groups, room)
+    return out if decoded and not rest else None
 
 
 class Lines:

@@ -7,6 +7,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING
 
+from ..engine.mail_text import unbase64
 from .readable import check_digits
 from .unproved import UnprovedError
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     Buffer = bytes | bytearray | memoryview
 
-_WHITE = b" \t\r\n"
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _LONGEST_LINE = 100_000
 _SOFT_BREAK = re.compile(rb"=\r?\n")
 _TRAILING = re.compile(rb"[ \t]+(?=\r?\n|\Z)")
@@ -41,9 +40,8 @@ def from_base64(pieces: Iterable[Buffer], *, names: bool = True) -> Iterator[byt
     names in the clear, as CMS does."""
     held, lines = b"", _Lines()
     for piece in pieces:
-        lines.add(bytes(piece))
-        held += bytes(piece).translate(None, _WHITE)
-        if b"=" in held[:-2]:
+        held += lines.joined(bytes(piece))
+        if held.find(b"=", 0, max(len(held) - 2, 0)) >= 0:
             raise UnprovedError("padding in the middle")
         whole = max(len(held) - 4, 0) // 4 * 4
         yield _octets(held[:whole], names=names)
@@ -63,9 +61,12 @@ class _Lines:
         self._width = self._open = 0
         self._over = False
 
-    def add(self, text: bytes) -> None:
-        """Raises UnprovedError."""
-        lengths = [self._open, *map(len, text.split())]
+    def joined(self, text: bytes) -> bytes:
+        """The text without white space. Raises UnprovedError."""
+        if b"\v" in text or b"\f" in text:  # they would part words too
+            raise UnprovedError("base64 with something else in it")
+        words = text.split()
+        lengths = [self._open, *map(len, words)]
         if text[:1].strip() and len(lengths) > 1:
             lengths[:2] = [sum(lengths[:2])]
         self._open = lengths.pop() if text[-1:].strip() or not text else 0
@@ -78,6 +79,7 @@ class _Lines:
             self._end(length)
         if self._open and (self._over or 0 < self._width < self._open):
             raise UnprovedError("base64 in lines that make words")
+        return b"".join(words)
 
     def _end(self, length: int) -> None:
         self._width = self._width or length
@@ -87,10 +89,11 @@ class _Lines:
 
 
 def _octets(digits: bytes, *, names: bool) -> bytes:
-    if digits.translate(None, _BASE64):
+    octets = unbase64(digits)
+    if octets is None:
         raise UnprovedError("base64 with something else in it")
     check_digits(digits, names=names)
-    return binascii.a2b_base64(digits)
+    return bytes(octets)
 
 
 def from_quoted_printable(pieces: Iterable[Buffer]) -> Iterator[bytes]:
