@@ -31,7 +31,9 @@ def test_a_goal_is_told_by_the_wall_and_by_processor_time() -> None:
     row = {goals.MANY: _figure(2, 1), goals.STALWART: _figure(22, 12)}
     (found,) = goals.reached({"75 KiB": row}, [goal])
     assert (found.median, found.cpu, found.verdict) == (11, 12, "at least")
-    assert report.goals_table([found]).endswith("| 75 KiB | 10.5 | 14 | ≈11.00 | 12.00 | at least |")
+    assert report.goals_table([found]).endswith(
+        "| 75 KiB | 10.5 | 14 | ≈11.00 | 12.00 | at least |"
+    )
     row[goals.STALWART] = _figure(16, None)
     (found,) = goals.reached({"75 KiB": row}, [goal])
     assert (found.cpu, found.verdict) == (None, "missed")
