@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from cmstream import is_encrypted
+from cmstream.cms.already_encrypted import is_encrypted_body
 from helpers.already import (
     AES256_CBC,
     AUTH_ENVELOPED,
@@ -141,3 +142,19 @@ def test_figures_that_are_no_time() -> None:
 
     assert is_encrypted(sealed(b"261129020000Z", b"20261231235959.5Z", b"2612312359+0100"))
     assert not is_encrypted(sealed(b"471108152342Z", b"998877665544Z"))
+
+
+@pytest.mark.parametrize("at", [3000, 65_530, 131_068])
+def test_however_a_text_is_cut_the_answer_is_the_same(at) -> None:
+    answers = set()
+    for length in range(6, 16):
+        content = noise(200_000, 2)
+        octets = cms(content=content[:at] + LONG[:length] + content[at + length :])
+        whole = mail(BINARY, octets)
+        head = whole[: len(whole) - len(octets)]
+        place = octets.index(LONG[:length]) + length // 2
+        for size in (len(octets), place, 777, 65_536):
+            pieces = (octets[cut : cut + size] for cut in range(0, len(octets), size))
+            assert is_encrypted_body(head, pieces) == is_encrypted(whole)
+        answers.add(is_encrypted(whole))
+    assert answers == {True, False}

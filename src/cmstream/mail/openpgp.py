@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from .readable import Ciphertext, check_little_text, check_random
@@ -74,7 +75,7 @@ class _Armour:
             yield lines
             if not lines or not there:
                 break
-        self._held += b"".join(_few_bytes(self._pieces, _BEGINNING))
+        self._held = b"".join(_few_bytes(chain((self._held,), self._pieces), 2 * _BEGINNING))
 
     def _whole_lines(self) -> int:
         found = _LINES.match(self._held)
