@@ -208,6 +208,25 @@ def test_a_long_message_in_a_file_that_only_says_so_is_encrypted(alice, long_sea
     assert open_message(again, alice.key)[1].endswith(b"a readable end\r\n")
 
 
+def test_a_file_that_is_no_longer_what_was_proved_does_not_pass(alice, long_sealed):
+    source = io.BytesIO(long_sealed)
+    pieces = cmstream.encrypt_iter(source, alice.recipient, form="message")
+    source.getbuffer()[len(long_sealed) // 2 :][:22] = b"words that can be read"
+    with pytest.raises(cmstream.SizeMismatchError):
+        list(pieces)
+
+
+@pytest.mark.parametrize("length", [3, 300_000])
+def test_a_file_that_gives_no_bytes_is_a_wrong_call(alice, length):
+    class Blocked(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(size) if not self.tell() else None
+
+    for source in (io.StringIO("x" * length), Blocked(b"x" * length)):
+        with pytest.raises(TypeError, match="content: "):
+            cmstream.encrypt_iter(source, alice.recipient, form="message")
+
+
 @pytest.mark.parametrize("change", [lambda old: old + b"more", lambda old: old[:-1]])
 @pytest.mark.parametrize("form", ["der", "message"])
 def test_a_file_of_another_length_meanwhile_is_an_error(alice, long_sealed, form, change):

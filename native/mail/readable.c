@@ -2,25 +2,55 @@
 
 #define LANES(value) ((uint64_t)(value) * 0x0001000100010001u)
 
-enum { BLOCK = 4096 }; /* octets between two looks at what was found */
+enum { BLOCK = 4096, FAR = 0x4000 };
 
-int readable_run(const uint64_t *signs, uint64_t shortest, const uint8_t *octets, size_t len,
-                 size_t step, int without_nul)
+static unsigned lane(uint64_t numbers, unsigned script)
+{
+    return numbers >> 16 * script & 0xFFFF;
+}
+
+/* A run that is far longer than any needs no exact length, and must not reach the next lane. */
+static uint64_t shortened(uint64_t run)
+{
+    for (unsigned script = 0; script < READABLE_SCRIPTS; script++)
+        if (lane(run, script) > FAR)
+            run -= (uint64_t)(lane(run, script) - FAR) << 16 * script;
+    return run;
+}
+
+static unsigned count_ended(uint64_t run, uint64_t ended, uint32_t *lengths)
+{
+    unsigned count = 0;
+
+    for (unsigned script = 0; script < READABLE_SCRIPTS; script++, lengths += READABLE_LONGEST) {
+        if (lane(ended, script)) {
+            lengths[min_size(lane(run, script), READABLE_LONGEST - 1)]++;
+            count++;
+        }
+    }
+    return count;
+}
+
+size_t readable_runs(const uint64_t *signs, uint64_t shortest, const uint8_t *octets, size_t len,
+                     size_t step, uint32_t *lengths)
 {
     const uint64_t missing = LANES(0x8000) - shortest;
-    uint64_t run = 0, reached = 0;
+    uint64_t run = 0;
+    size_t count = 0;
 
-    for (size_t at = 0; at < len;) {
+    for (size_t at = 0; at < len; run = shortened(run)) {
         const size_t end = (len - at) / step > BLOCK ? at + step * BLOCK : len;
         for (; at < end; at += step) {
-            const uint64_t next = (run + LANES(1)) & signs[octets[at]];
-            run = without_nul && octets[at] == 0 ? run : next;
-            reached |= run + missing;
+            if (octets[at] == 0)
+                continue;
+            const uint64_t sign = signs[octets[at]];
+            const uint64_t ended = (run + missing) & ~sign & LANES(0x8000);
+            if (ended)
+                count += count_ended(run, ended, lengths);
+            run = (run + LANES(1)) & sign;
         }
-        if (reached & LANES(0x8000))
-            return 1;
     }
-    return 0;
+    return count + count_ended(run, (run + missing) & LANES(0x8000), lengths);
 }
 
 int readable_share(const uint64_t *signs, uint64_t most, uint64_t most_of_last,

@@ -6,15 +6,17 @@
 #include "common.h"
 
 /* [python] */
-enum { READABLE_SCRIPTS = 4, READABLE_WINDOW = 4096 };
+enum { READABLE_SCRIPTS = 4, READABLE_LONGEST = 128, READABLE_WINDOW = 4096 };
 
 /* signs[octet] has 0xFFFF in the 16 bits of each script that it is a sign of. A number for each
  * script stands in 16 bits, too, from the lowest on; 0x7FFF for a script that isn't there. */
 
-/* Whether every `step`th octet, from the first on, makes a run of a script's signs that is as long
- * as `shortest` says, 1 to 0x7FFF. `without_nul`: as if no octet were 0. */
-int readable_run(const uint64_t *signs, uint64_t shortest, const uint8_t *octets, size_t len,
-                 size_t step, int without_nul);
+/* Counts the runs of a script's signs, in every `step`th octet from the first on and as if no octet
+ * were 0, that are as long as `shortest` says, 1 to 0x4000, or longer: under
+ * lengths[READABLE_LONGEST * script + length], those of READABLE_LONGEST and more under the last
+ * one. Gives how many it has counted. */
+size_t readable_runs(const uint64_t *signs, uint64_t shortest, const uint8_t *octets, size_t len,
+                     size_t step, uint32_t *lengths);
 
 /* Whether one window of so many octets, 4096 at most, has more signs of a script than `most` says;
  * `most_of_last`: than the last one may have, which may be shorter. */

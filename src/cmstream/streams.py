@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import itertools
 from functools import partial
@@ -14,7 +15,7 @@ from .encryption import To, encryptor
 from .engine.buffer_pool import COPIED
 from .engine.encoder import size_mismatch
 from .engine.mail_text import count_bare_line_feeds
-from .errors import AlreadyFinalized
+from .errors import AlreadyFinalized, SizeMismatchError, octets_of
 from .mail import mime
 from .policy import DEFAULT, Policy
 from .recipients.recipients import as_recipients
@@ -386,18 +387,19 @@ def _sealed_message(
     """As :func:`_sealed`, for a message that can be read more than once."""
     start = file.tell()
     first, second = file.read(CHUNK), file.read(CHUNK)
-    if not second:
+    if not octets_of(second, "content"):
         whole = _whole(job(first, as_recipients(to), policy))
         return whole, whole.close
     head, size, line_feeds = _measure(itertools.chain([first, second], chunks(file), [b""]))
     context = encryptor(to, size=size, form="message", policy=policy, line_feeds=line_feeds)
     file.seek(start + len(head))
-    passes = should_pass_through(head, chunks(file), policy)
+    proved = hashlib.sha256(head)
+    passes = should_pass_through(head, _hashed(chunks(file), proved), policy)
     file.seek(start)
     if not passes:
         return _pieces(context, file), context.abort
     context.abort()
-    unchanged = _unchanged(file, size)
+    unchanged = _unchanged(file, size, proved.digest())
     return unchanged, unchanged.close
 
 
@@ -410,15 +412,26 @@ def _whole(message: Job) -> Generator[bytes]:
     yield seal_one(message, "message")
 
 
-def _unchanged(file: BinaryIO, size: int) -> Generator[bytes]:
-    left = size
-    for chunk in chunks(file):
+def _hashed(some: Iterable[Buffer], digest: hashlib._Hash) -> Iterator[Buffer]:
+    for chunk in some:
+        digest.update(chunk)
+        yield chunk
+
+
+def _unchanged(file: BinaryIO, size: int, proved: bytes) -> Generator[bytes]:
+    """All of a file, which must still be what was proved to be encrypted."""
+    left, digest = size, hashlib.sha256()
+    for chunk in _hashed(chunks(file), digest):
         left -= len(chunk)
         if left < 0:
             break
         yield bytes(chunk)
     if left:
         raise size_mismatch("more" if left < 0 else "less")
+    if digest.digest() != proved:
+        raise SizeMismatchError(
+            "size-mismatch", "the file was changed while it was read: encrypt it again"
+        )
 
 
 def _measure(some: Iterable[Buffer]) -> tuple[bytes, int, int]:

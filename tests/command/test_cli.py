@@ -306,6 +306,15 @@ def test_a_subcommand_tells_what_it_does_not_know_and_names_its_own_help(words, 
     assert shown.endswith(f"\ncmstream: {told} (see {program} --help)\n")
 
 
+def test_a_word_with_a_space_is_no_option(tmp_path):
+    file = tmp_path / "--my mail.eml"
+    file.write_bytes(MAIL.read_bytes())
+    words = ("encrypt", "-r", Path(CERTIFICATE).resolve())
+    assert dearmour(run_process(*words, file.name, cwd=tmp_path).stdout)[0]
+    told = run(*words, "--ouput=my mail.eml", code=64).stderr
+    assert b": there is no option --ouput: did you mean --output? (" in told
+
+
 def test_der_is_not_written_to_a_terminal():
     leader, follower = pty.openpty()
     done = subprocess.run(

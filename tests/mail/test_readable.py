@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections import Counter
 from math import ceil, log2
 
 import pytest
@@ -15,25 +16,37 @@ from cmstream.mail.unproved import UnprovedError
 LOWER, UPPER = b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 STOPS = b"\t\r\n ,."
 SCRIPTS = [
+    b"0123456789 .,:/-+",
     LOWER + b" ",
     UPPER + LOWER + STOPS,
     bytes(range(0x20, 0x7F)) + b"\t\r\n",
     bytes(range(0x80, 0x100)) + STOPS,
 ]
-IDEOGRAPHS = [bytes(range(0x4E, 0xA0))]
+WIDE = [bytes((0x30, *range(0x4E, 0xA0))), bytes(range(0xAC, 0xD8))]
+WIDE_RUNS = [*WIDE, bytes(range(1, 0x20))]
 DIGITS = [LOWER, LOWER + b"+/", UPPER + b"+/"]
 ALPHABET = UPPER + LOWER + b"0123456789+/"
 LENGTHS = [*range(70), 127, 128, 129, 511, 512, 513, 4095, 4096, 4097, 9000]
 
 
-def has_run(octets, scripts, others=256):
-    rare = 30 + len(octets).bit_length()
+def runs_of(octets, script):
+    """The lengths of all runs, as if no octet were 0."""
+    run = 0
+    for octet in octets.replace(b"\0", b"") + b"\0":
+        if octet in script:
+            run += 1
+        elif run:
+            yield run
+            run = 0
+
+
+def has_runs(octets, scripts, others=256):
+    places, seen = log2(len(octets) + 1), log2(len(octets) - octets.count(0) + 1)
     for script in scripts:
-        longest = run = 0
-        for octet in octets:
-            run = run + 1 if octet in script else 0
-            longest = max(longest, run)
-        if longest >= ceil(rare / log2(others / len(script))):
+        bits = log2(others / len(script))
+        runs = [one for one in runs_of(octets, script) if one >= ceil((seen + 3) / bits)]
+        rare = sum(max(bits * one - places - 3, 0) for one in runs)
+        if max(bits * max(runs, default=0) - places, rare) > 30:
             return True
     return False
 
@@ -54,15 +67,14 @@ def windows(octets, size=4096):
 
 
 def no_text(octets):
-    texts, halves = (octets, octets.replace(b"\0", b"")), (octets[::2], octets[1::2])
-    runs = any(has_run(text, SCRIPTS) for text in texts)
-    return not runs and not any(has_run(half, IDEOGRAPHS) for half in halves)
+    halves = (octets[::2], octets[1::2])
+    return not has_runs(octets, SCRIPTS) and not any(has_runs(one, WIDE_RUNS) for one in halves)
 
 
 def little_text(octets):
     halves = (octets[::2], octets[1::2]) if len(octets) <= 4096 else ()
     shares = any(has_share(one, SCRIPTS) for one in windows(octets))
-    shares |= any(has_share(half, IDEOGRAPHS + SCRIPTS) for half in halves)
+    shares |= any(has_share(half, WIDE + SCRIPTS) for half in halves)
     return no_text(octets) and not shares
 
 
@@ -79,7 +91,7 @@ def wordless(digits, names):
     shares = any(
         has_share(one, scripts, 64) for size in (128, 512) for one in windows(digits, size)
     )
-    return not has_run(digits, scripts, 64) and not shares
+    return not has_runs(digits, scripts, 64) and not shares
 
 
 def passes(check, *given, **options):
@@ -116,7 +128,7 @@ def some(seed, length, scripts, others):
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_octets_are_random_for_c_where_they_are_by_the_plainest_code(length):
-    for octets in some(length, length, SCRIPTS + IDEOGRAPHS, range(256)):
+    for octets in some(length, length, SCRIPTS + WIDE_RUNS, range(256)):
         assert passes(readable.check_no_text, octets) == no_text(octets)
         assert passes(readable.check_little_text, octets) == little_text(octets)
         assert passes(readable.check_random, octets) == is_random(octets)
@@ -129,19 +141,42 @@ def test_digits_make_words_for_c_where_they_do_by_the_plainest_code(length, name
         assert passes(readable.check_digits, digits, names=names) == wordless(digits, names)
 
 
-@pytest.mark.parametrize("script", range(4))
+@pytest.mark.parametrize("script", range(len(SCRIPTS)))
 @pytest.mark.parametrize("length", [1000, 100_000])
-@pytest.mark.parametrize("by", [0, 1])
-def test_a_run_is_found_from_its_limit_on(script, length, by):
+def test_a_run_is_found_from_its_limit_on(script, length):
     """Wherever it stands: at either end, and across what C looks at together."""
     signs = SCRIPTS[script]
     other = next(octet for octet in b"\x80a0" if octet not in signs)
-    run = ceil((30 + length.bit_length()) / log2(256 / len(signs))) - by
-    for at in {0, 1, length - run, *(one - run // 2 for one in (4096, 8192) if one < length)}:
-        octets = bytearray([other]) * length
-        octets[at : at + run] = bytes(signs[:1]) * run
-        one = readable._Scripts(readable._SCRIPTS.all[script])
-        assert passes(one.check_runs, bytes(octets)) == bool(by)
+    limit = ceil((30 + log2(length + 1)) / log2(256 / len(signs)))
+    alone = readable._Scripts(readable._SCRIPTS.all[script])
+    for run in (limit - 1, limit + 1, 200, length):
+        for at in {0, 1, length - run, *(one - run // 2 for one in (4096, 8192))} - {-1}:
+            if 0 <= at <= length - run:
+                octets = bytearray([other]) * length
+                octets[at : at + run] = bytes(signs[:1]) * run
+                assert passes(alone.check_runs, bytes(octets)) == (run < limit)
+
+
+def test_runs_of_several_pieces_count_together():
+    source = random.Random(18)
+    pieces = [with_text(source, source.randbytes(5000), [LOWER]) for _ in range(20)]
+    together, one_by_one = readable.Runs(), readable.Runs()
+    for piece in pieces:
+        together.add(piece)
+        own = readable.Runs()
+        own.add(piece)
+        one_by_one.include(own)
+    expected = Counter(
+        one
+        for piece in pieces
+        for one in runs_of(piece, SCRIPTS[1])
+        if one >= ceil((log2(len(piece) - piece.count(0) + 1) + 3) / log2(256 / 27))
+    )
+    script = readable._SCRIPTS.all[1]
+    for runs in (together, one_by_one):
+        found = {run: count for (whose, run), count in runs._counts.items() if whose is script}
+        assert sum(found.values()) == expected.total() > 3
+        assert all(found.get(one, 0) == expected[one] for one in range(127))
 
 
 # What may be compressed

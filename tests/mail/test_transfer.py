@@ -10,6 +10,7 @@ import pytest
 from cmstream.engine.mail_text import unbase64
 from cmstream.mail import transfer
 from cmstream.mail.unproved import UnprovedError
+from helpers.already import noise
 
 GOOD = [
     (b"QUFBQUFB", b"AAAAAA"),
@@ -73,3 +74,23 @@ def test_groups_are_decoded_wherever_something_else_stands(groups):
 @pytest.mark.parametrize("text", WORDS)
 def test_lines_that_make_words_are_not(text):
     assert {read(pieces) for pieces in cut(text)} == {"refused"}
+
+
+@pytest.mark.parametrize("more", range(-4, 5))
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_padding_may_stand_anywhere_in_what_is_looked_at_together(blocks, more):
+    octets = noise((blocks * transfer._BLOCK + transfer._OVERLAP) // 4 * 3 + more)
+    text = base64.b64encode(octets)
+    for size in (len(text), 1000, 4099):
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        assert read(pieces) == octets
+    assert read([text[:-8] + b"=" + text[-7:]]) == "refused"
+
+
+@pytest.mark.parametrize("at", [1000, transfer._BLOCK - 20, 2 * transfer._BLOCK - 100, 150_000])
+def test_words_are_seen_wherever_the_pieces_end(at):
+    text = base64.b64encode(noise(150_000))
+    words = b"thecodeofthesafeisfoursevenoneoneandthekey"
+    text = text[:at] + words + text[at + len(words) :]
+    for size in (len(text), at + 20, 64, 777):
+        assert read([text[cut : cut + size] for cut in range(0, len(text), size)]) == "refused"

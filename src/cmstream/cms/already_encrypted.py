@@ -160,7 +160,7 @@ def _check_cms(pieces: Iterable[bytes]) -> None:
     if envelope is None:
         raise UnprovedError("it has no content")
     content.end()
-    values.add_edges(content.edges)
+    values.add_content(content)
     _check_content(envelope, len(content))
     _check_tail(envelope, decoder.tail, values)
 
@@ -182,8 +182,8 @@ def _check_head(envelope: Envelope, head: bytes, values: Textless) -> None:
         names |= _readable_names(recipient)
     if sum(map(len, names)) > _ALL_NAMES:
         raise UnprovedError("more names than the recipients of a mail have")
-    if envelope.parameters is not None:
-        values.add(envelope.parameters)
+    for element in enveloped.beside_recipients(head):
+        values.add(element)
     values.check()
 
 
@@ -264,7 +264,6 @@ def _check_tail(envelope: Envelope, tail: bytes, values: Textless) -> None:
     authenticated = envelope.content_type == "authenticated-enveloped-data"
     if len(tail) > _LONGEST_TAIL:
         raise UnprovedError("long attributes")
-    check_no_text(tail)
     tags, at = [], 0
     while at < len(tail) and tail[at]:
         element = tlv.read(tail, at)

@@ -209,6 +209,18 @@ def read_head(head: bytes) -> Envelope:
         raise envelope_error("malformed", str(error)) from None
 
 
+def beside_recipients(head: bytes) -> tuple[Tlv, ...]:
+    """What else the head says: of its originator, the content's type, and how it is encrypted.
+    Raises TlvError."""
+    _, _, at = _beginning(head)
+    first = tlv.read(head, at)
+    originator = () if first.tag == tlv.SET else (first,)
+    infos = tlv.read(head, first.end) if originator else first
+    _, at = tlv.beginning(head, infos.end)
+    inner = tlv.read(head, at)
+    return (*originator, inner, tlv.read(head, inner.end))
+
+
 def check_type(head: bytes) -> None:
     """Raises EnvelopeError ``not-enveloped`` where the beginning of a ContentInfo says that it is
     something else."""

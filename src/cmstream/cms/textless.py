@@ -12,16 +12,20 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..asn1 import tlv
-from ..mail.readable import check_little_text, check_random
+from ..mail.readable import Runs, check_little_text, check_random
 from ..mail.unproved import UnprovedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ..asn1.tlv import Tlv
+    from ..mail.readable import Ciphertext
 
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
-_TIME = re.compile(rb"\d{10,14}(?:\.\d{1,6})?(?:Z|[+-]\d{4})")
+_TIME = re.compile(  # figures that are no time would be somebody's
+    rb"(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d"
+    rb"(?:[0-5]\d(?:\.\d{1,3})?)?(?:Z|[+-][01]\d[0-5]\d)"
+)
 _LONGEST_SHORT = 64  # bytes of a value that isn't looked at alone
 _DEEPEST, _MOST = 10, 64  # levels, and elements for each recipient or name: more than any has
 # What is built of other tags says something by them: application tags are letters.
@@ -33,6 +37,7 @@ class Textless:
 
     def __init__(self) -> None:
         self._seen: dict[bytes, None] = {}
+        self._runs = Runs()
 
     def add(self, element: Tlv, names: Collection[bytes] = (), *, most: int = _MOST) -> None:
         """The values inside an element, which holds ``most`` elements at most. ``names``: elements
@@ -41,19 +46,21 @@ class Textless:
         if len(found) > most:
             raise UnprovedError("more elements than any recipient has")
         own = dict.fromkeys(value for value in found if value is not None)
-        check_little_text(b"".join(own))
+        self._runs.include(check_little_text(b"".join(own)))
         for value in own:
             if len(value) > _LONGEST_SHORT:
                 check_random(value)
         self._seen |= {value: None for value in own if len(value) <= _LONGEST_SHORT}
 
-    def add_edges(self, edges: bytes) -> None:
-        """The first and the last octets of the content."""
-        self._seen[edges] = None
+    def add_content(self, content: Ciphertext) -> None:
+        """Its first and last octets, and the text in it that is too little to be told alone."""
+        self._seen[content.edges] = None
+        self._runs.include(content.runs)
 
     def check(self) -> None:
         """Raises UnprovedError."""
         check_little_text(b"".join(self._seen))
+        self._runs.check()
 
 
 def _elements(element: Tlv, names: Collection[bytes], depth: int = 0) -> Iterator[bytes | None]:

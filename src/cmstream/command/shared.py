@@ -62,13 +62,14 @@ class Parser(argparse.ArgumentParser):
         return options, unknown
 
     def _strange(self, words: list[str]) -> Iterator[str]:
-        """The long options that there aren't; of what follows a subcommand, that one knows."""
+        """The long options that there aren't; of what follows a subcommand, that one knows. For
+        argparse a word with a space in it is none: it may be a file's name."""
         for word in words:
             if word == "--" or (self._subparsers and not word.startswith("-")):
                 return
             name = word.partition("=")[0]
-            if name.startswith("--") and not any(
-                known.startswith(name) for known in self._option_string_actions
+            if name.startswith("--") and not (
+                " " in name or any(known.startswith(name) for known in self._option_string_actions)
             ):
                 yield name
 

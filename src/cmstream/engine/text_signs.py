@@ -16,6 +16,9 @@ WINDOW = int(lib.READABLE_WINDOW)
 """Octets that are looked at together."""
 
 _SIGN, _NONE, _BITS = 0xFFFF, 0x7FFF, 16
+_LONGEST = int(lib.READABLE_LONGEST)
+_NUMBER = ffi.sizeof("uint32_t")
+_LENGTHS = ffi.typeof(f"uint32_t[{SCRIPTS * _LONGEST}]")
 
 
 def numbers(of: Sequence[int]) -> int:
@@ -34,14 +37,21 @@ class Signs:
         ]
         self._table = ffi.new("uint64_t[256]", masks)
 
-    def have_run(
-        self, octets: bytes, shortest: int, *, start: int = 0, step: int = 1, nul: bool = True
-    ) -> bool:
-        """Whether every ``step``th octet, from ``start`` on, makes a run of one script, so long as
-        ``shortest`` says for it; ``nul``: octets of 0 end it."""
+    def runs(
+        self, octets: bytes, shortest: int, *, start: int = 0, step: int = 1
+    ) -> Iterator[tuple[int, int, int]]:
+        """The runs of signs in every ``step``th octet from ``start`` on, as if no octet were 0, of
+        the length that ``shortest`` says for a script, or longer: the script, the length (of 127
+        or more, 127), and how many there are."""
+        lengths = ffi.new(_LENGTHS)
         source = ffi.from_buffer(OCTETS, octets) + start
         count = max(len(octets) - start, 0)
-        return bool(lib.readable_run(self._table, shortest, source, count, step, not nul))
+        if lib.readable_runs(self._table, shortest, source, count, step, lengths):
+            octets, at = bytes(ffi.buffer(lengths)), 0
+            while left := octets[at:].lstrip(b"\0"):  # nearly all are 0
+                at = (len(octets) - len(left)) // _NUMBER
+                yield at // _LONGEST, at % _LONGEST, lengths[at]
+                at = (at + 1) * _NUMBER
 
     def are_many(self, octets: bytes, window: int, most: int, most_of_last: int) -> bool:
         """Whether one of the windows, of 4096 octets at most, has more signs of a script than

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from .readable import Ciphertext, check_little_text, check_random
@@ -74,7 +75,7 @@ class _Armour:
             yield lines
             if not lines or not there:
                 break
-        self._held += b"".join(_few_bytes(self._pieces, _BEGINNING))
+        self._held = b"".join(_few_bytes(chain((self._held,), self._pieces), 2 * _BEGINNING))
 
     def _whole_lines(self) -> int:
         found = _LINES.match(self._held)
@@ -122,6 +123,7 @@ def _crc24(crc: int, data: bytes) -> int:
 _PKESK, _SKESK, _SED, _SEIPD, _AEAD = 1, 3, 9, 18, 20
 _LONGEST_KEY = 4 << 10  # octets of an encrypted session key: ML-KEM-1024 has 1568
 _SHORTEST_KEY = 64  # of a public key's: one for X25519 has 68 and more
+_NAMED_BY_LENGTH, _KEY_ID = 6, 8  # the version of a session key, octets of older ones' names
 _MOST_KEYS = 2 << 20  # octets of all of them
 _MOST_PASSWORDS, _LONGEST_PASSWORD_KEY = 8, 200
 _CIPHERS = {1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13}  # section 9.3; 0 is no cipher at all
@@ -154,14 +156,23 @@ def check_packets(pieces: Iterable[bytes]) -> None:
     _check_session_keys(different)
     data = Ciphertext()
     _check_data(header.tag, source, header, data)
-    # All but the version, which would part a text.
-    check_little_text(b"".join(body for _, body in different) + data.edges[1:])
+    _check_together(different, data)
     if source.take_some(1):
         raise UnprovedError("something behind the encrypted data")
 
 
+def _check_together(keys: Collection[tuple[int, bytes]], data: Ciphertext) -> None:
+    """A text that stands in pieces in session keys and the data."""
+    edges = data.edges[1:]  # the version would part a text
+    bodies = b"".join(body for _, body in keys)
+    check_little_text(bodies + edges)
+    check_little_text(b"".join(dict.fromkeys(_short(*key) for key in keys)) + edges)
+    data.runs.add(bodies)
+    data.runs.check()
+
+
 def _check_session_keys(keys: Collection[tuple[int, bytes]]) -> None:
-    """Each of them, and all together: what stands in pieces."""
+    """Each of them."""
     if sum(tag == _SKESK for tag, _ in keys) > _MOST_PASSWORDS:
         raise UnprovedError("more passwords than anybody has")
     for tag, body in keys:
@@ -170,7 +181,14 @@ def _check_session_keys(keys: Collection[tuple[int, bytes]]) -> None:
         elif body[0] not in {2, 3, 6} or len(body) < _SHORTEST_KEY:
             raise UnprovedError("a session key of no known version, or too short to be one")
         check_random(body)
-    check_little_text(b"".join(body for _, body in keys))
+
+
+def _short(tag: int, body: bytes) -> bytes:
+    """What of a session key is as long as a word or two: which key it is for, or what the password
+    is hashed with. Sections 5.1 and 5.3."""
+    if tag == _SKESK:
+        return body[1:]
+    return body[2 : 2 + body[1]] if body[0] == _NAMED_BY_LENGTH else body[1 : 1 + _KEY_ID]
 
 
 def _check_password_key(body: bytes) -> None:

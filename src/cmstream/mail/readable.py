@@ -8,14 +8,16 @@ from functools import lru_cache
 from math import ceil, log2
 from typing import NamedTuple
 
+from ..engine.text_signs import SCRIPTS, Signs, numbers, suspects
 from ..engine.text_signs import WINDOW as _WINDOW
-from ..engine.text_signs import Signs, numbers, suspects
 from .unproved import UnprovedError
 
 _LINES = (128, 512)  # digits of base64 that are looked at together
 _LONGEST_RUN = 256
+_BLOCK = 16 * _WINDOW  # octets of ciphertext that are looked at together
 _EDGE = 64  # octets of ciphertext, at each end, that are looked at with what stands beside it
 _RARE = 30  # random octets fail a test less than once in 2**30
+_PIECE = 3  # bits by which a run must be rarer than any to count as a piece of text
 
 
 class _Script(NamedTuple):
@@ -25,9 +27,9 @@ class _Script(NamedTuple):
     signs: bytes
     bits: float
 
-    def longest_run(self, bits: int) -> int:
-        """So many in a row random octets don't have whose number has so many bits."""
-        return ceil((_RARE + bits) / self.bits)
+    def shortest_run(self, length: int) -> int:
+        """A run that is longer than random octets of this length have."""
+        return ceil((log2(length + 1) + _PIECE) / self.bits)
 
     def most(self, length: int) -> int:
         """More of them random octets of this length would never have, by Chernoff's bound."""
@@ -46,84 +48,139 @@ def _script(signs: bytes, others: int = 256) -> _Script:
     return _Script(signs, log2(others / len(set(signs))))
 
 
+class _Group:
+    """Scripts that C looks for together."""
+
+    def __init__(self, scripts: tuple[_Script, ...]) -> None:
+        self.scripts = scripts
+        self.signs = Signs([one.signs for one in scripts])
+
+
+@lru_cache(1024)
+def _shortest_runs(group: _Group, length: int) -> int:
+    return numbers([one.shortest_run(length) for one in group.scripts])
+
+
+@lru_cache(4 * _WINDOW)
+def _most(group: _Group, length: int) -> int:
+    return numbers([one.most(length) for one in group.scripts])
+
+
 class _Scripts:
-    """Scripts that are looked for together."""
+    """Any number of scripts."""
 
     def __init__(self, *scripts: _Script) -> None:
         self.all = scripts
-        self._signs = Signs([one.signs for one in scripts])
+        self.groups = [_Group(scripts[at : at + SCRIPTS]) for at in range(0, len(scripts), SCRIPTS)]
 
-    def check_runs(self, octets: bytes, *, start: int = 0, step: int = 1, nul: bool = True) -> None:
-        """Raises UnprovedError for a run of text in every ``step``th octet, from ``start`` on."""
-        count = (len(octets) - start + step - 1) // step - (0 if nul else octets.count(0))
-        shortest = _longest_runs(self, count.bit_length())
-        if self._signs.have_run(octets, shortest, start=start, step=step, nul=nul):
-            raise UnprovedError("a run of text")
+    def check_runs(self, octets: bytes, *, start: int = 0, step: int = 1) -> None:
+        """Raises UnprovedError for runs of text in every ``step``th octet, from ``start`` on."""
+        runs = Runs(self)
+        runs.add(octets, start=start, step=step)
+        runs.check()
 
     def check_share(self, octets: bytes, window: int = _WINDOW) -> None:
         """Raises UnprovedError for a window with more signs of one script than random octets would
         ever have."""
         last = len(octets) % window or window
-        if self._signs.are_many(octets, window, _most(self, window), _most(self, last)):
-            raise UnprovedError("text in pieces")
-
-
-@lru_cache(64 * 8)
-def _longest_runs(scripts: _Scripts, bits: int) -> int:
-    return numbers([one.longest_run(bits) for one in scripts.all])
-
-
-@lru_cache(4 * _WINDOW)
-def _most(scripts: _Scripts, length: int) -> int:
-    return numbers([one.most(length) for one in scripts.all])
+        for group in self.groups:
+            if group.signs.are_many(octets, window, _most(group, window), _most(group, last)):
+                raise UnprovedError("text in pieces")
 
 
 _UPPER, _LOWER = bytes(range(ord("A"), ord("Z") + 1)), bytes(range(ord("a"), ord("z") + 1))
 _STOPS = b"\t\r\n ,."
+_FIGURES = b"0123456789 .,:/-+"
 _HIGH = bytes(range(0x80, 0x100))
 _SCRIPTS = _Scripts(
+    _script(_FIGURES),
     _script(_LOWER + b" "),
     _script(_UPPER + _LOWER + _STOPS),
     _script(bytes(range(ord(" "), ord("~") + 1)) + b"\t\r\n"),
     _script(_HIGH + _STOPS),  # most others, in UTF-8 or a charset of their own
 )
-_IDEOGRAPHS = _Scripts(_script(bytes(range(0x4E, 0xA0))))  # the upper halves of such in UTF-16
+# The upper halves of signs in UTF-16: of ideographs and kana, of Hangul, of alphabets; the last
+# are small numbers, of which there are many in CMS without a text.
+_WIDE = _script(bytes((0x30, *range(0x4E, 0xA0)))), _script(bytes(range(0xAC, 0xD8)))
+_WIDE_RUNS = _Scripts(*_WIDE, _script(bytes(range(1, 0x20))))
+_WIDE_SHARES = _Scripts(*_WIDE)
 # Of base64, whose other signs may part words. Names in CMS give many capitals.
 _SMALL = _script(_LOWER, 64), _script(_LOWER + b"+/", 64)
 _DIGITS = _Scripts(*_SMALL, _script(_UPPER + b"+/", 64))
 _DIGITS_BESIDE_NAMES = _Scripts(*_SMALL)
 
 
-def check_random(octets: bytes) -> None:
+class Runs:
+    """Runs of text in all that is added. One long run is rare, and so are many that are shorter,
+    wherever they stand."""
+
+    def __init__(self, scripts: _Scripts = _SCRIPTS) -> None:
+        self._scripts = scripts
+        self._counts: dict[tuple[_Script, int], int] = {}  # of each script's runs by their length
+        self._octets = 0
+
+    def add(self, octets: bytes, *, start: int = 0, step: int = 1) -> None:
+        """Signs of two octets, or of four, count too where some of them are zero."""
+        count = (len(octets) - start + step - 1) // step
+        self._octets += count
+        nuls = octets.count(0) if step == 1 else octets[start::step].count(0)
+        for group in self._scripts.groups:
+            shortest = _shortest_runs(group, count - nuls)
+            for at, run, found in group.signs.runs(octets, shortest, start=start, step=step):
+                self._count(group.scripts[at], run, found)
+
+    def include(self, others: Runs) -> None:
+        """As if all that the others saw were added here."""
+        self._octets += others._octets
+        for (script, run), found in others._counts.items():
+            self._count(script, run, found)
+
+    def _count(self, script: _Script, run: int, found: int) -> None:
+        self._counts[script, run] = self._counts.get((script, run), 0) + found
+
+    def check(self) -> None:
+        """Raises UnprovedError for text that random octets would hardly ever have."""
+        places = log2(self._octets + 1)
+        rare = dict.fromkeys(self._scripts.all, 0.0)
+        for (script, run), found in self._counts.items():
+            rare[script] += max(script.bits * run - places - _PIECE, 0) * found
+            if max(script.bits * run - places, rare[script]) > _RARE:
+                raise UnprovedError("runs of text")
+
+
+def check_random(octets: bytes) -> Runs:
     """Raises UnprovedError where random octets would hardly ever look so (less than once in a
     million): a long run of text, more text than there is by chance, or a piece that can be
-    compressed."""
-    check_little_text(octets)
+    compressed. Gives the runs that are left."""
+    runs = check_little_text(octets)
     for start in suspects(octets):
         window = octets[start : start + _WINDOW]
         if len(zlib.compress(window, 1)) < len(window):
             raise UnprovedError("it isn't random")
+    return runs
 
 
-def check_little_text(octets: bytes) -> None:
+def check_little_text(octets: bytes) -> Runs:
     """Raises UnprovedError for text that random octets would hardly ever have, in one piece or in
     many: for octets of which some may come again."""
-    check_no_text(octets)
+    runs = check_no_text(octets)
     _SCRIPTS.check_share(octets)
     if len(octets) <= _WINDOW:
         for half in (octets[::2], octets[1::2]):
-            _IDEOGRAPHS.check_share(half)
+            _WIDE_SHARES.check_share(half)
             _SCRIPTS.check_share(half)
+    return runs
 
 
-def check_no_text(octets: bytes) -> None:
-    """Raises UnprovedError for a run of text that random octets would hardly ever have, in one or
+def check_no_text(octets: bytes) -> Runs:
+    """Raises UnprovedError for runs of text that random octets would hardly ever have, in one or
     more octets a character."""
-    _SCRIPTS.check_runs(octets)
-    if 0 in octets:
-        _SCRIPTS.check_runs(octets, nul=False)
+    runs = Runs()
+    runs.add(octets)
+    runs.check()
     for start in (0, 1):
-        _IDEOGRAPHS.check_runs(octets, start=start, step=2)
+        _WIDE_RUNS.check_runs(octets, start=start, step=2)
+    return runs
 
 
 def check_digits(digits: bytes, *, names: bool) -> None:
@@ -136,12 +193,14 @@ def check_digits(digits: bytes, *, names: bool) -> None:
 
 
 class Ciphertext:
-    """Bytes that come in pieces and must look random; ``len()`` is their number."""
+    """Bytes that come in pieces and must look random, however they are cut; ``len()`` is their
+    number."""
 
     def __init__(self) -> None:
         self._held = bytearray()
         self._first = b""
         self._len = 0
+        self.runs = Runs()
 
     def __len__(self) -> int:
         return self._len
@@ -152,13 +211,14 @@ class Ciphertext:
         self._len += len(data)
         if len(self._first) < _EDGE:
             self._first += bytes(data[: _EDGE - len(self._first)])
-        if len(self._held) >= 16 * _WINDOW:
-            check_random(bytes(self._held))
-            del self._held[:-_LONGEST_RUN]
+        while len(self._held) >= _BLOCK + _LONGEST_RUN:
+            self.runs.include(check_random(bytes(self._held[: _BLOCK + _LONGEST_RUN])))
+            del self._held[:_BLOCK]
 
     def end(self) -> None:
         """Raises UnprovedError."""
-        check_random(bytes(self._held))
+        self.runs.include(check_random(bytes(self._held)))
+        self.runs.check()
 
     @property
     def edges(self) -> bytes:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Buffer = bytes | bytearray | memoryview
 
+# Digits that are looked at together, however they come, and so many of the next ones.
+_BLOCK, _OVERLAP = 64 << 10, 512
+_LONGEST_PADDING = 2
 _LONGEST_LINE = 100_000
 _SOFT_BREAK = re.compile(rb"=\r?\n")
 _TRAILING = re.compile(rb"[ \t]+(?=\r?\n|\Z)")
@@ -38,19 +41,17 @@ def from_base64(pieces: Iterable[Buffer], *, names: bool = True) -> Iterator[byt
     """RFC 4648 section 4 in lines of one length, padding or none at its end alone. The digits too
     must not make words: whoever passes over the encoding sees them. ``names``: the bytes may hold
     names in the clear, as CMS does."""
-    held, lines = b"", _Lines()
+    held, lines = bytearray(), _Lines()
     for piece in pieces:
         held += lines.joined(bytes(piece))
-        if held.find(b"=", 0, max(len(held) - 2, 0)) >= 0:
-            raise UnprovedError("padding in the middle")
-        whole = max(len(held) - 4, 0) // 4 * 4
-        yield _octets(held[:whole], names=names)
-        held = held[whole:]
-    digits = held.rstrip(b"=")
+        while len(held) > _BLOCK + _OVERLAP + _LONGEST_PADDING:
+            yield _octets(bytes(held[: _BLOCK + _OVERLAP]), _BLOCK, names=names)
+            del held[:_BLOCK]
+    digits = bytes(held.rstrip(b"="))
     if len(held) - len(digits) not in {0, -len(digits) % 4} or len(digits) % 4 == 1:
         raise UnprovedError("base64 that doesn't end as it should")
-    last = _octets(digits + b"A" * (-len(digits) % 4), names=names)
-    yield last[: len(digits) * 3 // 4]
+    whole = digits + b"A" * (-len(digits) % 4)
+    yield _octets(whole, len(whole), names=names)[: len(digits) * 3 // 4]
 
 
 class _Lines:
@@ -88,8 +89,9 @@ class _Lines:
         self._over = length < self._width
 
 
-def _octets(digits: bytes, *, names: bool) -> bytes:
-    octets = unbase64(digits)
+def _octets(digits: bytes, count: int, *, names: bool) -> bytes:
+    """What so many of the digits stand for. Those behind them are looked at for words alone."""
+    octets = unbase64(digits[:count])
     if octets is None:
         raise UnprovedError("base64 with something else in it")
     check_digits(digits, names=names)
