@@ -216,6 +216,19 @@ def test_a_file_that_is_no_longer_what_was_proved_does_not_pass(alice, long_seal
         list(pieces)
 
 
+@pytest.mark.parametrize("fields", [0, 300_000])
+def test_a_file_is_read_from_where_it_was_alone(alice, long_sealed, fields):
+    class Rewound(io.BytesIO):
+        def seek(self, offset, whence=io.SEEK_SET):
+            assert (offset, whence) == (0, io.SEEK_SET)
+            return super().seek(offset)
+
+    head = b"X-Long: y\r\n" * (fields // 11)
+    assert encrypted_message(Rewound(head + long_sealed), alice.recipient) == head + long_sealed
+    again = encrypted_message(Rewound(head + long_sealed + b"end"), alice.recipient)
+    assert open_message(again, alice.key)[1].endswith(b"end")
+
+
 @pytest.mark.parametrize("length", [3, 300_000])
 def test_a_file_that_gives_no_bytes_is_a_wrong_call(alice, length):
     class Blocked(io.BytesIO):

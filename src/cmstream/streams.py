@@ -392,9 +392,9 @@ def _sealed_message(
         return whole, whole.close
     head, size, line_feeds = _measure(itertools.chain([first, second], chunks(file), [b""]))
     context = encryptor(to, size=size, form="message", policy=policy, line_feeds=line_feeds)
-    file.seek(start + len(head))
+    file.seek(start)  # elsewhere not every file can be read
     proved = hashlib.sha256(head)
-    passes = should_pass_through(head, _hashed(chunks(file), proved), policy)
+    passes = should_pass_through(head, _hashed(_behind(len(head), file), proved), policy)
     file.seek(start)
     if not passes:
         return _pieces(context, file), context.abort
@@ -410,6 +410,12 @@ def _seekable(source: object) -> bool:
 
 def _whole(message: Job) -> Generator[bytes]:
     yield seal_one(message, "message")
+
+
+def _behind(count: int, file: BinaryIO) -> Iterator[Buffer]:
+    for chunk in chunks(file):
+        yield memoryview(chunk)[count:]
+        count = max(count - len(chunk), 0)
 
 
 def _hashed(some: Iterable[Buffer], digest: hashlib._Hash) -> Iterator[Buffer]:
