@@ -1,7 +1,8 @@
 """A client's session by LMTP or SMTP, and what the next hop gets of it. Any bytes, however cut, get
-the same answers. By these a client knows which messages were taken, and exactly those go on: a next
-hop that reads lines plainly gets the same envelope and content, once, and so does one that takes a
-lone dot between bare line ends for the end.
+the same answers, which keep to the order of commands and to all limits. By these a client knows
+which messages were taken, and exactly those go on: a next hop that reads lines plainly gets the
+same envelope and content, once, and so does one that takes a lone dot between bare line ends for
+the end.
 
 An input is three octets of choices and what the client sends.
 """
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from cmstream.gateway.protocol.envelope import Mail, Rcpt
 
-LIMITS = Limits(size=4000, recipients=5, line=600, commands=40, errors=10)
+# So that short inputs reach them.
+LIMITS = Limits(size=300, recipients=3, line=150, commands=25, errors=6)
 LMTP, TLS, CHUNKING, PIPELINING, LENIENT, DSN = (1 << bit for bit in range(6))
 
 
@@ -105,6 +107,20 @@ def watched(of, answers, held):
 
 _CHUNK = re.compile(rb"\s*(\d{1,20})(\s+LAST)?\s*", re.IGNORECASE)
 _FORGETS = {b"RSET", b"EHLO", b"HELO", b"LHLO"}
+_HTTP = {b"GET", b"POST", b"PUT", b"OPTIONS", b"CONNECT"}
+# When a command may be said: before a hello, before a message, after its sender, after a recipient,
+# after a first BDAT.
+_ALWAYS = frozenset({"new", "ready", "mail", "rcpt", "chunks"})
+_READY = frozenset({"ready"})
+_WHEN = {
+    **dict.fromkeys((b"RSET", b"NOOP", b"HELP", b"QUIT"), _ALWAYS),
+    b"VRFY": _ALWAYS - {"new"},
+    **dict.fromkeys((b"MAIL", b"STARTTLS", b"XFORWARD", b"XCLIENT"), _READY),
+    b"RCPT": {"mail", "rcpt"},
+    b"DATA": {"rcpt"},
+    b"BDAT": {"rcpt", "chunks"},
+}
+_ANNOUNCED = {b"BDAT", b"STARTTLS", b"XFORWARD", b"XCLIENT"}  # in the answer to EHLO and LHLO
 
 
 class Client:
@@ -112,12 +128,56 @@ class Client:
 
     def __init__(self, wire: bytes, replies: list[int], *, lmtp: bool) -> None:
         self.wire, self.at, self.lmtp = wire, 0, lmtp
+        self.when = _WHEN | dict.fromkeys((b"LHLO",) if lmtp else (b"HELO", b"EHLO"), _ALWAYS)
         self.replies = iter(replies[1:])
         self.taken: list[Message] = []
+        self.state = "new"
+        self.begin_counts()
         self.forget()
 
     def forget(self) -> None:
-        self.sender, self.recipients, self.chunks = b"", (), b""
+        self.sender, self.parameters, self.recipients, self.chunks = b"", (), (), b""
+        self.state = self.state if self.state == "new" else "ready"
+
+    def begin_counts(self) -> None:
+        """Of commands, of errors for sure, and of what may be one."""
+        self.commands = self.errors = self.maybe = 0
+
+    def check_limits(self, verb: bytes, code: int, *, long: bool = False) -> None:
+        """Whether the session ends by what was too much."""
+        self.commands += not long
+        self.errors += code == 500 and (long or verb not in self.when)
+        self.maybe += code in (500, 501)
+        if code == 421:
+            many = self.commands > LIMITS.commands or self.maybe >= LIMITS.errors
+            assert many or verb in _HTTP
+        else:
+            assert self.commands <= LIMITS.commands
+            assert self.errors <= LIMITS.errors
+            assert verb not in _HTTP or long
+
+    def check_order(self, verb: bytes, rest: bytes, code: int) -> None:
+        """Whether the reply to a whole line is one of those that its verb may have now."""
+        if code == 421:
+            return
+        if verb not in self.when:
+            assert code == 500
+        elif verb == b"BDAT":  # which says no size, or it wouldn't come here
+            assert code == 501
+        elif self.state not in self.when[verb]:
+            assert code == 503
+        elif verb not in _ANNOUNCED:
+            assert (code == 503) == (verb == b"DATA" and not rest.strip() and self.is_binary)
+        if verb == b"RCPT" and self.state in self.when[verb]:
+            assert (code == 452) == (len(self.recipients) == LIMITS.recipients)
+        if verb in (b"MAIL", b"RCPT") and code == 250 and not rest.isascii():
+            told = self.parameters if verb == b"RCPT" else _words(rest)
+            assert b"SMTPUTF8" in told
+
+    @property
+    def is_binary(self) -> bool:
+        found = (one[5:] for one in self.parameters if one[:5] == b"BODY=")
+        return next(found, b"") == b"BINARYMIME"
 
     def reply(self) -> int:
         code = next(self.replies, None)
@@ -136,16 +196,26 @@ class Client:
         if verb == b"BDAT" and not long and (found := _CHUNK.fullmatch(rest)):
             return self.chunk(int(found[1]), last=found[2] is not None)
         code = self.reply()
+        self.check_limits(verb, code, long=long)
+        if long:
+            assert code in (500, 421)
+            return code != 421
+        self.check_order(verb, rest, code)
         if code in (421, 221) or (verb == b"BDAT" and code == 501):
             return False
         if verb == b"DATA" and code == 354:
             return self.data()
         if code == 250 and verb == b"MAIL":
-            self.sender = _path(rest)
+            self.sender, self.parameters, self.state = _path(rest), _words(rest), "mail"
         elif code == 250 and verb == b"RCPT":
             self.recipients += (_path(rest),)
+            self.state = "rcpt"
+            self.commands -= 1
         elif (code == 250 and verb in _FORGETS) or (verb == b"DATA" and code == 451):
+            self.state = "ready" if verb[1:] in (b"HLO", b"ELO") else self.state
             self.forget()
+        elif verb == b"XCLIENT" and code == 220:
+            self.state = "new"
         return True
 
     def chunk(self, size: int, *, last: bool) -> bool:
@@ -157,14 +227,20 @@ class Client:
             return False
         self.chunks += octets
         code = self.reply()
+        self.check_limits(b"BDAT", code)
         if code == 421:
             return False
+        assert code == 503 or self.state in self.when[b"BDAT"]
+        assert code == 503 or self.empty or (code == 552) == (len(self.chunks) > LIMITS.size)
+        self.commands -= size > 0 and code != 503
         if code == 503:  # out of place, so that it belongs to nothing
             self.chunks = self.chunks[: len(self.chunks) - size]
         elif last and (code in (250, 451) and not self.empty):
             self.end(self.chunks, code)
         elif last or code != 250:
             self.skip(last=last)
+        else:
+            self.state = "chunks"
         return True
 
     @property
@@ -187,6 +263,7 @@ class Client:
         self.at += end + 3
         content = b"\r\n".join(line.removeprefix(b".") for line in text.split(b"\r\n"))
         code = self.reply()
+        assert (code == 552) == (len(content) > LIMITS.size)
         if code == 552:
             self.skip(last=True)
         else:
@@ -197,6 +274,7 @@ class Client:
         more = len(self.recipients) - 1 if self.lmtp else 0
         answers = (first, *(self.reply() for _ in range(more)))
         self.taken.append(Message(self.sender, self.recipients, content, answers))
+        self.begin_counts()
         self.forget()
 
 
@@ -215,6 +293,13 @@ def _path(rest: bytes) -> bytes:
     if text[:1] != b"<":
         return b"<%b>" % re.match(rb'(?:[^" ]|"(?:[^"\\]|\\.)*")*', text)[0]
     return re.match(rb'<(?:[^">]|"(?:[^"\\]|\\.)*")*>|<[^>]*>', text)[0]
+
+
+def _words(rest: bytes) -> tuple[bytes, ...]:
+    """Behind the path, in upper case; the path is one word unless it is quoted."""
+    text = rest.partition(b":")[2].lstrip()
+    bare = _path(rest) if text[:1] == b"<" else _path(rest)[1:-1]
+    return tuple(text[len(bare) :].upper().split())
 
 
 # --- the next hop ------------------------------------------------------------------------------
@@ -311,13 +396,43 @@ def check_handed_on(message: Message, mail: Mail, rcpts: list[Rcpt], choices: by
             content if choice & CHUNKING or content[-2:] in (b"\r\n", b"") else content + b"\r\n"
         )
         assert hop.contents == [whole]
-        assert hop.lines[0].startswith(b"MAIL FROM:" + mail.path)
+        assert hop.lines[0] == mail_line(mail, content)
         assert len(hop.lines) == len(rcpts) + 1
         for rcpt, line, kind in zip(rcpts, hop.lines[1:], kinds, strict=True):
             assert line == b" ".join([b"RCPT TO:" + rcpt.path, *rcpt.parameters])
             assert (kind == 2) != refused_by_hop(line)
     else:
         assert 2 not in kinds
+    every = [one for each in (mail, *rcpts) for one in each.parameters]
+    lacking = [one for one in every if _EXTENSION[one.partition(b"=")[0].upper()] not in features]
+    if lacking:
+        assert hop.lines == []
+        assert {*kinds} == {4}
+    elif not (given.lookalike or refused_by_hop(mail.path)):
+        assert bool(hop.contents) == any(not refused_by_hop(one.path) for one in rcpts)
+    for one in rcpts:
+        assert one.address == looked_up(one.path[1:-1])
+
+
+_EXTENSION = {
+    b"SIZE": b"SIZE",
+    b"BODY": b"8BITMIME",
+    b"SMTPUTF8": b"SMTPUTF8",
+    **dict.fromkeys((b"RET", b"ENVID", b"NOTIFY", b"ORCPT"), b"DSN"),
+}
+
+
+def mail_line(mail: Mail, content: bytes) -> bytes:
+    """With the size that it has now."""
+    words = [one for one in mail.parameters if one[:5].upper() != b"SIZE="]
+    return b" ".join([b"MAIL FROM:" + mail.path, *words, b"SIZE=%d" % len(content)])
+
+
+def looked_up(inside: bytes) -> str:
+    """Without its route, which ends at a colon that is in no brackets."""
+    if inside[:1] == b"@":
+        inside = re.sub(rb"\A(?:\[[^\]]*\]|[^\[:])*:", b"", inside)
+    return inside.decode()
 
 
 def handed_on(steps: Any, hop: Hop) -> list[Reply]:
@@ -339,14 +454,17 @@ def handed_on(steps: Any, hop: Hop) -> list[Reply]:
 
 _NAMES = (b"<a@x>",
            b"<b@y>", b"<never@x>", b"<later@x>", b"<empty@x>", b"<lost@x>", b"<c@z>", b"<>",
-          b'<"a b>"@x>', b"<@r:a@x>", b"<\xc3\xa4@x>", b"a@x", b'"c\\""@x')  # fmt: skip
+          b'<"a b>"@x>', b"<@r:a@x>", b"<\xc3\xa4@x>", b"a@x", b'"c\\""@x',
+          b'<"a> b"@x>')  # fmt: skip
 _WORDS = (b"", b"", b" SIZE=9", b" BODY=8BITMIME", b" BODY=BINARYMIME", b" SMTPUTF8", b" RET=HDRS",
           b" NOTIFY=NEVER", b" ORCPT=rfc822;a+40x")  # fmt: skip
 _COMMANDS = (b"DATA", b"RSET", b"NOOP", b"VRFY a", b"HELP", b"LHLO me", b"EHLO me", b"HELO me",
              b"XFORWARD NAME=a ADDR=+41", b"XCLIENT NAME=a", b"", b"EXPN", b"\0\xff", b"QUIT",
-             b"NOOP " + b"x" * 300, b"x" * 5000, b"STARTTLS", b"GET / HTTP/1.0")  # fmt: skip
+             b"NOOP " + b"x" * 144, b"NOOP " + b"x" * 145, b"x" * 5000, b"STARTTLS",
+             b"GET / HTTP/1.0")  # fmt: skip
 _TEXTS = (b"a\r\n", b"..\r\n", b".b\r\n", b"\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\n", b"\0.\0\r\n",
-          b"\r\n\0.\r\n", b"z" * 70, b"QUIT\r\n", b"\r", b"\n", b".")  # fmt: skip
+          b"\r\n\0.\r\n", b"\n\0\0.\r\n", b"z" * 70, b"z" * 150, b"QUIT\r\n", b"\r", b"\n",
+          b".")  # fmt: skip
 
 
 def command(source: random.Random) -> bytes:
@@ -356,7 +474,8 @@ def command(source: random.Random) -> bytes:
         return begin + b"DATA\r\n%b\r\n.\r\n" % source.choice(_TEXTS)
     if kind < 2:
         verb = (b"MAIL FROM:", b"RCPT TO:")[kind]
-        return verb + source.choice(_NAMES) + source.choice(_WORDS) + b"\r\n"
+        words = source.choice(_WORDS) + source.choice(_WORDS)
+        return verb + source.choice(_NAMES) + words + b"\r\n"
     text = b"".join(source.choice(_TEXTS) for _ in range(source.randrange(8)))
     if kind == 2:
         return b"BDAT %d%b\r\n%b" % (len(text), source.choice((b"", b" LAST")), text)
@@ -372,6 +491,9 @@ def seeds() -> Iterator[bytes]:
         begin = hello + b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nRCPT TO:<c@y>\r\n"
         yield bytes([choice, 7, 3]) + begin + command(random.Random(choice)) + b"QUIT\r\n"
         yield bytes([choice, 50, 9]) + hello + b"".join(command(source) for _ in range(9))
+        for text in (b"a\n.", b"a\n\0\0.\n", b"z" * LIMITS.size, b"z" * (LIMITS.size + 1)):
+            chunk = b"BDAT %d LAST\r\n%b" % (len(text), text)
+            yield bytes([choice, 80, 200]) + begin + chunk + b"RSET\r\n"
         yield bytes([choice, 1, 1]) + begin + b"DATA\r\nx\r\n..y\r\n.\r\nQUIT\r\n"
 
 
