@@ -324,12 +324,30 @@ class Server:
         self.sent.append(told)
         assert self.made(packets(told)) == sealed
         check_opened(sealed, whole)
+        check_any_block(self.fields)
 
     def made(self, wanted: list[Packet]) -> bytes:
         """What the mail server has then. It puts a blank behind a colon itself, if asked to."""
         if not self.session.leading_space:
             wanted = [(code, _with_blank(code, data)) for code, data in wanted]
         return changed(self.fields, self.body, wanted)
+
+
+def check_any_block(fields: list[tuple[bytes, bytes]]) -> None:
+    """The changes make one header block of another, whatever the two are."""
+    if any(_ODD_LINES.search(value) for _, value in fields):
+        return
+    folded = [(name, value + b"\n b") for name, value in fields]
+    for others in (fields[::-1], fields[1:], folded, folded[1:] + fields):
+        block = written(others)
+        altered, added = changes(fields, block)
+        told = [(b"m", struct.pack(">I", one.number) + strings(one.name, one.value))
+                for one in altered]  # fmt: skip
+        told += [(b"h", strings(*one)) for one in added]
+        assert changed(fields, b"", told) == block + b"\r\n"
+
+
+_ODD_LINES = re.compile(rb"\n(?![ \t])|\r(?!\n)")
 
 
 def _with_blank(code: bytes, data: bytes) -> bytes:
@@ -395,6 +413,8 @@ def seeds() -> Iterator[bytes]:
         yield bytes([1, 5, 0]) + offer(version=7, actions=0xFF, steps=steps) + envelope * 2 + end
         yield bytes([1, 5, 0]) + begin + every_macro()
         yield bytes([1, 5, 0]) + begin + envelope + bytes(4)
+        long = packet(b"B", b"x" * (PACKET - 1)) + packet(b"B", b"x" * 400) + packet(b"E")
+        yield bytes([1, 200, 0]) + begin + envelope + kept + long
         yield bytes([0, 99, 0]) + begin + (envelope + b"".join(fields[:2]) + end) * 2 + packet(b"Q")
 
 
