@@ -140,7 +140,7 @@ _OTHERS = {
         data, None, unsafe_skip_rsa_key_validation=True
     ),
 }
-_UNCLOSED = re.compile(rb"(?:[^-]|-(?!----BEGIN|----END))*-----BEGIN CERTIFICATE-----[^-]*")
+_UNCLOSED = re.compile(rb"-----BEGIN (?:.*-----BEGIN )?CERTIFICATE-----[^-]*", re.DOTALL)
 
 
 def of_library(der: bytes) -> dict[str, Any] | None:
@@ -178,8 +178,10 @@ def plain_issuer(der: bytes) -> bytes:
     return parts[3 if parts[0].tag == 0xA0 else 2].octets()
 
 
-# Of attributes that both have the same names for, and nothing that would be escaped.
-_PLAIN_NAME = re.compile(r"(?:(?:CN|O|OU|L|ST|C|DC)=[A-Za-z0-9.@-]+(?:[,+]|(?=[A-Z]+=|\Z)))*")
+# Of attributes that both have the same names for; what RFC 4514 escapes may be in it.
+_PLAIN_NAME = re.compile(
+    r"""(?:(?:CN|O|OU|L|ST|C|DC)=(?:[A-Za-z0-9.@' -]|\\[,+"\\<>;# ])+(?:[,+]|(?=[A-Z]+=|\Z)))*"""
+)
 
 
 def addresses(one: x509.Certificate) -> set[str]:
@@ -254,6 +256,7 @@ def people() -> Iterator[x509.Certificate]:
         yield identity(kind)[1]
     yield identity("SECP384R1", emails=(), usage=key_usage("key_agreement"), purposes=())[1]
     yield authority()[1]
+    yield identity("SECP256R1", common_name='# "a,b"+c;<d> ', emails=())[1]
     extra = x509.SubjectAlternativeName([
         x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), b"\x0c\x05a@b.c"),
         x509.RFC822Name("d@e.f"), x509.DNSName("g.h"),
@@ -266,6 +269,8 @@ def seeds() -> Iterator[bytes]:
     for one in everybody:
         yield one.public_bytes(Encoding.DER)
     yield from others()
+    # Of 1955: a UTCTime's century begins with 50.
+    yield re.sub(rb"\x17\r\d\d", b"\x17\r55", everybody[2].public_bytes(Encoding.DER), count=1)
     pem = [one.public_bytes(Encoding.PEM) for one in everybody]
     yield pem[2].replace(b"-----END", b"")
     yield pem[2] + pem[3].partition(b"-----END")[0]

@@ -426,7 +426,8 @@ def every_macro() -> bytes:
         found += port + macros(b"M", b"i", name) + packet(b"M", strings(name, b"SIZE=9"))
         found += macros(b"R", b"{rcpt_addr}", b"v@w") + packet(b"R", strings(name, b"NOTIFY=NEVER"))
         found += packet(b"R", strings(name)) + packet(b"A" if port else b"E", b"" if port else b"x")
-    return found + packet(b"K") + packet(b"M", strings(b"<c@d>")) + packet(b"E")
+    last = macros(b"M", b"i", b"z") + packet(b"M", strings(b"<c@d>")) + packet(b"E")
+    return found + packet(b"K") + last
 
 
 def mutate(data: bytes, source: random.Random) -> bytes:

@@ -284,6 +284,7 @@ def seeds() -> Iterator[bytes]:
         for text in (b"a\n.", b"a\n\0\0.\n", b"z" * LIMITS.size, b"z" * (LIMITS.size + 1)):
             chunk = b"BDAT %d LAST\r\n%b" % (len(text), text)
             yield bytes([choice, 80, 200]) + begin + chunk + b"RSET\r\n"
+        yield bytes([choice, 9, 9]) + hello + b"NOOP\r\n" * (LIMITS.commands + 1)
         paths = b'RCPT TO:<@r:a@x>\r\nRCPT TO:<"a> b"@x>\r\nDATA\r\n.\r\n'
         yield bytes([choice, 9, 9]) + hello + b"MAIL FROM:<a@x>\r\n" + paths
         yield bytes([choice, 1, 1]) + begin + b"DATA\r\nx\r\n..y\r\n.\r\nQUIT\r\n"
