@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import itertools
 import warnings
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -64,9 +65,9 @@ MOST_KEYS = 100
 ROUNDS, SALT, VECTOR = 3, b"salt", b"vectors of noise"
 FEWEST_ROUNDS = 20
 """The limit where an input asks for a low one, so that few keys reach it."""
-MOST_TURNS = 24
-"""How often one round that a file asks for may be done: for each password that is tried, for the
-MAC, the parts and the keys, and to tell what was wrong."""
+MOST_TURNS = 6
+"""How often one round that a file asks for may be done: for each of two passwords that are tried,
+for the MAC, for the parts and keys, and to tell what was wrong."""
 _RAW = 0
 _LOW_LIMIT, _WRONG_MAC, _PARTS = 0x20, 0x40, 0x80  # of the second choice
 
@@ -391,6 +392,7 @@ def shrouded(key_bag: bytes, password: str) -> bytes:
 
 
 def seeds() -> Iterator[bytes]:
+    yield from bent()
     (own, alice), (hers, carol), (his, dave) = (
         rsa_identity(1024), identity("SECP256R1", common_name="Carol", emails=("carol@x.org",)),
         identity("x25519", common_name="Dave"),
@@ -434,6 +436,21 @@ def seeds() -> Iterator[bytes]:
     for path in sorted((CORPUS / "pfx").glob("*")):
         if path.stat().st_size <= 4096:
             yield bytes([3, _RAW]) + path.read_bytes()
+
+
+def bent() -> Iterator[bytes]:
+    """Whole files, in which one number of rounds or one IV is another."""
+    hers, carol = identity("SECP256R1", common_name="Carol")
+    bags = plain_key_bag(hers) + cert_bag(carol)
+    others = {bytes([ROUNDS]): (b"\0", b"\2\0\0"), VECTOR: (VECTOR[:8], b"")}
+    for choice in (0x11, 0x1D, 0x0A):
+        file = built(bags, choice, "correct horse")
+        count = sum(one.content in others for one in (der_changes.read(file) or [])[0].each())
+        for number, which in itertools.product(range(count), range(2)):
+            roots = der_changes.read(file) or []
+            found = [one for one in roots[0].each() if one.content in others]
+            found[number].content = others[found[number].content][which]
+            yield bytes([2, _RAW]) + roots[0].octets()
 
 
 def mutate(data: bytes, source: random.Random) -> bytes:
