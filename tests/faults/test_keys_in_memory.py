@@ -36,13 +36,18 @@ folder = pathlib.Path(sys.argv[1])
 signal.signal(signal.SIGUSR1, lambda *_: None)
 held, over = [], threading.Event()
 
+def save_registers(depth=40):
+    "Brings a signal, so deep in the stack that nothing writes over it soon."
+    deeper = lambda _: save_registers(depth - 1) if depth else signal.raise_signal(signal.SIGUSR1)
+    max([0], key=deeper)
+
 def in_threads(shape):
     "What it gives in each of three threads, which still run then."
     answers, done = [], threading.Semaphore(0)
 
     def run():
         answers.extend(shape())
-        signal.raise_signal(signal.SIGUSR1)
+        save_registers()
         done.release()
         over.wait()
 
@@ -53,6 +58,7 @@ def in_threads(shape):
     return answers
 
 def pause(name):
+    save_registers()
     for thread in threading.enumerate():
         signal.pthread_kill(thread.ident, signal.SIGUSR1)
     print(name, flush=True)

@@ -85,9 +85,9 @@ def _is_name(octets: bytes, at: int) -> bool:
 def by_one_check() -> Iterator[bytes]:
     """Text where one check alone stops it."""
     wide = PLANTED[:24].decode().encode("utf-16-le")
-    yield mail(BINARY, cms(content=noise(160) + PLANTED + noise(171)))
-    yield mail(BINARY, cms(content=noise(1200) + wide + noise(1200)))
-    yield mail(BINARY, cms(around=(tlv(0xA0, tlv(4, PLANTED[:18])), b"")))
+    yield mail(BINARY, cms(content=noise(160) + PLANTED + noise(171, 2)))
+    yield mail(BINARY, cms(content=noise(1200) + wide + noise(1200, 2)))
+    yield mail(BINARY, cms(around=(tlv(0xA0, tlv(4, PLANTED[12:26])), b"")))
     letters = _NO_LETTERS.sub(b"", PLANTED)[:40]
     yield mail(BASE64, _worded(letters))
     yield pgp_mime(around=(PLANTED + b"\r\n" + PLANTED + b"\r\n", b"\r\n"))
@@ -102,7 +102,7 @@ def _worded(letters: bytes) -> bytes:
     word = base64.b64decode(letters)
     for count in range(100, 103):
         lines = base64.encodebytes(
-            cms(content=noise(count) + word + noise(288 - count - len(word)))
+            cms(content=noise(count) + word + noise(288 - count - len(word), 2))
         )
         if letters in lines.replace(b"\n", b""):
             return lines

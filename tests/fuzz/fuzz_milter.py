@@ -415,6 +415,7 @@ def seeds() -> Iterator[bytes]:
         yield bytes([1, 5, 0]) + begin + envelope + bytes(4)
         long = packet(b"B", b"x" * (PACKET - 1)) + packet(b"B", b"x" * 400) + packet(b"E")
         yield bytes([1, 200, 0]) + begin + envelope + kept + long
+        yield bytes([1, 9, 0]) + begin + envelope + field(b"X", b"") * (HEADER // FIELD + 1) + end
         yield bytes([0, 99, 0]) + begin + (envelope + b"".join(fields[:2]) + end) * 2 + packet(b"Q")
 
 

@@ -406,6 +406,7 @@ def seeds() -> Iterator[bytes]:
             yield bytes([number, choice]) + bags
     yield bytes([0, 0x04]) + bags
     yield bytes([2, _RAW]) + built(bags, 0x11, "correct horse")
+    yield bytes([2, 0x19]) + plain_key_bag(hers) + cert_bag(carol) + cert_bag(alice)
     yield bytes([2, _LOW_LIMIT | 0x10]) + plain_key_bag(hers) * MOST_KEYS + cert_bag(carol)
     yield bytes([2, 0x10]) + plain_key_bag(hers) * (MOST_KEYS + 1) + cert_bag(carol)
     yield (

@@ -285,6 +285,8 @@ def seeds() -> Iterator[bytes]:
             chunk = b"BDAT %d LAST\r\n%b" % (len(text), text)
             yield bytes([choice, 80, 200]) + begin + chunk + b"RSET\r\n"
         yield bytes([choice, 9, 9]) + hello + b"NOOP\r\n" * (LIMITS.commands + 1)
+        sender = b"MAIL FROM:<a@x> RET=HDRS\r\nRCPT TO:<b@y> NOTIFY=NEVER ORCPT=rfc822;a\r\n"
+        yield bytes([choice, 9, 9]) + hello + sender + b"DATA\r\na\r\n.\r\n"
         paths = b'RCPT TO:<@r:a@x>\r\nRCPT TO:<"a> b"@x>\r\nDATA\r\n.\r\n'
         yield bytes([choice, 9, 9]) + hello + b"MAIL FROM:<a@x>\r\n" + paths
         yield bytes([choice, 1, 1]) + begin + b"DATA\r\nx\r\n..y\r\n.\r\nQUIT\r\n"
