@@ -123,6 +123,7 @@ shapes = {
     "encrypt_many": lambda: many("message"),
     "encrypt_many, DER": lambda: many("der"),
     "encrypt_many, three": lambda: many("message", 3),
+    "encrypt_many, as many as the widest row has lanes": lambda: many("der", 16),
     "Gatherer": gathered,
     "an exception in the writer": broken,
     "a stream that ends too early": too_short,
@@ -239,8 +240,8 @@ def test_sealing_leaves_no_key(tmp_path, alice, cipher, cpu):
             expected = {("live.0", "key"), ("live.0", "round keys")} if name == "live" else set()
             assert found(process, known) == expected, name
             seen.append(name)
-    assert len(seen) == 17 + 2
-    assert len(known) == 4 * (8 + 10 + 3 + 12 + 1)
+    assert len(seen) == 18 + 2
+    assert len(known) == 4 * (8 + 13 + 3 + 12 + 1)
 
 
 @pytest.mark.parametrize("cpu", every_cpu())
