@@ -412,7 +412,7 @@ def seeds() -> Iterator[bytes]:
         yield bytes([1, 7, 0]) + begin + envelope + kept + end
         yield bytes([1, 5, 0]) + offer(version=7, actions=0xFF, steps=steps) + envelope * 2 + end
         yield bytes([1, 5, 0]) + begin + every_macro()
-        yield bytes([1, 5, 0]) + begin + envelope + bytes(4)
+        yield bytes([1, 5, 0]) + begin + envelope + bytes(4) + b"A"
         long = packet(b"B", b"x" * (PACKET - 1)) + packet(b"B", b"x" * 400) + packet(b"E")
         yield bytes([1, 200, 0]) + begin + envelope + kept + long
         yield bytes([1, 9, 0]) + begin + envelope + field(b"X", b"") * (HEADER // FIELD + 1) + end

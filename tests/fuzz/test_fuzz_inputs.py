@@ -22,6 +22,7 @@ from cmstream.gateway import header_changes, milter_message
 from cmstream.gateway.protocol import (
     conversation,
     data,
+    envelope,
     milter,
     replies,
     seal,
@@ -134,6 +135,7 @@ FAULTS = {
         patched(server_rules, "ORDER", any_order),
         patched(server_rules, "BROWSERS", frozenset()),
         patched(ServerSession, "_error", ServerSession._say),
+        patched(envelope, "_ROUTE", no_text),
     ],
     "fuzz_milter": [
         patched(milter.MilterSession, "add_header", nothing),
