@@ -16,7 +16,7 @@ from cmstream.cms.already_encrypted import is_encrypted_body
 from cmstream.errors import MessageError
 from cmstream.mail.mime import header_end
 from helpers import mutations
-from helpers.already import BASE64, BINARY, FIRST, PLANTED, SECOND, cms, mail, noise, pgp_mime, tlv
+from helpers.already import BASE64, BINARY, FIRST, PLANTED, SECOND, cms, mail, noise, pgp_mime
 from helpers.planted_text import ANY_RUN, decodings, masked, python_sees, runs_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,6 @@ def by_one_check() -> Iterator[bytes]:
     wide = PLANTED[:24].decode().encode("utf-16-le")
     yield mail(BINARY, cms(content=noise(160) + PLANTED + noise(171, 2)))
     yield mail(BINARY, cms(content=noise(1200) + wide + noise(1200, 2)))
-    yield mail(BINARY, cms(around=(tlv(0xA0, tlv(4, PLANTED[12:26])), b"")))
     letters = _NO_LETTERS.sub(b"", PLANTED)[:40]
     yield mail(BASE64, _worded(letters))
     yield pgp_mime(around=(PLANTED + b"\r\n" + PLANTED + b"\r\n", b"\r\n"))

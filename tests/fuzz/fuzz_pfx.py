@@ -131,8 +131,10 @@ def check_nested(data: bytes, password: str | None, found: Any) -> None:
     file = built(inside.inside(), data[1], password or "")
     flat = ours(lambda: cmstream.read_certificates(file, password=password))
     if isinstance(flat, cmstream.CertificateFile):
-        assert isinstance(found, cmstream.CertificateFile), found
-        assert set(found.recipients) == set(flat.recipients)
+        if isinstance(found, cmstream.CertificateFile):
+            assert set(found.recipients) == set(flat.recipients)
+        else:  # what is wrong beside them may show only here, where nothing is encrypted
+            assert found.code not in {"not-a-certificate", "private-key-only"}, found
 
 
 def ours(read: Callable[[], Any]) -> Any:

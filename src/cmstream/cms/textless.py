@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..asn1 import tlv
-from ..mail.readable import check_little_text, check_random
+from ..mail.readable import check_little_text, check_no_text, check_random
 from ..mail.unproved import UnprovedError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Textless:
 
     def __init__(self) -> None:
         self._seen: dict[bytes, None] = {}
+        self._every: list[bytes] = []  # those that come again too: a text goes on with one
 
     def add(self, element: Tlv, names: Collection[bytes] = (), *, most: int = _MOST) -> None:
         """The values inside an element, which holds ``most`` elements at most. ``names``: elements
@@ -45,15 +46,19 @@ class Textless:
         for value in own:
             if len(value) > _LONGEST_SHORT:
                 check_random(value)
-        self._seen |= {value: None for value in own if len(value) <= _LONGEST_SHORT}
+        short = [value for value in found if value is not None and len(value) <= _LONGEST_SHORT]
+        self._seen |= dict.fromkeys(short)
+        self._every += short
 
     def add_edges(self, edges: bytes) -> None:
         """The first and the last octets of the content."""
         self._seen[edges] = None
+        self._every.append(edges)
 
     def check(self) -> None:
         """Raises UnprovedError."""
         check_little_text(b"".join(self._seen))
+        check_no_text(b"".join(self._every))
 
 
 def _elements(element: Tlv, names: Collection[bytes], depth: int = 0) -> Iterator[bytes | None]:
