@@ -22,11 +22,11 @@ def test_text_goes_on_with_a_value_that_was_there_before() -> None:
         algorithm = tlv(0x30, RSA[2:13], tlv(4, beside))
         who = tlv(0x30, name(), tlv(2, b"\1\2\3"))
         infos = tlv(0x30, tlv(2, b"\0"), who, algorithm, tlv(4, noise(256)))
-        octets = cms(AUTH_ENVELOPED, infos=infos, content=noise(100, 7) + b"our seven")
-        return mail(BINARY, octets.replace(tlv(4, noise(16)), tlv(4, beside)))
+        octets = cms(AUTH_ENVELOPED, infos=infos, content=noise(100, 8) + b"our seven")
+        return mail(BINARY, octets.replace(noise(16), beside))
 
-    assert is_encrypted(sealed(noise(8, 9)))
-    assert not is_encrypted(sealed(b" one one"))
+    assert is_encrypted(sealed(noise(16, 9)))
+    assert not is_encrypted(sealed(b" one one" + noise(8, 9)))
 
 
 @pytest.mark.parametrize("more", [0, 160, 70_400])
