@@ -27,4 +27,8 @@ uint32_t cpu_features(void);
 void cpu_restrict(uint32_t mask);
 /* [end] */
 
+/* Clears the vector registers, all that the processor has, whatever is allowed: whoever saves them
+ * later, for a signal or a new thread, would write the keys in them to a stack. */
+void cpu_wipe_registers(void);
+
 #endif

@@ -13,6 +13,7 @@ __attribute__((noinline)) void aes_wipe_stack(void)
 {
     uint8_t frames[4096];
     wipe(frames, sizeof frames);
+    cpu_wipe_registers();
 }
 
 __attribute__((noinline)) static void expand_words(struct aes_key *key, const uint8_t *octets,

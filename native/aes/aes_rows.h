@@ -39,8 +39,9 @@ void aes_expand_words(struct aes_key *key, const uint8_t *octets, size_t len,
  * key. Wipes the stack. */
 void aes_invert_key(struct aes_key *key, void (*unmix)(uint8_t octets[AES_BLOCK]));
 
-/* Overwrites the 4 KiB of stack below the caller. A function that it has called before left its
- * variables there, and copies that the compiler made of them, which no other code can reach. */
+/* Overwrites the 4 KiB of stack below the caller, and the vector registers. A function that it has
+ * called before left its variables there, and copies that the compiler made of them, which no other
+ * code can reach. */
 void aes_wipe_stack(void);
 
 /* Little-endian, `len` octets (at most 8). */

@@ -225,6 +225,7 @@ __attribute__((noinline)) static void wipe_stack(void)
 {
     uint8_t frames[48 << 10]; /* work_part() and the longest power() take 41 KiB */
     wipe(frames, sizeof frames);
+    cpu_wipe_registers();
 }
 
 /* The next `count` blocks from `first`, by a row that can take so many. Gives -1 for a key that isn't

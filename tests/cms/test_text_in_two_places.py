@@ -14,11 +14,13 @@ from helpers.already import (
     DATA,
     ENVELOPED,
     PKESK,
+    RSA,
     SEIPD,
     armour,
     cms,
     info,
     mail,
+    name,
     noise,
     tlv,
 )
@@ -30,6 +32,18 @@ def test_text_in_the_content_and_in_the_tag_behind_it(more) -> None:
     octets = cms(AUTH_ENVELOPED, content=content)
     assert is_encrypted(mail(BINARY, octets))
     assert not is_encrypted(mail(BINARY, octets.replace(noise(16), b" one one" + noise(8))))
+
+
+def test_text_goes_on_with_a_value_that_was_there_before() -> None:
+    def sealed(beside: bytes) -> bytes:
+        algorithm = tlv(0x30, RSA[2:13], tlv(4, beside))
+        who = tlv(0x30, name(), tlv(2, b"\1\2\3"))
+        infos = tlv(0x30, tlv(2, b"\0"), who, algorithm, tlv(4, noise(256)))
+        octets = cms(AUTH_ENVELOPED, infos=infos, content=noise(100, 8) + b"our seven")
+        return mail(BINARY, octets.replace(noise(16), beside))
+
+    assert is_encrypted(sealed(noise(16, 9)))
+    assert not is_encrypted(sealed(b" one one" + noise(8, 9)))
 
 
 @pytest.mark.parametrize("more", [0, 160, 70_400])

@@ -6,16 +6,18 @@ from __future__ import annotations
 import base64
 import re
 import warnings
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import der_changes
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
-from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, PublicKeyAlgorithmOID
 
 import cmstream
 from cmstream.certificates import pfx_outline
@@ -45,6 +47,7 @@ def check(data: bytes) -> None:
             for one in found.recipients:
                 check_recipient(one)
         check_loaded(by_library(data), found)
+        check_kind(data, found)
 
 
 def ours(data: bytes) -> CertificateFile | cmstream.CertificateError:
@@ -70,7 +73,19 @@ def by_library(data: bytes) -> list[bytes]:
     try:
         return [x509.load_der_x509_certificate(data).public_bytes(Encoding.DER)]
     except (ValueError, x509.InvalidVersion):
+        return by_library_together(data)
+
+
+def by_library_together(data: bytes) -> list[bytes]:
+    """PKCS #7. The library passes over what follows, and writes anew what it read."""
+    if len(der_changes.read(data) or "") != 1:
         return []
+    try:
+        found = pkcs7.load_der_pkcs7_certificates(data)
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm, InternalError):
+        return []
+    ders = [one.public_bytes(Encoding.DER) for one in found]
+    return ders if all(one in data for one in ders) else []
 
 
 def by_library_armoured(data: bytes) -> list[bytes]:
@@ -92,6 +107,42 @@ def check_loaded(ders: list[bytes], found: CertificateFile | cmstream.Certificat
     assert {one.der for one in (*found.recipients, *found.set_aside)} == set(ders)
 
 
+def check_kind(data: bytes, found: CertificateFile | cmstream.CertificateError) -> None:
+    """What isn't a certificate, and what follows one or isn't all there, is no certificate."""
+    if isinstance(found, cmstream.CertificateFile):
+        assert not _UNCLOSED.fullmatch(data)
+        is_binary = data[:1] == b"0" and b"-----BEGIN" not in data
+        roots = (is_binary and der_changes.read(data)) or []
+        assert len(roots) < 2 or is_pfx(roots[0])
+        return
+    told = {code for code, read in _OTHERS.items() if loads(read, data)}
+    assert not told or found.code in told
+
+
+def is_pfx(root: der_changes.Element) -> bool:
+    """Octets may follow such a file."""
+    return bool(root.parts) and root.inside()[:3] == b"\2\1\3"
+
+
+def loads(read: Any, data: bytes) -> bool:
+    try:
+        return bool(read(data))
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, OverflowError,
+            x509.InvalidVersion):  # fmt: skip
+        return False
+
+
+_OTHERS = {
+    "csr": x509.load_der_x509_csr,
+    "crl": x509.load_der_x509_crl,
+    "public-key-only": serialization.load_der_public_key,
+    "private-key-only": lambda data: serialization.load_der_private_key(
+        data, None, unsafe_skip_rsa_key_validation=True
+    ),
+}
+_UNCLOSED = re.compile(rb"-----BEGIN (?:.*-----BEGIN )?CERTIFICATE-----[^-]*", re.DOTALL)
+
+
 def of_library(der: bytes) -> dict[str, Any] | None:
     """What the library says of a certificate; None where it can't say one of these."""
     try:
@@ -105,10 +156,32 @@ def of_library(der: bytes) -> dict[str, Any] | None:
             "extensions": {each.oid: each.value for each in one.extensions},
             "text": (one.issuer.rfc4514_string(), one.subject.rfc4514_string()),
             "addresses": addresses(one),
+            "identifier": identifier(one),
         }
     except (ValueError, TypeError, KeyError, UnsupportedAlgorithm, x509.DuplicateExtension,
             x509.UnsupportedGeneralNameType, x509.InvalidVersion, OverflowError):  # fmt: skip
         return None
+
+
+def identifier(one: x509.Certificate) -> bytes:
+    try:
+        return one.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return b""
+
+
+def plain_issuer(der: bytes) -> bytes:
+    """The fourth element, or the third where no version is said."""
+    roots = der_changes.read(der)
+    assert roots
+    parts = (roots[0].parts or [])[0].parts or []
+    return parts[3 if parts[0].tag == 0xA0 else 2].octets()
+
+
+# Of attributes that both have the same names for; what RFC 4514 escapes may be in it.
+_PLAIN_NAME = re.compile(
+    r"""(?:(?:CN|O|OU|L|ST|C|DC)=(?:[A-Za-z0-9.@' -]|\\[,+"\\<>;# ])+(?:[,+]|(?=[A-Z]+=|\Z)))*"""
+)
 
 
 def addresses(one: x509.Certificate) -> set[str]:
@@ -137,7 +210,10 @@ def check_recipient(one: Recipient) -> None:
     if not one.oaep_only:
         assert octets(told["key"]) == octets(one.public_key)
     assert told["serial"] == one.serial
-    assert one.issuer_der in x509.load_der_x509_certificate(one.der).tbs_certificate_bytes
+    assert one.issuer_der == plain_issuer(one.der)
+    if _PLAIN_NAME.fullmatch("".join(told["text"])):
+        assert told["text"] == (one.issuer, one.subject)
+    assert (one.key_identifier or b"") == told["identifier"]
     assert told["times"] == (one.not_before, one.not_after)
     visible = {each for each in told["addresses"] if re.fullmatch(r"[!-~]+@[!-?A-~]+", each)}
     assert {each.casefold() for each in visible} <= {each.casefold() for each in one.emails}
@@ -180,6 +256,7 @@ def people() -> Iterator[x509.Certificate]:
         yield identity(kind)[1]
     yield identity("SECP384R1", emails=(), usage=key_usage("key_agreement"), purposes=())[1]
     yield authority()[1]
+    yield identity("SECP256R1", common_name='# "a,b"+c;<d> ', emails=())[1]
     extra = x509.SubjectAlternativeName([
         x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), b"\x0c\x05a@b.c"),
         x509.RFC822Name("d@e.f"), x509.DNSName("g.h"),
@@ -191,7 +268,13 @@ def seeds() -> Iterator[bytes]:
     everybody = list(people())
     for one in everybody:
         yield one.public_bytes(Encoding.DER)
+    yield from others()
+    # Of 1955: a UTCTime's century begins with 50.
+    yield re.sub(rb"\x17\r\d\d", b"\x17\r55", everybody[2].public_bytes(Encoding.DER), count=1)
     pem = [one.public_bytes(Encoding.PEM) for one in everybody]
+    yield pem[2].replace(b"-----END", b"")
+    yield pem[2] + pem[3].partition(b"-----END")[0]
+    yield everybody[2].public_bytes(Encoding.DER) * 2
     yield b"".join(pem[:3])
     yield pem[2].replace(b"CERTIFICATE", b"X509 CERTIFICATE")
     yield base64.encodebytes(everybody[2].public_bytes(Encoding.DER))
@@ -201,6 +284,21 @@ def seeds() -> Iterator[bytes]:
     for path in sorted(short):
         if path.stat().st_size <= 4096:
             yield path.read_bytes()
+
+
+def others() -> Iterator[bytes]:
+    """What people send instead."""
+    key, _ = identity("SECP256R1")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name)
+    yield request.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    begin = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    revoked = x509.CertificateRevocationListBuilder().issuer_name(name).last_update(begin)
+    revoked = revoked.next_update(begin + timedelta(days=9))
+    yield revoked.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    yield octets(key.public_key())
+    for form in serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL:
+        yield key.private_bytes(Encoding.DER, form, serialization.NoEncryption())
 
 
 def mutate(data: bytes, source: random.Random) -> bytes:

@@ -16,7 +16,7 @@ from cmstream.cms.already_encrypted import is_encrypted_body
 from cmstream.errors import MessageError
 from cmstream.mail.mime import header_end
 from helpers import mutations
-from helpers.already import PLANTED, mail
+from helpers.already import BASE64, BINARY, FIRST, PLANTED, SECOND, cms, mail, noise, pgp_mime
 from helpers.planted_text import ANY_RUN, decodings, masked, python_sees, runs_of
 
 if TYPE_CHECKING:
@@ -82,14 +82,41 @@ def _is_name(octets: bytes, at: int) -> bool:
 # --- inputs ------------------------------------------------------------------------------------
 
 
+def by_one_check() -> Iterator[bytes]:
+    """Text where one check alone stops it."""
+    wide = PLANTED[:24].decode().encode("utf-16-le")
+    yield mail(BINARY, cms(content=noise(160) + PLANTED + noise(171, 2)))
+    yield mail(BINARY, cms(content=noise(1200) + wide + noise(1200, 2)))
+    letters = _NO_LETTERS.sub(b"", PLANTED)[:40]
+    yield mail(BASE64, _worded(letters))
+    yield pgp_mime(around=(PLANTED + b"\r\n" + PLANTED + b"\r\n", b"\r\n"))
+    yield pgp_mime(around=(b"", b"\r\n" + PLANTED + b"\r\n"))
+    yield pgp_mime(first=FIRST + b"\r\nVersion: 1\r\n" + PLANTED + b"\r\n")
+    named = SECOND.replace(b"encrypted.asc", b'"%b"' % PLANTED[:36])
+    yield pgp_mime(head=named + b"\r\n")
+
+
+def _worded(letters: bytes) -> bytes:
+    """CMS in base64 of which some digits are these letters."""
+    word = base64.b64decode(letters)
+    for count in range(100, 103):
+        lines = base64.encodebytes(
+            cms(content=noise(count) + word + noise(288 - count - len(word), 2))
+        )
+        if letters in lines.replace(b"\n", b""):
+            return lines
+    raise AssertionError
+
+
 def seeds() -> Iterator[bytes]:
+    yield from by_one_check()
     yield from mutations.TRUE
     yield from mutations.FALSE
     yield from mutations.FROM_THE_FIELD
     for path in sorted((CORPUS / "sealed").glob("*")):
         if path.stat().st_size <= 2048:
             octets = path.read_bytes()
-            yield octets if path.suffix == ".eml" else mail(mutations.BINARY, octets)
+            yield octets if path.suffix == ".eml" else mail(BINARY, octets)
 
 
 def mutate(message: bytes, source: random.Random) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import itertools
 import warnings
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -19,6 +20,7 @@ from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import (
@@ -27,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     pkcs12,
 )
-from fuzz_certificates import CODES, CORPUS, FEW_ROUNDS, of_library, usable
+from fuzz_certificates import CODES, CORPUS, FEW_ROUNDS, octets, of_library, usable
 
 import cmstream
 from cmstream.certificates import pfx, pfx_outline
@@ -59,29 +61,80 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PASSWORDS: tuple[str | None, ...] = (None, "", "correct horse", "corpus", "pässwörd")
+MOST_KEYS = 100
 ROUNDS, SALT, VECTOR = 3, b"salt", b"vectors of noise"
-MOST_TURNS = 24
-"""How often one round that a file asks for may be done: for each password that is tried, for the
-MAC, the parts and the keys, and to tell what was wrong."""
+FEWEST_ROUNDS = 20
+"""The limit where an input asks for a low one, so that few keys reach it."""
+MOST_TURNS = 6
+"""How often one round that a file asks for may be done: for each of two passwords that are tried,
+for the MAC, for the parts and keys, and to tell what was wrong."""
 _RAW = 0
+_LOW_LIMIT, _WRONG_MAC, _PARTS = 0x20, 0x40, 0x80  # of the second choice
 
 
 def check(data: bytes) -> None:
     if len(data) < 2:
         return
     password = PASSWORDS[data[0] % len(PASSWORDS)]
-    file = data[2:] if data[1] == _RAW else built(data[2:], data[1], password or "")
-    with warnings.catch_warnings(), mock.patch.object(pfx_outline, "MAX_ITERATIONS", FEW_ROUNDS):
+    is_raw = data[1] == _RAW
+    file = data[2:] if is_raw else built(data[2:], data[1], password or "")
+    limit = FEWEST_ROUNDS if data[1] & _LOW_LIMIT else FEW_ROUNDS
+    with warnings.catch_warnings(), mock.patch.object(pfx_outline, "MAX_ITERATIONS", limit):
         warnings.simplefilter("ignore")
         with counted() as count:
             certificates = ours(lambda: cmstream.read_certificates(file, password=password))
             keys = ours(lambda: pfx.open_keys(file, password))
             ours(lambda: cmstream.load_identities(file, password=password))
-        assert sum(count) <= 3 * MOST_TURNS * FEW_ROUNDS
-        if is_comparable(file) and (theirs := by_library(file, password)):
+        assert sum(count) <= 3 * MOST_TURNS * limit
+        if not is_raw:
+            check_built(data[2:], data[1], certificates, keys)
+            check_nested(data, password, certificates)
+        if is_comparable(file, limit) and (theirs := by_library(file, password)):
             check_certificates(theirs, certificates, data)
-            if data[1] == _RAW or all(is_der(one) for one in plain_keys(data[2:])):
-                check_keys(theirs, keys)
+            if is_raw or all(is_der(one) for one in plain_keys(data[2:])):
+                check_keys(theirs, keys, [] if is_raw else plain_keys(data[2:]))
+
+
+def check_built(bags: bytes, choice: int, certificates: Any, keys: Any) -> None:
+    """What is known of a file that was made here, whatever the library says."""
+    if choice & _WRONG_MAC and choice // 4 % 4:
+        assert isinstance(certificates, Exception)
+        assert isinstance(keys, Exception)
+        return
+    if isinstance(keys, list):
+        assert len(keys) <= MOST_KEYS
+        check_owners(bags, certificates, keys)
+
+
+def check_owners(bags: bytes, certificates: Any, keys: list[Any]) -> None:
+    """A certificate goes with the key that is in it."""
+    publics = {public(one.private) for one in keys}
+    for one in keys:
+        for der in one.certificates:
+            told = of_library(der)
+            assert told is None or octets(told["key"]) == public(one.private)
+    every = len(keys) == bags.count(KEY_BAG) + bags.count(SHROUDED)
+    if every and isinstance(certificates, cmstream.CertificateFile):
+        for one in certificates.recipients:
+            assert one.oaep_only or octets(one.public_key) in publics
+
+
+def check_nested(data: bytes, password: str | None, found: Any) -> None:
+    """Bags in a bag are as good as without it."""
+    roots = der_changes.read(data[2:]) or []
+    fields = roots[0].parts if len(roots) == 1 and is_bag(roots[0]) else None
+    if not fields or fields[0].octets() != NESTED or len(fields[1].parts or ()) != 1:
+        return
+    inside = (fields[1].parts or [])[0]
+    if inside.tag != 0x30 or fields[1].tag != 0xA0:
+        return
+    file = built(inside.inside(), data[1], password or "")
+    flat = ours(lambda: cmstream.read_certificates(file, password=password))
+    if isinstance(flat, cmstream.CertificateFile):
+        if isinstance(found, cmstream.CertificateFile):
+            assert set(found.recipients) == set(flat.recipients)
+        else:  # what is wrong beside them may show only here, where nothing is encrypted
+            assert found.code not in {"not-a-certificate", "private-key-only"}, found
 
 
 def ours(read: Callable[[], Any]) -> Any:
@@ -117,16 +170,19 @@ def counted() -> Iterator[list[int]]:
 # --- the library -------------------------------------------------------------------------------
 
 
-def is_comparable(file: bytes) -> bool:
-    """Whether it is of the only version there is, which the library doesn't ask about, and no
-    number in it that can be a count of rounds is large. Longer ones are of keys and
-    certificates."""
+def is_comparable(file: bytes, limit: int) -> bool:
+    """Whether it is of the only version there is, which the library doesn't ask about, has no more
+    keys and parts than ours takes, and no number in it that can be a count of rounds is large.
+    Longer ones are of keys and certificates."""
+    parts = sum(file.count(one) for one in (KEY_BAG, SHROUDED, ENCRYPTED))
+    if parts > MOST_KEYS or len(file) > pfx_outline.MAX_KEYS_OCTETS:
+        return False
     roots = der_changes.read(file)
     if not roots or not is_bag(roots[0]) or roots[0].inside()[:3] != b"\2\1\3":
         return False
     numbers = [one.content for root in roots for one in root.each() if one.tag == 2]
     counts = [int.from_bytes(one, "big") for one in numbers if len(one) <= 8]
-    return max(counts, default=0) <= FEW_ROUNDS
+    return limit == FEW_ROUNDS and max(counts, default=0) <= FEW_ROUNDS
 
 
 def by_library(file: bytes, password: str | None) -> Any:
@@ -165,10 +221,25 @@ def is_certificate(der: bytes) -> bool:
         return False
 
 
-def check_keys(theirs: Any, keys: Any) -> None:
+def check_keys(theirs: Any, keys: Any, plain: list[bytes]) -> None:
+    """The library has one key, and a file may have more."""
     if theirs.key is not None:
         assert isinstance(keys, list), keys
-        assert public(theirs.key) in [public(one.private) for one in keys]
+        publics = [public(one.private) for one in keys]
+        assert public(theirs.key) in publics
+        every = (
+            load_der_private_key(one, None, unsafe_skip_rsa_key_validation=True) for one in plain
+        )
+        assert {public(one) for one in every if is_ours(one)} <= {*publics}
+
+
+def is_ours(key: Any) -> bool:
+    """Whether anybody may open mail with such a key."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return 1024 <= key.key_size <= 16384
+    return isinstance(key, x25519.X25519PrivateKey) or (
+        isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp256r1"
+    )
 
 
 def usable_one(der: bytes) -> bool:
@@ -211,8 +282,9 @@ def built(bags: bytes, choice: int, password: str) -> bytes:
     if seal is None:
         infos = [content_info(element(0x30, *keys, *others))]
     elif others:
-        infos.append(seal(element(0x30, *others), password))
-    authenticated = element(0x30, *infos)
+        parts = [[one] for one in others] if choice & _PARTS else [others]
+        infos += [seal(element(0x30, *one), password) for one in parts]
+    authenticated = element(0x30, *infos) + b"\0" * bool(choice & _WRONG_MAC)
     return whole(*infos, mac=mac(authenticated, password) if mac else b"")
 
 
@@ -322,16 +394,36 @@ def shrouded(key_bag: bytes, password: str) -> bytes:
 
 
 def seeds() -> Iterator[bytes]:
-    (rsa, alice), (ec, carol), (x, dave) = (
+    yield from bent()
+    (own, alice), (hers, carol), (his, dave) = (
         rsa_identity(1024), identity("SECP256R1", common_name="Carol", emails=("carol@x.org",)),
         identity("x25519", common_name="Dave"),
     )  # fmt: skip
-    bags = plain_key_bag(ec, b"1") + cert_bag(carol, b"1") + cert_bag(authority()[1])
+    bags = plain_key_bag(hers, b"1") + cert_bag(carol, b"1") + cert_bag(authority()[1])
     for choice in range(1, 0x20):
         yield bytes([2, choice]) + bags
+        yield bytes([2, choice | _WRONG_MAC]) + bags
+    for choice in (0x09, 0x19, 0x06, 0x8E):
+        for number in range(len(PASSWORDS)):
+            yield bytes([number, choice]) + bags
     yield bytes([0, 0x04]) + bags
+    yield bytes([2, _RAW]) + built(bags, 0x11, "correct horse")
+    yield bytes([2, 0x19]) + plain_key_bag(hers) + cert_bag(carol) + cert_bag(alice)
+    yield bytes([2, _LOW_LIMIT | 0x10]) + plain_key_bag(hers) * MOST_KEYS + cert_bag(carol)
+    yield bytes([2, 0x10]) + plain_key_bag(hers) * (MOST_KEYS + 1) + cert_bag(carol)
     yield (
-        bytes([4, 0x1D]) + plain_key_bag(x) + plain_key_bag(rsa) + cert_bag(dave) + cert_bag(alice)
+        bytes([2, 0x19])
+        + plain_key_bag(hers)
+        + plain_key_bag(own)
+        + cert_bag(alice)
+        + cert_bag(carol)
+    )
+    yield (
+        bytes([4, 0x1D])
+        + plain_key_bag(his)
+        + plain_key_bag(own)
+        + cert_bag(dave)
+        + cert_bag(alice)
     )
     yield bytes([2, 0x0D]) + cert_bag(alice, b"2") + cert_bag(alice) + cert_bag(carol)
     yield bytes([2, 0x11]) + bag(NESTED, element(0x30, bags))
@@ -342,16 +434,31 @@ def seeds() -> Iterator[bytes]:
         how = serialization.PrivateFormat.PKCS12.encryption_builder().kdf_rounds(ROUNDS)
         how = how.key_cert_algorithm(cipher).hmac_hash(hashes.SHA256())
         yield bytes([2, _RAW]) + pkcs12.serialize_key_and_certificates(
-            b"a", ec, carol, [alice], how.build(b"correct horse")
+            b"a", hers, carol, [alice], how.build(b"correct horse")
         )
     for path in sorted((CORPUS / "pfx").glob("*")):
         if path.stat().st_size <= 4096:
             yield bytes([3, _RAW]) + path.read_bytes()
 
 
+def bent() -> Iterator[bytes]:
+    """Whole files, in which one number of rounds or one IV is another."""
+    hers, carol = identity("SECP256R1", common_name="Carol")
+    bags = plain_key_bag(hers) + cert_bag(carol)
+    others = {bytes([ROUNDS]): (b"\0", b"\2\0\0"), VECTOR: (VECTOR[:8], b"")}
+    for choice in (0x11, 0x1D, 0x0A):
+        file = built(bags, choice, "correct horse")
+        count = sum(one.content in others for one in (der_changes.read(file) or [])[0].each())
+        for number, which in itertools.product(range(count), range(2)):
+            roots = der_changes.read(file) or []
+            found = [one for one in roots[0].each() if one.content in others]
+            found[number].content = others[found[number].content][which]
+            yield bytes([2, _RAW]) + roots[0].octets()
+
+
 def mutate(data: bytes, source: random.Random) -> bytes:
     """The choices, now and then; mostly the DER."""
     choices = bytearray(data[:2].ljust(2, b"\2"))
     if source.random() < 0.1:
-        choices[source.randrange(2)] = source.randrange(0x20)
+        choices[source.randrange(2)] = source.randrange(0x100)
     return bytes(choices) + der_changes.changed(data[2:], source)

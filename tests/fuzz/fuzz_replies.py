@@ -80,6 +80,7 @@ def seeds() -> Iterator[bytes]:
         yield bytes([size]) + b"220 here\r\n250-a\r\n250-b\r\n250 c\r\n" + b"354\n"
         yield bytes([size]) + (b"250 " + b"x" * (LINE - 5) + b"\r\n") * 3
         yield bytes([size]) + b"250-x\r\n" * LINES + b"250 x\r\n"
+        yield bytes([size]) + b"199 x\r\n"
         yield bytes([size]) + b"250-x\r\n" * (LINES - 1) + b"250 x\r\n5"
 
 

@@ -142,6 +142,11 @@ def seeds() -> Iterator[bytes]:
             b"seal/1 0\nwarning: a\n\n",
             b"seal/1\nfor " + b"x" * (LIMIT - 11) + b"\n\n",
             b"seal/1 75\n" + b"x" * (LIMIT - 10) + b"\n\n",
+            b"seal/1\nfor a\nrequire\n\n",
+            b"seal/1 70\n\n",
+            b"seal/1\nfor a\nother\n\n",
+            b"seal/1 64\n" + b"x" * (LIMIT - 9) + b"\n\n",
+            b"seal/1\nappend\n\n",
         )
     ):
         yield bytes([choice, 4]) + (header + b"000000000005\nHello1\n\n" + END) * 2

@@ -1,7 +1,8 @@
 """A client's session by LMTP or SMTP, and what the next hop gets of it. Any bytes, however cut, get
-the same answers. By these a client knows which messages were taken, and exactly those go on: a next
-hop that reads lines plainly gets the same envelope and content, once, and so does one that takes a
-lone dot between bare line ends for the end.
+the same answers, which keep to the order of commands and to all limits. By these a client knows
+which messages were taken, and exactly those go on: a next hop that reads lines plainly gets the
+same envelope and content, once, and so does one that takes a lone dot between bare line ends for
+the end.
 
 An input is three octets of choices and what the client sends.
 """
@@ -10,15 +11,15 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import line_changes
+from plain_client import LIMITS, Message, by_client
 
 from cmstream.gateway.protocol.conversation import Content, transaction
 from cmstream.gateway.protocol.data import LookAlikes
 from cmstream.gateway.protocol.replies import Reply
 from cmstream.gateway.protocol.server_events import DataBegin, DataChunk, MessageEnd
-from cmstream.gateway.protocol.server_rules import Limits
 from helpers.server_session import EXTENSIONS, codes, decide, pump, session
 
 if TYPE_CHECKING:
@@ -26,17 +27,7 @@ if TYPE_CHECKING:
 
     from cmstream.gateway.protocol.envelope import Mail, Rcpt
 
-LIMITS = Limits(size=4000, recipients=5, line=600, commands=40, errors=10)
 LMTP, TLS, CHUNKING, PIPELINING, LENIENT, DSN = (1 << bit for bit in range(6))
-
-
-class Message(NamedTuple):
-    """One that was taken. ``answers``: one for each recipient, or one for all."""
-
-    sender: bytes
-    recipients: tuple[bytes, ...]
-    content: bytes
-    answers: tuple[int, ...]
 
 
 def check(data: bytes) -> None:
@@ -99,122 +90,6 @@ def watched(of, answers, held):
             of.answer(*answers(event, of))
         elif type(event).__name__ == "StartTls":
             of.tls_started()
-
-
-# --- the client --------------------------------------------------------------------------------
-
-_CHUNK = re.compile(rb"\s*(\d{1,20})(\s+LAST)?\s*", re.IGNORECASE)
-_FORGETS = {b"RSET", b"EHLO", b"HELO", b"LHLO"}
-
-
-class Client:
-    """Reads replies as RFC 5321, 2033 and 3030 say, beside what it has sent."""
-
-    def __init__(self, wire: bytes, replies: list[int], *, lmtp: bool) -> None:
-        self.wire, self.at, self.lmtp = wire, 0, lmtp
-        self.replies = iter(replies[1:])
-        self.taken: list[Message] = []
-        self.forget()
-
-    def forget(self) -> None:
-        self.sender, self.recipients, self.chunks = b"", (), b""
-
-    def reply(self) -> int:
-        code = next(self.replies, None)
-        assert code is not None, "a reply is missing"
-        return code
-
-    def reads(self) -> bool:
-        """One command and its replies; False where there is no further one."""
-        end = self.wire.find(b"\n", self.at)
-        if end < 0:
-            return False
-        long = end - self.at > LIMITS.line
-        line, self.at = self.wire[self.at : end].removesuffix(b"\r"), end + 1
-        verb, _, rest = line.partition(b" ")
-        verb = verb.upper()
-        if verb == b"BDAT" and not long and (found := _CHUNK.fullmatch(rest)):
-            return self.chunk(int(found[1]), last=found[2] is not None)
-        code = self.reply()
-        if code in (421, 221) or (verb == b"BDAT" and code == 501):
-            return False
-        if verb == b"DATA" and code == 354:
-            return self.data()
-        if code == 250 and verb == b"MAIL":
-            self.sender = _path(rest)
-        elif code == 250 and verb == b"RCPT":
-            self.recipients += (_path(rest),)
-        elif (code == 250 and verb in _FORGETS) or (verb == b"DATA" and code == 451):
-            self.forget()
-        return True
-
-    def chunk(self, size: int, *, last: bool) -> bool:
-        octets = self.wire[self.at : self.at + size]
-        self.at += size
-        if len(octets) < size:
-            # Refused, or not to be taken at all: that is said before it has come.
-            assert list(self.replies) in ([], [421])
-            return False
-        self.chunks += octets
-        code = self.reply()
-        if code == 421:
-            return False
-        if code == 503:  # out of place, so that it belongs to nothing
-            self.chunks = self.chunks[: len(self.chunks) - size]
-        elif last and (code in (250, 451) and not self.empty):
-            self.end(self.chunks, code)
-        elif last or code != 250:
-            self.skip(last=last)
-        return True
-
-    @property
-    def empty(self) -> bool:
-        return b"empty" in self.sender
-
-    def skip(self, *, last: bool) -> None:
-        """A refused message: its sender is told for each recipient at its end."""
-        if last and self.lmtp and not self.empty:
-            for _ in self.recipients[1:]:
-                assert self.reply() == 552
-        self.forget()
-
-    def data(self) -> bool:
-        end = (b"\r\n" + self.wire[self.at :]).find(b"\r\n.\r\n")
-        if end < 0:
-            assert list(self.replies) == []
-            return False
-        text = self.wire[self.at : self.at + end]
-        self.at += end + 3
-        content = b"\r\n".join(line.removeprefix(b".") for line in text.split(b"\r\n"))
-        code = self.reply()
-        if code == 552:
-            self.skip(last=True)
-        else:
-            self.end(content, code)
-        return True
-
-    def end(self, content: bytes, first: int) -> None:
-        more = len(self.recipients) - 1 if self.lmtp else 0
-        answers = (first, *(self.reply() for _ in range(more)))
-        self.taken.append(Message(self.sender, self.recipients, content, answers))
-        self.forget()
-
-
-def by_client(wire: bytes, replies: list[int], *, lmtp: bool) -> list[Message]:
-    """The messages that a client takes for sent by the replies; each of those has its place."""
-    client = Client(wire, replies, lmtp=lmtp)
-    while client.reads():
-        pass
-    assert list(client.replies) == []
-    return client.taken
-
-
-def _path(rest: bytes) -> bytes:
-    """What stands in angle brackets, or up to the next blank where nothing does."""
-    text = rest.partition(b":")[2].lstrip()
-    if text[:1] != b"<":
-        return b"<%b>" % re.match(rb'(?:[^" ]|"(?:[^"\\]|\\.)*")*', text)[0]
-    return re.match(rb'<(?:[^">]|"(?:[^"\\]|\\.)*")*>|<[^>]*>', text)[0]
 
 
 # --- the next hop ------------------------------------------------------------------------------
@@ -311,13 +186,43 @@ def check_handed_on(message: Message, mail: Mail, rcpts: list[Rcpt], choices: by
             content if choice & CHUNKING or content[-2:] in (b"\r\n", b"") else content + b"\r\n"
         )
         assert hop.contents == [whole]
-        assert hop.lines[0].startswith(b"MAIL FROM:" + mail.path)
+        assert hop.lines[0] == mail_line(mail, content)
         assert len(hop.lines) == len(rcpts) + 1
         for rcpt, line, kind in zip(rcpts, hop.lines[1:], kinds, strict=True):
             assert line == b" ".join([b"RCPT TO:" + rcpt.path, *rcpt.parameters])
             assert (kind == 2) != refused_by_hop(line)
     else:
         assert 2 not in kinds
+    every = [one for each in (mail, *rcpts) for one in each.parameters]
+    lacking = [one for one in every if _EXTENSION[one.partition(b"=")[0].upper()] not in features]
+    if lacking:
+        assert hop.lines == []
+        assert {*kinds} == {4}
+    elif not (given.lookalike or refused_by_hop(mail.path)):
+        assert bool(hop.contents) == any(not refused_by_hop(one.path) for one in rcpts)
+    for one in rcpts:
+        assert one.address == looked_up(one.path[1:-1])
+
+
+_EXTENSION = {
+    b"SIZE": b"SIZE",
+    b"BODY": b"8BITMIME",
+    b"SMTPUTF8": b"SMTPUTF8",
+    **dict.fromkeys((b"RET", b"ENVID", b"NOTIFY", b"ORCPT"), b"DSN"),
+}
+
+
+def mail_line(mail: Mail, content: bytes) -> bytes:
+    """With the size that it has now."""
+    words = [one for one in mail.parameters if one[:5].upper() != b"SIZE="]
+    return b" ".join([b"MAIL FROM:" + mail.path, *words, b"SIZE=%d" % len(content)])
+
+
+def looked_up(inside: bytes) -> str:
+    """Without its route, which ends at a colon that is in no brackets."""
+    if inside[:1] == b"@":
+        inside = re.sub(rb"\A(?:\[[^\]]*\]|[^\[:])*:", b"", inside)
+    return inside.decode()
 
 
 def handed_on(steps: Any, hop: Hop) -> list[Reply]:
@@ -339,14 +244,17 @@ def handed_on(steps: Any, hop: Hop) -> list[Reply]:
 
 _NAMES = (b"<a@x>",
            b"<b@y>", b"<never@x>", b"<later@x>", b"<empty@x>", b"<lost@x>", b"<c@z>", b"<>",
-          b'<"a b>"@x>', b"<@r:a@x>", b"<\xc3\xa4@x>", b"a@x", b'"c\\""@x')  # fmt: skip
+          b'<"a b>"@x>', b"<@r:a@x>", b"<\xc3\xa4@x>", b"a@x", b'"c\\""@x',
+          b'<"a> b"@x>')  # fmt: skip
 _WORDS = (b"", b"", b" SIZE=9", b" BODY=8BITMIME", b" BODY=BINARYMIME", b" SMTPUTF8", b" RET=HDRS",
           b" NOTIFY=NEVER", b" ORCPT=rfc822;a+40x")  # fmt: skip
 _COMMANDS = (b"DATA", b"RSET", b"NOOP", b"VRFY a", b"HELP", b"LHLO me", b"EHLO me", b"HELO me",
              b"XFORWARD NAME=a ADDR=+41", b"XCLIENT NAME=a", b"", b"EXPN", b"\0\xff", b"QUIT",
-             b"NOOP " + b"x" * 300, b"x" * 5000, b"STARTTLS", b"GET / HTTP/1.0")  # fmt: skip
+             b"NOOP " + b"x" * 144, b"NOOP " + b"x" * 145, b"x" * 5000, b"STARTTLS",
+             b"GET / HTTP/1.0")  # fmt: skip
 _TEXTS = (b"a\r\n", b"..\r\n", b".b\r\n", b"\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\n", b"\0.\0\r\n",
-          b"\r\n\0.\r\n", b"z" * 70, b"QUIT\r\n", b"\r", b"\n", b".")  # fmt: skip
+          b"\r\n\0.\r\n", b"\n\0\0.\r\n", b"z" * 70, b"z" * 150, b"QUIT\r\n", b"\r", b"\n",
+          b".")  # fmt: skip
 
 
 def command(source: random.Random) -> bytes:
@@ -356,7 +264,8 @@ def command(source: random.Random) -> bytes:
         return begin + b"DATA\r\n%b\r\n.\r\n" % source.choice(_TEXTS)
     if kind < 2:
         verb = (b"MAIL FROM:", b"RCPT TO:")[kind]
-        return verb + source.choice(_NAMES) + source.choice(_WORDS) + b"\r\n"
+        words = source.choice(_WORDS) + source.choice(_WORDS)
+        return verb + source.choice(_NAMES) + words + b"\r\n"
     text = b"".join(source.choice(_TEXTS) for _ in range(source.randrange(8)))
     if kind == 2:
         return b"BDAT %d%b\r\n%b" % (len(text), source.choice((b"", b" LAST")), text)
@@ -372,6 +281,14 @@ def seeds() -> Iterator[bytes]:
         begin = hello + b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nRCPT TO:<c@y>\r\n"
         yield bytes([choice, 7, 3]) + begin + command(random.Random(choice)) + b"QUIT\r\n"
         yield bytes([choice, 50, 9]) + hello + b"".join(command(source) for _ in range(9))
+        for text in (b"a\n.", b"a\n\0\0.\n", b"z" * LIMITS.size, b"z" * (LIMITS.size + 1)):
+            chunk = b"BDAT %d LAST\r\n%b" % (len(text), text)
+            yield bytes([choice, 80, 200]) + begin + chunk + b"RSET\r\n"
+        yield bytes([choice, 9, 9]) + hello + b"NOOP\r\n" * (LIMITS.commands + 1)
+        sender = b"MAIL FROM:<a@x> RET=HDRS\r\nRCPT TO:<b@y> NOTIFY=NEVER ORCPT=rfc822;a\r\n"
+        yield bytes([choice, 9, 9]) + hello + sender + b"DATA\r\na\r\n.\r\n"
+        paths = b'RCPT TO:<@r:a@x>\r\nRCPT TO:<"a> b"@x>\r\nDATA\r\n.\r\n'
+        yield bytes([choice, 9, 9]) + hello + b"MAIL FROM:<a@x>\r\n" + paths
         yield bytes([choice, 1, 1]) + begin + b"DATA\r\nx\r\n..y\r\n.\r\nQUIT\r\n"
 
 

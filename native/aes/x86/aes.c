@@ -77,6 +77,7 @@ TARGET_1 void aes_expand_aesni(struct aes_key *key, const uint8_t *octets, size_
     for (unsigned i = 0; i <= key->rounds; i++)
         store(key->round[i], round[i]);
     wipe(round, sizeof round);
+    cpu_wipe_registers();
 }
 
 /* The assistant substitutes the second word into the first. */
@@ -144,6 +145,7 @@ TARGET_1 static void one_lane(struct lane *const lane[], unsigned count, size_t 
     case 14: chain(lane[0], blocks, 14); break;
     default: aes_refuse_key();
     }
+    cpu_wipe_registers();
 }
 
 const struct aes_kernel aes_aesni = {

@@ -1,4 +1,4 @@
-/* CBC decryption. Round keys are read in place: no copy has to be wiped. */
+/* CBC decryption. Round keys are read in place: no copy in memory has to be wiped. */
 #include "aes/aes_rows.h"
 
 #if defined(__x86_64__)
@@ -146,6 +146,7 @@ void aes_decrypt_aesni(const struct aes_key *key, uint8_t *chain, const uint8_t 
 {
     const size_t done = eight(key, chain, in, blocks, out);
     (void)single(key, chain, in + done, blocks - done / AES_BLOCK, out + done);
+    cpu_wipe_registers();
 }
 
 void aes_decrypt_vaes256(const struct aes_key *key, uint8_t *chain, const uint8_t *in,

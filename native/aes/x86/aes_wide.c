@@ -147,6 +147,7 @@ __attribute__((noinline)) static void wipe_frames(void)
 {
     uint8_t frames[12 << 10];
     wipe(frames, sizeof frames);
+    cpu_wipe_registers();
 }
 
 #define CBC aesni8_10

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..asn1 import tlv
-from ..mail.readable import Runs, check_little_text, check_random
+from ..mail.readable import Runs, check_little_text, check_no_text, check_random
 from ..mail.unproved import UnprovedError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Textless:
 
     def __init__(self) -> None:
         self._seen: dict[bytes, None] = {}
+        self._every: list[bytes] = []  # those that come again too: a text goes on with one
         self._runs = Runs()
 
     def add(self, element: Tlv, names: Collection[bytes] = (), *, most: int = _MOST) -> None:
@@ -50,16 +51,20 @@ class Textless:
         for value in own:
             if len(value) > _LONGEST_SHORT:
                 check_random(value)
-        self._seen |= {value: None for value in own if len(value) <= _LONGEST_SHORT}
+        short = [value for value in found if value is not None and len(value) <= _LONGEST_SHORT]
+        self._seen |= dict.fromkeys(short)
+        self._every += short
 
     def add_content(self, content: Ciphertext) -> None:
         """Its first and last octets, and the text in it that is too little to be told alone."""
         self._seen[content.edges] = None
+        self._every.append(content.edges)
         self._runs.include(content.runs)
 
     def check(self) -> None:
         """Raises UnprovedError."""
         check_little_text(b"".join(self._seen))
+        check_no_text(b"".join(self._every), again=True)
         self._runs.check()
 
 

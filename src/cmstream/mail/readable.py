@@ -73,11 +73,15 @@ class _Scripts:
         self.all = scripts
         self.groups = [_Group(scripts[at : at + SCRIPTS]) for at in range(0, len(scripts), SCRIPTS)]
 
-    def check_runs(self, octets: bytes, *, start: int = 0, step: int = 1) -> None:
-        """Raises UnprovedError for runs of text in every ``step``th octet, from ``start`` on."""
+    def check_runs(
+        self, octets: bytes, *, start: int = 0, step: int = 1, again: bool = False
+    ) -> Runs:
+        """Raises UnprovedError for runs of text in every ``step``th octet, from ``start`` on. Gives
+        those that are left. ``again`` as in :meth:`Runs.check`."""
         runs = Runs(self)
         runs.add(octets, start=start, step=step)
-        runs.check()
+        runs.check(again=again)
+        return runs
 
     def check_share(self, octets: bytes, window: int = _WINDOW) -> None:
         """Raises UnprovedError for a window with more signs of one script than random octets would
@@ -138,12 +142,13 @@ class Runs:
     def _count(self, script: _Script, run: int, found: int) -> None:
         self._counts[script, run] = self._counts.get((script, run), 0) + found
 
-    def check(self) -> None:
-        """Raises UnprovedError for text that random octets would hardly ever have."""
+    def check(self, *, again: bool = False) -> None:
+        """Raises UnprovedError for text that random octets would hardly ever have. ``again``: some
+        octets come again, so that runs of one length count once."""
         places = log2(self._octets + 1)
         rare = dict.fromkeys(self._scripts.all, 0.0)
         for (script, run), found in self._counts.items():
-            rare[script] += max(script.bits * run - places - _PIECE, 0) * found
+            rare[script] += max(script.bits * run - places - _PIECE, 0) * (1 if again else found)
             if max(script.bits * run - places, rare[script]) > _RARE:
                 raise UnprovedError("runs of text")
 
@@ -172,14 +177,12 @@ def check_little_text(octets: bytes) -> Runs:
     return runs
 
 
-def check_no_text(octets: bytes) -> Runs:
+def check_no_text(octets: bytes, *, again: bool = False) -> Runs:
     """Raises UnprovedError for runs of text that random octets would hardly ever have, in one or
-    more octets a character."""
-    runs = Runs()
-    runs.add(octets)
-    runs.check()
+    more octets a character. ``again``: some octets come again."""
+    runs = _SCRIPTS.check_runs(octets, again=again)
     for start in (0, 1):
-        _WIDE_RUNS.check_runs(octets, start=start, step=2)
+        _WIDE_RUNS.check_runs(octets, start=start, step=2, again=again)
     return runs
 
 
