@@ -195,6 +195,9 @@ def addresses(one: x509.Certificate) -> set[str]:
 def usable(key: Any, kind: x509.ObjectIdentifier) -> bool:
     """Whether anybody should encrypt to such a key."""
     if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        if numbers.n % 2 == 0 or (key.key_size > 3072 and numbers.e.bit_length() > 64):
+            return False
         return 1024 <= key.key_size <= 16384 and kind != PublicKeyAlgorithmOID.RSASSA_PSS
     if isinstance(key, ec.EllipticCurvePublicKey):
         return not key.curve.name.startswith(("secp192", "sect"))
