@@ -2,7 +2,8 @@
 
 What proves an authenticated content stands behind it (RFC 5083). So a message that can be read
 again, from memory, a file or a spool, is read once to verify it and once more to give its content
-out. Its key is unwrapped only once.
+out. Its key is unwrapped only once. Where several keys may be the right one, it is read with each
+of them until it opens.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from .cms.envelope_reader import EnvelopeReader
 from .engine.buffer_pool import filled
 from .engine.decoder import decryption_error, envelope_error
 from .engine.stream_context import State
-from .errors import octets_of, warn_of_unsealed_parts
+from .errors import CmstreamError, octets_of, warn_of_unsealed_parts
 from .mail.header_restorer import HeaderRestorer
-from .recipients.content_key import content_key
+from .recipients.content_key import content_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -45,6 +46,7 @@ class _ContentOpener:
     ) -> None:
         self._identities, self._message, self._give = identities, message, give
         self._known_key = key
+        self.keys: list[ContentKey] = []  # more than one if no RecipientInfo names the identities
         self._restorer: HeaderRestorer | None = None
         self.state = State.HEAD
         self.withheld = False
@@ -65,8 +67,9 @@ class _ContentOpener:
     def _key_of(self, envelope: Envelope) -> ContentKey:
         parameters = read_parameters(envelope)
         if self._known_key is None:
-            key = content_key(envelope, self._identities, parameters.cipher.key_len)
-            return ContentKey(parameters, key)
+            found = content_keys(envelope, self._identities, parameters.cipher.key_len)
+            self.keys = [ContentKey(parameters, one) for one in found]
+            return self.keys[0]
         if self._known_key.parameters != parameters:  # the file was changed meanwhile
             raise decryption_error()
         return self._known_key
@@ -85,7 +88,7 @@ class DecryptionPass:
     ``message``: a whole message comes out. ``give``: whether an authenticated content comes out
     before it is verified; without it nothing comes out, and the end is :class:`AnotherPassNeeded`.
     That is also the end where attributes that the tag proves are found behind the content. ``key``:
-    what an earlier pass found.
+    what an earlier pass found; ``is_first``: no earlier pass came to the end.
     """
 
     def __init__(
@@ -95,10 +98,16 @@ class DecryptionPass:
         message: bool,
         give: bool = True,
         key: ContentKey | None = None,
+        is_first: bool = False,
     ) -> None:
         self._opener = _ContentOpener(identities, message=message, give=give, key=key)
         self._reader = EnvelopeReader(self._opener.open)
-        self._is_first = key is None
+        self._is_first = is_first or key is None
+
+    @property
+    def keys(self) -> list[ContentKey]:
+        """Those that were found in this pass: the first one is tried in it."""
+        return self._opener.keys
 
     @property
     def state(self) -> State:
@@ -163,11 +172,38 @@ class DecryptionPass:
 
 def open_by_passes(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
     """The content of a message in memory, once all is verified that can be."""
+    one = DecryptionPass(identities, message=message)
     try:
-        return DecryptionPass(identities, message=message).open_whole(sealed)
+        return one.open_whole(sealed)
     except AnotherPassNeeded as again:
         key = again.key
+    except CmstreamError:
+        if not one.keys[1:]:
+            raise
+        key = _key_that_opens(lambda: [sealed], identities, one.keys, message=message)
     return DecryptionPass(identities, message=message, key=key).open_whole(sealed)
+
+
+def _key_that_opens(
+    read: Callable[[], Iterable[Buffer]],
+    identities: Identities,
+    keys: Sequence[ContentKey],
+    *,
+    message: bool,
+) -> ContentKey:
+    """The first of the keys with which the message opens; if none does, the first one, which fails
+    as any wrong key."""
+    for key in keys:
+        try:
+            one = DecryptionPass(identities, message=message, key=key, is_first=True)
+            for _ in pieces(one, read()):
+                pass
+        except AnotherPassNeeded as again:
+            return again.key
+        except CmstreamError:
+            continue
+        return key
+    return keys[0]
 
 
 def decrypted_pieces(
@@ -188,13 +224,22 @@ def decrypted_pieces(
         give = key.verified if key else unverified
         one = DecryptionPass(identities, message=message, give=give, key=key)
         try:
-            yield from pieces(one, read())
+            for piece in pieces(one, read()):
+                if one.keys[1:]:  # nothing has come out yet
+                    break
+                yield piece
+            else:
+                return
         except AnotherPassNeeded as again:
             key = again.key
-        else:
-            return
-        if unverified and key.verified:
-            return
+            if unverified and key.verified:
+                return
+            continue
+        except CmstreamError:
+            if not one.keys[1:]:
+                raise
+        key = _key_that_opens(read, identities, one.keys, message=message)
+        unverified = False
 
 
 def pieces(stream: DecryptionPass | StreamContext, chunks: Iterable[Buffer]) -> Generator[bytes]:

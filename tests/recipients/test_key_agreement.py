@@ -411,7 +411,7 @@ def test_dana_of_rfc_9216_unwraps_a_key_that_hkdf_gave():
     dana = cmstream.Identity.from_pem(*files)
     sealed = (SHARED / "rfc-samples" / "authEnvelopedForDanaX25519HKDF.p7m").read_bytes()
     head = enveloped.read_head(sealed)
-    key = content_key.content_key(head, [dana], 16)
+    (key,) = content_key.content_keys(head, [dana], 16)
     nonce = head.parameters.fields().take(4).content
     ciphertext = sealed[304:332] + sealed[334:350]
     assert AESGCM(key).decrypt(nonce, ciphertext, None)

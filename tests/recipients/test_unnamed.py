@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -71,10 +74,30 @@ def test_ml_kem(kind):
         cmstream.decrypt(sealed, bare(person(identity(kind, common_name="Eve", number=3))))
 
 
+def no_key_for(one):
+    """Octets that don't pass for the key of AES-256 by chance."""
+    every = (bytes([number]) * 256 for number in range(1, 100))
+    return next(each for each in every if len(decrypted_or_nothing(one, each)) != 32)
+
+
+def seeming_key_for(one):
+    """Octets that pass for it, as every 250th do where RSA hides that it failed."""
+    every = (b"\1" * 252 + number.to_bytes(4, "big") for number in range(20_000))
+    found = (each for each in every if len(decrypted_or_nothing(one, each)) == 32)
+    return next(found, None)
+
+
+def decrypted_or_nothing(one, encrypted):
+    try:
+        return one.key.decrypt(encrypted, padding.PKCS1v15())
+    except ValueError:
+        return b""
+
+
 def test_a_name_goes_before_any_trial():
     """The message names Alice, whose encrypted key is damaged: Bob's key could open it, and isn't
     asked, or an answer would tell that Alice's failed."""
-    damaged = handmade.ktri(ALICE, encrypted=b"\1" * 256)
+    damaged = handmade.ktri(ALICE, encrypted=no_key_for(BOB))
     stranger = handmade.ktri(BOB, name=handmade.issuer_and_serial(CURVES["x25519"][0].recipient))
     sealed = handmade.envelope([damaged, stranger], handmade.encrypt(handmade.pad(TEXT)))
     assert cmstream.decrypt(sealed, bare(BOB)) == TEXT
@@ -89,6 +112,57 @@ def test_an_identifier_names_a_key_without_a_certificate():
     assert who.key_identifiers == ALICE.key_identifiers
     assert cmstream.decrypt(sealed, who) == TEXT
     assert key.asked == 1
+
+
+@pytest.fixture(scope="module")
+def seeming():
+    """Alice's key opens the second RecipientInfo, and seems to open the first."""
+    encrypted = seeming_key_for(ALICE)
+    if encrypted is None:
+        pytest.skip("RSA doesn't hide here that it failed")
+    stranger = handmade.issuer_and_serial(BOB.recipient)
+    return [handmade.ktri(BOB, encrypted=encrypted, name=stranger), handmade.ktri(ALICE)]
+
+
+def test_a_key_that_seems_right_is_not_the_last_one_tried(seeming):
+    sealed = handmade.envelope(seeming, handmade.encrypt(handmade.pad(TEXT)))
+    assert cmstream.decrypt(sealed, bare(ALICE)) == TEXT
+    assert all(one.endswith(TEXT) for one in cmstream.decrypt_many([(sealed, bare(ALICE))] * 2))
+    for unverified in (False, True):
+        who = bare(ALICE)
+        found = cmstream.decrypt_iter(io.BytesIO(sealed), who, unverified=unverified)
+        assert b"".join(found) == TEXT
+    key = Counted(ALICE.key)
+    assert cmstream.decrypt(sealed, cmstream.Identity(key)) == TEXT
+    assert key.asked == 2
+
+
+@pytest.mark.parametrize("cipher", ["aes256-cbc", "aes256-gcm"])
+@pytest.mark.parametrize("size", [0, 100, 1_000_000])
+def test_a_long_or_authenticated_content_comes_by_the_right_key(seeming, cipher, size):
+    text, policy = b"x" * size, cmstream.Policy(cipher=cipher)
+    sealed = bytearray(cmstream.encrypt(text, [BOB.recipient, ALICE.recipient], policy=policy))
+    serial = BOB.recipient.serial.to_bytes(20, "big").lstrip(b"\0")
+    bobs = sealed.index(b"\4\x82\1\0", sealed.index(serial)) + 4
+    sealed[bobs : bobs + 256] = seeming[0][-256:]
+    assert cmstream.decrypt(sealed, bare(ALICE)) == text
+    for unverified in (False, True):
+        source = io.BytesIO(sealed)
+        found = cmstream.decrypt_iter(source, bare(ALICE), unverified=unverified)
+        assert b"".join(found) == text
+    source = io.BytesIO(sealed)
+    assert cmstream.DecryptReader(source, bare(ALICE)).read() == text
+
+
+def test_no_key_that_seems_right_is_an_error(seeming):
+    twice = [seeming[0], handmade.ktri(ALICE, key=bytes(32))]
+    sealed = handmade.envelope(twice, handmade.encrypt(handmade.pad(TEXT * 9)))
+    for opened in (
+        lambda: cmstream.decrypt(sealed, bare(ALICE)),
+        lambda: b"".join(cmstream.decrypt_iter(io.BytesIO(sealed), bare(ALICE))),
+    ):
+        with suppress(cmstream.DecryptionError):  # a wrong key gives something once in 256 times
+            assert opened() != TEXT * 9
 
 
 class Counted:

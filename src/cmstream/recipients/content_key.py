@@ -22,16 +22,16 @@ _NAMED_AT_MOST = 20
 """Recipients that an error's sentence names; ``recipients`` has all."""
 
 
-def content_key(
+def content_keys(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
-) -> bytes:
+) -> list[bytes]:
     """The content-encryption key of ``key_len`` bytes, for the first of the identities that the
     message is for, by the first RecipientInfo that names it. That is one operation with a private
     key, even if several RecipientInfos fit: a second one would show that the first had failed.
 
     No RecipientInfo names a password, or a key without a certificate. They are tried if none of the
-    identities is named: always on all that the message has for them, and the first key of the right
-    length counts.
+    identities is named: always on all that the message has for them. All keys of the right length
+    count: where RSA hides that it has failed, every 250th of somebody else's gives one by chance.
 
     Where RSA gives no key, or one of another length, a random key goes on (RFC 3218 section 2.3.2):
     the content then fails as with any wrong key. All other kinds show a wrong key, from which
@@ -42,15 +42,14 @@ def content_key(
     ours = _ours(envelope, identities)
     random = os.urandom(key_len)
     if ours is None:
-        key, telling = _by_trying(envelope, identities, key_len)
+        found, telling = _by_trying(envelope, identities, key_len)
     else:
         identity, info, place = ours
-        key, telling = UNWRAP[info.kind](identity, info, place, key_len), tells(info)
-    if key is None or len(key) != key_len:
-        if telling:
-            raise decryption_error()
-        return random
-    return key
+        found, telling = [UNWRAP[info.kind](identity, info, place, key_len)], tells(info)
+    keys = [key for key in dict.fromkeys(found) if key is not None and len(key) == key_len]
+    if not keys and telling:
+        raise decryption_error()
+    return keys or [random]
 
 
 def usual_key(identity: Identity, encrypted_key: bytes, key_len: int) -> bytes:
@@ -89,8 +88,8 @@ def _ours(
 
 def _by_trying(
     envelope: Envelope, identities: Sequence[Identity | ArchiveKey], key_len: int
-) -> tuple[bytes | None, bool]:
-    """The key by what nothing names, and whether a wrong one may show. Raises NoRecipientError if
+) -> tuple[list[bytes | None], bool]:
+    """The keys by what nothing names, and whether a wrong one may show. Raises NoRecipientError if
     there is nothing to try."""
     tried = unnamed.candidates(envelope, identities)
     passwords = [one for one in identities if isinstance(one, Password)]
@@ -98,12 +97,10 @@ def _by_trying(
     infos = [info for info in every if info.kind == Password.kind]
     if not infos and not tried:
         raise _no_recipient(envelope, identities)
-    found = unnamed.unwrapped(tried, key_len)
     by_password = (
         [kek_password.unwrap_password(one, infos, key_len) for one in passwords] if infos else []
     )
-    found += [key for key in by_password if key is not None]
-    return next(iter(found), None), all(tells(one.info) for one in tried)
+    return [*unnamed.unwrapped(tried, key_len), *by_password], all(tells(o.info) for o in tried)
 
 
 def _no_recipient(envelope: Envelope, identities: Iterable[Identity | ArchiveKey]) -> Exception:
