@@ -54,7 +54,7 @@ def in_pieces(message: bytes, size: int) -> bool:
 def readable(message: bytes) -> list[bytes]:
     """What a reader may see and nobody should, without what everybody may read: header fields, an
     armour's too, and the names of recipients."""
-    shown = _ARMOUR_FIELD.sub(b"", masked(message))
+    shown = without_names(_ARMOUR_FIELD.sub(b"", masked(message)))
     decoded = {one for text in python_sees(shown) for one in decodings(text)}
     again = {one for text in decoded for one in decodings(text)}
     return [without_names(one) for one in decoded | again]

@@ -37,7 +37,7 @@ _WHEN = {
     b"BDAT": {"rcpt", "chunks"},
 }
 # One that nobody may call wrong.
-_GOOD_PATH = re.compile(rb'(?:FROM|TO):<(?:@[a-z]+:)?(?:[a-z]+|"[a-z> ]+")@[a-z]+>')
+_GOOD_PATH = re.compile(rb'(?:MAIL FROM|RCPT TO):<(?:@[a-z]+:)?(?:[a-z]+|"[a-z> ]+")@[a-z]+>')
 _ANNOUNCED = {b"BDAT", b"STARTTLS", b"XFORWARD", b"XCLIENT"}  # in the answer to EHLO and LHLO
 
 
@@ -88,7 +88,7 @@ class Client:
             assert (code == 503) == (verb == b"DATA" and not rest.strip() and self.is_binary)
         if verb == b"RCPT" and self.state in self.when[verb]:
             assert (code == 452) == (len(self.recipients) == LIMITS.recipients)
-        if self.state in self.when.get(verb, ()) and _GOOD_PATH.fullmatch(rest):
+        if self.state in self.when.get(verb, ()) and _GOOD_PATH.fullmatch(verb + b" " + rest):
             assert code in (250, 451, 452, 550)
         if verb in (b"MAIL", b"RCPT") and code == 250 and not rest.isascii():
             told = self.parameters if verb == b"RCPT" else _words(rest)
