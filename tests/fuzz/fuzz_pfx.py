@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import itertools
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -199,6 +200,10 @@ def by_library(file: bytes, password: str | None) -> Any:
         return None
 
 
+# The library passes over a part of a type that there isn't; it may hold what is meant.
+_STRANGE = re.compile(r"contents of type (?!1\.2\.840\.113549\.1\.7\.[16]\b)")
+
+
 def check_certificates(theirs: Any, found: Any, data: bytes) -> None:
     """Those of the library, but for what it writes anew: BER, and octets that follow."""
     beside = [theirs.cert] if theirs.cert else []
@@ -208,7 +213,7 @@ def check_certificates(theirs: Any, found: Any, data: bytes) -> None:
     if isinstance(found, cmstream.CertificateFile):
         both = {one.der for one in (*found.recipients, *found.set_aside)}
         assert both == set(ders) or not all(map(is_certificate, both))
-    elif ders and (theirs.cert or not theirs.key):
+    elif ders and (theirs.cert or not theirs.key) and not _STRANGE.search(str(found)):
         own = ders[:1] if beside else ders
         as_it_is = (data[1] == _RAW or element(0x04, one) in data for one in own)
         assert not (all(as_it_is) and all(map(usable_one, own))), found
@@ -223,7 +228,7 @@ def is_certificate(der: bytes) -> bool:
 
 def check_keys(theirs: Any, keys: Any, plain: list[bytes]) -> None:
     """The library has one key, and a file may have more."""
-    if theirs.key is not None:
+    if theirs.key is not None and not _STRANGE.search(str(keys)):
         assert isinstance(keys, list), keys
         publics = [public(one.private) for one in keys]
         assert public(theirs.key) in publics
