@@ -392,7 +392,7 @@ def _sealed_message(
         return whole, whole.close
     head, size, line_feeds = _measure(itertools.chain([first, second], chunks(file), [b""]))
     context = encryptor(to, size=size, form="message", policy=policy, line_feeds=line_feeds)
-    file.seek(start)  # elsewhere not every file can be read
+    file.seek(start)  # not behind the header block: some files can only go back to their start
     proved = hashlib.sha256(head)
     passes = should_pass_through(head, _hashed(_behind(len(head), file), proved), policy)
     file.seek(start)
