@@ -204,6 +204,17 @@ def test_another_client_on_the_same_connection():
     assert b"client_port" not in one.macros
 
 
+def test_macros_of_a_message_end_with_it_where_the_connection_has_none():
+    one = session()
+    events(one, *ENVELOPE, *MESSAGE, packet(b"K"))
+    recipient = packet(b"R", strings(b"<a@b>"))
+    message = [packet(b"M", strings(b"<c@d>")), macros(b"R", b"{rcpt_addr}", b"a@b"), recipient]
+    events(one, *message, packet(b"E"))
+    assert one.macros == {b"rcpt_addr": b"a@b"}
+    events(one, macros(b"M", b"i", b"2"), *message[:1])
+    assert one.macros == {b"i": b"2"}
+
+
 def test_nothing_comes_while_an_answer_is_owed():
     one = session()
     assert events(one, b"".join([*ENVELOPE, *MESSAGE]), answer=False) == EVENTS[:2]

@@ -275,7 +275,7 @@ class MilterSession:
         self.mail, self.accepted = None, []
 
     def _next_connection(self, data: bytes) -> Abort:
-        self.macros = self._connection = {}
+        self.macros, self._connection = {}, {}
         self._abort(data)
         return Abort(next_client=True)
 
