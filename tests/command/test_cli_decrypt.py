@@ -285,6 +285,16 @@ def test_a_long_input_shows_a_bar_on_a_terminal_alone(tmp_path):
     assert run_process(*words, given=sealed.read_bytes()).stderr == b""
 
 
+def test_a_terminal_shows_no_noise_before_the_error(tmp_path):
+    sealed, source = bytearray(cmstream.encrypt(b"line\n" * 3200, ALICE)), tmp_path / "sealed"
+    for wrong in (0, 0x80):
+        sealed[-17] ^= wrong  # changes the padding, which is the last block
+        source.write_bytes(sealed)
+        words = ("decrypt", *ME, source)
+        shown = shown_on_a_terminal(*words, stream="stdout", code=65 if wrong else 0)
+        assert shown == (b"" if wrong else b"line\r\n" * 3200)
+
+
 def test_inspect_in_words(sealed):
     told = run("inspect", given=sealed).stdout.decode()
     assert "mail" in told

@@ -52,18 +52,18 @@ sys.exit(cli.main())
 """
 
 
-def shown_on_a_terminal(*arguments, **options):
-    """What standard error shows if that is a terminal; the bar moves at every piece."""
+def shown_on_a_terminal(*arguments, stream="stderr", code=0, **options):
+    """What this stream shows if it is a terminal; the bar moves at every piece."""
     leader, follower = pty.openpty()
     shown = b""
     command = [sys.executable, "-c", IMPATIENT, *map(str, arguments)]
-    with Popen(command, stderr=follower, **options) as process:
+    with Popen(command, **{stream: follower}, **options) as process:
         os.close(follower)
         with suppress(OSError):  # the end, when nobody holds the other side any more
             while piece := os.read(leader, 1 << 16):
                 shown += piece
     os.close(leader)
-    assert process.returncode == 0
+    assert process.returncode == code
     return shown
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ All keys of all files count. The message names its recipients, so the key is fou
 certificate; a key without one is tried on each recipient that may be it, at most 100.
 
 An output file appears only when it is complete. When writing to a pipe, discard the output unless
-the exit code is 0.
+the exit code is 0. A terminal shows nothing of a message of up to 1 MiB that is wrong at its end.
 
 Encryption alone doesn't tell who wrote a message, or whether somebody changed it. Authenticated
 content (AES-GCM, ChaCha20-Poly1305) is verified before any of it comes out: a file is read twice;
@@ -67,6 +68,8 @@ it out at once.
 Exit codes: 64 wrong usage, 65 the message can't be opened, 66 no such input, 73 the output can't
 be created, 75 try again.
 """
+
+_ON_A_TERMINAL = 1 << 20  # bytes
 
 _INSPECT_EXAMPLES = """\
 examples:
@@ -127,8 +130,21 @@ def _decrypt(options: argparse.Namespace) -> None:
             source.seek(start)
         message = mail and not options.content
         pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
+        if options.output == "-" and sys.stdout.isatty():
+            pieces = _begun_late(pieces)
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
+
+
+def _begun_late(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same; before the first of them, what is up to ``_ON_A_TERMINAL`` bytes has been opened to
+    its end: with a wrong key CBC gives noise first, and only then an error."""
+    held, size = [], 0
+    while size <= _ON_A_TERMINAL and (piece := next(pieces, None)) is not None:
+        held.append(piece)
+        size += len(piece)
+    yield from held
+    yield from pieces
 
 
 def _remedy(options: argparse.Namespace, me: Sequence[Identity | Password]) -> str:
