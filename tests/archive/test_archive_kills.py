@@ -36,7 +36,7 @@ def start(folder, *options):
     words = ["archive", "seal", "--json", "--processes", "2", "--to", folder / "alice.pem"]
     return subprocess.Popen(
         [sys.executable, "-m", "cmstream", *words, *options, folder / "source", folder / "sealed"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 
@@ -161,4 +161,25 @@ def test_workers_are_killed(folder, alice, me):
         if not now:  # it was done before: kill the next one's earlier
             longest /= 2
     print(f"{killed} workers killed in {runs} runs")  # noqa: T201
+    check(folder, alice, me, COUNT)
+
+
+def test_an_interrupt_at_a_terminal(folder, alice, me):
+    """It goes to all of the processes, also to those that are just starting."""
+    print(f"seed {SEED}")  # noqa: T201
+    chance, interrupted, longest = random.Random(SEED), 0, 0.6
+    while interrupted < KILLS:
+        process = start(folder)
+        awaited(process)
+        time.sleep(chance.uniform(0, longest))
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate()
+        assert b"Traceback" not in err
+        assert process.returncode in (0, 130), err
+        if process.returncode:
+            assert b"goes on where this one ends" in err
+            interrupted += 1
+        else:
+            longest /= 2
+            shutil.rmtree(folder / "sealed")
     check(folder, alice, me, COUNT)

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import pytest
 
+from cmstream.command import entry
 from command.test_cli import CERTIFICATE, KEY, MAIL, canonical
 from helpers.command import run, run_process
 from helpers.opening import open_message
@@ -33,6 +35,12 @@ def test_without_fast_kernels():
     sealed = run_process("encrypt", "-r", CERTIFICATE, MAIL, env=environment).stdout
     assert open_message(sealed, KEY)[1].endswith(canonical(MAIL.read_bytes())[-20:])
     assert b"rsa: portable in use" in run_process("--version", env=environment).stdout
+
+
+def test_an_interrupt_while_it_is_still_imported(monkeypatch, capfd):
+    monkeypatch.setattr(entry, "_whole", mock.Mock(side_effect=KeyboardInterrupt))
+    assert entry.main(["encrypt"]) == 130
+    assert capfd.readouterr().err == "cmstream: interrupted\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

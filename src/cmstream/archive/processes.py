@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ..decryption import processors
 from ..errors import RecipientWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -104,7 +106,8 @@ class Processes(Generic[T]):
     def submit(self, batch: T) -> None:
         """As Executor says."""
         try:
-            future = self._pool.submit(self._work, batch)
+            with _held_back():
+                future = self._pool.submit(self._work, batch)
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
@@ -138,9 +141,23 @@ class Processes(Generic[T]):
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """An interrupt comes after the block, in this process and in what is started in it. A terminal
+    sends one to all of them, and Python, which is just starting, would print where it was."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
-    """In a worker. What is to be known of the recipients, whoever started it says; and without
-    that one nobody would take its answers any more."""
+    """In a worker. An interrupt ends it without a word: whoever started it has one, too. What is to
+    be known of the recipients, that one says; and without it nobody would take its answers any
+    more."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     warnings.simplefilter("ignore", RecipientWarning)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

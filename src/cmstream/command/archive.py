@@ -15,7 +15,7 @@ from ..archive.opening import open_archive
 from ..archive.sealing import seal
 from ..archive.verifying import verify
 from ..errors import CmstreamError, RecipientWarning
-from .endings import Failure
+from .endings import Failure, Stopped
 from .identities import add_keys, identities
 from .progress import StatusLine
 from .shared import (
@@ -160,6 +160,9 @@ def _seal(options: argparse.Namespace) -> None:
             )  # fmt: skip
         except CmstreamError as error:
             raise _failure(error) from None
+        except (KeyboardInterrupt, Stopped):
+            warn("the same command again goes on where this one ends")
+            raise
     for text in dict.fromkeys(str(one.message) for one in caught):
         warn(text)
     _end(found, "sealed", options)

@@ -17,7 +17,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit code; no exception leaves it but SystemExit."""
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] != [DEFERRING]:
-        return _whole()(words)
+        try:
+            whole = _whole()
+        except KeyboardInterrupt as error:
+            defer(error)
+            return 130  # as the whole command ends then
+        return whole(words)
     try:
         from . import seal_start  # noqa: PLC0415 - what fails there must be 75 too
 
