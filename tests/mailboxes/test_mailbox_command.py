@@ -145,6 +145,25 @@ def test_messages_that_were_left_make_an_exit_code(cmstream, root):
     assert "1 message couldn't be sealed" in err
 
 
+def test_messages_that_were_left_are_named(cmstream, store, root):
+    names = [f"1600000000.M{number}P77.mail" for number in range(23)]
+    for name in names:
+        put(root, b"", name=name)
+    put(root, text(1))
+    code, out, _ = cmstream("seal", YES, "--for", ALICE, f"maildir:{root}")
+    assert code == os.EX_DATAERR
+    told = out.splitlines()
+    assert told[1].startswith("23 left: the message is empty")
+    assert {line.strip() for line in told[2:22]} < {f"INBOX {name}" for name in names}
+    assert told[22] == "  and 3 more"
+    protect(store, "bob@example.org", pem(emails=("bob@example.org",)))
+    root.rename(root.with_name(ALICE))
+    place = f"maildir:{root.parent}/{{address}}"
+    _, out, _ = cmstream("seal", YES, "--json", "--accounts", place)
+    named = json.loads(out)["places"]["malformed-message"]
+    assert named[0].startswith(f"{ALICE} INBOX 1600000000.M")
+
+
 def test_opening_leaves_what_is_for_others(cmstream, root, key, bob):
     import cmstream as engine
 
@@ -261,7 +280,7 @@ def test_watch_says_at_once_what_it_cannot_watch(store, sqlite_url, root, notes)
 def test_a_reason_of_one_account_is_not_said_of_all():
     report = Report()
     for name in ("alice", "bob", "carol", "alice"):
-        report.leave(Why("disabled", f"{name} is disabled"))
+        report.leave(Why("disabled", f"{name} is disabled"), "INBOX 1")
     assert report.reasons == {"disabled": "for example, alice is disabled"}
     assert report.left == {"disabled": 4}
 

@@ -18,7 +18,7 @@ from ..mailboxes.change import Opening, Sealing, require_key
 from ..mailboxes.errors import MailboxError
 from ..mailboxes.journal import Journal, default_place
 from ..mailboxes.pace import Pace, step_back
-from ..mailboxes.report import Report
+from ..mailboxes.report import WRONG, Report
 from ..mailboxes.sweep import Sweep
 from .database import add_database
 from .endings import Failure
@@ -89,13 +89,6 @@ _CODES = {
     "unsupported-server": os.EX_PROTOCOL,
 }
 """The exit codes of a mailbox that can't be used; 75 for all others."""
-
-_WRONG = {
-    "failed", "shared-name", "compressed", "encrypted-by-server", "key-not-proved",
-    "malformed-message", "header-too-large", "no-usable-certificate", "decryption-failed",
-    "malformed", "truncated", "unreadable", "unsealed-parts", "no-recipient", "unsupported-cipher",
-}  # fmt: skip
-"""Why messages may be left that make the exit code 65."""
 
 
 # --- the arguments ---------------------------------------------------------------------------
@@ -278,7 +271,7 @@ def _run(
             runs.tell(stopped=True)
         raise
     runs.tell()
-    if wrong := _WRONG & report.left.keys():
+    if wrong := WRONG & report.left.keys():
         number = sum(report.left[code] for code in wrong)
         raise Failure(os.EX_DATAERR, f"{counted(number)} couldn't be {DONE[task]}")
     if runs.left:
@@ -346,6 +339,7 @@ class _Runs:
 
     @contextmanager
     def _leaving(self, address: str, *, alone: bool) -> Iterator[None]:
+        self._report.account_in_hand = "" if alone else address
         try:
             yield
         except MailboxError as error:

@@ -65,10 +65,13 @@ def as_text(facts: dict[str, Any]) -> str:
         stopped = ", before the run was stopped" if facts["stopped"] else ""
         were = "was" if facts["replaced"] == 1 else "were"
         lines.append(f"{counted(facts['replaced'])} {were} {done}{size}{stopped}.")
-    lines += [
-        f"{count} left: {facts['reasons'].get(code, 'they stay as they are')} [{code}]"
-        for code, count in facts["left"].items()
-    ]
+    for code, count in facts["left"].items():
+        why = facts["reasons"].get(code, "they stay as they are")
+        lines.append(f"{count} left: {why} [{code}]")
+        named = facts["places"].get(code, [])
+        lines += [f"  {one}" for one in named]
+        if named and count > len(named):
+            lines.append(f"  and {count - len(named)} more")
     if facts["gone"]:
         lines.append(f"{facts['gone']} were removed or moved by their owner meanwhile.")
     lines += facts["failures"]

@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .change import Why
 
+WRONG = {
+    "failed", "shared-name", "compressed", "encrypted-by-server", "key-not-proved",
+    "malformed-message", "header-too-large", "no-usable-certificate", "decryption-failed",
+    "malformed", "truncated", "unreadable", "unsealed-parts", "no-recipient", "unsupported-cipher",
+}  # fmt: skip
+"""Why messages may be left that ought to have been replaced."""
+
 _NAMED = 20
-"""How many single failures are told."""
+"""How many single failures are told, and places for each code."""
 _ONE_OF_SEVERAL = "for example, "
 
 
 class Report:
     """Of one run, over ``mailboxes`` of them. ``messages``: those that were looked at;
     ``replaced``: those that were sealed, or opened; ``bytes_before`` and ``bytes_after``: of
-    these."""
+    these. ``places``: where messages stay for a reason of :data:`WRONG`, the first ones of each.
+    ``account_in_hand``: whose mailbox it is now, empty if there is only one."""
 
     def __init__(self) -> None:
         self.mailboxes = self.messages = self.replaced = self.gone = 0
@@ -25,7 +33,9 @@ class Report:
         self.left: Counter[str] = Counter()
         self.reasons: dict[str, str] = {}
         self.failures: list[str] = []
+        self.places: dict[str, list[str]] = {}
         self.accounts: dict[str, str] = {}
+        self.account_in_hand = ""
         self._begun = time.monotonic()
 
     @property
@@ -44,9 +54,12 @@ class Report:
         self.bytes_before += before
         self.bytes_after += after
 
-    def leave(self, why: Why, count: int = 1) -> None:
-        """Messages stay as they are."""
-        self.left[why.code] += count
+    def leave(self, why: Why, where: str) -> None:
+        """A message stays as it is."""
+        self.left[why.code] += 1
+        named = self.places.setdefault(why.code, [])
+        if why.code in WRONG and len(named) < _NAMED:
+            named.append(self._where(where))
         first = self.reasons.setdefault(why.code, why.message)
         if why.message != first and not first.startswith(_ONE_OF_SEVERAL):
             self.reasons[why.code] = f"{_ONE_OF_SEVERAL}{first}"
@@ -55,7 +68,10 @@ class Report:
         """A message couldn't be replaced."""
         self.left["failed"] += 1
         if len(self.failures) < _NAMED:
-            self.failures.append(f"{where}: {why}")
+            self.failures.append(f"{self._where(where)}: {why}")
+
+    def _where(self, place: str) -> str:
+        return f"{self.account_in_hand} {place}".strip()
 
     def account(self, address: str, why: str) -> None:
         """A whole account stays as it is."""
@@ -71,6 +87,7 @@ class Report:
             "left": dict(sorted(self.left.items())),
             "reasons": dict(sorted(self.reasons.items())),
             "failures": self.failures,
+            "places": {code: named for code, named in sorted(self.places.items()) if named},
             "accounts_left": self.accounts,
             "bytes_before": self.bytes_before,
             "bytes_after": self.bytes_after,

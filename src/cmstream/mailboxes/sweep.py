@@ -104,7 +104,7 @@ class Sweep:
     def _leave(self, folder: Folder, some: Iterable[Stored], why: Why) -> None:
         for one in some:
             if not self._was_left(folder, one):
-                self._report.leave(why)
+                self._report.leave(why, f"{folder.name} {one.identity}")
             self._note_left(one)
 
     def _note_left(self, stored: Stored) -> None:
