@@ -295,6 +295,26 @@ def test_a_terminal_shows_no_noise_before_the_error(tmp_path):
         assert shown == (b"" if wrong else b"line\r\n" * 3200)
 
 
+def test_a_mail_orders_a_terminal_nothing(tmp_path):
+    text = "Grüße\t\x1b]0;title\x07\x9b2J\x7f\n"
+    source = tmp_path / "sealed"
+    source.write_bytes(cmstream.encrypt(text.encode() * 9000 + b"\xc3", ALICE))
+    shown = shown_on_a_terminal("decrypt", *ME, source, stream="stdout").decode()
+    harmless = "Grüße\t\ufffd]0;title\ufffd\ufffd2J\ufffd\n".replace("\n", "\r\n")
+    assert shown == harmless * 9000 + "\ufffd"
+    assert run("decrypt", *ME, source).stdout == text.encode() * 9000 + b"\xc3"
+
+
+def test_inspect_says_whom_a_message_is_not_for(tmp_path, sealed):
+    bob = tmp_path / "bob.pem"
+    bob.write_bytes(rsa_identity()[1].public_bytes(Encoding.PEM))
+    both = tmp_path / "both.pem"
+    both.write_bytes(bob.read_bytes() + ALICE[0].pem)
+    words = ("inspect", "-r", bob, "-r", CERTIFICATE, "-r", both)
+    told = run(*words, given=sealed).stderr.decode()
+    assert told == f"cmstream: warning: standard input isn't for {bob}\n"
+
+
 def test_inspect_in_words(sealed):
     told = run("inspect", given=sealed).stdout.decode()
     assert "mail" in told

@@ -3,6 +3,7 @@ is."""
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import os
 import sys
@@ -59,7 +60,8 @@ certificate; a key without one is tried on each recipient that may be it, at mos
 CBC a wrong key goes unnoticed once in 256 attempts, and gives noise.
 
 An output file appears only when it is complete. When writing to a pipe, discard the output unless
-the exit code is 0. A terminal shows nothing of a message of up to 1 MiB that is wrong at its end.
+the exit code is 0. A terminal shows nothing of a message of up to 1 MiB that is wrong at its end,
+and a sign in place of each control character; with | cat it gets them all.
 
 Encryption alone doesn't tell who wrote a message, or whether somebody changed it. Authenticated
 content (AES-GCM, ChaCha20-Poly1305) is verified before any of it comes out: a file is read twice;
@@ -71,6 +73,7 @@ be created, 75 try again.
 """
 
 _ON_A_TERMINAL = 1 << 20  # bytes
+_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - set(b"\t\n\r"), "\ufffd")
 
 _INSPECT_EXAMPLES = """\
 examples:
@@ -132,7 +135,7 @@ def _decrypt(options: argparse.Namespace) -> None:
         message = mail and not options.content
         pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
         if options.output == "-" and sys.stdout.isatty():
-            pieces = _begun_late(pieces)
+            pieces = _harmless(_begun_late(pieces), sys.stdout.encoding)
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
 
@@ -146,6 +149,14 @@ def _begun_late(pieces: Iterator[bytes]) -> Iterator[bytes]:
         size += len(piece)
     yield from held
     yield from pieces
+
+
+def _harmless(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """The same without what makes a terminal do something: whoever can write a mail could."""
+    decode = codecs.getincrementaldecoder(encoding)(errors="replace").decode
+    for piece in pieces:
+        yield decode(piece).translate(_CONTROLS).encode(encoding, errors="replace")
+    yield decode(b"", final=True).encode(encoding, errors="replace")
 
 
 def _remedy(options: argparse.Namespace, me: Sequence[Identity | Password]) -> str:
@@ -207,7 +218,8 @@ def _beginning(source: BinaryIO) -> tuple[bytes, bool]:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    known = [r for name in options.recipient for r in certificates(name, options).recipients]
+    given = {name: certificates(name, options).recipients for name in options.recipient}
+    known = list(itertools.chain.from_iterable(given.values()))
     with (
         about(options.input),
         _no_certificate(options.input),
@@ -215,3 +227,7 @@ def _inspect(options: argparse.Namespace) -> None:
     ):
         found = inspect(source, certificates=known)
     say(show.inspection_json(found) if options.json else show.inspection_text(found))
+    named = {one.recipient for one in found.addressees}
+    for name, recipients in given.items():
+        if not named.intersection(recipients):
+            warn(f"{called(options.input)} isn't for {name}")
