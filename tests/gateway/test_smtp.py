@@ -11,7 +11,7 @@ from helpers.servers.conversation import DROP
 from helpers.servers.mail import ALICE, BOB, CAROL, DORA, EVE, SECRET, TEXT, Cell
 from helpers.servers.next_hop import NextHop
 from helpers.servers.place import wait
-from helpers.servers.relay import NO_CHUNKING, fixtures, long, opened, text
+from helpers.servers.relay import NO_CHUNKING, fixtures, long, opened, relay, text
 
 ANOTHER = "452 4.5.3"
 
@@ -53,6 +53,30 @@ def test_split_asks_for_another_copy_fifteen_times_at_most(split):
             refused = sum(one.startswith(ANOTHER) for one in replies)
             assert refused == (7, 7, 1)[transaction]
             assert replies[refused:] == ["250 2.1.5 recipient ok"] * (7 - refused)
+            client.command("RSET")
+
+
+def test_refusals_are_counted_anew_once_a_message_went_through(split):
+    """As mail servers count their clients' errors; a session may last for days."""
+    with split.client() as client:
+        for _ in range(3):
+            client.command("MAIL FROM:<bob@example.net>")
+            client.command(f"RCPT TO:<{ALICE}>")
+            replies = [client.command(f"RCPT TO:<{DORA}>") for _ in range(7)]
+            assert all(one.startswith(ANOTHER) for one in replies)
+            client.command("DATA")
+            assert client.command("A: b\r\n\r\n.").startswith("250")
+
+
+def test_refusals_are_counted_anew_for_another_client():
+    with relay("--mixed", "split", "--xclient", protocol="smtp") as made, made.client() as client:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            client.command(f"XCLIENT ADDR={address}")
+            client.command("EHLO client.example")
+            client.command("MAIL FROM:<bob@example.net>")
+            client.command(f"RCPT TO:<{ALICE}>")
+            replies = [client.command(f"RCPT TO:<{DORA}>") for _ in range(9)]
+            assert all(one.startswith(ANOTHER) for one in replies)
             client.command("RSET")
 
 
