@@ -231,6 +231,19 @@ def test_tls_from_the_first_octet_and_certificates_of_clients():
         (arrived,) = made.wait()
         assert arrived.session.tls
         opened(arrived)
+        # An authority that is taken away is believed no more.
+        mine = context_for(made, certificate=True)
+        trustme.CA().cert_pem.write_to_path(made.files.ca)
+        made.gateway.process.send_signal(signal.SIGHUP)
+        wait(lambda: _is_refused(made, place, mine), 20)
+
+
+def _is_refused(made, place, context):
+    try:
+        _hello(made, place, context).close()
+    except OSError:
+        return True
+    return False
 
 
 def _hello(made, place, context):
