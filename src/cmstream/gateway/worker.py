@@ -91,6 +91,8 @@ class _Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await service.close()
+        # The loop's handlers go with it, and another signal would kill what is at its end anyway.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
 
     def _next_hop(self) -> NextHop | None:
         settings = self._settings
