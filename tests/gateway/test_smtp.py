@@ -80,6 +80,18 @@ def test_refusals_are_counted_anew_for_another_client():
             client.command("RSET")
 
 
+@pytest.mark.parametrize("protocol", ["lmtp", "smtp"])
+def test_a_message_goes_to_nobody_of_the_one_before(protocol):
+    """Whoever doesn't forget that one gets no other over the same connection."""
+    answers = {"RSET": "502 5.5.1 no", "DATA": "452 4.3.1 full"}
+    hop = NextHop(protocol, extensions=NO_CHUNKING, answers=answers)
+    with relay(protocol=protocol, hop=hop) as made:
+        assert made.send([ALICE])[0].startswith("452")
+        del hop.answers["DATA"]
+        assert made.send([BOB])[0].startswith("250")
+        assert [one.addresses for one in made.wait()] == [[BOB]]
+
+
 def test_mail_and_rcpt_are_answered_by_the_next_hop(smtp):
     smtp.hop.answers["RCPT"] = {CAROL: "550-5.1.1 no\r\n550 5.1.1 such user"}
     replies = smtp.send([CAROL, BOB])
