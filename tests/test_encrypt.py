@@ -6,6 +6,7 @@ import random
 import threading
 from array import array
 from email.message import EmailMessage
+from io import BytesIO
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -285,6 +286,17 @@ def test_a_type_error_names_the_argument_and_the_type(alice, me, tmp_path):
         (lambda: cmstream.encrypt(b"", [to]), r"^to: Recipients is no Recipient: .* \[\*these, "),
         (lambda: cmstream.encrypt(b"", "alice.pem"), "^to: str is no Recipient"),
         (lambda: cmstream.encrypt(b"", None), "^to: NoneType is no Recipient"),
+        (lambda: cmstream.Identity(alice.key, alice), "^certificate: Person isn't bytes-like"),
+        (lambda: cmstream.Identity(alice.key, "alice.pem"), "^certificate: give bytes, not text"),
+        (lambda: cmstream.Identity.from_pem("alice.pem", b"x"), "^private key's file: give b"),
+        (lambda: cmstream.Identity.from_pem(b"x", "alice.pem"), "^certificate: give bytes, not"),
+        (lambda: cmstream.Identity.from_pkcs12("alice.pfx"), "^PKCS #12 file: give bytes, not"),
+        (lambda: cmstream.Identity.from_kek("0123456789012345", b"id"), "^key: give bytes, not"),
+        (lambda: cmstream.Identity.from_kek(bytes(16), "id"), "^key_id: give bytes, not text"),
+        (
+            lambda: cmstream.EncryptWriter(BytesIO(), to).write("text"),
+            "^data: give bytes, not text",
+        ),
     ):
         with pytest.raises(TypeError, match=text):
             call()

@@ -63,7 +63,7 @@ class Writer:
         """Takes ``data`` and gives its length in bytes."""
         if self._closed:
             raise _closed()
-        view = memoryview(data).cast("B")
+        view = octets_of(data, "data")
         size = len(view)
         if size <= CHUNK:
             self._pass_on(view)

@@ -74,7 +74,7 @@ FAIL = [
     (("-c", "alice.pem", "--pfx", "alice.pfx", *PASSWORD), 64, "give it by --key"),
     (("-k", "bob.key", "-c", "alice.pem"), 65, "bob.key: the private key fits none"),
     (("-k", "alice.key", "-k", "bob.key", "-c", "old.pem"), 65, "bob.key: the private key fits"),
-    (("-k", "alice.key", "-c", "renewed.pem"), 65, "without -c the key is tried on each [no-rec"),
+    (("-k", "alice.key", "-c", "renewed.pem"), 65, "certificate too, leave out -c [no-rec"),
     (("-k", "bob.key"), 65, "[decryption-failed]"),
     (("-k", "alice.key", "-c", "alice.pem", "-c", "pw"), 65, "alice.pem and pw: this isn't a cert"),
     (("--pfx", "alice.pfx", "--pfx", "bob.pfx"), 65, "alice.pfx: the PKCS #12 file needs its"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..errors import octets_of
 from .key_wrap import OIDS
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def password(text: str | bytes) -> Password:
 
 def kek(key: Buffer, key_id: Buffer) -> Kek:
     """Raises ValueError unless the key has 16, 24 or 32 octets and ``key_id`` has any."""
-    found = Kek(bytes(memoryview(key)), bytes(memoryview(key_id)))
+    found = Kek(bytes(octets_of(key, "key")), bytes(octets_of(key_id, "key_id")))
     if len(found.octets) not in OIDS:
         raise ValueError("key: an AES key has 16, 24 or 32 octets")
     if not found.key_id:

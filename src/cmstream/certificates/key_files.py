@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from ..asn1 import tlv
 from ..asn1.tlv import TlvError
-from ..errors import CertificateError
+from ..errors import CertificateError, octets_of
 from . import containers, pfx, pfx_outline, private_keys
 from .pfx_outline import MAX_KEYS_OCTETS, RARE_KEY_CIPHERS, Rounds
 
@@ -41,7 +41,7 @@ def is_pkcs12(data: bytes) -> bool:
 def octets_of_file(data: Buffer, what: str) -> bytes:
     """The bytes that the caller gave. Raises CertificateError ``empty``, and ``not-a-certificate``
     for too many."""
-    octets = bytes(memoryview(data))
+    octets = bytes(octets_of(data, what))
     if not octets.strip():
         raise CertificateError("empty", f"the {what} is empty: export it again")
     if len(octets) > containers.MAX_FILE:

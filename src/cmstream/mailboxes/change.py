@@ -17,6 +17,7 @@ from ..scratch import Scratch
 from ..streams import decrypt_iter
 from .errors import MailboxError
 from .mailbox import Change, Stored
+from .opened_mail import ENOUGH, may_be_mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -153,6 +154,10 @@ _NOT_SEALED = Why("not-encrypted", "it isn't S/MIME-encrypted")
 _PARTS = Why(
     "unsealed-parts", "it has parts beside the sealed one, which would be lost: open it by itself"
 )
+_NOISE = Why(
+    "decryption-failed",
+    "what comes out is no mail: it was sealed for another key, or it is damaged",
+)
 
 
 class Opening:
@@ -167,7 +172,8 @@ class Opening:
     def changes(self, found: Sequence[Found]) -> list[Change | Left]:
         """Those that are for one of the keys are opened."""
         short = [message.held for _, message in found if message.held is not None]
-        answers = iter(self._opened(short))
+        opened = zip(short, self._opened(short), strict=True)
+        answers = iter([self._checked(one, answer) for one, answer in opened])
         changes = [
             _short(stored, message.held, next(answers), _NOT_SEALED)
             if message.held is not None
@@ -187,6 +193,17 @@ class Opening:
             return [answer for one in sealed for answer in self._opened([one])]
         return [MailboxError(*_PARTS)] if caught else answers
 
+    def _checked(self, sealed: Buffer, opened: bytes | Exception) -> bytes | Exception:
+        if isinstance(opened, Exception):
+            return opened
+        try:
+            is_mail = may_be_mail(opened, sealed, self._me)
+        except KeyUnavailableError:
+            raise
+        except CmstreamError as error:
+            return error
+        return opened if is_mail else MailboxError(*_NOISE)
+
     def _open_long(self, message: Scratch) -> Scratch | Why:
         opened = Scratch()
         message.seek(0)
@@ -194,7 +211,11 @@ class Opening:
             warnings.simplefilter("always", UnsealedParts)
             for piece in decrypt_iter(message, self._me, message=True):
                 opened.write(piece)
-        return _PARTS if caught else opened
+        if caught:
+            return _PARTS
+        opened.seek(0)
+        beginning = opened.read(ENOUGH) or b""
+        return opened if may_be_mail(beginning, message, self._me) else _NOISE
 
 
 def _known(change: Change | Left) -> Change | Left:

@@ -14,7 +14,7 @@ from ..asn1.tlv import TlvError
 from ..certificates import archive_keys, containers, key_files, keys, pfx, private_keys, x509
 from ..certificates.recipient import Recipient
 from ..engine.whole_message import RecipientNames
-from ..errors import CertificateError
+from ..errors import CertificateError, octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -219,7 +219,9 @@ def pair(
     Raises as :meth:`Identity.from_pem`."""
     with _argument("key"):
         octets = key_files.octets_of_file(key, "private key's file")
-    contents = [_contents(bytes(memoryview(one)), password, octets) for one in certificates]
+    contents = [
+        _contents(bytes(octets_of(one, "certificate")), password, octets) for one in certificates
+    ]
     with _argument("key"):
         privates, errors = key_files.read_keys(octets, password)
     owned = _by_key(der for one in contents for der in (*one.certificates, *one.strangers))
@@ -236,7 +238,9 @@ def pair(
 
 
 def _only(data: Buffer) -> Recipient:
-    found = dict.fromkeys(containers.unpack(bytes(memoryview(data)), None).certificates)
+    found = dict.fromkeys(
+        containers.unpack(bytes(octets_of(data, "certificate")), None).certificates
+    )
     if len(found) > 1:
         raise CertificateError(
             "trailing-data",
