@@ -299,6 +299,31 @@ def test_without_workers_errors_and_cancelled_calls_hurt_nobody(alice, to):
     assert open_message(bytes(good), alice.key)[1] == b"\r\ntext\r\n"
 
 
+def test_without_workers_the_end_waits_for_all_answers(alice, to):
+    async def main():
+        async with cmstream.Gatherer(workers=0) as many:
+            tasks = [asyncio.create_task(many.encrypt(b"%d" % n, to)) for n in range(1000)]
+            await asyncio.sleep(0)  # they have called
+        assert all(task.done() for task in tasks)
+        return await asyncio.gather(*tasks)
+
+    answers = asyncio.run(main())
+    assert open_cms(bytes(answers[-1]), alice.key).content == b"999"
+
+
+def test_without_workers_the_end_waits_for_other_threads(gate, to):
+    many = cmstream.Gatherer(workers=0)
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        answer = threads.submit(many.submit, PLAIN, to)
+        until(lambda: gate.batches)
+        end = threads.submit(many.close)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            end.result(0.2)
+        gate.open()
+        end.result(20)
+        assert answer.result(20).done()
+
+
 def test_an_unused_one_closes():
     async def main():
         async with cmstream.Gatherer():

@@ -87,6 +87,7 @@ class Gatherer:
         self._waking: set[asyncio.AbstractEventLoop] = set()
         self._closed = False
         self._free = 0
+        self._helping = 0  # how many callers' threads work on a batch
         self._threads = [
             threading.Thread(target=self._serve, name=f"cmstream-{number}", daemon=True)
             for number in range(workers)
@@ -199,7 +200,13 @@ class Gatherer:
         with self._lock:
             batch = self._next_batch()
             self._let_in()
-        _answer(batch, loop)
+            self._helping += 1
+        try:
+            _answer(batch, loop)
+        finally:
+            with self._lock:
+                self._helping -= 1
+                self._room.notify_all()
         return bool(batch)
 
     # Workers
@@ -251,6 +258,10 @@ class Gatherer:
             self._work.notify_all()
         for thread in self._threads:
             thread.join()
+        while not self._threads and self._work_here():
+            pass
+        with self._lock:
+            self._room.wait_for(lambda: not self._helping)
 
     async def aclose(self) -> None:
         """Like :meth:`close`, without blocking the event loop."""

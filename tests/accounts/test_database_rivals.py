@@ -192,6 +192,23 @@ def test_a_file_that_was_replaced_is_read_anew(sqlite_url, tmp_path):
         assert store.accounts() == []
 
 
+def test_a_lookup_knows_a_file_that_was_replaced_by_one_of_as_many_changes(sqlite_url, tmp_path):
+    other = tmp_path / "other.sqlite3"
+    for url, address in ((sqlite_url, ALICE), (f"sqlite:///{other}", "bob@example.net")):
+        with create_store(url) as store:
+            store.add_account(address, by=ADMINISTRATOR)
+    with open_store(sqlite_url) as store:
+        counter = store.database.counter()
+        assert store.seal_for(ALICE).reason.code == "disabled"
+        for name in ("-wal", "-shm"):
+            Path(f"{file(sqlite_url)}{name}").unlink(missing_ok=True)
+        other.rename(file(sqlite_url))
+        time.sleep(1)
+        assert store.seal_for(ALICE).reason.code == "unknown-address"
+        assert store.seal_for("bob@example.net").reason.code == "disabled"
+        assert store.database.counter() == counter
+
+
 def test_a_locked_file_is_waited_for_and_then_refused(sqlite_url, impatient):
     with open_store(sqlite_url) as store:
         store.add_account(ALICE, by=ADMINISTRATOR)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 from functools import partial
+from types import TracebackType
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -303,6 +305,23 @@ def test_a_certificate_that_cannot_be_read_any_more_blocks_no_other(store):
     seal = store.seal_for(ALICE)
     assert len(seal.recipients) == 1
     assert broken[:16] in seal.notes[0]
+
+
+def test_to_know_that_a_certificate_cannot_be_read_takes_no_memory(store):
+    """An error that is raised again and again keeps the frames of each time."""
+    add(store)
+    with store.database.write() as connection:
+        connection.execute(tables.certificates.update().values(der=b"\x30\x82nonsense"))
+
+    def traces():
+        for _ in range(100):
+            store._lookups.expire()
+            with pytest.raises(UnusableAccount):
+                store.seal_for(ALICE)
+        gc.collect()
+        return sum(isinstance(one, TracebackType) for one in gc.get_objects())
+
+    assert traces() == traces()
 
 
 def test_a_setting_of_the_future_is_no_answer(store):

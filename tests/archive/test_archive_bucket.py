@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -188,6 +189,18 @@ def test_one_run_at_a_time(client, bucket, tmp_path, alice):
             archived(tmp_path / "source", target, alice)
         assert caught.value.code == "busy"
         assert archived(tmp_path / "source", target, alice, take_over=True).done == 2
+
+
+def test_who_lost_the_lock_does_not_give_it_up(bucket):
+    target = f"s3://{bucket}/sealed"
+    with ExitStack() as first:
+        first.enter_context(BucketArchive(target).locked())
+        with BucketArchive(target).locked(take_over=True):
+            first.close()
+            with pytest.raises(ArchiveError, match="works on this archive"):
+                BucketArchive(target).locked().__enter__()
+        with BucketArchive(target).locked():
+            pass
 
 
 @pytest.mark.slow

@@ -167,6 +167,21 @@ def test_accounts_are_added_with_a_cipher(server, store, sync):
     assert b"give --add too" in sync("--cipher", "auto", code=os.EX_USAGE).stderr
 
 
+def test_an_account_comes_with_its_cipher_or_not_at_all(server, store, sync):
+    """The next run would take it for one whose mail isn't to be sealed."""
+    server.person("alice", [ALICE], [der(0)])
+    options = "--add", "--cipher", "aes256-cbc"
+    with store.database.write() as connection:
+        refuse = "BEGIN SELECT RAISE(ABORT, 'not now'); END"
+        connection.exec_driver_sql(f"CREATE TRIGGER refuse BEFORE UPDATE ON accounts {refuse}")
+    assert sync(*options, code=os.EX_TEMPFAIL).lines == []
+    with store.database.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+    sync(*options)
+    assert store.account(ALICE).cipher == "aes256-cbc"
+    assert len(held(store)) == 1
+
+
 def test_only_what_mail_would_be_sealed_to_comes(server, store, sync):
     """Directories keep what has expired, and what people sign with."""
     add(store, ALICE, BOB)

@@ -127,6 +127,8 @@ class Plain:
         self.space = True
         self.connection: dict[bytes, bytes] = {}
         self.macros: dict[bytes, bytes] = {}
+        self.coming: dict[bytes, bytes] = {}
+        self.resolved = b""
         self.sender: tuple[bytes, ...] = ()
         self.accepted: list[bytes] = []
         self.events: list[Any] = []
@@ -152,13 +154,17 @@ class Plain:
     def read_envelope(self, command: bytes, words: list[bytes]) -> None:
         if command == b"M":
             self.sender, self.accepted = tuple(words), []
+            self.macros = self.connection | self.coming
+            self.coming, self.resolved = {}, b""
             self.tell("Mail", words[0], tuple(words[1:]))
         elif command == b"R":
             self.tell("Recipient", words[0], tuple(words[1:]), self.address(words[0]))
+            self.resolved = b""
             if not (self.refuses and b"never" in words[0]):
                 self.accepted.append(words[0])
         elif command in (b"A", b"K"):
             self.sender, self.accepted = (), []
+            self.coming, self.resolved = {}, b""
             if command == b"K":
                 self.macros = self.connection = {}
             self.tell("Abort", command == b"K")
@@ -169,17 +175,19 @@ class Plain:
         pairs = zip(words[::2], words[1::2], strict=False)
         told = {one.strip(b"{}"): value for one, value in pairs}
         told = {name: value for name, value in told.items() if name in _MACROS}
-        if stage == b"C":
-            self.connection = told
-        if stage in b"CM":
-            self.macros = self.connection
+        resolved = told.pop(b"rcpt_addr", b"")
         if stage == b"R":
-            self.macros = {k: v for k, v in self.macros.items() if k != b"rcpt_addr"}
-        self.macros = self.macros | told
+            self.resolved = resolved
+        if stage == b"C":
+            self.connection = self.macros = told
+        elif stage == b"M":
+            self.coming = told
+        else:
+            self.macros = self.macros | told
 
     def address(self, path: bytes) -> str:
         """By the macro, where that names a domain."""
-        told = self.macros.get(b"rcpt_addr", b"").decode("utf-8", "replace")
+        told = self.resolved.decode("utf-8", "replace")
         local, at, domain = told.rpartition("@")
         if not at:
             return path.removeprefix(b"<").removesuffix(b">").decode("utf-8", "replace")

@@ -119,6 +119,14 @@ def test_systemd_opens_the_sockets_and_is_told(family, tmp_path):
             made.process.terminate()
 
 
+def test_it_ends_with_0_however_many_signals_come_while_it_ends():
+    for place in (free(), "unix:{own}/in"):
+        with running("--listen", f"lmtp:{place}") as (_, _, made):
+            until = time.monotonic() + 40
+            while made.process.poll() is None and time.monotonic() < until:
+                made.process.terminate()
+
+
 def _passed(listener, other):
     """As systemd passes them: from descriptor 3 on."""
     first, second = os.dup(other.fileno()), os.dup(listener.fileno())

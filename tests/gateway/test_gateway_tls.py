@@ -7,6 +7,8 @@ import signal
 import smtplib
 import socket
 import ssl
+import threading
+import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -168,6 +170,22 @@ def test_connections_that_have_ended_count_no_more(both):
             assert client.quit().startswith("221")
 
 
+def test_the_log_names_a_client_that_went_before_its_reply(both):
+    came, gone = threading.Event(), threading.Event()
+    both.hop.answers["dot"] = lambda *_: came.set() or (gone.wait(20) and "250 2.0.0 taken")
+    with connected(both) as client:
+        secured(client, context_for(both))
+        for one in ("MAIL FROM:<gone@example.net>", f"RCPT TO:<{ALICE}>", "DATA"):
+            client.command(one)
+        client.socket.sendall(text() + b".\r\n")
+        assert came.wait(20)
+    time.sleep(0.5)  # until the gateway has seen it
+    del both.hop.answers["dot"]
+    gone.set()
+    (line,) = both.gateway.logged("from=<gone@example.net>")
+    assert "client=127.0." in line
+
+
 def test_a_unix_socket_proves_no_name():
     for options in (["--next", "lmtps:unix:/x"], ["--next", "lmtp:unix:/x", *THEIRS[:2]]):
         words = "gateway", "--listen", "lmtp:127.0.0.1:0", *options
@@ -231,6 +249,19 @@ def test_tls_from_the_first_octet_and_certificates_of_clients():
         (arrived,) = made.wait()
         assert arrived.session.tls
         opened(arrived)
+        # An authority that is taken away is believed no more.
+        mine = context_for(made, certificate=True)
+        trustme.CA().cert_pem.write_to_path(made.files.ca)
+        made.gateway.process.send_signal(signal.SIGHUP)
+        wait(lambda: _is_refused(made, place, mine), 20)
+
+
+def _is_refused(made, place, context):
+    try:
+        _hello(made, place, context).close()
+    except OSError:
+        return True
+    return False
 
 
 def _hello(made, place, context):

@@ -207,12 +207,32 @@ def test_another_client_on_the_same_connection():
 def test_macros_of_a_message_end_with_it_where_the_connection_has_none():
     one = session()
     events(one, *ENVELOPE, *MESSAGE, packet(b"K"))
-    recipient = packet(b"R", strings(b"<a@b>"))
-    message = [packet(b"M", strings(b"<c@d>")), macros(b"R", b"{rcpt_addr}", b"a@b"), recipient]
+    message = [packet(b"M", strings(b"<c@d>")), macros(b"R", b"i", b"1"), packet(b"R", b"<a@b>\0")]
     events(one, *message, packet(b"E"))
-    assert one.macros == {b"rcpt_addr": b"a@b"}
-    events(one, macros(b"M", b"i", b"2"), *message[:1])
-    assert one.macros == {b"i": b"2"}
+    assert one.macros == {b"i": b"1"}
+    events(one, macros(b"M", b"client_port", b"2"), *message[:1])
+    assert one.macros == {b"client_port": b"2"}
+
+
+@pytest.mark.parametrize("end", [packet(b"E"), packet(b"A")])
+def test_macros_end_with_their_message_where_the_next_has_none(end):
+    one = session()
+    events(one, *ENVELOPE, end)
+    events(one, packet(b"M", strings(b"<c@d>")))
+    assert one.macros == {b"client_addr": b"192.0.2.1", b"client_port": b"4711"}
+    events(one, packet(b"A"), ENVELOPE[1], packet(b"A"), packet(b"M", strings(b"<c@d>")))
+    assert b"i" not in one.macros
+
+
+def test_an_address_ends_with_its_recipient_where_the_next_has_none():
+    one = session()
+    bob = packet(b"R", strings(b"<bob@x>"))
+    assert [each.address for each in events(one, *ENVELOPE, bob)[1:]] == [
+        "alice@example.org", "bob@x",
+    ]  # fmt: skip
+    for told, end in ((ENVELOPE[3], packet(b"A")), (macros(b"T", b"{rcpt_addr}", b"a@b"), b"")):
+        found = events(one, *ENVELOPE[1:3], told, end, ENVELOPE[2], bob)
+        assert found[-1].address == "bob@x"
 
 
 def test_nothing_comes_while_an_answer_is_owed():

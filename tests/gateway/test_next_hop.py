@@ -118,6 +118,15 @@ def test_who_the_client_is_goes_on(lmtp):
 def test_what_is_told_of_a_client_goes_with_its_message(lmtp):
     """Another client's name on a message would mislead whoever looks for its sender."""
     with lmtp.client() as client:
+        for begun in ("", "MAIL FROM:<bob@example.net> BODY=x"):
+            for end in ("RSET", "LHLO client.example"):
+                client.command("XFORWARD ADDR=192.0.2.77 IDENT=5XQ3")
+                assert not begun or client.command(begun).startswith("501")
+                client.command(end)
+                client.send([BOB], text())
+                line = lmtp.gateway.logged("message protocol=lmtp")[-1]
+                assert "192.0.2.77" not in line
+                assert "5XQ3" not in line
         for end in ("RSET", "DATA"):
             client.command("XFORWARD ADDR=192.0.2.77 IDENT=5XQ3")
             client.command("MAIL FROM:<bob@example.net>")

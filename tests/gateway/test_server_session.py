@@ -297,11 +297,23 @@ def test_xforward_and_xclient():
     }
     assert (events, codes(sent)) == ([XForward(attributes, raw)], [250])
     events, sent = play(of, b"XCLIENT ADDR=192.0.2.7\r\nMAIL FROM:<a@x>\r\n")
-    assert events == [XClient({b"ADDR": b"192.0.2.7"}, b"ADDR=192.0.2.7")]
+    assert isinstance(events[0], Reset)  # what was told is of the client before
+    assert events[1:] == [XClient({b"ADDR": b"192.0.2.7"}, b"ADDR=192.0.2.7")]
     assert sent.startswith(b"220 mx.example.org LMTP\r\n503 5.5.1 ")
     assert of.client is None
     for command in (b"XFORWARD NAME=a\r\n", b"XCLIENT NAME=a\r\n", b"STARTTLS\r\n"):
         assert said(play(hello(extensions={}), command)[1]) == ["500 5.5.1"]
+
+
+@pytest.mark.parametrize("command", [b"RSET", b"LHLO me", b"XCLIENT NAME=b"])
+def test_what_xforward_told_is_forgotten_with_the_message_that_never_began(command):
+    of = hello()
+    xforward, again = b"XFORWARD NAME=a\r\n", command + b"\r\n"
+    assert [type(one) for one in play(of, xforward + again)[0][:2]] == [XForward, Reset]
+    of = hello()
+    assert Reset not in [type(one) for one in play(of, again)[0]]
+    whole = ENVELOPE + b"DATA\r\n" + MESSAGE + b".\r\n"
+    assert Reset not in [type(one) for one in play(of, xforward + whole + again)[0]]
 
 
 def test_lines_may_end_with_lf():

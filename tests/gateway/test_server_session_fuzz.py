@@ -185,16 +185,21 @@ def check_garbage(parts, cuts, lmtp):
     assert not of._incoming
     assert kinds(events).index(Quit) == len(kinds(events)) - 1
     sender = None  # each message that begins ends, is refused or is forgotten
+    told = False  # so is what is told of the next one
     for event in events:
         if isinstance(event, MailBegin):
             assert sender is None
             sender = event.mail.path if by_name(event.mail.path) is GOOD else None
+        elif isinstance(event, Reset):
+            assert sender is not None or told
         else:
             assert sender is not None or isinstance(event, Quit | StartTls | XForward | XClient)
+        told = told or isinstance(event, XForward)
         refused = isinstance(event, DataBegin) and b"empty" in sender
         if refused or isinstance(event, Reset | MessageEnd):
-            sender = None
+            sender, told = None, False
     assert sender is None
+    assert not told
 
 
 @given(clients, st.lists(texts), cuts, st.booleans())

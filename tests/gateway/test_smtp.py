@@ -11,7 +11,7 @@ from helpers.servers.conversation import DROP
 from helpers.servers.mail import ALICE, BOB, CAROL, DORA, EVE, SECRET, TEXT, Cell
 from helpers.servers.next_hop import NextHop
 from helpers.servers.place import wait
-from helpers.servers.relay import NO_CHUNKING, fixtures, long, opened, text
+from helpers.servers.relay import NO_CHUNKING, fixtures, long, opened, relay, text
 
 ANOTHER = "452 4.5.3"
 
@@ -54,6 +54,42 @@ def test_split_asks_for_another_copy_fifteen_times_at_most(split):
             assert refused == (7, 7, 1)[transaction]
             assert replies[refused:] == ["250 2.1.5 recipient ok"] * (7 - refused)
             client.command("RSET")
+
+
+def test_refusals_are_counted_anew_once_a_message_went_through(split):
+    """As mail servers count their clients' errors; a session may last for days."""
+    with split.client() as client:
+        for _ in range(3):
+            client.command("MAIL FROM:<bob@example.net>")
+            client.command(f"RCPT TO:<{ALICE}>")
+            replies = [client.command(f"RCPT TO:<{DORA}>") for _ in range(7)]
+            assert all(one.startswith(ANOTHER) for one in replies)
+            client.command("DATA")
+            assert client.command("A: b\r\n\r\n.").startswith("250")
+
+
+def test_refusals_are_counted_anew_for_another_client():
+    with relay("--mixed", "split", "--xclient", protocol="smtp") as made, made.client() as client:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            client.command(f"XCLIENT ADDR={address}")
+            client.command("EHLO client.example")
+            client.command("MAIL FROM:<bob@example.net>")
+            client.command(f"RCPT TO:<{ALICE}>")
+            replies = [client.command(f"RCPT TO:<{DORA}>") for _ in range(9)]
+            assert all(one.startswith(ANOTHER) for one in replies)
+            client.command("RSET")
+
+
+@pytest.mark.parametrize("protocol", ["lmtp", "smtp"])
+def test_a_message_goes_to_nobody_of_the_one_before(protocol):
+    """Whoever doesn't forget that one gets no other over the same connection."""
+    answers = {"RSET": "502 5.5.1 no", "DATA": "452 4.3.1 full"}
+    hop = NextHop(protocol, extensions=NO_CHUNKING, answers=answers)
+    with relay(protocol=protocol, hop=hop) as made:
+        assert made.send([ALICE])[0].startswith("452")
+        del hop.answers["DATA"]
+        assert made.send([BOB])[0].startswith("250")
+        assert [one.addresses for one in made.wait()] == [[BOB]]
 
 
 def test_mail_and_rcpt_are_answered_by_the_next_hop(smtp):

@@ -11,9 +11,8 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization as s
 
-from cmstream.gateway import tls
 from cmstream.gateway.settings import Tls
-from cmstream.gateway.tls import TlsError, client_context, server_context
+from cmstream.gateway.tls import Renewed, TlsError, client_context, server_context
 
 
 class Files:
@@ -109,23 +108,57 @@ def test_files_are_read_again(tmp_path, files, others):
             shutil.copyfile(getattr(source, name), getattr(own, name))
 
     put(files.own["mail.test"])
-    server = server_context(own)
+    server = Renewed(server_context, own)
     put(others.own["mail.test"])
     client = client_context(with_ca(others))
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(server, client)
-    tls.reload(server, own)
+    server.reload()
     handshake(server, client)
+
+
+def test_an_authority_that_is_taken_away_is_believed_no_more(tmp_path, files, others):
+    ca = tmp_path / "ca.pem"
+    client = client_context(with_ca(files, "client.test"))
+    own, theirs = files.own["mail.test"], Tls(ca=str(ca))
+    shutil.copyfile(files.ca, ca)
+    server = Renewed(server_context, Tls(own.certificate, own.key, str(ca)))
+    to_next_hop = Renewed(client_context, theirs)
+    for here, there in ((server, client), (server_context(own), to_next_hop)):
+        handshake(here, there)
+    shutil.copyfile(others.ca, ca)
+    server.reload()
+    to_next_hop.reload()
+    for here, there in ((server, client), (server_context(own), to_next_hop)):
+        with pytest.raises(ssl.SSLError):
+            handshake(here, there)
+
+
+def test_a_certificate_for_another_kind_of_key_takes_the_place_of_the_old_one(tmp_path):
+    authority, chain = trustme.CA(), tmp_path / "mail.pem"
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    client.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    for kind in (trustme.KeyType.RSA, trustme.KeyType.ECDSA):
+        made = authority.issue_cert("mail.test", key_type=kind)
+        made.private_key_and_cert_chain_pem.write_to_path(str(chain))
+        if kind is trustme.KeyType.RSA:
+            server = Renewed(server_context, Tls(str(chain)))
+            handshake(server, client)
+    server.reload()
+    with pytest.raises(ssl.SSLError):
+        handshake(server, client)
 
 
 def test_what_cannot_be_read_again_changes_nothing(tmp_path, files):
     own = Tls(str(tmp_path / "mail.pem"), files.own["mail.test"].key)
     chain = tmp_path / "mail.pem"
     shutil.copyfile(files.own["mail.test"].certificate, chain)
-    server = server_context(own)
+    server = Renewed(server_context, own)
     chain.write_bytes(b"nothing")
     with pytest.raises(TlsError):
-        tls.reload(server, own)
+        server.reload()
     handshake(server, client_context(with_ca(files)))
 
 

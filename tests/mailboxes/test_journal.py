@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -100,6 +101,35 @@ def test_another_task_looks_again_and_finishes_what_was_begun(journal, mine):
     again.close()
 
 
+def test_another_task_that_came_just_before_counts(journal, path, monkeypatch):
+    journal.mailbox(ALICE, PLACE).close()
+    lock = journals._Lock
+
+    def late(*args):
+        monkeypatch.setattr(journals, "_Lock", lock)
+        with Journal(path) as other:
+            opening = other.mailbox(ALICE, PLACE, "open")
+            opening.known("INBOX", ["plain"])
+            opening.close()
+        return lock(*args)
+
+    monkeypatch.setattr(journals, "_Lock", late)
+    mine = journal.mailbox(ALICE, PLACE)
+    assert mine.skip("INBOX") == {}
+    mine.close()
+
+
+def test_a_mailbox_that_cannot_be_begun_is_not_kept(journal, path):
+    with sqlite3.connect(path) as database:
+        journal.mailbox(ALICE, PLACE).close()
+        refuse = "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        database.execute(f"CREATE TRIGGER refuse BEFORE UPDATE ON mailbox {refuse}")
+    with pytest.raises(MailboxError) as caught:
+        journal.mailbox(ALICE, PLACE, "open")
+    assert caught.value.code == "journal-unavailable"
+    journal.mailbox(ALICE, PLACE).close()
+
+
 def test_one_run_at_a_time(journal, mine, path):
     other = journal.mailbox("bob@example.org", PLACE)
     other.close()
@@ -139,6 +169,22 @@ def test_a_transaction_that_fails_notes_nothing(mine):
     assert caught.value.code == "journal-unavailable"
     assert mine.unfinished("INBOX") == []
     mine.stage("INBOX", [row(3)])
+
+
+def test_a_folder_that_could_not_be_noted_is_noted_later(path, mine, journal):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    written = max(one.stat().st_size for one in path.parent.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written, limit[1]))
+    try:
+        with pytest.raises(MailboxError):
+            mine.known("Sent", ["a"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    mine.known("Sent", ["a"])
+    mine.close()
+    again = journal.mailbox(ALICE, PLACE)
+    assert (again.skip("Other"), again.skip("Sent")) == ({}, {"a": "a"})
+    again.close()
 
 
 def test_a_newer_journal(journal, path):

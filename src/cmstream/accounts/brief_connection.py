@@ -50,6 +50,9 @@ class _Connection:
     def __init__(self, ask: Ask, begin: str) -> None:
         self._ask, self._begin = ask, begin
 
+    def edition(self) -> None:
+        """It stays open."""
+
     def counter(self) -> int:
         with self.asked() as ask:
             return record.counter(ask)

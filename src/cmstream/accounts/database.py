@@ -80,6 +80,10 @@ class Database:
         with self.read() as connection:
             yield lambda statement, **values: connection.execute(_text(statement), values).all()
 
+    def edition(self) -> object:
+        """Which file it is now, on SQLite."""
+        return None if self.file is None else sqlite_file.identity(str(self.file))
+
     def counter(self) -> int:
         """How many counted transactions there have been."""
         with self.asked() as ask:

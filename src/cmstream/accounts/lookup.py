@@ -96,10 +96,11 @@ class _Answer(NamedTuple):
 
 
 class _Generation:
-    """What was read while the counter of changes stood still, and when that was last seen."""
+    """What was read while the counter of changes stood still, and when that was last seen.
+    ``edition``: of the database whose counter it is."""
 
-    def __init__(self, counter: int, checked: _Instant) -> None:
-        self.counter, self.checked = counter, checked
+    def __init__(self, edition: object, counter: int, checked: _Instant) -> None:
+        self.edition, self.counter, self.checked = edition, counter, checked
         self._answers: dict[tuple[str, bool], _Answer] = {}
 
     def answer(self, address: str, appended: bool) -> _Answer | None:
@@ -114,7 +115,11 @@ class _Generation:
 
 
 class Readable(Protocol):
-    """A database as far as a lookup goes. Both raise StoreUnavailable."""
+    """A database as far as a lookup goes. The others raise StoreUnavailable."""
+
+    def edition(self) -> object:
+        """Another one for each file that takes the place of the database: by chance its counter
+        may stand where the old one's stood."""
 
     def counter(self) -> int:
         """How many transactions there have been that may change an answer."""
@@ -198,24 +203,25 @@ class Lookups:
         if generation is None or generation.checked.age() < FRESH:
             return generation
         begun = _Instant.now()
-        counter = self._database.counter()
+        edition, counter = self._database.edition(), self._database.counter()
         _in_time(begun)
-        if counter != generation.counter:
+        if (edition, counter) != (generation.edition, generation.counter):
             return None
         generation.checked = begun
         return generation
 
     def _load(self, address: str, exact: str, appended: bool) -> _Answer:
-        begun = _Instant.now()
+        begun, edition = _Instant.now(), self._database.edition()
         with self._database.asked() as ask:
             counter = record.counter(ask)
             found = record.read(ask, exact)
         answer = self._rules.answer(address, found, appended=appended, at=begun.wall)
         _in_time(begun)
-        if self._generation is None or self._generation.counter != counter:
-            self._generation = _Generation(counter, begun)
-        self._generation.checked = begun
-        self._generation.keep(address, appended, answer)
+        now = self._generation
+        if now is None or (now.edition, now.counter) != (edition, counter):
+            now = self._generation = _Generation(edition, counter, begun)
+        now.checked = begun
+        now.keep(address, appended, answer)
         return answer
 
 
@@ -316,23 +322,22 @@ class SealingRules:
         return usable, notes
 
     def _tried(self, der: bytes, policy: Policy) -> Recipient | CmstreamError:
-        try:
-            one = self._recipient(der)
-            self._group([one]).check(policy)
-        except CmstreamError as error:
-            return error
+        one = self._recipient(der)
+        if isinstance(one, Recipient):
+            try:
+                self._group([one]).check(policy)
+            except CmstreamError as error:
+                return error
         return one
 
-    def _recipient(self, der: bytes) -> Recipient:
+    def _recipient(self, der: bytes) -> Recipient | CmstreamError:
+        """Never raises: an error that is kept would keep the frames of all who raised it."""
         if der not in self._read:
             try:
                 _keep(self._read, der, Recipient.from_der(der))
             except CmstreamError as error:
-                _keep(self._read, der, error)
-        found = self._read[der]
-        if isinstance(found, CmstreamError):
-            raise found
-        return found
+                _keep(self._read, der, error.with_traceback(None))
+        return self._read[der]
 
     def _group(self, members: Sequence[Recipient]) -> Recipients:
         which = tuple(members)

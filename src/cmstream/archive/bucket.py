@@ -305,9 +305,8 @@ class BucketArchive:
     def __init__(self, url: str) -> None:
         self._bucket = Bucket(url)
         self._lock = self._bucket.key(f"{META}/lock")
-        self._mine = json.dumps(
-            {"host": socket.gethostname(), "process": os.getpid(), "since": int(time.time())}
-        ).encode()
+        who = {"host": socket.gethostname(), "process": os.getpid(), "since": int(time.time())}
+        self._mine = json.dumps({**who, "run": os.urandom(8).hex()}).encode()
 
     def exists(self) -> bool:
         """As Archive says."""
@@ -334,7 +333,13 @@ class BucketArchive:
             yield
         finally:
             with contextlib.suppress(BaseError, OSError):
-                obstore.delete(self._bucket.store, self._lock)
+                self._give_up_lock()
+
+    def _give_up_lock(self) -> None:
+        """Unless another run has taken it over."""
+        store = self._bucket.store
+        if bytes(obstore.get(store, self._lock).bytes()) == self._mine:
+            obstore.delete(store, self._lock)
 
     def _take_lock(self, take_over: bool) -> None:
         store = self._bucket.store

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from .shared import Parser, note, read, say, subcommand, warn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..accounts.account import StoredCertificate
+    from ..accounts.account import ImportReport, StoredCertificate
     from ..accounts.store import Store
     from ..certificates.recipient import Recipient
     from .directory import Entry
@@ -146,38 +146,62 @@ class _Sync:
         return recipients
 
     def _import(self, account: Account, entry: Entry) -> None:
-        """What mail would be sealed to and the account never had."""
-        address, new = account.address, not account.id
-        found = self._read(address, entry)
-        held = [] if new else self.store.certificates(address)
+        """What mail would be sealed to and the account never had; all of it, or nothing: the next
+        run takes an account that is there for one whose cipher somebody chose."""
+        found = self._read(account.address, entry)
+        held = self.store.certificates(account.address) if account.id else []
         known = {one.fingerprint for one in held}
-        for one in sealed_to([*found, *readable(held)]):
-            if one.fingerprint not in known:
-                with self._reporting(address, entry.dn):
-                    account = self._import_one(account, entry.dn, one, held)
+        missing = [
+            one for one in sealed_to([*found, *readable(held)]) if one.fingerprint not in known
+        ]
+        if not missing:
+            return
+        with nullcontext(self.store) if self.options.dry_run else self.store.together() as store:
+            reports = self._import_all(store, account, entry.dn, missing, held)
+        for report in reports:
+            self._tell(entry.dn, report)
+
+    def _import_all(
+        self,
+        store: Store,
+        account: Account,
+        dn: str,
+        missing: list[Recipient],
+        held: list[StoredCertificate],
+    ) -> list[ImportReport]:
+        reports, new, address = [], not account.id, account.address
+        for one in missing:
+            with self._reporting(address, dn):
+                account, report = self._import_one(store, account, one, held)
+                reports.append(report)
         if new and account.id and self.options.cipher:
-            self.store.change_account(address, by=self.by, cipher=self.options.cipher)
+            store.change_account(address, by=self.by, cipher=self.options.cipher)
+        return reports
 
     def _import_one(
-        self, account: Account, dn: str, one: Recipient, held: list[StoredCertificate]
-    ) -> Account:
+        self, store: Store, account: Account, one: Recipient, held: list[StoredCertificate]
+    ) -> tuple[Account, ImportReport]:
         confirmed = self.options.confirm_mismatch
         upload = imports.Upload((one,), (), private_key_ignored=False)
         report = imports.report(upload, account, held)
         imports.require_confirmation(report, confirmed=confirmed)
-        if not self.options.dry_run:
+        if self.options.dry_run:
+            return account, report
+        with store.together() as whole:
             if not account.id:
-                account = self.store.add_account(account.address, by=self.by)
-            report = self.store.import_certificates(
+                account = whole.add_account(account.address, by=self.by)
+            report = whole.import_certificates(
                 account.address, upload, by=self.by, confirm_mismatch=confirmed
             )
+        return account, report
+
+    def _tell(self, dn: str, report: ImportReport) -> None:
         told = shown.report_object(dn, report)
         self.done.append(told | {"entry": told.pop("file")})
         for remark in shown.report_remarks(report):
             warn(f"{report.account}: {dn}: {remark}")
         if not self.options.json:
             say("\n".join(shown.report_lines(dn, report)))
-        return account
 
     def retire_missing(self) -> None:
         """Retires what this source added and no longer has; those that expire last come last."""

@@ -47,6 +47,7 @@ class MailConnection(asyncio.Protocol):
         self.service = listener.service
         self.loop = asyncio.get_running_loop()
         self.transport: Any = None
+        self._address = ""
         self.active = self.loop.time()
         self.message: Scratch | None = None
         self._of_client: dict[bytes, _Attribute] = {}
@@ -72,6 +73,7 @@ class MailConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Asyncio's."""
         self.transport = transport
+        self._address = address(transport)  # TLS forgets it when a connection ends
         settings = self.service.settings
         self.session = ServerSession(
             lmtp=self.lmtp,
@@ -352,7 +354,7 @@ class MailConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address, for the log."""
-        return self._value(b"ADDR") or address(self.transport) or "unix"
+        return self._value(b"ADDR") or self._address or "unix"
 
     @property
     def queue_id(self) -> str:

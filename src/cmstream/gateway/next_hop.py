@@ -362,10 +362,14 @@ class NextHop:
         return replies
 
     async def prepare(self, connection: Connection, attributes: Sequence[bytes]) -> bool:
-        """Makes a connection ready for the next transaction; False where it has ended."""
+        """Makes a connection ready for the next transaction; False where it has ended, also since
+        the next hop didn't forget the last one: its recipients would get this message too."""
         try:
             if connection.dirty:
-                await connection.run(conversation.command(b"RSET\r\n"), self.limit)
+                reply = await connection.run(conversation.command(b"RSET\r\n"), self.limit)
+                if reply.kind != 2:
+                    connection.abort()
+                    return False
                 connection.dirty = False
             if attributes and b"XFORWARD" in connection.features:
                 steps = conversation.xforward(connection.features, attributes)

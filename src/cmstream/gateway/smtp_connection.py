@@ -64,11 +64,16 @@ class SmtpConnection(MailConnection):
             reply = await arrived.relay_together(self._group.seal, transaction)
             self.service.tell(arrived.outcome, self)
         if reply.kind == 2:
-            self._transaction = None
+            self._transaction, self._refusals = None, 0  # those before us count anew, too
         else:
             self._give_up()
         if not self.transport.is_closing():
             self.answer(reply)
+
+    def on_xclient(self, event: events.XClient) -> None:
+        """Another client has been refused nothing yet."""
+        super().on_xclient(event)
+        self._refusals = 0
 
     def forget(self) -> None:
         """Forgets the message, at the next hop too."""

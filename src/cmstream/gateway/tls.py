@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
     from .settings import Settings, Tls
 
 
@@ -32,12 +37,37 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     return _loaded(context, tls)
 
 
-def for_next_hop(settings: Settings) -> ssl.SSLContext | None:
+class Renewed(ssl.SSLContext):
+    """A context for a server that runs for months: :meth:`reload` reads its files again, for
+    connections that come later. Each time it makes a new one, since a context forgets nothing: no
+    authority, and no certificate for another kind of key. An event loop asks for nothing but
+    ``wrap_bio``. Raises TlsError."""
+
+    _make: Callable[[], ssl.SSLContext]
+    _now: ssl.SSLContext
+
+    def __new__(cls, make: Callable[[Tls], ssl.SSLContext], tls: Tls) -> Self:
+        """``make``: :func:`server_context` or :func:`client_context`."""
+        now = make(tls)
+        self = super().__new__(cls, now.protocol)
+        self._make, self._now = partial(make, tls), now
+        return self
+
+    def reload(self) -> None:
+        """Raises TlsError; what was read before stays then."""
+        self._now = self._make()
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """A connection by the files as they are now."""
+        return self._now.wrap_bio(*args, **kwargs)
+
+
+def for_next_hop(settings: Settings) -> Renewed | None:
     """The context for the next hop; None where nothing asks for TLS there. Raises TlsError."""
     hop = settings.next_hop
     if hop is None or (not hop.tls and settings.next_starttls == "never"):
         return None
-    return client_context(settings.next_tls)
+    return Renewed(client_context, settings.next_tls)
 
 
 def check(settings: Settings) -> None:
@@ -47,20 +77,8 @@ def check(settings: Settings) -> None:
     client_context(settings.next_tls)
 
 
-def reload(context: ssl.SSLContext, tls: Tls) -> None:
-    """Reads the files again, for connections that come later. Raises TlsError; what was read
-    before stays then."""
-    _load(ssl.SSLContext(context.protocol), tls)
-    _load(context, tls)
-
-
 def _loaded(context: ssl.SSLContext, tls: Tls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, tls)
-    return context
-
-
-def _load(context: ssl.SSLContext, tls: Tls) -> None:
     try:
         if tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key or None, _no_password)
@@ -74,6 +92,7 @@ def _load(context: ssl.SSLContext, tls: Tls) -> None:
     except (OSError, ValueError) as error:
         what = "give the authorities' certificates in PEM"
         raise TlsError(f"{tls.ca}: {_why(error)}: {what}") from None
+    return context
 
 
 def _no_password() -> NoReturn:

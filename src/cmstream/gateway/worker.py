@@ -59,7 +59,7 @@ class _Worker:
         self._settings = settings
         self._log = Log(settings)
         self._log.adopt()
-        self._contexts: list[tuple[Any, Any]] = []
+        self._contexts: list[tls.Renewed] = []
         self._ending = asyncio.Event()
 
     async def serve(self, sockets: list[socket.socket], health: socket.socket | None,
@@ -91,6 +91,8 @@ class _Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await service.close()
+        # The loop's handlers go with it, and another signal would kill what is at its end anyway.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
 
     def _next_hop(self) -> NextHop | None:
         settings = self._settings
@@ -98,15 +100,15 @@ class _Worker:
             return None
         context = tls.for_next_hop(settings)
         if context is not None:
-            self._contexts.append((context, settings.next_tls))
+            self._contexts.append(context)
         return NextHop(settings.next_hop, settings, context)
 
-    def _tls(self, place: Place) -> Any:
+    def _tls(self, place: Place) -> tls.Renewed | None:
         settings = self._settings
         if not settings.tls.certificate or place.protocol in ("milter", "seal"):
             return None
-        context = tls.server_context(settings.tls)
-        self._contexts.append((context, settings.tls))
+        context = tls.Renewed(tls.server_context, settings.tls)
+        self._contexts.append(context)
         return context
 
     def _cut_off(self, lifeline: int) -> None:
@@ -117,9 +119,9 @@ class _Worker:
     def _reload(self) -> None:
         """SIGHUP: new files for the log, new certificates for TLS."""
         self._log.reopen()
-        for context, files in self._contexts:
+        for context in self._contexts:
             try:
-                tls.reload(context, files)
+                context.reload()
             except (OSError, ValueError) as error:  # noqa: PERF203
                 self._log.error(error)
 

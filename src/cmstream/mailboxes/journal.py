@@ -116,19 +116,27 @@ class Journal:
         with self.transaction() as database:
             mine = account, place
             database.execute("INSERT OR IGNORE INTO mailbox VALUES (NULL, ?, ?, ?)", (*mine, task))
-            found = database.execute(
-                "SELECT id, task FROM mailbox WHERE account = ? AND place = ?", mine
-            )
-            number, last = found.fetchone()
+            found = database.execute("SELECT id FROM mailbox WHERE account = ? AND place = ?", mine)
+            (number,) = found.fetchone()
         lock = _Lock(self.path.with_name(f"{self.path.name}.{number}.lock"), place)
-        if last != task:
-            with self.transaction() as database:
-                database.execute(
-                    "DELETE FROM message WHERE folder IN (SELECT id FROM folder WHERE mailbox = ?) "
-                    "AND state IN ('done', 'known')", (number,)
-                )  # fmt: skip
-                database.execute("UPDATE mailbox SET task = ? WHERE id = ?", (task, number))
+        try:
+            self._begin(number, task)
+        except BaseException:
+            lock.release()
+            raise
         return MailboxJournal(self, number, lock)
+
+    def _begin(self, number: int, task: Task) -> None:
+        """Forgets what was found out for another task. Only who has the lock knows the last one."""
+        with self.transaction() as database:
+            found = database.execute("SELECT task FROM mailbox WHERE id = ?", (number,))
+            if found.fetchone() == (task,):
+                return
+            database.execute(
+                "DELETE FROM message WHERE folder IN (SELECT id FROM folder WHERE mailbox = ?) "
+                "AND state IN ('done', 'known')", (number,)
+            )  # fmt: skip
+            database.execute("UPDATE mailbox SET task = ? WHERE id = ?", (task, number))
 
     @contextmanager
     def transaction(self, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
@@ -265,7 +273,8 @@ class MailboxJournal:
             with self._journal.transaction(lasting=False) as database:
                 database.execute("INSERT OR IGNORE INTO folder VALUES (NULL, ?, ?)", mine)
                 query = "SELECT id FROM folder WHERE mailbox = ? AND name = ?"
-                (self._folders[name],) = database.execute(query, mine).fetchone()
+                (number,) = database.execute(query, mine).fetchone()
+            self._folders[name] = number  # it is there now
         return self._folders[name]
 
 

@@ -88,7 +88,9 @@ class Conversation:
         self.say(verb, "\r\n".join(lines) if right else "500 5.5.1 the other protocol")
 
     def mail(self, rest: bytes) -> None:
-        if self.say("MAIL").startswith("2"):
+        if self.transaction:
+            self.send("503 5.5.1 nested")
+        elif self.say("MAIL").startswith("2"):
             self.transaction = Transaction(self.session, rest.partition(b":")[2])
             self.hop.begun.append(self.transaction)
 
@@ -99,11 +101,11 @@ class Conversation:
             self.transaction.recipients.append(Recipient(address, line))
 
     def other(self, verb: str, rest: bytes) -> None:
-        if verb == "RSET":
-            self.transaction = None
         if verb == "XFORWARD":
             self.session.forwarded(rest.split())
         reply = self.say(verb)
+        if verb == "RSET" and reply.startswith("2"):
+            self.transaction = None
         if verb == "QUIT":
             raise Gone
         if verb == "STARTTLS" and reply.startswith("2"):

@@ -123,7 +123,8 @@ class MilterSession:
     answer, and :meth:`data_to_send` gives what goes back. Commands that this filter has no use for
     are answered here. ``macros``: what the server told of the connection and the message, by names
     without braces: ``client_addr``, and ``i`` for the queue's name of it. ``mail`` and
-    ``accepted``: the envelope, without refused recipients, until the next message begins.
+    ``accepted``: the envelope, without refused recipients. All of it is of one message, until the
+    next one begins.
     """
 
     def __init__(self) -> None:
@@ -133,6 +134,9 @@ class MilterSession:
         self.leading_space = False
         self.piece = PIECE
         self._connection: dict[bytes, bytes] = {}
+        # What the server told of the message, and of the recipient, that comes next.
+        self._next: dict[bytes, bytes] = {}
+        self._resolved = b""
         self._held = bytearray()
         self._at = 0
         self._out: list[Buffer] = []
@@ -217,13 +221,15 @@ class MilterSession:
         found = {name: value for one, value in told if (name := one.strip(b"{}")) in _READ}
         if any(len(value) > ENVELOPE_LIMIT for value in found.values()):
             raise ProtocolError(f"a macro of more than {ENVELOPE_LIMIT} bytes")
+        resolved = found.pop(b"rcpt_addr", b"")
         if stage == b"C":
-            self._connection = found
-        if stage in {b"C", b"M"}:
-            self.macros = dict(self._connection)
-        if stage == b"R":
-            self.macros.pop(b"rcpt_addr", None)
-        self.macros.update(found)
+            self._connection, self.macros = found, dict(found)
+        elif stage == b"M":
+            self._next = found
+        else:
+            self.macros.update(found)
+            if stage == b"R":
+                self._resolved = resolved
 
     def _negotiate(self, data: bytes) -> None:
         if len(data) < _NUMBERS.size:
@@ -245,14 +251,17 @@ class MilterSession:
 
     def _mail(self, data: bytes) -> Mail:
         path, *parameters = _strings(data)
+        macros = self._connection | self._next
         self._forget()
+        self.macros = macros
         self.mail = Mail(path, tuple(parameters))
         return self.mail
 
     def _recipient(self, data: bytes) -> Recipient:
         path, *parameters = _strings(data)
         inside = path.removeprefix(b"<").removesuffix(b">").decode("utf-8", "replace")
-        address = _address(self.macros.get(b"rcpt_addr", b"")) or inside
+        address = _address(self._resolved) or inside
+        self._resolved = b""
         self._asked = Recipient(path, tuple(parameters), address)
         return self._asked
 
@@ -273,6 +282,7 @@ class MilterSession:
 
     def _forget(self) -> None:
         self.mail, self.accepted = None, []
+        self._next, self._resolved = {}, b""
 
     def _next_connection(self, data: bytes) -> Abort:
         self.macros, self._connection = {}, {}

@@ -53,7 +53,7 @@ class ServerSession:
     __slots__ = (
         "_announced", "_chunk", "_commands", "_dots", "_eof", "_errors", "_foreign",
         "_handshake", "_incoming", "_last", "_out", "_owed", "_queue", "_reads_content", "_size",
-        "_state", "_tls_required", "accepted", "client", "ended", "esmtp", "extensions",
+        "_state", "_tls_required", "_told", "accepted", "client", "ended", "esmtp", "extensions",
         "hostname", "limits", "lmtp", "mail", "tls", "waits",
     )  # fmt: skip
 
@@ -92,6 +92,8 @@ class ServerSession:
         self._begin_anew()
         self.mail = self.waits = None
         self.accepted = []
+        # Whether XFORWARD told of the next message's client.
+        self._told = False
         self.ended = self._eof = self._handshake = self._reads_content = False
         self._commands = self._errors = 0
         self._incoming = Incoming()
@@ -112,7 +114,7 @@ class ServerSession:
 
     def refuse(self, reply: Reply) -> None:
         """Ends the session with a reply: instead of the greeting, or when time or patience runs
-        out. The next events are Reset, if a message had begun, and Quit."""
+        out. The next events are Reset, if there is anything to forget, and Quit."""
         if not self.ended:
             resets = [event for event in self._queue if isinstance(event, Reset)]
             self._queue.clear()
@@ -209,12 +211,12 @@ class ServerSession:
 
     def _clear(self) -> None:
         """No message has begun."""
-        self.mail, self.accepted = None, []
+        self.mail, self.accepted, self._told = None, [], False
         self._state = min(self._state, READY)
 
     def _forget(self, reason: str) -> None:
-        """The same, and the application is told if one had."""
-        if self.mail is not None:
+        """The same, and the application is told if one had, or if XFORWARD came for it."""
+        if self.mail is not None or self._told:
             self._queue.append(Reset(reason))
         self._clear()
 
@@ -364,12 +366,14 @@ class ServerSession:
     def _xforward(self, argument: bytes) -> None:
         attributes = self._attributes(argument, b"XFORWARD")
         if attributes is not None:
+            self._told = True
             self._say(rules.OK)
             self._queue.append(XForward(attributes, argument))
 
     def _xclient(self, argument: bytes) -> None:
         attributes = self._attributes(argument, b"XCLIENT")
         if attributes is not None:
+            self._forget("the client speaks for another one")
             self._begin_anew()
             self.greet()
             self._queue.append(XClient(attributes, argument))

@@ -44,7 +44,8 @@ class MessageEnd:
 
 @dataclass(slots=True)
 class Reset:
-    """The message that had begun is to be forgotten. ``reason``: for logs."""
+    """The message that had begun is to be forgotten, with what XFORWARD told of it. ``reason``:
+    for logs."""
 
     reason: str
 
@@ -57,8 +58,9 @@ class StartTls:
 
 @dataclass(slots=True)
 class XForward:
-    """What the client knows of the client before it. ``attributes``: by name, None for what isn't
-    known. ``raw``: what stood behind the command, to be handed on."""
+    """What the client knows of the client before it, as far as the next message goes.
+    ``attributes``: by name, None for what isn't known. ``raw``: what stood behind the command, to
+    be handed on."""
 
     attributes: dict[bytes, bytes | None]
     raw: bytes
