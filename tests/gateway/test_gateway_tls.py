@@ -226,7 +226,7 @@ def test_sighup_reads_the_certificate_again(both):
     kept = both.files.certificate.read_bytes()
     both.files.certificate.write_bytes(b"nothing")
     both.gateway.process.send_signal(signal.SIGHUP)
-    both.gateway.logged("TlsError")
+    both.gateway.logged(f"TLS stays as it was: {both.files.certificate}")
     serial()  # it goes on with the old one
     both.files.certificate.write_bytes(kept)
 
@@ -289,6 +289,13 @@ def test_starttls_where_it_is_offered():
         made.restart()
         assert made.send([ALICE])[0].startswith("250")
         assert [one.session.tls for one in made.wait(2)] == [False, True]
+
+
+@pytest.mark.parametrize("place", ["lmtp://127.0.0.1:24", "lmtp:inet://127.0.0.1:24"])
+def test_a_place_is_no_url(sqlite_url, place):
+    words = ("gateway", "--listen", f"lmtp:{free()}", "--database", sqlite_url)
+    done = run_process(*words, "--next", place, code=64)
+    assert f"{place}: give HOST:PORT" in done.stderr.decode()
 
 
 def test_a_wrong_certificate_is_told_at_the_start(sqlite_url):

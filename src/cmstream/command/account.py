@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..accounts.account_settings import CIPHERS, SETTINGS
+from ..accounts.clients import CLIENTS
 from ..accounts.errors import NotFound, UnusableAccount
 from ..accounts.http.settings import Settings
 from ..accounts.people.credentials import now
@@ -28,6 +29,7 @@ from .shared import (
     note,
     say,
     subcommand,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -248,7 +250,12 @@ def _set(options: argparse.Namespace) -> None:
         if settings:
             needed = not options.without_certificate
             store.change_account(options.address, by=by, need_certificate=needed, **settings)
-        say(shown.account_line(store.account(options.address)))
+        account = store.account(options.address)
+        say(shown.account_line(account))
+    for name in settings.get("clients", ()):
+        if name not in CLIENTS:
+            known = ", ".join(CLIENTS)
+            warn(f"{name} is no mail program that is known, so nothing is checked for it: {known}")
 
 
 def _add_disable(actions: Any) -> Any:

@@ -43,6 +43,10 @@ ENDINGS = {".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p7s", ".eml", ".p12
 """The endings of certificate files. Other files in a folder are left alone."""
 
 _COLUMNS = ("address", "file")
+_REMEDIES = {
+    "no-such-account": ": --add makes it",
+    "address-mismatch": ", by --confirm-mismatch",
+}
 
 
 class Job(NamedTuple):
@@ -134,7 +138,8 @@ class _Import:
             {"account": job.address, "file": job.name, "saved": False, "error": problem}
         )
         whose = f"{job.address}: " if job.address else ""
-        warn(f"{whose}{job.name}: not imported: {text} [{name}]")
+        remedy = _REMEDIES.get(name, "")
+        warn(f"{whose}{job.name}: not imported: {text}{remedy} [{name}]")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -189,7 +194,8 @@ def _table(path: Path) -> Iterator[Job]:
     for row in found[bool(columns) :]:
         address, file = _address_and_file(row.cells, columns)
         if not address or not file:
-            raise Failure(os.EX_DATAERR, f"{path}: line {row.line}: give address,file")
+            text = "an address or a file is missing: nothing of the list was imported"
+            raise Failure(os.EX_DATAERR, f"{path}: line {row.line}: {text}")
         yield Job(address, str(path.parent / file))
 
 

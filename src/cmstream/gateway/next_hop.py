@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .protocol import conversation
@@ -302,6 +301,8 @@ class NextHop:
         self.place, self._settings, self._tls = place, settings, tls
         self.features: Features | None = None
         """What it announced last; None: it was never reached."""
+        self.trouble = ""
+        """Why it couldn't be reached, the last time that it was asked and wasn't there."""
         self._idle: deque[Connection] = deque()
         self._free = asyncio.Semaphore(settings.next_connections)
 
@@ -459,8 +460,10 @@ class NextHop:
 
     async def ask(self) -> Features | None:
         """What it announces now; what it announced last where it can't be reached."""
-        with suppress(Unreachable):
+        try:
             self.release(await self.connect())
+        except Unreachable as error:
+            self.trouble = str(error)
         return self.features
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class Place:
         if kind == "systemd":
             return cls(protocol, name=rest or protocol)
         host, _, port = (rest if kind in ("inet", "inet6") else place).rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
+        if not host or host.startswith("/") or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"{text}: give HOST:PORT, unix:PATH or systemd:NAME")
         return cls(protocol, host=host.strip("[]"), port=int(port))
 

@@ -122,8 +122,8 @@ class _Worker:
         for context in self._contexts:
             try:
                 context.reload()
-            except (OSError, ValueError) as error:  # noqa: PERF203
-                self._log.error(error)
+            except tls.TlsError as error:  # noqa: PERF203
+                self._log.warning(f"TLS stays as it was: {error}")
 
     async def _ask(self, service: Service) -> None:
         """Learns what the next hop has; one that doesn't answer doesn't hold the end up."""
@@ -136,8 +136,8 @@ class _Worker:
         for one in waits:
             one.cancel()
         await asyncio.wait(waits)
-        if service.next_hop.features is None:
-            self._log.warning(f"the next hop {service.next_hop.place} can't be reached yet")
+        if service.next_hop.features is None and service.next_hop.trouble:
+            self._log.warning(f"{service.next_hop.trouble}: mail is put off until it is there")
 
     async def _tick(self, service: Service, listeners: list[Listener]) -> None:
         """Time limits, and idle connections."""

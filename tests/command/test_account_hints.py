@@ -1,0 +1,44 @@
+"""What ``cmstream account`` says to do where something was wrong with what was given."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from helpers.accounts.support import pem
+from helpers.command import run
+
+ALICE = "alice@example.org"
+
+
+@pytest.fixture
+def account(tmp_path):
+    env = {"CMSTREAM_DATABASE": f"sqlite:///{tmp_path}/accounts.sqlite3"}
+    (tmp_path / "alice.pem").write_bytes(pem())
+    return lambda *words, code=0: run("account", *words, env=env, code=code).stderr.decode()
+
+
+def test_an_import_names_its_options(account, tmp_path):
+    file = tmp_path / "alice.pem"
+    told = account("import", ALICE, file, code=os.EX_NOUSER)
+    assert f"there is no account {ALICE}: --add makes it [no-such-account]" in told
+    told = account("import", "--add", "bob@example.org", file, code=os.EX_DATAERR)
+    assert "if that is right, by --confirm-mismatch [address-mismatch]" in told
+
+
+@pytest.mark.parametrize("line", ["x", f"{ALICE};", ";alice.pem"])
+def test_a_list_with_a_wrong_line_says_that_nothing_was_imported(account, tmp_path, line):
+    table = tmp_path / "people.csv"
+    table.write_text(f"address;file\n{ALICE};alice.pem\n{line}\n")
+    told = account("import", "--add", table, code=os.EX_DATAERR)
+    assert "line 3: an address or a file is missing: nothing of the list was imported" in told
+    assert "no account" in account("show", ALICE, code=os.EX_NOUSER)
+
+
+def test_a_mail_program_that_nobody_knows(account):
+    account("add", ALICE)
+    told = account("set", ALICE, "--clients", "thunderbird,thunderbrid")
+    assert told.startswith("cmstream: warning: thunderbrid is no mail program that is known")
+    assert told.count("warning") == 1
+    assert "thunderbird" in told
