@@ -82,6 +82,15 @@ def test_a_message_is_one_object_of_json(path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("code", [250, 452, 550])
+def test_what_the_next_hop_refuses_is_a_warning(path, code):
+    told = Outcome(1, 4096)
+    told.tell(0, "sealed", "enabled")
+    told.answered(0, Reply.of(code, f"{code // 100}.0.0", "it says so"))
+    write(opened(path), told, [ALICE])
+    assert (" warning message " in path.read_text()) == (code != 250)
+
+
 def test_what_goes_well_is_no_warning(path):
     told = outcome()
     told.tell(1, "left", "unknown-address")

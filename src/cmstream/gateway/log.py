@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .log_lines import Level
-    from .outcome import Outcome
+    from .outcome import Outcome, Told
     from .protocol.envelope import Rcpt
     from .settings import Settings
 
@@ -29,6 +29,10 @@ _PLACES = 4
 """So many places in the code are named for an error, the innermost first."""
 _LOOK = 1.0
 """Seconds between two looks whether somebody has moved the file away."""
+
+
+def _is_usual(one: Told) -> bool:
+    return one.action in _USUAL and (one.reply is None or one.reply.kind == 2)
 
 
 class Log:
@@ -42,7 +46,7 @@ class Log:
     def message(self, outcome: Outcome, *, protocol: str, client: str, queue_id: str,
                 sender: bytes, recipients: Sequence[Rcpt]) -> None:  # fmt: skip
         """What became of one message. ``queue_id``: the client's name for it, or nothing."""
-        odd = outcome.failed or not _USUAL.issuperset([one.action for one in outcome.recipients])
+        odd = outcome.failed or not all(map(_is_usual, outcome.recipients))
         head = Head(time.time(), self._process, "warning" if odd else "info")
         line = self._lines.message(
             head, outcome, recipients,
