@@ -30,6 +30,7 @@ from .shared import (
     certificates,
     open_input,
     say,
+    spare,
     subcommand,
     warn,
 )
@@ -118,6 +119,8 @@ def add_commands(commands: Any) -> None:
 
 def _decrypt(options: argparse.Namespace) -> None:
     me = identities(options)
+    keys = *options.pfx, *options.key, *options.certificate
+    spare(options.output, [*keys, options.password_file])
     remedies = {"no-recipient": _remedy(options, me)}
     with (
         about(options.input, remedies),
