@@ -16,6 +16,7 @@ from cmstream.mailboxes.errors import MailboxError
 from helpers import imap_mail as mail
 from helpers.people import person
 from helpers.servers.imap import running
+from helpers.somebody import only_root
 
 ALICE = "alice@example.org"
 FROM = b"From bob@example.net Thu Nov 29 22:33:52 2001\n"
@@ -133,6 +134,46 @@ def test_a_folder_of_files(tmp_path, notes):
         assert [one.name for one in found] == ["INBOX", "Drafts", "Lists/Python", "Sent"]
         assert [one.name for one in found if one.drafts] == ["Drafts"]
         assert mail.results(mail.sweep(box)) == ["replaced"] * 4
+
+
+@only_root
+def test_a_spool_of_several_users(tmp_path, notes):
+    """One of them must not get the mail of all, nor when another's file comes later."""
+    root = tmp_path / "mail"
+    root.mkdir()
+    for number, name in enumerate(["alice", "lists"]):
+        written(root / name, 1)
+        os.chown(root / name, 4001, 4001 + number)
+    with mail.mailbox(f"mbox:{root}", ALICE, notes) as box:
+        assert mail.results(mail.sweep(box)) == ["replaced"] * 2
+        written(root / "bob", 1)
+        os.chown(root / "bob", 4002, 4001)
+        before = (root / "bob").read_bytes()
+        with pytest.raises(MailboxError, match="several users") as caught:
+            mail.sweep(box)
+    assert caught.value.code == "invalid-place"
+    assert (root / "bob").read_bytes() == before
+
+
+NOTES = b"1029384756 0000000012"
+
+
+@pytest.mark.parametrize("value", [b"1", b"yes", NOTES])
+def test_a_sender_makes_no_message_a_servers_own(path, notes, value):
+    """Only the first of a file is one, if it has what servers write; nor does any vanish from the
+    report."""
+    named = text(2).replace(b"\n\n", b"\nX-IMAP: " + value + b"\n\n", 1)
+    path.write_bytes(FROM + text(1) + b"\n" + FROM + named)
+    assert sweep(path, notes) == ["replaced"] * 2
+    assert [each[2] for each in read(path)] == [text(1), text(2)]
+
+
+@pytest.mark.parametrize(("value", "left"), [(NOTES, 1), (b"hidden", 0)])
+def test_the_servers_own_message_stays(path, notes, value, left):
+    first = FROM + b"Subject: FOLDER INTERNAL DATA\nX-IMAP: " + value + b"\n\nnotes\n\n"
+    path.write_bytes(first + FROM + text(1))
+    assert sweep(path, notes) == ["replaced"] * (2 - left)
+    assert path.read_bytes().startswith(first) == bool(left)
 
 
 def test_files_that_are_none(tmp_path, notes):

@@ -63,9 +63,11 @@ class MboxFiles:
         self._journal.close()
 
     def folders(self) -> Sequence[Folder]:
-        """Those that are there now; INBOX is the first."""
+        """Those that are there now; INBOX is the first. Raises MailboxError ``invalid-place``."""
         found = {}
-        for path in _files(self._path):
+        paths = list(_files(self._path))
+        _require_one_owner(self._path, paths)
+        for path in paths:
             name = str(path.relative_to(self._path)) if path != self._path else "INBOX"
             name = "INBOX" if name.casefold() == "inbox" else name
             drafts = path.name.casefold() in self._drafts
@@ -92,6 +94,19 @@ def _files(path: Path) -> Iterator[Path]:
             one = Path(folder, name)
             if not name.startswith(".") and not name.endswith(".lock") and _is_mbox(one):
                 yield one
+
+
+def _require_one_owner(folder: Path, paths: Sequence[Path]) -> None:
+    """A spool such as ``/var/mail`` holds one file for each user: one of them must not get the mail
+    of all."""
+    owners: dict[int, str] = {}
+    for one in paths:
+        with contextlib.suppress(FileNotFoundError):
+            owners.setdefault(one.stat().st_uid, one.name)
+    if len(owners) > 1:
+        some, other, *_ = owners.values()
+        text = f"{folder} holds mail of several users ({some} and {other} have other owners): give "
+        raise MailboxError("invalid-place", f"{text}the file of one, mbox:{folder}/{some}")
 
 
 def _is_mbox(path: Path) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -30,12 +31,14 @@ _MARKS = {b"status", b"x-status", b"x-keywords", b"x-imapbase"}
 """Fields in which servers keep flags and keywords; they go over to the new message."""
 _OWN = _MARKS | {b"x-imap", b"x-uid", b"content-length"}
 """All fields that belong to the file, not to the message."""
+_UIDS = re.compile(rb"[ \t]*\d{1,10}[ \t]+\d{1,10}\b")
+"""UIDVALIDITY and the last UID, as servers note them in their own message."""
 
 
 class Entry(NamedTuple):
     """A message of a file. ``identity``: the SHA-256 of its content, and how many like it stand
     before it; ``size``: its bytes in the file, from ``start`` on; ``is_internal``: it is the one in
-    which servers keep their notes."""
+    which servers keep their notes, which is the first: a sender may write such a field, too."""
 
     identity: str
     start: int
@@ -47,7 +50,7 @@ class Entry(NamedTuple):
 
 class Apart(NamedTuple):
     """A message taken apart: its header block without the file's fields; those of them that hold
-    marks; whether it is a server's own; from the blank line on, the rest."""
+    marks; whether it may be a server's own; from the blank line on, the rest."""
 
     header: bytes
     marks: bytes
@@ -83,7 +86,7 @@ def taken_apart(chunks: Iterator[bytes]) -> Apart:
     return Apart(
         b"".join(one.raw for one in fields if one.name not in _OWN),
         b"".join(one.raw for one in fields if one.name in _MARKS),
-        any(one.name == b"x-imap" for one in fields),
+        any(one.name == b"x-imap" and _UIDS.match(one.value) for one in fields),
         chain((bytes(head[end:]),), chunks),
     )
 
@@ -100,8 +103,9 @@ def scan(file: BinaryIO) -> Iterator[Entry]:
         for piece in apart.content():
             digest.update(piece)
         name = digest.hexdigest()
+        is_internal = apart.is_internal and last is None
         last = Entry(
-            f"{name}.{before[name]}", one.start, 0, one.from_line, apart.marks, apart.is_internal
+            f"{name}.{before[name]}", one.start, 0, one.from_line, apart.marks, is_internal
         )
         before[name] += 1
     if last is not None:
