@@ -91,6 +91,19 @@ def test_crlf_and_messages_alike(path, notes):
     assert sweep(path, notes) == []
 
 
+def test_messages_alike_in_several_batches(path, notes):
+    """None is taken for one that its owner removed, and so stays readable."""
+    alike = FROM + text(1) + b"\n"
+    path.write_bytes(alike + FROM + text(2) + b"\n" + alike * 3)
+    assert sweep(path, notes, batch=2) == ["replaced"] * 5
+    assert b"here on" not in path.read_bytes()
+    assert [each[2] for each in read(path)] == [text(1), text(2), *[text(1)] * 3]
+    again = path.read_bytes()
+    path.write_bytes(again + again)
+    notes.unlink()
+    assert sweep(path, notes, batch=3, make=mail.opened_content) == ["replaced"] * 10
+
+
 def test_what_stays_is_not_touched(path, notes):
     """Also where it is odd."""
     odd = FROM + b"Content-Length: 200\nno field\n\nx\n>From y\n\n"

@@ -169,7 +169,7 @@ class Folder:
 
     def _places(self, file: BinaryIO) -> list[Entry]:
         self._read = _state(self._path)
-        entries = list(scan(file))
+        entries = scan(file)
         self._starts = {one.identity: one.start for one in entries}
         return entries
 
@@ -180,7 +180,7 @@ class Folder:
     def replace(self, changes: Sequence[Change]) -> list[Outcome]:
         """Writes the file anew."""
         with _naming(self._path), locked(self._path) as fd, os.fdopen(os.dup(fd), "rb") as file:
-            before, entries = changed(file), list(scan(file))
+            before, entries = changed(file), scan(file)
             there = {one.identity for one in entries}
             going = {one.stored.identity: one for one in changes if one.stored.identity in there}
             if going:

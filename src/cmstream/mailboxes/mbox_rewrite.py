@@ -37,8 +37,9 @@ _UIDS = re.compile(rb"[ \t]*\d{1,10}[ \t]+\d{1,10}\b")
 
 class Entry(NamedTuple):
     """A message of a file. ``identity``: the SHA-256 of its content, and how many like it stand
-    before it; ``size``: its bytes in the file, from ``start`` on; ``is_internal``: it is the one in
-    which servers keep their notes, which is the first: a sender may write such a field, too."""
+    behind it, which a sweep from the first to the last doesn't change; ``size``: its bytes in the
+    file, from ``start`` on; ``is_internal``: it is the one in which servers keep their notes, which
+    is the first: a sender may write such a field, too."""
 
     identity: str
     start: int
@@ -91,25 +92,29 @@ def taken_apart(chunks: Iterator[bytes]) -> Apart:
     )
 
 
-def scan(file: BinaryIO) -> Iterator[Entry]:
+def scan(file: BinaryIO) -> list[Entry]:
     """All messages of a file."""
-    before: Counter[str] = Counter()
-    last: Entry | None = None
+    found: list[Entry] = []
     for one in messages(file):
-        if last is not None:
-            yield last._replace(size=one.start - last.start)
         apart = taken_apart(one.chunks)
         digest = hashlib.sha256()
         for piece in apart.content():
             digest.update(piece)
+        is_internal = apart.is_internal and not found
         name = digest.hexdigest()
-        is_internal = apart.is_internal and last is None
-        last = Entry(
-            f"{name}.{before[name]}", one.start, 0, one.from_line, apart.marks, is_internal
-        )
-        before[name] += 1
-    if last is not None:
-        yield last._replace(size=os.fstat(file.fileno()).st_size - last.start)
+        found.append(Entry(name, one.start, 0, one.from_line, apart.marks, is_internal))
+    return _numbered(found, os.fstat(file.fileno()).st_size)
+
+
+def _numbered(entries: list[Entry], end: int) -> list[Entry]:
+    """With what only those behind them tell. ``end``: of the file."""
+    behind: Counter[str] = Counter()
+    for at in reversed(range(len(entries))):
+        one = entries[at]
+        name = f"{one.identity}.{behind[one.identity]}"
+        behind[one.identity] += 1
+        entries[at], end = one._replace(identity=name, size=end - one.start), one.start
+    return entries
 
 
 class Rewritten:
