@@ -90,7 +90,7 @@ class File:
         for _ in range(_TRIES):
             try:
                 about = os.stat(self.name, dir_fd=here.fd[self.part], follow_symlinks=False)
-            except FileNotFoundError:  # noqa: PERF203 - the name is another one then
+            except FileNotFoundError:  # the name is another one then
                 place = finder.again(self.base, wrong or (self.part, self.name))
                 if place is None:
                     return None
