@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
+import cmstream
 from command.test_cli import CERTIFICATE, MAIL, SAMPLES
 from helpers.authorities import rsa_identity
 from helpers.command import run
@@ -81,3 +84,43 @@ def test_what_is_on_standard_output_stays(place, name):
     subprocess.run(["bash", "-c", script], check=True, timeout=60)
     whole = run("decrypt", "-k", "key.pem", "sealed").stdout
     assert (place / "all").read_bytes() == b"before\n" + whole + b"after\nlater\n"
+
+
+def armoured(content):
+    """A mail that holds this sealed."""
+    sealed = cmstream.encrypt(content, cmstream.load_recipients(Path("cert.pem").read_bytes()))
+    head = b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n"
+    return head + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(sealed)
+
+
+def listed(part):
+    """A mail as a mailing list hands it on."""
+    head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    return head + part + b"\r\n--b\r\nContent-Type: text/plain\r\n\r\nA footer.\r\n--b--\r\n"
+
+
+TEXT = b"Content-Type: text/plain\r\n\r\nhello\r\n"
+LESS = {
+    "decryption-failed": lambda: armoured(b"\x00" + bytes(range(256)) * 8),
+    "unsealed-parts": lambda: listed(armoured(TEXT)),
+}
+
+
+@pytest.mark.parametrize("code", LESS)
+@pytest.mark.parametrize("name", ["mail", "hard"])
+def test_a_mail_stays_where_less_comes_out(place, name, code):
+    """What comes out with a wrong key may be noise; to another file it may go."""
+    (place / "mail").write_bytes(LESS[code]())
+    (place / "hard").hardlink_to(place / "mail")
+    before = content(place)
+    done = run("decrypt", "-k", "key.pem", "-o", name, "mail", code=65)
+    assert f"[{code}]".encode() in done.stderr
+    assert content(place) == before
+    run("decrypt", "-k", "key.pem", "-o", "other", "mail")
+    assert (place / "other").exists()
+
+
+def test_a_mail_is_opened_in_its_own_place(place):
+    opened = run("decrypt", "-k", "key.pem", "sealed").stdout
+    run("decrypt", "-k", "key.pem", "-o", "sealed", "sealed")
+    assert (place / "sealed").read_bytes() == opened
