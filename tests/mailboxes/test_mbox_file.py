@@ -149,6 +149,18 @@ def test_a_folder_of_files(tmp_path, notes):
         assert mail.results(mail.sweep(box)) == ["replaced"] * 4
 
 
+def test_two_files_that_are_called_as_the_inbox(tmp_path, notes):
+    """Each has its turn, also where the second comes later."""
+    root = tmp_path / "mail"
+    root.mkdir()
+    written(root / "inbox", 1)
+    with mail.mailbox(f"mbox:{root}", ALICE, notes) as box:
+        assert [one.name for one in box.folders()] == ["INBOX"]
+        written(root / "Inbox", 2)
+        assert mail.results(mail.sweep(box)) == ["replaced"] * 3
+    assert not [one for one in root.iterdir() if b"here on" in one.read_bytes()]
+
+
 @only_root
 def test_a_spool_of_several_users(tmp_path, notes):
     """One of them must not get the mail of all, nor when another's file comes later."""
