@@ -86,6 +86,15 @@ def test_what_is_on_standard_output_stays(place, name):
     assert (place / "all").read_bytes() == b"before\n" + whole + b"after\nlater\n"
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_a_certificate_is_added_to_a_file_with_a_key(place, name):
+    script = f"{COMMAND} cert export -o {name} cert.pem >> both.pem"
+    before = (place / "both.pem").read_bytes()
+    subprocess.run(["bash", "-c", script], check=True, timeout=60)
+    after = (place / "both.pem").read_bytes()
+    assert after.startswith(before + b"-----BEGIN CERTIFICATE-----")
+
+
 def armoured(content):
     """A mail that holds this sealed."""
     sealed = cmstream.encrypt(content, cmstream.load_recipients(Path("cert.pem").read_bytes()))

@@ -23,7 +23,7 @@ from ..streams import CHUNK, decrypt_iter
 from . import show
 from .endings import Failure
 from .identities import add_keys, identities
-from .output import output
+from .output import output, replaces
 from .progress import with_progress
 from .shared import (
     about,
@@ -152,7 +152,7 @@ def _decrypt(options: argparse.Namespace) -> None:
 
 def _is_one(source: str, target: str) -> bool:
     with suppress(OSError):
-        return "-" not in {source, target} and Path(source).samefile(target)
+        return source != "-" and replaces(target) and Path(source).samefile(target)
     return False
 
 

@@ -90,6 +90,11 @@ def output(target: str) -> Iterator[Output]:
         yield out
 
 
+def replaces(target: str) -> bool:
+    """Whether a file that is there would go for what is written."""
+    return target != "-" and _descriptor(target) is None and Path(target).is_file()
+
+
 _STDOUT = 1
 _MOST_LINKS = 40
 

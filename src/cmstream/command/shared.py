@@ -18,7 +18,7 @@ from ..certificates.containers import MAX_FILE
 from ..certificates.recipient import read_certificates
 from ..errors import CertificateError, CmstreamError, RecipientError
 from .endings import Failure, Stopped
-from .output import output
+from .output import output, replaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -245,7 +245,7 @@ def spare(target: str, given: Iterable[str | None]) -> None:
     certificate or a password of this very run: it may be the only one."""
     for name in given:
         with suppress(OSError):
-            if name and Path(name).samefile(target):
+            if name and replaces(target) and Path(name).samefile(target):
                 text = f"-o {target} would replace {name}, which this run is given to read: name "
                 raise Failure(os.EX_USAGE, f"{text}another file")
 
@@ -254,7 +254,7 @@ def spare_key(target: str) -> None:
     """Raises Failure with 73 where a private key would be replaced by certificates."""
     path = Path(target)
     try:
-        if not path.is_file() or path.stat().st_size > MAX_FILE:
+        if not replaces(target) or path.stat().st_size > MAX_FILE:
             return
         holds = read_certificates(path.read_bytes()).private_key_ignored
     except CertificateError as error:
