@@ -78,7 +78,7 @@ def test_a_dry_run_tells_sizes_and_time(cmstream, root):
     _, out, _ = cmstream("seal", "--dry-run", "--for", ALICE, f"maildir:{root}")
     first, second, *_ = out.splitlines()
     assert first.startswith("Nothing was changed. 20 messages would be sealed (")
-    assert second.startswith("The estimated time is ")
+    assert second.startswith("It takes ")
     assert not any(sealed(root))
 
 

@@ -59,8 +59,11 @@ def as_text(facts: dict[str, Any]) -> str:
         changed = counted(facts["replaced"])
         lines.append(f"Nothing was changed. {changed} would be {done}{size}.")
         if facts["replaced"]:
-            # Reading and sealing were done; writing, and the disk's time, take as long again.
-            lines.append(f"The estimated time is {timed(2 * facts['seconds'])}.")
+            # Reading and sealing were done; handing it over to be written takes as long again.
+            needed = timed(2 * facts["seconds"])
+            lines.append(
+                f"It takes {needed}, and the time that the disk or the server takes to write."
+            )
     else:
         stopped = ", before the run was stopped" if facts["stopped"] else ""
         were = "was" if facts["replaced"] == 1 else "were"
