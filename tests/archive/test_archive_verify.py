@@ -166,6 +166,16 @@ def test_a_wrong_key_opens_nothing(target, bob, tmp_path):
     assert not tree_found
 
 
+def test_nothing_readable_comes_into_the_archive(target, me, tmp_path):
+    (tmp_path / "link").symlink_to(target)
+    for out in (target / "opened", target, tmp_path / "link/opened"):
+        with pytest.raises(ArchiveError) as caught:
+            open_archive(str(target), str(out), me)
+        assert caught.value.code == "overlap"
+    assert verify(str(target), processes=1).clean
+    assert not (target / "opened").exists()
+
+
 def test_a_folder_that_holds_something_is_refused(target, me, tmp_path):
     write(tmp_path / "out/mine", b"x")
     with pytest.raises(ArchiveError) as caught:

@@ -210,6 +210,20 @@ def test_the_database_itself_is_no_backup(live):
     assert path(live).read_bytes() == before
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_a_part_of_the_database_is_no_place_for_a_backup(live, tmp_path, end):
+    """SQLite keeps the newest changes there."""
+    beside, link = path(live).with_name(f"{path(live).name}{end}"), tmp_path / "link"
+    link.symlink_to(beside)
+    with open_store(live) as store:
+        store.add_account(CAROL, by=ADMINISTRATOR)
+        before = beside.read_bytes() if beside.exists() else None
+        for name in (beside, link):
+            assert b"[same-file]" in account("backup", live, name, "--force", code=65).stderr
+        assert (beside.read_bytes() if beside.exists() else None) == before
+    assert CAROL in listed(live)
+
+
 def test_what_is_no_backup_is_refused(live, tmp_path):
     file = tmp_path / "backup"
     account("backup", live, file)

@@ -85,6 +85,18 @@ def test_drafts_are_told(server, user, client, notes):
         assert {one.name for one in box.folders() if one.drafts} == {"Entwürfe", *marked}
 
 
+def test_a_folder_becomes_one_for_drafts(server, user, client, notes):
+    """While it is watched: mail programs mark it after they have made it."""
+    if server.kind != "cyrus":
+        pytest.skip("its marks go by the folder's name")
+    client.create_folder("Pending")
+    with mail.mailbox(server.url, user, notes) as box:
+        assert not any(one.drafts for one in box.folders())
+        client.delete_folder("Pending")
+        client._imap._simple_command("CREATE", "Pending", "(USE (\\Drafts))")
+        assert {one.name for one in box.folders() if one.drafts} == {"Pending"}
+
+
 def test_the_marks_that_a_client_makes_meanwhile(server, user, client, notes):
     """Each between two steps of the sweep."""
     mail.fill(client, "INBOX", 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -230,3 +231,15 @@ def test_a_place_is_noted_alike_however_it_is_written(tmp_path):
         assert noted_as(one, "a@x") == noted_as(other, "a@x")
     assert noted_as("imaps://host/", "a@x") != noted_as("imap://host/", "a@x")
     assert noted_as("imaps://host:x/", "a@x") == ("a@x", "imaps://host:x/")
+
+
+def test_another_programs_database_is_no_journal(path):
+    """The certificate store, for one: not a byte of it is changed."""
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE accounts (address TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(MailboxError, match="another program") as caught:
+        Journal(path)
+    assert caught.value.code == "journal-unavailable"
+    assert path.read_bytes() == before

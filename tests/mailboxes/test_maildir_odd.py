@@ -57,6 +57,25 @@ def test_an_owner_who_removes_the_sealed_one_keeps_the_other(mine, root, monkeyp
     assert mine.finished("seal")
 
 
+def test_what_somebody_writes_meanwhile_is_not_lost(mine, root, monkeypatch):
+    """Not in a mail program, which makes a new file: with an editor, a filter, a backup."""
+    path = mailboxes.put(root, mailboxes.text(1))
+    mailboxes.put(root, mailboxes.text(2))
+    write = Batch.write
+
+    def late(batch, changes):
+        path.write_bytes(mailboxes.text(3))
+        write(batch, changes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Batch, "write", late)
+        report = mine.run("seal")
+    assert (report.replaced, len(report.failures)) == (1, 1)
+    assert path.read_bytes() == mailboxes.text(3)
+    mine.run("seal")
+    assert all(mailboxes.sealed(root))
+
+
 def test_two_messages_of_one_base_name_stay_and_are_told(mine, root):
     mailboxes.put(root, mailboxes.text(1), name="1600000000.M1P1.host")
     mailboxes.put(root, mailboxes.text(2), name="1600000000.M1P1.host", flags=":2,")

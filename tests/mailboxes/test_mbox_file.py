@@ -16,6 +16,7 @@ from cmstream.mailboxes.errors import MailboxError
 from helpers import imap_mail as mail
 from helpers.people import person
 from helpers.servers.imap import running
+from helpers.somebody import only_root
 
 ALICE = "alice@example.org"
 FROM = b"From bob@example.net Thu Nov 29 22:33:52 2001\n"
@@ -90,6 +91,19 @@ def test_crlf_and_messages_alike(path, notes):
     assert sweep(path, notes) == []
 
 
+def test_messages_alike_in_several_batches(path, notes):
+    """None is taken for one that its owner removed, and so stays readable."""
+    alike = FROM + text(1) + b"\n"
+    path.write_bytes(alike + FROM + text(2) + b"\n" + alike * 3)
+    assert sweep(path, notes, batch=2) == ["replaced"] * 5
+    assert b"here on" not in path.read_bytes()
+    assert [each[2] for each in read(path)] == [text(1), text(2), *[text(1)] * 3]
+    again = path.read_bytes()
+    path.write_bytes(again + again)
+    notes.unlink()
+    assert sweep(path, notes, batch=3, make=mail.opened_content) == ["replaced"] * 10
+
+
 def test_what_stays_is_not_touched(path, notes):
     """Also where it is odd."""
     odd = FROM + b"Content-Length: 200\nno field\n\nx\n>From y\n\n"
@@ -133,6 +147,58 @@ def test_a_folder_of_files(tmp_path, notes):
         assert [one.name for one in found] == ["INBOX", "Drafts", "Lists/Python", "Sent"]
         assert [one.name for one in found if one.drafts] == ["Drafts"]
         assert mail.results(mail.sweep(box)) == ["replaced"] * 4
+
+
+def test_two_files_that_are_called_as_the_inbox(tmp_path, notes):
+    """Each has its turn, also where the second comes later."""
+    root = tmp_path / "mail"
+    root.mkdir()
+    written(root / "inbox", 1)
+    with mail.mailbox(f"mbox:{root}", ALICE, notes) as box:
+        assert [one.name for one in box.folders()] == ["INBOX"]
+        written(root / "Inbox", 2)
+        assert mail.results(mail.sweep(box)) == ["replaced"] * 3
+    assert not [one for one in root.iterdir() if b"here on" in one.read_bytes()]
+
+
+@only_root
+def test_a_spool_of_several_users(tmp_path, notes):
+    """One of them must not get the mail of all, nor when another's file comes later."""
+    root = tmp_path / "mail"
+    root.mkdir()
+    for number, name in enumerate(["alice", "lists"]):
+        written(root / name, 1)
+        os.chown(root / name, 4001, 4001 + number)
+    with mail.mailbox(f"mbox:{root}", ALICE, notes) as box:
+        assert mail.results(mail.sweep(box)) == ["replaced"] * 2
+        written(root / "bob", 1)
+        os.chown(root / "bob", 4002, 4001)
+        before = (root / "bob").read_bytes()
+        with pytest.raises(MailboxError, match="several users") as caught:
+            mail.sweep(box)
+    assert caught.value.code == "invalid-place"
+    assert (root / "bob").read_bytes() == before
+
+
+NOTES = b"1029384756 0000000012"
+
+
+@pytest.mark.parametrize("value", [b"1", b"yes", NOTES])
+def test_a_sender_makes_no_message_a_servers_own(path, notes, value):
+    """Only the first of a file is one, if it has what servers write; nor does any vanish from the
+    report."""
+    named = text(2).replace(b"\n\n", b"\nX-IMAP: " + value + b"\n\n", 1)
+    path.write_bytes(FROM + text(1) + b"\n" + FROM + named)
+    assert sweep(path, notes) == ["replaced"] * 2
+    assert [each[2] for each in read(path)] == [text(1), text(2)]
+
+
+@pytest.mark.parametrize(("value", "left"), [(NOTES, 1), (b"hidden", 0)])
+def test_the_servers_own_message_stays(path, notes, value, left):
+    first = FROM + b"Subject: FOLDER INTERNAL DATA\nX-IMAP: " + value + b"\n\nnotes\n\n"
+    path.write_bytes(first + FROM + text(1))
+    assert sweep(path, notes) == ["replaced"] * (2 - left)
+    assert path.read_bytes().startswith(first) == bool(left)
 
 
 def test_files_that_are_none(tmp_path, notes):

@@ -34,6 +34,10 @@ _AHEAD = 1000
 memory then still isn't taken for what the restored store holds."""
 
 
+_BESIDE = "wal", "shm", "journal"
+"""How the names of SQLite's own files beside a database end."""
+
+
 class Restored(NamedTuple):
     """``accounts``: how many there are now; ``before``: how many there were."""
 
@@ -89,6 +93,8 @@ def _require_other(path: Path, file: Path) -> None:
     found = sqlite_file.identity(str(file))
     if found is not None and found == sqlite_file.identity(str(path)):
         raise BackupRefused("same-file", f"{file} is the database itself: name another file")
+    if os.path.realpath(file) in {f"{os.path.realpath(path)}-{part}" for part in _BESIDE}:
+        raise BackupRefused("same-file", f"{file} is a part of the database: name another file")
 
 
 def _check(file: Path, *, called: Path) -> None:

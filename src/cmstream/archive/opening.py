@@ -47,6 +47,9 @@ def open_archive(
     was written, ``differs`` for one that gives something else than what was sealed, ``unwritable``,
     and those of EnvelopeError, NoRecipientError and DecryptionError. Raises ArchiveError, and
     OSError where ``out`` can't take more."""
+    if places.is_within(os.path.realpath(out), places.absolute(target)):
+        text = f"{out} lies in the archive {target}, where nothing readable may be: name another"
+        raise ArchiveError("overlap", text)
     with places.reading(target) as (archive, manifest), _Tree(out) as tree:
         return _Opening(archive, tree, identities).run(manifest.rows(), tell)
 

@@ -203,6 +203,11 @@ def absolute(place: str) -> str:
     return place if is_bucket(place) else os.path.realpath(place)
 
 
+def is_within(inner: str, outer: str) -> bool:
+    """Whether one place lies in another, or is it; both as :func:`absolute` gives them."""
+    return (inner.rstrip("/") + "/").startswith(outer.rstrip("/") + "/")
+
+
 def label(place: str) -> str:
     """What a source is called: the last part of its name."""
     if is_bucket(place):

@@ -110,11 +110,7 @@ def _check(roots: Sequence[str], labels: Sequence[str], target: str) -> None:
     for root in roots:
         if not places.is_bucket(root) and not os.path.lexists(root):
             raise ArchiveError("no-source", f"{root}: there is no such file or folder")
-        if _within(root, target) or _within(target, root):
+        if places.is_within(root, target) or places.is_within(target, root):
             raise ArchiveError(
                 "overlap", f"{root}: the source and the target {target} lie one in the other"
             )
-
-
-def _within(inner: str, outer: str) -> bool:
-    return (inner.rstrip("/") + "/").startswith(outer.rstrip("/") + "/")

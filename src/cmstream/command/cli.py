@@ -39,6 +39,8 @@ from .shared import (
     open_input,
     report,
     say,
+    spare,
+    spare_key,
     stoppable,
     subcommand,
     warn,
@@ -324,6 +326,7 @@ def _export(options: argparse.Namespace) -> None:
             f"{len(file.recipients)}: use --form pem"
         )  # fmt: skip
     report(options.file, file)
+    spare_key(options.output)
     with output(options.output) as out:
         for recipient in file.recipients:
             out.write(recipient.der if options.form == "der" else recipient.pem)
@@ -342,6 +345,7 @@ def _encrypt(options: argparse.Namespace) -> None:
         )
     chosen = _policy(options)
     to = _recipients(options, chosen)
+    spare(options.output, [*options.recipient, *options.to_password_file, options.password_file])
     with (
         about(options.input, _REMEDIES),
         open_input(options.input) as source,

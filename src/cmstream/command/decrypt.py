@@ -8,7 +8,7 @@ import itertools
 import os
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,10 +18,12 @@ from ..certificates.recipient import read_certificates
 from ..cms.input_form import find_start
 from ..errors import CertificateError, EnvelopeError, UnsealedParts
 from ..inspection import inspect
+from ..mailboxes.opened_mail import ENOUGH, may_be_mail
 from ..streams import CHUNK, decrypt_iter
 from . import show
+from .endings import Failure
 from .identities import add_keys, identities
-from .output import output
+from .output import output, replaces
 from .progress import with_progress
 from .shared import (
     about,
@@ -30,6 +32,7 @@ from .shared import (
     certificates,
     open_input,
     say,
+    spare,
     subcommand,
     warn,
 )
@@ -118,11 +121,13 @@ def add_commands(commands: Any) -> None:
 
 def _decrypt(options: argparse.Namespace) -> None:
     me = identities(options)
+    keys = *options.pfx, *options.key, *options.certificate
+    spare(options.output, [*keys, options.password_file])
     remedies = {"no-recipient": _remedy(options, me)}
     with (
         about(options.input, remedies),
         _no_certificate(options.input),
-        _telling_of_parts(options.input),
+        _telling_of_parts(options.input) as parts,
         open_input(options.input) as source,
         output(options.output) as out,
     ):
@@ -136,8 +141,30 @@ def _decrypt(options: argparse.Namespace) -> None:
         pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
         if options.output == "-" and sys.stdout.isatty():
             pieces = _harmless(_begun_late(pieces), sys.stdout.encoding)
+        in_place, opened = _is_one(options.input, options.output), bytearray()
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
+            opened += piece[: ENOUGH - len(opened)] if in_place else b""
+        if in_place:
+            is_mail = not message or may_be_mail(opened, source, me)
+            _require_all(options.input, parts, is_mail=is_mail)
+
+
+def _is_one(source: str, target: str) -> bool:
+    with suppress(OSError):
+        return source != "-" and replaces(target) and Path(source).samefile(target)
+    return False
+
+
+def _require_all(name: str, parts: Sequence[object], *, is_mail: bool) -> None:
+    """Raises Failure where the only sealed copy would be lost for less than it holds."""
+    another = "it stays as it is: name another file for -o"
+    if parts:
+        what = "it has parts beside the sealed one, which would be lost"
+        raise Failure(os.EX_DATAERR, f"{name}: {what}; {another} [unsealed-parts]")
+    if not is_mail:
+        what = "what comes out is no mail: it was sealed for another key, or it is damaged"
+        raise Failure(os.EX_DATAERR, f"{name}: {what}; {another} [decryption-failed]")
 
 
 def _begun_late(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -183,11 +210,11 @@ def _no_certificate(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _telling_of_parts(name: str) -> Iterator[None]:
+def _telling_of_parts(name: str) -> Iterator[Sequence[object]]:
     """Says at the end what of a mail wasn't sealed, and isn't in the output."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnsealedParts)
-        yield
+        yield caught
     for warning in caught:
         warn(f"{called(name)}: {warning.message}")
 

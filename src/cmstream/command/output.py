@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -59,15 +60,24 @@ def output(target: str) -> Iterator[Output]:
 
     Where ``target`` is new or a regular file, links resolved, the bytes go to a temporary file
     of mode 0600 beside it, which takes its place when the block ends well and vanishes when it
-    doesn't; the permissions of a file that was there are kept. A device or a pipe is written
-    directly. Raises OSError.
+    doesn't; the permissions of a file that was there are kept. A device, a pipe, or what this
+    process has open and ``/dev/stdout`` or the like names, is written directly. Raises OSError.
     """
+    opened = _descriptor(target)
+    if opened == _STDOUT:
+        target = "-"
     if target == "-" and sys.stdout is None:
         raise OSError(errno.EBADF, "it is closed", "standard output")
     if target == "-":
         out = Output(sys.stdout.buffer, "standard output")
         yield out
         out.flush()
+        return
+    if opened is not None:
+        with _naming(target):
+            file = os.fdopen(os.dup(opened), "wb", buffering=0)
+        with file:
+            yield Output(file, target)
         return
     mode = _mode(Path(target))
     if mode is not None and not stat.S_ISREG(mode):
@@ -78,6 +88,30 @@ def output(target: str) -> Iterator[Output]:
         raise OSError(errno.EISDIR, "this is a folder, not a file", target)
     with _replacing(Path(os.path.realpath(target)), mode) as out:
         yield out
+
+
+def replaces(target: str) -> bool:
+    """Whether a file that is there would go for what is written."""
+    return target != "-" and _descriptor(target) is None and Path(target).is_file()
+
+
+_STDOUT = 1
+_MOST_LINKS = 40
+
+
+def _descriptor(target: str) -> int | None:
+    """The file that this process has open and that a name such as ``/dev/stdout`` means. A new file
+    in its place would end what others have written to it, and still write."""
+    mine = re.compile(rf"/dev/fd|/proc/{os.getpid()}(/task/\d+)?/fd")
+    path = target
+    for _ in range(_MOST_LINKS):
+        folder, name = os.path.split(path)
+        if name.isdecimal() and mine.fullmatch(os.path.realpath(folder)):
+            return int(name)
+        if not os.path.islink(path):  # noqa: PTH114 - a Path would take the end off
+            return None
+        path = os.path.join(folder, os.readlink(path))  # noqa: PTH115, PTH118
+    return None
 
 
 def _mode(path: Path) -> int | None:

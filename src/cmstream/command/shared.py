@@ -8,19 +8,20 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from ..certificates import archive_keys
+from ..certificates.containers import MAX_FILE
 from ..certificates.recipient import read_certificates
-from ..errors import CmstreamError, RecipientError
+from ..errors import CertificateError, CmstreamError, RecipientError
 from .endings import Failure, Stopped
-from .output import output
+from .output import output, replaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ..certificates.archive_keys import Password
     from ..certificates.recipient import CertificateFile
@@ -237,6 +238,35 @@ def warn(text: str) -> None:
 def note(text: str) -> None:
     """Prints on standard error what people should know though nothing is wrong."""
     print(f"cmstream: note: {text}", file=sys.stderr)
+
+
+def spare(target: str, given: Iterable[str | None]) -> None:
+    """Raises Failure with 64 where the result would take the place of a file that holds a key, a
+    certificate or a password of this very run: it may be the only one."""
+    for name in given:
+        with suppress(OSError):
+            if name and replaces(target) and Path(name).samefile(target):
+                text = f"-o {target} would replace {name}, which this run is given to read: name "
+                raise Failure(os.EX_USAGE, f"{text}another file")
+
+
+def spare_key(target: str) -> None:
+    """Raises Failure with 73 where a private key would be replaced by certificates."""
+    path = Path(target)
+    try:
+        if not replaces(target) or path.stat().st_size > MAX_FILE:
+            return
+        holds = read_certificates(path.read_bytes()).private_key_ignored
+    except CertificateError as error:
+        holds = error.code in _WITH_A_KEY
+    except OSError:
+        return
+    if holds:
+        text = f"{target} holds a private key, which would be lost: name another file for -o"
+        raise Failure(os.EX_CANTCREAT, text)
+
+
+_WITH_A_KEY = {"private-key-only", "password-needed", "wrong-password"}
 
 
 def called(name: str) -> str:

@@ -72,11 +72,10 @@ class ImapMailbox:
         self._listed = {one.name: one for one in self._list()}
         for name, one in self._listed.items():
             if name not in self._folders:
-                drafts = (
-                    b"\\drafts" in one.marks or name.rpartition("/")[2].casefold() in self._drafts
-                )
                 folder = Folder(self._session, one.raw)
-                self._folders[name] = ImapFolder(folder, name, self._journal, drafts=drafts)
+                self._folders[name] = ImapFolder(folder, name, self._journal)
+            named = name.rpartition("/")[2].casefold() in self._drafts
+            self._folders[name].drafts = named or b"\\drafts" in one.marks  # a mark may come later
         return [self._folders[name] for name in self._listed]
 
     def wait(self, seconds: float) -> Collection[str]:

@@ -29,8 +29,8 @@ class ImapFolder:
     """A :class:`~cmstream.mailboxes.mailbox.Folder`. ``seen``: UIDVALIDITY and UIDNEXT when it was
     last looked at."""
 
-    def __init__(self, folder: Folder, name: str, journal: MailboxJournal, *, drafts: bool) -> None:
-        self.name, self.drafts = name, drafts
+    def __init__(self, folder: Folder, name: str, journal: MailboxJournal) -> None:
+        self.name, self.drafts = name, False
         self.seen = 0, 0
         self._folder, self._journal = folder, journal
         self._next: dict[int, int] = {}

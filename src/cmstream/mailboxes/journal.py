@@ -59,6 +59,7 @@ CREATE TABLE message (
 ) WITHOUT ROWID;
 CREATE INDEX unfinished ON message (folder) WHERE state NOT IN ('done', 'known');
 """
+_TABLES = {"mailbox", "folder", "message"}
 
 
 class Row(NamedTuple):
@@ -95,6 +96,7 @@ class Journal:
             make_folder(path.parent)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+            self._require_own()
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._prepare()
@@ -162,6 +164,16 @@ class Journal:
         """The rows that a query finds."""
         with _failing(self.path):
             return self._database.execute(query, values).fetchall()
+
+    def _require_own(self) -> None:
+        """Another program's database, such as the certificate store, takes none of this."""
+        found = self._database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' "
+            "ESCAPE '\\'"
+        ).fetchall()
+        if found and not {name for (name,) in found} >= _TABLES:
+            self._database.close()
+            raise _unavailable(self.path, "it is the database of another program")
 
     def _prepare(self) -> None:
         with self.transaction() as database:

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..sync import sync_file_system
@@ -46,10 +46,9 @@ def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> 
 
 @dataclass(frozen=True)
 class _Message(Stored):
-    """A message, and where it was when the folder was read."""
+    """A message, and its file, which is known again once it was read."""
 
-    part: str
-    name: str
+    file: File = field(compare=False)
     is_twin: bool = False
 
 
@@ -208,9 +207,10 @@ class Folder:
             size = said_size(name)
             if size is None:
                 size = _size(here, part, name)
-            yield _Message(names[base], size, part, name)
+            yield _Message(names[base], size, File(part, name))
         for part, name in twins:
-            yield _Message(identity(name), _size(here, part, name), part, name, is_twin=True)
+            size = _size(here, part, name)
+            yield _Message(identity(name), size, File(part, name), is_twin=True)
 
     def read(self, stored: Stored) -> Scratch | None:
         """A message as its owner sees it; gzip is undone."""
@@ -258,7 +258,7 @@ def _key(path: str) -> str:
 def _file(stored: Stored) -> File:
     if not isinstance(stored, _Message):
         raise TypeError("a Maildir's message is one that its folder has given")
-    return File(stored.part, stored.name)
+    return stored.file
 
 
 def _size(here: Directories, part: str, name: str) -> int:

@@ -44,6 +44,7 @@ _RESULTS: dict[Ended, tuple[Result, str]] = {
     "restless": ("failed", "a mail program changes its flags all the time"),
 }
 """What became of a pair, and what that is for its change."""
+_CHANGED: tuple[Result, str] = "failed", "somebody changed it meanwhile: run this again"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EROFS}
 """What ends the run, since it would be the same for all messages."""
 
@@ -68,13 +69,14 @@ class Finder:
 
 class File:
     """A message of the folder: its part and its name now. Once it was looked at, no other file is
-    taken for it."""
+    taken for it, nor this one if somebody wrote to it since: ``is_other``."""
 
-    __slots__ = ("_seen", "base", "name", "part")
+    __slots__ = ("_seen", "base", "is_other", "name", "part")
 
     def __init__(self, part: str, name: str) -> None:
         self.part, self.name, self.base = part, name, name.partition(":")[0]
         self._seen: tuple[int, int, int] | None = None
+        self.is_other = False
 
     @property
     def flags(self) -> str:
@@ -94,19 +96,26 @@ class File:
                     return None
                 self.part, self.name = wrong = place
                 continue
-            seen = about.st_ino, about.st_size, about.st_mtime_ns
-            self._seen = self._seen or seen
-            return about if self._seen == seen else None
+            self._see(about)
+            return None if self.is_other else about
         return None
 
     def open(self, here: Directories, finder: Finder) -> int | None:
         """A descriptor for reading; None if it is gone. Raises OSError, also for a link."""
         while True:
             try:
-                return os.open(self.name, _READ, dir_fd=here.fd[self.part])
+                fd = os.open(self.name, _READ, dir_fd=here.fd[self.part])
             except FileNotFoundError:  # noqa: PERF203 - the name is another one then
                 if self.stat(here, finder) is None:
                     return None
+            else:
+                self._see(os.fstat(fd))
+                return fd
+
+    def _see(self, about: os.stat_result) -> None:
+        now = about.st_ino, about.st_size, about.st_mtime_ns
+        self._seen = self._seen or now
+        self.is_other = self._seen != now
 
     def remove(self, here: Directories) -> bool:
         """False if it isn't there under its name."""
@@ -213,7 +222,7 @@ class Batch:
     def _write(self, change: Change, old: File) -> None:
         about = old.stat(self._here, self._finder)
         if about is None:
-            self._end(change, "gone")
+            self._end(change, *(_CHANGED if old.is_other else _RESULTS["gone"]))
             return
         try:
             self._write_as(_Pair(change, old, about.st_size), about)

@@ -63,17 +63,24 @@ class MboxFiles:
         self._journal.close()
 
     def folders(self) -> Sequence[Folder]:
-        """Those that are there now; INBOX is the first."""
-        found = {}
-        for path in _files(self._path):
+        """Those that are there now; INBOX is the first. Raises MailboxError ``invalid-place``."""
+        found: dict[str, Folder] = {}
+        paths = list(_files(self._path))
+        _require_one_owner(self._path, paths)
+        for path in paths:
             name = str(path.relative_to(self._path)) if path != self._path else "INBOX"
-            name = "INBOX" if name.casefold() == "inbox" else name
-            drafts = path.name.casefold() in self._drafts
-            found[name] = self._folders.get(name) or Folder(
-                path, name, self._journal, drafts=drafts
-            )
+            if name.casefold() == "inbox" and "INBOX" not in found:
+                name = "INBOX"
+            found[name] = self._folder(path, name)
         self._folders = found
         return [found[name] for name in sorted(found, key=lambda one: (one != "INBOX", one))]
+
+    def _folder(self, path: Path, name: str) -> Folder:
+        known = self._folders.get(name)
+        if known is not None and known.path == path:
+            return known
+        drafts = path.name.casefold() in self._drafts
+        return Folder(path, name, self._journal, drafts=drafts)
 
     def wait(self, seconds: float) -> Collection[str]:
         """Looks each second at when the files were changed."""
@@ -94,6 +101,19 @@ def _files(path: Path) -> Iterator[Path]:
                 yield one
 
 
+def _require_one_owner(folder: Path, paths: Sequence[Path]) -> None:
+    """A spool such as ``/var/mail`` holds one file for each user: one of them must not get the mail
+    of all."""
+    owners: dict[int, str] = {}
+    for one in paths:
+        with contextlib.suppress(FileNotFoundError):
+            owners.setdefault(one.stat().st_uid, one.name)
+    if len(owners) > 1:
+        some, other, *_ = owners.values()
+        text = f"{folder} holds mail of several users ({some} and {other} have other owners): give "
+        raise MailboxError("invalid-place", f"{text}the file of one, mbox:{folder}/{some}")
+
+
 def _is_mbox(path: Path) -> bool:
     if path.is_symlink() or not path.is_file():
         return False
@@ -105,22 +125,22 @@ class Folder:
     """A :class:`~cmstream.mailboxes.mailbox.Folder`: one file."""
 
     def __init__(self, path: Path, name: str, journal: MailboxJournal, *, drafts: bool) -> None:
-        self.name, self.drafts = name, drafts
-        self._path, self._journal = path, journal
+        self.path, self.name, self.drafts = path, name, drafts
+        self._journal = journal
         self._seen: tuple[int, int, int] | None = None
         self._read: tuple[int, int, int] | None = None
         self._starts: dict[str, int] = {}
 
     def is_changed(self) -> bool:
         """Whether it isn't as it was when it was last read."""
-        return self._seen != _state(self._path)
+        return self._seen != _state(self.path)
 
     def messages(self) -> Iterator[Stored]:
         """In the order of the file."""
-        self._seen = _state(self._path)
+        self._seen = _state(self.path)
         skip = self._journal.skip(self.name)
         found = set()
-        with _naming(self._path), self._path.open("rb") as file:
+        with _naming(self.path), self.path.open("rb") as file:
             entries = self._places(file)
         for one in entries:
             found.add(one.identity)
@@ -131,9 +151,9 @@ class Folder:
 
     def read(self, stored: Stored) -> Scratch | None:
         """A message without the server's fields, unquoted; None if it isn't there any more."""
-        with _naming(self._path), self._path.open("rb") as file:
+        with _naming(self.path), self.path.open("rb") as file:
             found = self._at(file, stored)
-            if found is None and self._read != _state(self._path):
+            if found is None and self._read != _state(self.path):
                 self._places(file)
                 found = self._at(file, stored)
         return found
@@ -153,8 +173,8 @@ class Folder:
         return content if stored.identity.startswith(digest.hexdigest()) else None
 
     def _places(self, file: BinaryIO) -> list[Entry]:
-        self._read = _state(self._path)
-        entries = list(scan(file))
+        self._read = _state(self.path)
+        entries = scan(file)
         self._starts = {one.identity: one.start for one in entries}
         return entries
 
@@ -164,12 +184,12 @@ class Folder:
 
     def replace(self, changes: Sequence[Change]) -> list[Outcome]:
         """Writes the file anew."""
-        with _naming(self._path), locked(self._path) as fd, os.fdopen(os.dup(fd), "rb") as file:
-            before, entries = changed(file), list(scan(file))
+        with _naming(self.path), locked(self.path) as fd, os.fdopen(os.dup(fd), "rb") as file:
+            before, entries = changed(file), scan(file)
             there = {one.identity for one in entries}
             going = {one.stored.identity: one for one in changes if one.stored.identity in there}
             if going:
-                self._rewrite(Rewritten(self._path, file, before), entries, going)
+                self._rewrite(Rewritten(self.path, file, before), entries, going)
         return [
             Outcome(one, "replaced" if one.stored.identity in going else "gone") for one in changes
         ]
@@ -188,12 +208,12 @@ class Folder:
         """Removes what a killed run left; whether it had renamed its file is seen by what is
         there."""
         rows = self._journal.unfinished(self.name)
-        with _naming(self._path):
-            for left in self._path.parent.glob(f"{TEMPORARY}{glob.escape(self._path.name)}"):
+        with _naming(self.path):
+            for left in self.path.parent.glob(f"{TEMPORARY}{glob.escape(self.path.name)}"):
                 left.unlink(missing_ok=True)
             if not rows:
                 return
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 there = {one.identity for one in scan(file)}
         done = [row.old for row in rows if row.new in there and row.old not in there]
         self._journal.mark(self.name, done, "done")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -30,12 +31,15 @@ _MARKS = {b"status", b"x-status", b"x-keywords", b"x-imapbase"}
 """Fields in which servers keep flags and keywords; they go over to the new message."""
 _OWN = _MARKS | {b"x-imap", b"x-uid", b"content-length"}
 """All fields that belong to the file, not to the message."""
+_UIDS = re.compile(rb"[ \t]*\d{1,10}[ \t]+\d{1,10}\b")
+"""UIDVALIDITY and the last UID, as servers note them in their own message."""
 
 
 class Entry(NamedTuple):
     """A message of a file. ``identity``: the SHA-256 of its content, and how many like it stand
-    before it; ``size``: its bytes in the file, from ``start`` on; ``is_internal``: it is the one in
-    which servers keep their notes."""
+    behind it, which a sweep from the first to the last doesn't change; ``size``: its bytes in the
+    file, from ``start`` on; ``is_internal``: it is the one in which servers keep their notes, which
+    is the first: a sender may write such a field, too."""
 
     identity: str
     start: int
@@ -47,7 +51,7 @@ class Entry(NamedTuple):
 
 class Apart(NamedTuple):
     """A message taken apart: its header block without the file's fields; those of them that hold
-    marks; whether it is a server's own; from the blank line on, the rest."""
+    marks; whether it may be a server's own; from the blank line on, the rest."""
 
     header: bytes
     marks: bytes
@@ -83,29 +87,34 @@ def taken_apart(chunks: Iterator[bytes]) -> Apart:
     return Apart(
         b"".join(one.raw for one in fields if one.name not in _OWN),
         b"".join(one.raw for one in fields if one.name in _MARKS),
-        any(one.name == b"x-imap" for one in fields),
+        any(one.name == b"x-imap" and _UIDS.match(one.value) for one in fields),
         chain((bytes(head[end:]),), chunks),
     )
 
 
-def scan(file: BinaryIO) -> Iterator[Entry]:
+def scan(file: BinaryIO) -> list[Entry]:
     """All messages of a file."""
-    before: Counter[str] = Counter()
-    last: Entry | None = None
+    found: list[Entry] = []
     for one in messages(file):
-        if last is not None:
-            yield last._replace(size=one.start - last.start)
         apart = taken_apart(one.chunks)
         digest = hashlib.sha256()
         for piece in apart.content():
             digest.update(piece)
+        is_internal = apart.is_internal and not found
         name = digest.hexdigest()
-        last = Entry(
-            f"{name}.{before[name]}", one.start, 0, one.from_line, apart.marks, apart.is_internal
-        )
-        before[name] += 1
-    if last is not None:
-        yield last._replace(size=os.fstat(file.fileno()).st_size - last.start)
+        found.append(Entry(name, one.start, 0, one.from_line, apart.marks, is_internal))
+    return _numbered(found, os.fstat(file.fileno()).st_size)
+
+
+def _numbered(entries: list[Entry], end: int) -> list[Entry]:
+    """With what only those behind them tell. ``end``: of the file."""
+    behind: Counter[str] = Counter()
+    for at in reversed(range(len(entries))):
+        one = entries[at]
+        name = f"{one.identity}.{behind[one.identity]}"
+        behind[one.identity] += 1
+        entries[at], end = one._replace(identity=name, size=end - one.start), one.start
+    return entries
 
 
 class Rewritten:
