@@ -27,7 +27,7 @@ _NO_LETTERS = re.compile(rb"[^A-Za-z]+")
 _LETTERS_RUN = runs_of(_NO_LETTERS.sub(b"", PLANTED))
 _BLOCK = re.compile(rb"(.*?\r?\n\r?\n)(.*)", re.DOTALL)
 _ARMOUR_FIELD = re.compile(rb"(?m)^(?:Version|Comment|Hash|Charset|MessageID):.*$")
-_STRINGS = frozenset((0x0C, *range(0x12, 0x1F), 0x04))
+_PRIMITIVE = range(1, 0x1F)  # a name's value may have any of these tags
 _LONGEST_NAME = 128
 
 
@@ -65,7 +65,7 @@ def without_names(octets: bytes) -> bytes:
     found = bytearray(octets)
     for at in range(4, len(octets) - 12):
         tag, length = octets[at - 2], octets[at - 1]
-        if tag in _STRINGS and 0 < length <= _LONGEST_NAME and _is_name(octets, at - 2):
+        if tag in _PRIMITIVE and 0 < length <= _LONGEST_NAME and _is_name(octets, at - 2):
             found[at : at + length] = b"-" * min(length, len(octets) - at)
     return bytes(found)
 
