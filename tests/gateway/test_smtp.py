@@ -44,12 +44,17 @@ def test_several_accounts_get_one_message_that_opens_for_each(smtp):
     assert opened(arrived, 0) == opened(arrived, 2)
 
 
+def asked(client, times):
+    """A transaction for one account begins; what becomes of another one in it."""
+    client.command("MAIL FROM:<bob@example.net>")
+    client.command(f"RCPT TO:<{ALICE}>")
+    return [client.command(f"RCPT TO:<{DORA}>") for _ in range(times)]
+
+
 def test_split_asks_for_another_copy_fifteen_times_at_most(split):
     with split.client() as client:
         for transaction in range(3):
-            client.command("MAIL FROM:<bob@example.net>")
-            client.command(f"RCPT TO:<{ALICE}>")
-            replies = [client.command(f"RCPT TO:<{DORA}>") for _ in range(7)]
+            replies = asked(client, 7)
             refused = sum(one.startswith(ANOTHER) for one in replies)
             assert refused == (7, 7, 1)[transaction]
             assert replies[refused:] == ["250 2.1.5 recipient ok"] * (7 - refused)
@@ -60,9 +65,7 @@ def test_refusals_are_counted_anew_once_a_message_went_through(split):
     """As mail servers count their clients' errors; a session may last for days."""
     with split.client() as client:
         for _ in range(3):
-            client.command("MAIL FROM:<bob@example.net>")
-            client.command(f"RCPT TO:<{ALICE}>")
-            replies = [client.command(f"RCPT TO:<{DORA}>") for _ in range(7)]
+            replies = asked(client, 7)
             assert all(one.startswith(ANOTHER) for one in replies)
             client.command("DATA")
             assert client.command("A: b\r\n\r\n.").startswith("250")
@@ -73,9 +76,7 @@ def test_refusals_are_counted_anew_for_another_client():
         for address in ("192.0.2.1", "192.0.2.2"):
             client.command(f"XCLIENT ADDR={address}")
             client.command("EHLO client.example")
-            client.command("MAIL FROM:<bob@example.net>")
-            client.command(f"RCPT TO:<{ALICE}>")
-            replies = [client.command(f"RCPT TO:<{DORA}>") for _ in range(9)]
+            replies = asked(client, 9)
             assert all(one.startswith(ANOTHER) for one in replies)
             client.command("RSET")
 

@@ -255,7 +255,7 @@ def _set(options: argparse.Namespace) -> None:
     for name in settings.get("clients", ()):
         if name not in CLIENTS:
             known = ", ".join(CLIENTS)
-            warn(f"{name} is no mail program that is known, so nothing is checked for it: {known}")
+            warn(f"{name} is no mail program that is known, so it isn't checked; known are {known}")
 
 
 def _add_disable(actions: Any) -> Any:

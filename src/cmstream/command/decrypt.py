@@ -18,7 +18,7 @@ from ..certificates.recipient import read_certificates
 from ..cms.input_form import find_start
 from ..errors import CertificateError, EnvelopeError, UnsealedParts
 from ..inspection import inspect
-from ..mailboxes.opened_mail import ENOUGH, may_be_mail
+from ..mailboxes.opened_mail import ENOUGH, NO_MAIL, may_be_mail
 from ..streams import CHUNK, decrypt_iter
 from . import show
 from .endings import Failure
@@ -163,8 +163,7 @@ def _require_all(name: str, parts: Sequence[object], *, is_mail: bool) -> None:
         what = "it has parts beside the sealed one, which would be lost"
         raise Failure(os.EX_DATAERR, f"{name}: {what}; {another} [unsealed-parts]")
     if not is_mail:
-        what = "what comes out is no mail: it was sealed for another key, or it is damaged"
-        raise Failure(os.EX_DATAERR, f"{name}: {what}; {another} [decryption-failed]")
+        raise Failure(os.EX_DATAERR, f"{name}: {NO_MAIL}; {another} [decryption-failed]")
 
 
 def _begun_late(pieces: Iterator[bytes]) -> Iterator[bytes]:

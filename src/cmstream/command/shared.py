@@ -246,8 +246,8 @@ def spare(target: str, given: Iterable[str | None]) -> None:
     for name in given:
         with suppress(OSError):
             if name and replaces(target) and Path(name).samefile(target):
-                text = f"-o {target} would replace {name}, which this run is given to read: name "
-                raise Failure(os.EX_USAGE, f"{text}another file")
+                text = f"-o {target} would replace {name}, which is needed here: name another file"
+                raise Failure(os.EX_USAGE, text)
 
 
 def spare_key(target: str) -> None:

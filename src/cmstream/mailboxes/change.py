@@ -17,7 +17,7 @@ from ..scratch import Scratch
 from ..streams import decrypt_iter
 from .errors import MailboxError
 from .mailbox import Change, Stored
-from .opened_mail import ENOUGH, may_be_mail
+from .opened_mail import ENOUGH, NO_MAIL, may_be_mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -154,10 +154,7 @@ _NOT_SEALED = Why("not-encrypted", "it isn't S/MIME-encrypted")
 _PARTS = Why(
     "unsealed-parts", "it has parts beside the sealed one, which would be lost: open it by itself"
 )
-_NOISE = Why(
-    "decryption-failed",
-    "what comes out is no mail: it was sealed for another key, or it is damaged",
-)
+_NOISE = Why("decryption-failed", NO_MAIL)
 
 
 class Opening:

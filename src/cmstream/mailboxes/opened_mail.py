@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ..recipients.identity import Identity
     from ..streams import Source
 
+NO_MAIL = "what comes out is no mail: it was sealed for another key, or it is damaged"
+"""What to say where it isn't."""
+
 ENOUGH = mime.HEADER_LIMIT
 """So many bytes from the beginning of an opened message tell."""
 

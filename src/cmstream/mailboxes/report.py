@@ -57,9 +57,8 @@ class Report:
     def leave(self, why: Why, where: str) -> None:
         """A message stays as it is."""
         self.left[why.code] += 1
-        named = self.places.setdefault(why.code, [])
-        if why.code in WRONG and len(named) < _NAMED:
-            named.append(self._where(where))
+        if why.code in WRONG and len(self.places.setdefault(why.code, [])) < _NAMED:
+            self.places[why.code].append(self._where(where))
         first = self.reasons.setdefault(why.code, why.message)
         if why.message != first and not first.startswith(_ONE_OF_SEVERAL):
             self.reasons[why.code] = f"{_ONE_OF_SEVERAL}{first}"
@@ -87,7 +86,7 @@ class Report:
             "left": dict(sorted(self.left.items())),
             "reasons": dict(sorted(self.reasons.items())),
             "failures": self.failures,
-            "places": {code: named for code, named in sorted(self.places.items()) if named},
+            "places": dict(sorted(self.places.items())),
             "accounts_left": self.accounts,
             "bytes_before": self.bytes_before,
             "bytes_after": self.bytes_after,
