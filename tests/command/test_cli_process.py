@@ -43,6 +43,25 @@ def test_an_interrupt_while_it_is_still_imported(monkeypatch, capfd):
     assert capfd.readouterr().err == "cmstream: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["cert", "show", CERTIFICATE], 0),
+        (["cert", "show", "none"], -signal.SIGINT),
+        (["none"], -signal.SIGINT),
+    ],
+)
+def test_an_interrupt_while_python_ends(words, code):
+    late = (
+        f"import atexit, os, runpy, sys; sys.argv[1:] = {words!r}; "
+        f"atexit.register(os.kill, os.getpid(), {signal.SIGINT:d}); "
+        "runpy.run_module('cmstream', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", late], check=False, capture_output=True)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_nothing_behind(tmp_path, number):
     words = ["encrypt", "-r", CERTIFICATE, "-o", tmp_path / "out"]

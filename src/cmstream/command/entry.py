@@ -3,6 +3,8 @@ message, so that imports no more than it needs; everything else is the whole com
 
 from __future__ import annotations
 
+# The module around it takes as long to import as Python takes to start.
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
@@ -11,6 +13,17 @@ from . import DEFERRING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def program() -> int:
+    """The command of a process that ends then. While Python ends, an interrupt changes nothing of
+    what is done, and kills without a word what failed."""
+    code = os.EX_USAGE  # unless main() returns
+    try:
+        code = main()
+    finally:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL if code else _signal.SIG_IGN)
+    return code
 
 
 def main(arguments: list[str] | None = None) -> int:
