@@ -330,7 +330,10 @@ class Server:
         self.session.replace_body(body)
         told = bytes(self.session.data_to_send())
         self.sent.append(told)
-        assert self.made(packets(told)) == sealed
+        made, expected = self.made(packets(told)), sealed
+        if any(_ODD_LINES.search(value) for _, value in self.fields):
+            made, expected = _without_blanks(made), _without_blanks(sealed)
+        assert made == expected
         check_opened(sealed, whole)
         check_any_block(self.fields)
 
@@ -356,6 +359,16 @@ def check_any_block(fields: list[tuple[bytes, bytes]]) -> None:
 
 
 _ODD_LINES = re.compile(rb"\n(?![ \t])|\r(?!\n)")
+
+
+_BLANK = re.compile(rb"^([!-9;-~\x80-\xff]+)[ \t]+:", re.MULTILINE)
+
+
+def _without_blanks(mail: bytes) -> bytes:
+    """What stands behind an odd line end is a field, which is added with its name alone; a blank in
+    front of the colon (RFC 5322 section 4.5) doesn't come along."""
+    header, end, body = mail.partition(b"\r\n\r\n")
+    return _BLANK.sub(rb"\1:", header) + end + body
 
 
 def _with_blank(code: bytes, data: bytes) -> bytes:
