@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .errors import MailboxError
 from .imap_folder import ImapFolder
 from .imap_selected import Folder
-from .imap_session import Refused, Server, ServerSession
+from .imap_session import Refused, Server, ServerSession, shown
 from .mailbox import changed_within
 
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> 
 
 
 class _Listed(NamedTuple):
-    """A folder in the server's list. ``marks``: its attributes, in lower case."""
+    """A folder in the server's list. ``raw``: its name as the server writes it; ``marks``: its
+    attributes, in lower case."""
 
-    raw: str
+    raw: bytes
     name: str
     marks: frozenset[bytes]
 
@@ -90,11 +91,11 @@ class ImapMailbox:
             _EVERY,
         )
 
-    def _told(self) -> str:
+    def _told(self) -> bytes:
         sent = (one.raw for one in self._listed.values() if b"\\sent" in one.marks)
-        return next(sent, "INBOX")
+        return next(sent, b"INBOX")
 
-    def _is_changed(self, folder: ImapFolder, selected: str) -> bool:
+    def _is_changed(self, folder: ImapFolder, selected: bytes) -> bool:
         raw = self._listed[folder.name].raw
         if raw == selected:  # of it STATUS may say what was (RFC 3501 section 6.3.10)
             here = self._session.select(raw, again=True)
@@ -128,14 +129,19 @@ class ImapMailbox:
             lower = frozenset(one.lower() for one in marks)
             if lower & (_NO_FOLDERS | _VIEWS) or raw.startswith(foreign):
                 continue
-            name = "INBOX" if raw.upper() == "INBOX" else raw
-            if delimiter:
-                name = name.replace(delimiter.decode(), "/")
+            name = "INBOX" if raw.upper() == b"INBOX" else _named(shown(raw), delimiter)
             listed.append(_Listed(raw, name, lower))
         yield from sorted(listed, key=lambda one: (one.name != "INBOX", one.name))
 
 
-def _list(client: IMAPClient) -> list[tuple[tuple[bytes, ...], bytes | None, str]]:
+def _named(name: str, delimiter: bytes | None) -> str:
+    """With "/" between the parts. Where the server has another delimiter, each stands for the
+    other: so ``a.b`` and ``a/b`` have two names."""
+    other = (delimiter or b"/").decode("ascii", "replace")
+    return name.translate({ord(other): "/", ord("/"): other})
+
+
+def _list(client: IMAPClient) -> list[tuple[tuple[bytes, ...], bytes | None, bytes]]:
     """All folders, with their special uses (RFC 6154) where a server tells them when asked."""
     if not (client.has_capability("SPECIAL-USE") and client.has_capability("LIST-EXTENDED")):
         found = client.list_folders()
@@ -143,10 +149,13 @@ def _list(client: IMAPClient) -> list[tuple[tuple[bytes, ...], bytes | None, str
         words = [b'""', b'"*"', b"RETURN", b"(SPECIAL-USE)"]
         data = client._raw_command_untagged(b"LIST", words, uid=False)  # noqa: SLF001
         found = client._proc_folder_list(data)  # noqa: SLF001
-    return [(flags, delimiter, str(name)) for flags, delimiter, name in found]
+    return [
+        (flags, delimiter, name if isinstance(name, bytes) else str(name).encode())
+        for flags, delimiter, name in found  # a number, for IMAPClient
+    ]
 
 
-def _foreign(client: IMAPClient) -> tuple[str, ...]:
+def _foreign(client: IMAPClient) -> tuple[bytes, ...]:
     """How the names of folders begin that are other people's, or everybody's (RFC 2342)."""
     if not client.has_capability("NAMESPACE"):
         return ()

@@ -162,6 +162,8 @@ class ImapFolder:
         if pair.result or (pair.old and pair.new):
             return
         if not pair.new:
+            if pair.old and pair.ours:
+                self._folder.unmark_deleted([pair.old])
             pair.end("gone")
             return
         new = f"{self._folder.validity}/{pair.new}"

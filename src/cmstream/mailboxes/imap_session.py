@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, ProtocolError
+from imapclient.imap_utf7 import decode, encode
 
 from .errors import MailboxError
 
@@ -76,7 +77,7 @@ class Selected:
     """A folder as it was when it was selected: its UIDVALIDITY and UIDNEXT (RFC 3501 section
     2.3.1.1), and how many messages it had."""
 
-    name: str
+    name: bytes
     validity: int
     next: int
     count: int
@@ -104,7 +105,7 @@ class Session:
         and MailboxError if it is lost."""
         if self._client is None:
             try:
-                self._client = self.connect()
+                self._client = _exact(self.connect())
             except (*_LOST, IMAPClientError, UnicodeError) as error:
                 raise self.unavailable(error) from None
         try:
@@ -120,9 +121,10 @@ class Session:
             self.drop()  # in the middle of a command
             raise
 
-    def select(self, name: str, *, again: bool = False) -> Selected | None:
-        """Selects a folder; ``again``: even if it is selected, to know what is new. None if it
-        isn't there (any more). Raises MailboxError ``permission-denied``."""
+    def select(self, name: bytes, *, again: bool = False) -> Selected | None:
+        """Selects a folder by the name that the server writes; ``again``: even if it is selected,
+        to know what is new. None if it isn't there (any more). Raises MailboxError
+        ``permission-denied``."""
         if not again and self._client and self.selected and self.selected.name == name:
             return self.selected
         self.selected = None
@@ -138,7 +140,7 @@ class Session:
         if not found.get(b"READ-WRITE", True) or found.get(b"READ-ONLY"):
             raise self._denied(name, "it can only be read")
         if b"UIDVALIDITY" not in found:
-            text = f"{self._name} gives the messages in {name} no lasting numbers (UIDVALIDITY)"
+            text = f"{self._name} gives what is in {shown(name)} no lasting numbers (UIDVALIDITY)"
             raise MailboxError("unsupported-server", text)
         self.selected = Selected(
             name, found[b"UIDVALIDITY"], found.get(b"UIDNEXT", 1), found[b"EXISTS"]
@@ -160,8 +162,8 @@ class Session:
                 client.shutdown()
             self.disconnected()
 
-    def _denied(self, name: str, why: str) -> MailboxError:
-        text = f"the folder {name} can't be changed ({why}): give {self._user} the rights"
+    def _denied(self, name: bytes, why: str) -> MailboxError:
+        text = f"the folder {shown(name)} can't be changed ({why}): give {self._user} the rights"
         return MailboxError("permission-denied", text)
 
     def unavailable(self, error: BaseException) -> MailboxError:
@@ -275,6 +277,28 @@ class ServerSession(Session):
         if isinstance(error, socket.gaierror | UnicodeError):
             return MailboxError("no-such-host", f"there is no host {self._server.host}")
         return super().unavailable(error)
+
+
+def shown(name: bytes) -> str:
+    """A folder's name for people: as the server writes it where that isn't modified UTF-7 (RFC 3501
+    section 5.1.3), or where another name would look the same."""
+    with suppress(UnicodeError):
+        decoded = str(decode(name))
+        if encode(decoded) == name:
+            return decoded
+    return name.decode("ascii", "backslashreplace")
+
+
+def _exact(client: IMAPClient) -> IMAPClient:
+    """Lets it name folders as the server does, octet for octet."""
+    client.folder_encode = False
+    client._normalise_folder = _quoted  # noqa: SLF001
+    return client
+
+
+def _quoted(name: bytes | str) -> bytes:
+    octets = name.encode("ascii") if isinstance(name, str) else name
+    return b'"%s"' % octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def said(error: BaseException) -> str:
