@@ -83,7 +83,12 @@ class ImapMailbox:
         """The server tells at once of the folder in which mail programs keep what they send, or
         else of INBOX (IDLE, RFC 2177); the others are asked for every few seconds."""
         folders, told = self.folders(), self._told()
-        self._session.select(told)
+        try:
+            self._session.select(told)
+        except MailboxError as error:
+            if error.code != "permission-denied":
+                raise
+            told = b""  # STATUS asks for it, as for the others
         return changed_within(
             seconds,
             lambda: [one.name for one in folders if self._is_changed(one, told)],

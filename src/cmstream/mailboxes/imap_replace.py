@@ -37,9 +37,12 @@ def replace(
         return [Outcome(one, "gone") for one in changes]
     pairs = [_pair(one, here.validity) for one in changes]
     states = folder.states([one.old for one in pairs if one.old])
+    begun = {row.old for row in journal.unfinished(name)}
     for one in pairs:
         if one.old not in states:
             one.end("gone")
+        elif one.identity in begun:  # its new one is there
+            one.end("failed", "the server didn't let it be removed", is_void=False)
     going = [one for one in pairs if not one.result]
     if going:
         journal.stage(name, [_row(one, f"{here.validity}/{here.next}") for one in going])

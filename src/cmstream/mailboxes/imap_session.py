@@ -3,6 +3,7 @@ becomes a MailboxError; after one the next command connects again."""
 
 from __future__ import annotations
 
+import imaplib
 import ipaddress
 import re
 import socket
@@ -19,7 +20,7 @@ from imapclient.imap_utf7 import decode, encode
 from .errors import MailboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from .places import Access
 
@@ -91,6 +92,7 @@ class Session:
         self._name, self._user = name, user
         self._client: IMAPClient | None = None
         self.selected: Selected | None = None
+        self._may_change: set[bytes] = set()
 
     def connect(self) -> IMAPClient:
         """A connection that is signed in. Raises MailboxError, or what :mod:`imaplib` raises."""
@@ -131,14 +133,17 @@ class Session:
         with self.talking() as client:
             try:
                 found = client.select_folder(name)
+            except imaplib.IMAP4.readonly:  # for imaplib it is the end of the connection
+                client._imap.untagged_responses.pop("READ-ONLY", None)  # noqa: SLF001
+                raise self._denied(name, "it can only be read") from None
             except IMAPClientAbortError:
                 raise
             except IMAPClientError as error:
                 if client.folder_exists(name):
                     raise self._denied(name, said(error)) from None
                 return None
-        if not found.get(b"READ-WRITE", True) or found.get(b"READ-ONLY"):
-            raise self._denied(name, "it can only be read")
+        if name not in self._may_change:
+            self._require_rights(name, found.get(b"PERMANENTFLAGS"))
         if b"UIDVALIDITY" not in found:
             text = f"{self._name} gives what is in {shown(name)} no lasting numbers (UIDVALIDITY)"
             raise MailboxError("unsupported-server", text)
@@ -146,6 +151,17 @@ class Session:
             name, found[b"UIDVALIDITY"], found.get(b"UIDNEXT", 1), found[b"EXISTS"]
         )
         return self.selected
+
+    def _require_rights(self, name: bytes, flags: Collection[bytes] | None) -> None:
+        """All that a message needs to be replaced with what it is marked with. ``flags``: those
+        that the server lets this user set, None if it doesn't tell."""
+        if flags is not None and b"\\deleted" not in {one.lower() for one in flags}:
+            raise self._denied(name, "nothing can be marked for removal in it")
+        with self.talking() as client:
+            lacking = _lacking_rights(client, name) if client.has_capability("ACL") else ""
+        if lacking:
+            raise self._denied(name, f"these rights are lacking: {lacking}")
+        self._may_change.add(name)
 
     def close(self) -> None:
         """Signs out."""
@@ -157,6 +173,7 @@ class Session:
     def drop(self) -> None:
         """Closes the connection, in whatever state it is."""
         client, self._client, self.selected = self._client, None, None
+        self._may_change.clear()
         if client is not None:
             with suppress(Exception):
                 client.shutdown()
@@ -277,6 +294,23 @@ class ServerSession(Session):
         if isinstance(error, socket.gaierror | UnicodeError):
             return MailboxError("no-such-host", f"there is no host {self._server.host}")
         return super().unavailable(error)
+
+
+def _lacking_rights(client: IMAPClient, name: bytes) -> str:
+    """Of those to insert, mark and remove messages (RFC 4314 section 2.1). Where there is one right
+    for both, "d", it is an older server (RFC 2086)."""
+    try:
+        kind, told = client._imap.myrights(_quoted(name))  # noqa: SLF001
+    except IMAPClientAbortError:
+        raise
+    except IMAPClientError:
+        return ""
+    if kind != "OK" or not isinstance(told[-1], bytes):
+        return ""
+    rights = {*told[-1].rpartition(b" ")[2].decode("ascii", "replace")}
+    if "d" in rights and not rights & {"t", "e"}:
+        rights |= {"t", "e"}
+    return "".join(one for one in "swite" if one not in rights)
 
 
 def shown(name: bytes) -> str:
