@@ -155,3 +155,34 @@ def test_an_old_message_that_stays_alone_is_not_to_go(server, user, client, note
         folder.recover()
         assert folder._journal.unfinished("INBOX") == []
     assert mail.filed(client) == before
+
+
+def test_folders_that_show_what_is_in_others(notes):
+    """Dovecot marks its virtual folders by nothing. What is appended to one goes elsewhere, or
+    nowhere."""
+    settings = (
+        "mail_plugins = virtual\nnamespace inbox {\n  separator = /\n}\n"
+        "namespace views {\n  prefix = Views/\n  separator = /\n  list = yes\n"
+        "  location = virtual:~/views:INDEX=~/views-index:CONTROL=~/views-control\n}\n"
+    )
+    with running("dovecot", settings=settings) as server, server.client(ALICE) as client:
+        for name in ("B\u00fcro", "Work"):
+            client.create_folder(name)
+        views = server.folder / "mail" / ALICE / "views"
+        shown = {"All": "*\n-Views/*\n", "Collected": "!INBOX\nB&APw-ro\nWork\n"}
+        for name, others in shown.items():
+            (views / name).mkdir(parents=True)
+            (views / name / "dovecot-virtual").write_text(f"{others}  all\n")
+            (views / name).chmod(0o777)
+        names = ["INBOX", "B\u00fcro", "Work"]
+        for number, name in enumerate(names):
+            mail.fill(client, name, 2, first=2 * number)
+        before = [mail.filed(client, name) for name in names]
+        with mail.mailbox(server.url, ALICE, notes) as box:
+            assert {"Views/All", "Views/Collected"} <= {one.name for one in box.folders()}
+            assert mail.sweep(box, names={"Views/All", "Views/Collected"}) == []
+            assert [mail.filed(client, name) for name in names] == before
+            assert mail.results(mail.sweep(box)) == ["replaced"] * 6
+        after = [mail.filed(client, name) for name in names]
+        assert all(mail.is_sealed(one.content) for some in after for one in some)
+        assert [mail.opened(some) for some in after] == before

@@ -53,6 +53,7 @@ class ImapMailbox:
         self._drafts = {one.casefold() for one in drafts}
         self._folders: dict[str, ImapFolder] = {}
         self._listed: dict[str, _Listed] = {}
+        self._names: set[bytes] = set()
 
     def __enter__(self) -> Self:
         try:
@@ -76,6 +77,7 @@ class ImapMailbox:
                 folder = Folder(self._session, one.raw)
                 self._folders[name] = ImapFolder(folder, name, self._journal)
             named = name.rpartition("/")[2].casefold() in self._drafts
+            self._folders[name].others = self._names
             self._folders[name].drafts = named or b"\\drafts" in one.marks  # a mark may come later
         return [self._folders[name] for name in self._listed]
 
@@ -130,6 +132,7 @@ class ImapMailbox:
         except Refused as error:
             raise MailboxError("unavailable", f"the server lists no folders: {error}") from None
         listed = []
+        self._names = {raw for _, _, raw in found}
         for marks, delimiter, raw in found:
             lower = frozenset(one.lower() for one in marks)
             if lower & (_NO_FOLDERS | _VIEWS) or raw.startswith(foreign):

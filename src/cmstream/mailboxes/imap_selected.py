@@ -40,12 +40,12 @@ class Folder:
     reached any more, or the folder was made anew, and :class:`Refused`."""
 
     def __init__(self, session: Session, name: bytes) -> None:
-        self._session, self._name = session, name
+        self._session, self.raw = session, name
         self.validity = 0
 
     def enter(self, *, again: bool = False) -> Selected | None:
         """Selects it; None if it isn't there any more."""
-        found = self._session.select(self._name, again=again)
+        found = self._session.select(self.raw, again=again)
         self.validity = found.validity if found else 0
         return found
 
@@ -85,6 +85,16 @@ class Folder:
         for some in commands.uid_sets(uids):
             found.update(self.search(["UID", some.decode()]))
         return found
+
+    def kept_in(self, uid: int) -> bytes:
+        """The name of the folder that a message is in, where the server tells: one of Dovecot's
+        virtual folders shows what is in others."""
+        if not self._session.tells_folders:
+            return b""
+        found = None
+        with suppress(Refused), self._talking() as client:
+            found = commands.fetch(client, [uid], b"X-MAILBOX").get(uid, {}).get(b"X-MAILBOX")
+        return found if isinstance(found, bytes) else b""
 
     def contents(self, uids: Collection[int]) -> dict[int, bytes]:
         """Whole messages, which must be short."""
@@ -135,7 +145,7 @@ class Folder:
         """As :func:`~cmstream.mailboxes.imap_commands.append`; for several, ask :meth:`many`. Gives
         their UIDs, as far as the server tells them."""
         with self._talking() as client:
-            validity, uids = commands.append(client, self._name, messages)
+            validity, uids = commands.append(client, self.raw, messages)
             client.noop()  # so that the new ones are in the folder that is selected
         if uids and validity != self.validity:  # these UIDs are others' in the folder selected
             raise self._made_anew()
@@ -178,12 +188,12 @@ class Folder:
 
     @contextmanager
     def _talking(self) -> Iterator[IMAPClient]:
-        found = self._session.select(self._name)
+        found = self._session.select(self.raw)
         if found is None or found.validity != self.validity:
             raise self._made_anew()
         with self._session.talking() as client:
             yield client
 
     def _made_anew(self) -> MailboxError:
-        text = f"the folder {shown(self._name)} was removed or made anew meanwhile: run this again"
+        text = f"the folder {shown(self.raw)} was removed or made anew meanwhile: run this again"
         return MailboxError("unavailable", text)

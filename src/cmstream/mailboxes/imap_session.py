@@ -93,6 +93,7 @@ class Session:
         self._client: IMAPClient | None = None
         self.selected: Selected | None = None
         self._may_change: set[bytes] = set()
+        self._tells_folders: bool | None = None
 
     def connect(self) -> IMAPClient:
         """A connection that is signed in. Raises MailboxError, or what :mod:`imaplib` raises."""
@@ -100,6 +101,16 @@ class Session:
 
     def disconnected(self) -> None:
         """Is called when the connection has ended."""
+
+    @property
+    def tells_folders(self) -> bool:
+        """Whether it is a Dovecot, which tells of a message in what folder it is."""
+        if self._tells_folders is None:
+            self._tells_folders = False
+            with suppress(Refused), self.talking() as client:
+                told = client.id_() if client.has_capability("ID") else ()
+                self._tells_folders = b"Dovecot" in _words(told)
+        return self._tells_folders
 
     @contextmanager
     def talking(self) -> Iterator[IMAPClient]:
@@ -174,6 +185,7 @@ class Session:
         """Closes the connection, in whatever state it is."""
         client, self._client, self.selected = self._client, None, None
         self._may_change.clear()
+        self._tells_folders = None
         if client is not None:
             with suppress(Exception):
                 client.shutdown()
@@ -294,6 +306,13 @@ class ServerSession(Session):
         if isinstance(error, socket.gaierror | UnicodeError):
             return MailboxError("no-such-host", f"there is no host {self._server.host}")
         return super().unavailable(error)
+
+
+def _words(parsed: object) -> set[object]:
+    """All that is in an answer, however deep."""
+    if isinstance(parsed, list | tuple):
+        return {word for one in parsed for word in _words(one)}
+    return {parsed}
 
 
 def _lacking_rights(client: IMAPClient, name: bytes) -> str:
