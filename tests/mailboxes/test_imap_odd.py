@@ -66,6 +66,24 @@ def test_a_server_that_gives_no_more_than_the_beginning(server, user, client, no
     assert mail.filed(client) == before
 
 
+def test_a_server_that_takes_a_message_and_no_word_after_it(server, user, client, notes):
+    """The message is there all the same, and no other is to come."""
+    appended = []
+
+    def deaf(asked):
+        appended.extend(re.findall(rb" APPEND ", asked))
+        if appended and b" NOOP\r\n" in asked:
+            appended.clear()
+            return asked.replace(b" NOOP\r\n", b" XNOOP\r\n")
+        return asked
+
+    mail.fill(client, "INBOX", 3)
+    before = mail.filed(client)
+    with Rewriting(server.imap, asked=deaf) as proxy:
+        assert mail.results(run(proxy.url, user, notes)) == ["replaced"] * 3
+    assert mail.opened(mail.filed(client)) == before
+
+
 @pytest.mark.parametrize("separator", [".", "/"])
 def test_names_with_the_other_separator(notes, separator):
     settings = (

@@ -113,7 +113,7 @@ class Finish:
             if wanted != new:
                 self._folder.set_flags(one.new, wanted)
                 changed[one.new] = wanted
-        found = self._folder.states(changed)
+        found = self._folder.states(changed) if changed else {}
         for one in pairs:
             if one.new in found and not _lower(changed[one.new]) <= _lower(found[one.new].flags):
                 self._take_back(one, "the server doesn't let its flags be kept")

@@ -146,6 +146,7 @@ class Folder:
         their UIDs, as far as the server tells them."""
         with self._talking() as client:
             validity, uids = commands.append(client, self.raw, messages)
+        with suppress(Refused), self._talking() as client:
             client.noop()  # so that the new ones are in the folder that is selected
         if uids and validity != self.validity:  # these UIDs are others' in the folder selected
             raise self._made_anew()
