@@ -53,7 +53,7 @@ def test_a_right_that_is_lacking(server, user, client, notes, lacking):
 
 
 def test_sent_mail_that_can_only_be_read_is_no_hindrance(server, user, client, notes):
-    """To a watch, which waits for word of it."""
+    """To a watch, which waits for word of it; nor is it looked at again and again."""
     if server.kind == "cyrus":
         client._imap._simple_command("CREATE", "Sent", "(USE (\\Sent))")
     else:
@@ -63,6 +63,10 @@ def test_sent_mail_that_can_only_be_read_is_no_hindrance(server, user, client, n
         mail.sweep(box, names={"INBOX"})
         mail.put(client, "INBOX", mail.message())
         assert "INBOX" in box.wait(0.2)
+        mail.sweep(box, names={"INBOX"})
+        assert box.wait(0.2) == ["INBOX"]  # its own new message
+        mail.sweep(box, names={"INBOX"})
+        assert box.wait(0.2) == []
 
 
 @pytest.fixture(scope="module")

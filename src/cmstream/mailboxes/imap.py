@@ -103,16 +103,24 @@ class ImapMailbox:
         return next(sent, b"INBOX")
 
     def _is_changed(self, folder: ImapFolder, selected: bytes) -> bool:
-        raw = self._listed[folder.name].raw
+        """Once for each change: a folder that can't be used is named once, too."""
+        found = self._state(self._listed[folder.name].raw, selected)
+        if found is None or found == folder.seen:
+            return False
+        folder.seen = found
+        return True
+
+    def _state(self, raw: bytes, selected: bytes) -> tuple[int, int] | None:
+        """UIDVALIDITY and UIDNEXT of a folder; None if it isn't there any more."""
         if raw == selected:  # of it STATUS may say what was (RFC 3501 section 6.3.10)
             here = self._session.select(raw, again=True)
-            return here is not None and folder.seen != (here.validity, here.next)
+            return (here.validity, here.next) if here else None
         try:
             with self._session.talking() as client:
                 found = client.folder_status(raw, ["UIDVALIDITY", "UIDNEXT"])
-        except Refused:  # it isn't there any more
-            return False
-        return folder.seen != (found.get(b"UIDVALIDITY"), found.get(b"UIDNEXT"))
+        except Refused:
+            return None
+        return found.get(b"UIDVALIDITY", 0), found.get(b"UIDNEXT", 0)
 
     def _idle(self, seconds: float) -> None:
         with self._session.talking() as client:
