@@ -161,9 +161,12 @@ class Mine(NamedTuple):
         return all(one is (task == "seal") for one in sealed(self.root))
 
 
-def started(sqlite_url, notes, *words) -> subprocess.Popen:
-    """``cmstream mailbox seal``, as a process."""
-    command = [sys.executable, "-m", "cmstream", "mailbox", "seal", "--journal", notes, *words]
+def started(sqlite_url, notes, *words, bound_by_modes=False) -> subprocess.Popen:
+    """``cmstream mailbox seal``, as a process. ``bound_by_modes``: even as root it may write only
+    what its owner may."""
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = bound if bound_by_modes and not os.geteuid() else []
+    command += [sys.executable, "-m", "cmstream", "mailbox", "seal", "--journal", notes, *words]
     environment = {**os.environ, "CMSTREAM_DATABASE": sqlite_url}
     return subprocess.Popen(
         [str(one) for one in command],

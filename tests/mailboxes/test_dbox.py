@@ -40,6 +40,18 @@ def test_sealed_and_opened_again(server, notes):
         assert {name: mail.filed(client, name) for name in before} == before
 
 
+def test_long_messages(server, notes):
+    """More than a socket holds at once."""
+    user = server.free_user()
+    with server.client(user) as client:
+        for number in range(6):
+            mail.put(client, "INBOX", mail.message(number, (b"0123456789" * 7 + b"\r\n") * 7000))
+        before = mail.filed(client)
+        with mail.mailbox(server.dbox, user, notes) as box:
+            assert mail.results(mail.sweep(box)) == ["replaced"] * 6
+        assert mail.opened(mail.filed(client)) == before
+
+
 def test_what_is_filed_is_told_at_once(server, notes):
     user = server.free_user()
     with server.client(user) as client, mail.mailbox(server.dbox, user, notes) as box:

@@ -58,6 +58,29 @@ def test_an_owner_who_sees_both_may_remove_either(client, mine, state, removed):
     assert mail.is_sealed(after.content)
 
 
+def test_what_opening_left_half_done_is_sealed_again(server, user, client, notes):
+    """By the next run that seals: it finishes what was begun, and doesn't take it for sealed."""
+    mail.fill(client, "INBOX", 3)
+    with mail.mailbox(server.url, user, notes) as box:
+        mail.sweep(box)
+    before = mail.filed(client)
+    with mail.mailbox(server.url, user, notes, task="open") as box:
+        folder = box.folders()[0]
+
+        def killed(_):
+            raise KeyboardInterrupt
+
+        folder._folder.expunge = killed
+        with pytest.raises(KeyboardInterrupt):
+            mail.sweep(box, make=mail.opened_content)
+    assert len(mail.filed(client)) == 6
+    with mail.mailbox(server.url, user, notes) as box:
+        assert mail.results(mail.sweep(box)) == ["replaced"] * 3
+    after = mail.filed(client)
+    assert all(mail.is_sealed(one.content) for one in after)
+    assert mail.opened(after) == mail.opened(before)
+
+
 @pytest.mark.parametrize("appended", [1, 2])
 def test_two_messages_alike_are_two_after_a_kill(server, user, client, notes, appended):
     """Opened ones are, where the owner had copied one."""

@@ -54,7 +54,7 @@ def test_the_server_tells_of_sent_mail_at_once(server, tmp_path):
             client.create_folder("Sent")
         with mail.mailbox(server.url, user, tmp_path / "j") as box:
             mail.sweep(box)
-            assert box._told() == "Sent"
+            assert box._told() == b"Sent"
             told = []
             waiting = threading.Thread(target=lambda: told.append(box.wait(3600)))
             waiting.start()

@@ -102,6 +102,30 @@ def test_another_task_looks_again_and_finishes_what_was_begun(journal, mine):
     again.close()
 
 
+@pytest.mark.parametrize("state", ["staged", "removing"])
+def test_what_another_task_began_needs_a_look_when_it_is_finished(journal, path, mine, state):
+    """Also where the run that was to finish it is killed, and after a third one."""
+    mine.stage("INBOX", [row(1), row(2), row(3)])
+    mine.mark("INBOX", ["old1", "old2", "old3"], state)
+    mine.close()
+    journal.mailbox(ALICE, PLACE, "open").close()
+    with Journal(path) as later:
+        again = later.mailbox(ALICE, PLACE, "open")
+        assert again.unfinished("INBOX") == [row(one, state=state) for one in (1, 2, 3)]
+        again.mark("INBOX", ["old1"], "removing")
+        assert again.unfinished("INBOX")[0] == row(1, state="removing")
+        again.mark("INBOX", ["old1"], "done")
+        again.stage("INBOX", [row(4)], done=["old2"])
+        again.mark("INBOX", ["old4"], "done")
+        assert again.skip("INBOX") == {"new4": "old4"}
+        again.close()
+        third = later.mailbox(ALICE, PLACE, "seal")
+        third.mark("INBOX", ["old3"], "done")
+        assert third.skip("INBOX") == {}
+        assert third.unfinished("INBOX") == []
+        third.close()
+
+
 def test_another_task_that_came_just_before_counts(journal, path, monkeypatch):
     journal.mailbox(ALICE, PLACE).close()
     lock = journals._Lock

@@ -27,6 +27,7 @@ from helpers.mailboxes import (
     make,
     protect,
     put,
+    seal,
     sealed,
     started,
     text,
@@ -400,6 +401,27 @@ def test_a_folder_that_is_broken_keeps_no_other_from_its_turn(cmstream, store, r
     assert code == os.EX_DATAERR
     assert out.startswith("2 messages were sealed")
     assert "Archive is no Maildir" in out
+
+
+@pytest.mark.parametrize("part", ["cur", "tmp"])
+def test_a_folder_that_cannot_be_written_keeps_no_other_from_its_turn(
+    store, sqlite_url, root, notes, part
+):
+    put(root, text(1))
+    for number, name in enumerate((".Archive", ".Sent"), 2):
+        make(root / name)
+        put(root / name, text(number))
+    (root / ".Archive" / part).chmod(0o500)
+    words = [YES, "--json", "--for", ALICE, f"maildir:{root}"]
+    process = started(sqlite_url, notes, *words, bound_by_modes=True)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == os.EX_DATAERR, err
+    assert json.loads(out)["replaced"] == 2
+    assert [one.split()[0].strip(":") for one in json.loads(out)["failures"]] == ["Archive"]
+    assert sealed(root / ".Archive") == [False]
+    (root / ".Archive" / part).chmod(0o700)
+    seal(store, root, notes)
+    assert sealed(root / ".Archive") == [True]
 
 
 def test_a_maildir_is_no_mbox(cmstream, store, root):

@@ -62,7 +62,9 @@ class DoveadmSession(Session):
                 raise self._not_started(errors, error) from None
 
     def _start(self, its: socket.socket, errors: BinaryIO) -> None:
-        """Its output is a pipe: as root it doesn't take a socket for that."""
+        """Its output is a pipe: as root it doesn't take a socket for that. It doesn't wait at its
+        input, and so no write to that socket does; with a time-out Python waits by itself."""
+        its.settimeout(TIMEOUT.read)
         self._process = subprocess.Popen(
             self._command, stdin=its.fileno(), stdout=subprocess.PIPE, stderr=errors.fileno()
         )

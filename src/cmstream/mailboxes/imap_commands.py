@@ -92,12 +92,18 @@ def _atom(parsed: Any) -> bytes:
     return b"NIL" if parsed is None else b"%d" % parsed if isinstance(parsed, int) else parsed
 
 
-def append(client: IMAPClient, folder: str, messages: Sequence[Addition]) -> list[int]:
-    """Appends messages to a folder, several in one command (MULTIAPPEND, RFC 3502): all or none.
+class Appended(NamedTuple):
+    """Where messages are that were appended: the folder's UIDVALIDITY, and their UIDs, in no order
+    to rely on. None where the server doesn't tell."""
 
-    Gives their UIDs (RFC 4315), in no order to rely on; none where the server doesn't tell.
-    Raises IMAPClientError if it refuses them. It is IMAPClient's own way of sending, in pieces.
-    """
+    validity: int = 0
+    uids: Sequence[int] = ()
+
+
+def append(client: IMAPClient, folder: bytes, messages: Sequence[Addition]) -> Appended:
+    """Appends messages to a folder, several in one command (MULTIAPPEND, RFC 3502): all or none.
+    Raises IMAPClientError if the server refuses them. It is IMAPClient's own way of sending, in
+    pieces."""
     imap: Any = client._imap  # noqa: SLF001
     plus = client.has_capability("LITERAL+")
     tag = imap._new_tag()  # noqa: SLF001
@@ -130,15 +136,17 @@ def _may_go_on(imap: Any, tag: bytes) -> bool:
     return True
 
 
-def appended_uids(answer: bytes) -> list[int]:
-    """The UIDs in an answer to APPEND (RFC 4315 section 3)."""
+def appended_uids(answer: bytes) -> Appended:
+    """What an answer to APPEND tells (RFC 4315 section 3)."""
     found = _UIDS.search(answer)
+    if not found:
+        return Appended()
     uids: list[int] = []
-    for one in found[2].split(b",") if found else ():
+    for one in found[2].split(b","):
         first, _, last = one.partition(b":")
         low, high = sorted((int(first), int(last or first)))
         uids += range(low, min(high, low + _AT_ONCE) + 1)
-    return uids
+    return Appended(int(found[1]), uids)
 
 
 def search_key(header: bytes) -> str:

@@ -75,8 +75,7 @@ class Finish:
         self._journal.mark(self._name, new, "removing", new=new)
         self._folder.mark_deleted([one.old for one in pairs])
         states = self._look(pairs)
-        for one in _going(pairs):
-            self._copy_flags(one, states[one.old], states[one.new])
+        self._keep_flags(_going(pairs), states)
         self._expunge(_going(pairs))
 
     def _look(self, pairs: Sequence[Pair]) -> dict[int, State]:
@@ -100,16 +99,29 @@ class Finish:
         if pair.ours and not pair.marked:
             self._folder.unmark_deleted([pair.old])
 
-    def _copy_flags(self, pair: Pair, old: State, new: State) -> None:
-        if _DELETED not in old.flags:
-            pair.end("failed", "the server doesn't let it be marked for removal")
-            self._folder.remove([pair.new])
-            return
-        wanted = old.flags if pair.marked else old.flags - {_DELETED}
-        if new.flags != pair.given:
-            wanted |= new.flags  # what somebody has set on it
-        if wanted != new.flags:
-            self._folder.set_flags(pair.new, wanted)
+    def _keep_flags(self, pairs: Sequence[Pair], states: dict[int, State]) -> None:
+        """Gives each new one what its old one is marked with now. Ends those that don't get it."""
+        changed: dict[int, frozenset[bytes]] = {}
+        for one in pairs:
+            old, new = states[one.old].flags, states[one.new].flags
+            if _DELETED not in old:
+                self._take_back(one, "the server doesn't let it be marked for removal")
+                continue
+            wanted = old if one.marked else old - {_DELETED}
+            if new != one.given:
+                wanted |= new  # what somebody has set on it
+            if wanted != new:
+                self._folder.set_flags(one.new, wanted)
+                changed[one.new] = wanted
+        found = self._folder.states(changed) if changed else {}
+        for one in pairs:
+            if one.new in found and not _lower(changed[one.new]) <= _lower(found[one.new].flags):
+                self._take_back(one, "the server doesn't let its flags be kept")
+
+    def _take_back(self, pair: Pair, why: str) -> None:
+        pair.end("failed", why)
+        self._unmark(pair)
+        self._folder.remove([pair.new])
 
     def _expunge(self, pairs: Sequence[Pair]) -> None:
         olds = [one.old for one in pairs]
@@ -120,10 +132,16 @@ class Finish:
         for one in pairs:
             if one.old in left:
                 one.end("failed", "the server doesn't let it be removed", is_void=False)
+                self._unmark(one)
             else:
                 one.end("replaced", is_void=False)
         done = [one.identity for one in pairs if one.result == "replaced"]
         self._journal.mark(self._name, done, "done")
+
+
+def _lower(flags: Iterable[bytes]) -> set[bytes]:
+    """A server may write them otherwise."""
+    return {one.lower() for one in flags}
 
 
 def _going(pairs: Iterable[Pair]) -> list[Pair]:

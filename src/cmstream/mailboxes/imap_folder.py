@@ -14,7 +14,7 @@ from .imap_session import Refused
 from .mailbox import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from .imap_selected import Folder
     from .journal import MailboxJournal, Row
@@ -27,17 +27,19 @@ _AHEAD = 100
 
 class ImapFolder:
     """A :class:`~cmstream.mailboxes.mailbox.Folder`. ``seen``: UIDVALIDITY and UIDNEXT when it was
-    last looked at."""
+    last looked at; ``others``: the server's names of all folders."""
 
     def __init__(self, folder: Folder, name: str, journal: MailboxJournal) -> None:
         self.name, self.drafts = name, False
         self.seen = 0, 0
+        self.others: Collection[bytes] = ()
         self._folder, self._journal = folder, journal
         self._next: dict[int, int] = {}
         self._ahead: dict[int, bytes] = {}
 
     def messages(self) -> Iterator[Stored]:
-        """By their UIDs, the oldest first."""
+        """By their UIDs, the oldest first. Not those that are in another folder: what takes
+        their place wouldn't come there."""
         self._next, self._ahead = {}, {}
         with self._answering():
             here = self._folder.enter(again=True)
@@ -45,6 +47,8 @@ class ImapFolder:
                 return
             self.seen = here.validity, here.next
             uids = [*self._folder.uids(here)]
+            if uids and self._is_view(uids[0]):
+                return
         looked_at = self._skipped(here.validity, {*uids})
         uids = [uid for uid in uids if uid not in looked_at]
         for i in range(0, len(uids), _AT_ONCE):
@@ -53,6 +57,10 @@ class ImapFolder:
             for uid in sorted(sizes):
                 self._next[uid] = sizes[uid]
                 yield Stored(f"{here.validity}/{uid}", sizes[uid])
+
+    def _is_view(self, uid: int) -> bool:
+        kept_in = self._folder.kept_in(uid)
+        return kept_in != self._folder.raw and kept_in in self.others
 
     def _skipped(self, validity: int, uids: set[int]) -> set[int]:
         """Those that need no look; what the journal says of others that aren't there is void."""
@@ -162,6 +170,8 @@ class ImapFolder:
         if pair.result or (pair.old and pair.new):
             return
         if not pair.new:
+            if pair.old and pair.ours:
+                self._folder.unmark_deleted([pair.old])
             pair.end("gone")
             return
         new = f"{self._folder.validity}/{pair.new}"

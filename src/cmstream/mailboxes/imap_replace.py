@@ -37,9 +37,12 @@ def replace(
         return [Outcome(one, "gone") for one in changes]
     pairs = [_pair(one, here.validity) for one in changes]
     states = folder.states([one.old for one in pairs if one.old])
+    begun = {row.old for row in journal.unfinished(name)}
     for one in pairs:
         if one.old not in states:
             one.end("gone")
+        elif one.identity in begun:  # its new one is there
+            one.end("failed", "the server didn't let it be removed", is_void=False)
     going = [one for one in pairs if not one.result]
     if going:
         journal.stage(name, [_row(one, f"{here.validity}/{here.next}") for one in going])
@@ -87,7 +90,7 @@ def _search_key(change: Change) -> str:
     return commands.search_key(header)
 
 
-def _append(folder: Folder, pairs: Sequence[Pair], states: dict[int, State]) -> list[int]:
+def _append(folder: Folder, pairs: Sequence[Pair], states: dict[int, State]) -> Sequence[int]:
     """Appends them all at once, or one after the other where that doesn't go. Gives the new UIDs,
     as far as the server tells them."""
     if len(pairs) > 1 and folder.many:
@@ -111,7 +114,7 @@ def _addition(pair: Pair, state: State) -> Addition:
 
 def _compare(folder: Folder, pairs: Sequence[Pair], appended: Sequence[int], earliest: int) -> None:
     """Finds out which new message is whose: by what the server gives back. What isn't what was
-    appended goes."""
+    appended goes, and what the server can't give back."""
     digests = folder.digests(appended)
     uids: dict[bytes, list[int]] = {}
     for uid in sorted(digests):
@@ -124,4 +127,5 @@ def _compare(folder: Folder, pairs: Sequence[Pair], appended: Sequence[int], ear
             one.new = find(folder, _search_key(one.content), digest, earliest, taken=taken)
         if not one.new:
             one.end("failed", "the server gives back something else than what it was given")
-    folder.remove([uid for left in uids.values() for uid in left])
+    mine = {one.new for one in pairs}
+    folder.remove([uid for uid in appended if uid >= earliest and uid not in mine])

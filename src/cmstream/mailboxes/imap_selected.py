@@ -4,12 +4,13 @@ their UIDs, which hold as long as the folder's UIDVALIDITY does."""
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..batches import batches
 from . import imap_commands as commands
 from .errors import MailboxError
+from .imap_session import Refused, shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -35,16 +36,16 @@ class State(NamedTuple):
 
 
 class Folder:
-    """``name``: as the server has it, decoded. Raises MailboxError where the server can't be
+    """``name``: as the server writes it. Raises MailboxError where the server can't be
     reached any more, or the folder was made anew, and :class:`Refused`."""
 
-    def __init__(self, session: Session, name: str) -> None:
-        self._session, self._name = session, name
+    def __init__(self, session: Session, name: bytes) -> None:
+        self._session, self.raw = session, name
         self.validity = 0
 
     def enter(self, *, again: bool = False) -> Selected | None:
         """Selects it; None if it isn't there any more."""
-        found = self._session.select(self._name, again=again)
+        found = self._session.select(self.raw, again=again)
         self.validity = found.validity if found else 0
         return found
 
@@ -85,6 +86,16 @@ class Folder:
             found.update(self.search(["UID", some.decode()]))
         return found
 
+    def kept_in(self, uid: int) -> bytes:
+        """The name of the folder that a message is in, where the server tells: one of Dovecot's
+        virtual folders shows what is in others."""
+        if not self._session.tells_folders:
+            return b""
+        found = None
+        with suppress(Refused), self._talking() as client:
+            found = commands.fetch(client, [uid], b"X-MAILBOX").get(uid, {}).get(b"X-MAILBOX")
+        return found if isinstance(found, bytes) else b""
+
     def contents(self, uids: Collection[int]) -> dict[int, bytes]:
         """Whole messages, which must be short."""
         with self._talking() as client:
@@ -93,20 +104,26 @@ class Folder:
         return {uid: bytes(one) for uid, one in bodies.items() if isinstance(one, bytes)}
 
     def slices(self, uid: int) -> Iterator[bytes]:
-        """One message, however long. Nothing if it isn't there."""
+        """One message, however long. Nothing if it isn't there. A server may give less at once than
+        it is asked for, so an empty slice is the end. Raises :class:`Refused` if it gives no slice,
+        and so not all of the message."""
         at = 0
         while True:
             with self._talking() as client:
                 found = commands.fetch(client, [uid], b"BODY.PEEK[]<%d.%d>" % (at, SLICE))
             piece = found.get(uid, {}).get(b"BODY[]<%d>" % at)
-            if isinstance(piece, bytes) and piece:
-                yield piece
-            if not isinstance(piece, bytes) or len(piece) < SLICE:
+            if not isinstance(piece, bytes):
+                if 0 < at < self.sizes([uid]).get(uid, at + 1):
+                    raise Refused(f"it gives no more than {at} bytes of it")
                 return
+            if not piece:
+                return
+            yield piece
             at += len(piece)
 
     def digests(self, uids: Collection[int]) -> dict[int, bytes]:
-        """The SHA-256 of messages, as the server gives them back."""
+        """The SHA-256 of messages, as the server gives them back, without those of which it doesn't
+        give all."""
         sizes = self.sizes(uids)
         short = [uid for uid in sizes if sizes[uid] <= SLICE]
         found = {}
@@ -114,17 +131,25 @@ class Folder:
             for uid, content in self.contents(some).items():
                 found[uid] = hashlib.sha256(content).digest()
         for uid in sizes.keys() - {*short}:
-            digest = hashlib.sha256()
-            for piece in self.slices(uid):
-                digest.update(piece)
-            found[uid] = digest.digest()
+            with suppress(Refused):
+                found[uid] = self._digest(uid)
         return found
 
-    def append(self, messages: Sequence[Addition]) -> list[int]:
-        """As :func:`~cmstream.mailboxes.imap_commands.append`; for several, ask :meth:`many`."""
+    def _digest(self, uid: int) -> bytes:
+        digest = hashlib.sha256()
+        for piece in self.slices(uid):
+            digest.update(piece)
+        return digest.digest()
+
+    def append(self, messages: Sequence[Addition]) -> Sequence[int]:
+        """As :func:`~cmstream.mailboxes.imap_commands.append`; for several, ask :meth:`many`. Gives
+        their UIDs, as far as the server tells them."""
         with self._talking() as client:
-            uids = commands.append(client, self._name, messages)
+            validity, uids = commands.append(client, self.raw, messages)
+        with suppress(Refused), self._talking() as client:
             client.noop()  # so that the new ones are in the folder that is selected
+        if uids and validity != self.validity:  # these UIDs are others' in the folder selected
+            raise self._made_anew()
         return uids
 
     @property
@@ -164,9 +189,12 @@ class Folder:
 
     @contextmanager
     def _talking(self) -> Iterator[IMAPClient]:
-        found = self._session.select(self._name)
+        found = self._session.select(self.raw)
         if found is None or found.validity != self.validity:
-            text = f"the folder {self._name} was removed or made anew meanwhile: run this again"
-            raise MailboxError("unavailable", text)
+            raise self._made_anew()
         with self._session.talking() as client:
             yield client
+
+    def _made_anew(self) -> MailboxError:
+        text = f"the folder {shown(self.raw)} was removed or made anew meanwhile: run this again"
+        return MailboxError("unavailable", text)

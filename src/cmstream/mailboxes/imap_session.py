@@ -3,6 +3,7 @@ becomes a MailboxError; after one the next command connects again."""
 
 from __future__ import annotations
 
+import imaplib
 import ipaddress
 import re
 import socket
@@ -14,11 +15,12 @@ from urllib.parse import unquote, urlsplit
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, ProtocolError
+from imapclient.imap_utf7 import decode, encode
 
 from .errors import MailboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from .places import Access
 
@@ -76,7 +78,7 @@ class Selected:
     """A folder as it was when it was selected: its UIDVALIDITY and UIDNEXT (RFC 3501 section
     2.3.1.1), and how many messages it had."""
 
-    name: str
+    name: bytes
     validity: int
     next: int
     count: int
@@ -90,6 +92,8 @@ class Session:
         self._name, self._user = name, user
         self._client: IMAPClient | None = None
         self.selected: Selected | None = None
+        self._may_change: set[bytes] = set()
+        self._tells_folders: bool | None = None
 
     def connect(self) -> IMAPClient:
         """A connection that is signed in. Raises MailboxError, or what :mod:`imaplib` raises."""
@@ -98,13 +102,23 @@ class Session:
     def disconnected(self) -> None:
         """Is called when the connection has ended."""
 
+    @property
+    def tells_folders(self) -> bool:
+        """Whether it is a Dovecot, which tells of a message in what folder it is."""
+        if self._tells_folders is None:
+            self._tells_folders = False
+            with suppress(Refused), self.talking() as client:
+                told = client.id_() if client.has_capability("ID") else ()
+                self._tells_folders = b"Dovecot" in _words(told)
+        return self._tells_folders
+
     @contextmanager
     def talking(self) -> Iterator[IMAPClient]:
         """The connection, for commands alone. Raises :class:`Refused` for the answers NO and BAD,
         and MailboxError if it is lost."""
         if self._client is None:
             try:
-                self._client = self.connect()
+                self._client = _exact(self.connect())
             except (*_LOST, IMAPClientError, UnicodeError) as error:
                 raise self.unavailable(error) from None
         try:
@@ -120,30 +134,45 @@ class Session:
             self.drop()  # in the middle of a command
             raise
 
-    def select(self, name: str, *, again: bool = False) -> Selected | None:
-        """Selects a folder; ``again``: even if it is selected, to know what is new. None if it
-        isn't there (any more). Raises MailboxError ``permission-denied``."""
+    def select(self, name: bytes, *, again: bool = False) -> Selected | None:
+        """Selects a folder by the name that the server writes; ``again``: even if it is selected,
+        to know what is new. None if it isn't there (any more). Raises MailboxError
+        ``permission-denied``."""
         if not again and self._client and self.selected and self.selected.name == name:
             return self.selected
         self.selected = None
         with self.talking() as client:
             try:
                 found = client.select_folder(name)
+            except imaplib.IMAP4.readonly:  # for imaplib it is the end of the connection
+                client._imap.untagged_responses.pop("READ-ONLY", None)  # noqa: SLF001
+                raise self._denied(name, "it can only be read") from None
             except IMAPClientAbortError:
                 raise
             except IMAPClientError as error:
                 if client.folder_exists(name):
                     raise self._denied(name, said(error)) from None
                 return None
-        if not found.get(b"READ-WRITE", True) or found.get(b"READ-ONLY"):
-            raise self._denied(name, "it can only be read")
+        if name not in self._may_change:
+            self._require_rights(name, found.get(b"PERMANENTFLAGS"))
         if b"UIDVALIDITY" not in found:
-            text = f"{self._name} gives the messages in {name} no lasting numbers (UIDVALIDITY)"
+            text = f"{self._name} gives what is in {shown(name)} no lasting numbers (UIDVALIDITY)"
             raise MailboxError("unsupported-server", text)
         self.selected = Selected(
             name, found[b"UIDVALIDITY"], found.get(b"UIDNEXT", 1), found[b"EXISTS"]
         )
         return self.selected
+
+    def _require_rights(self, name: bytes, flags: Collection[bytes] | None) -> None:
+        """All that a message needs to be replaced with what it is marked with. ``flags``: those
+        that the server lets this user set, None if it doesn't tell."""
+        if flags is not None and b"\\deleted" not in {one.lower() for one in flags}:
+            raise self._denied(name, "nothing can be marked for removal in it")
+        with self.talking() as client:
+            lacking = _lacking_rights(client, name) if client.has_capability("ACL") else ""
+        if lacking:
+            raise self._denied(name, f"these rights are lacking: {lacking}")
+        self._may_change.add(name)
 
     def close(self) -> None:
         """Signs out."""
@@ -155,13 +184,15 @@ class Session:
     def drop(self) -> None:
         """Closes the connection, in whatever state it is."""
         client, self._client, self.selected = self._client, None, None
+        self._may_change.clear()
+        self._tells_folders = None
         if client is not None:
             with suppress(Exception):
                 client.shutdown()
             self.disconnected()
 
-    def _denied(self, name: str, why: str) -> MailboxError:
-        text = f"the folder {name} can't be changed ({why}): give {self._user} the rights"
+    def _denied(self, name: bytes, why: str) -> MailboxError:
+        text = f"the folder {shown(name)} can't be changed ({why}): give {self._user} the rights"
         return MailboxError("permission-denied", text)
 
     def unavailable(self, error: BaseException) -> MailboxError:
@@ -275,6 +306,52 @@ class ServerSession(Session):
         if isinstance(error, socket.gaierror | UnicodeError):
             return MailboxError("no-such-host", f"there is no host {self._server.host}")
         return super().unavailable(error)
+
+
+def _words(parsed: object) -> set[object]:
+    """All that is in an answer, however deep."""
+    if isinstance(parsed, list | tuple):
+        return {word for one in parsed for word in _words(one)}
+    return {parsed}
+
+
+def _lacking_rights(client: IMAPClient, name: bytes) -> str:
+    """Of those to insert, mark and remove messages (RFC 4314 section 2.1). Where there is one right
+    for both, "d", it is an older server (RFC 2086)."""
+    try:
+        kind, told = client._imap.myrights(_quoted(name))  # noqa: SLF001
+    except IMAPClientAbortError:
+        raise
+    except IMAPClientError:
+        return ""
+    if kind != "OK" or not isinstance(told[-1], bytes):
+        return ""
+    rights = {*told[-1].rpartition(b" ")[2].decode("ascii", "replace")}
+    if "d" in rights and not rights & {"t", "e"}:
+        rights |= {"t", "e"}
+    return "".join(one for one in "swite" if one not in rights)
+
+
+def shown(name: bytes) -> str:
+    """A folder's name for people: as the server writes it where that isn't modified UTF-7 (RFC 3501
+    section 5.1.3), or where another name would look the same."""
+    with suppress(UnicodeError):
+        decoded = str(decode(name))
+        if encode(decoded) == name:
+            return decoded
+    return name.decode("ascii", "backslashreplace")
+
+
+def _exact(client: IMAPClient) -> IMAPClient:
+    """Lets it name folders as the server does, octet for octet."""
+    client.folder_encode = False
+    client._normalise_folder = _quoted  # noqa: SLF001
+    return client
+
+
+def _quoted(name: bytes | str) -> bytes:
+    octets = name.encode("ascii") if isinstance(name, str) else name
+    return b'"%s"' % octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def said(error: BaseException) -> str:

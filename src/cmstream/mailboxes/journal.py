@@ -25,6 +25,9 @@ there, it went. ``done``: it is gone. ``known``: this message stays as it is, an
 look."""
 
 Task = Literal["seal", "open"]
+_BEFORE = " before"
+"""Ends the state of a message that a run with another task began. It is finished as it was begun;
+the new one isn't what this task makes, and needs a look."""
 
 EVERYBODYS = Path("/var/lib/cmstream-mailboxes")
 """Where the journal is if that folder can be written, or made. It isn't the store's folder, which a
@@ -138,6 +141,11 @@ class Journal:
                 "DELETE FROM message WHERE folder IN (SELECT id FROM folder WHERE mailbox = ?) "
                 "AND state IN ('done', 'known')", (number,)
             )  # fmt: skip
+            database.execute(
+                "UPDATE message SET state = state || ? WHERE folder IN "
+                "(SELECT id FROM folder WHERE mailbox = ?) AND state IN ('staged', 'removing')",
+                (_BEFORE, number),
+            )
             database.execute("UPDATE mailbox SET task = ? WHERE id = ?", (task, number))
 
     @contextmanager
@@ -237,8 +245,9 @@ class MailboxJournal:
                 _finish(database, number, found)
                 return
             database.executemany(
-                "UPDATE message SET state = ? WHERE folder = ? AND old = ?",
-                ((state, number, old) for old in found),
+                "UPDATE message SET state = ? || CASE WHEN state LIKE '%' || ? THEN ? ELSE '' END "
+                "WHERE folder = ? AND old = ?",
+                ((state, _BEFORE, _BEFORE, number, old) for old in found),
             )
 
     def known(self, folder: str, identities: Iterable[str]) -> None:
@@ -265,8 +274,9 @@ class MailboxJournal:
         return [
             Row(*row)  # type: ignore[arg-type]
             for row in self._journal.select(
-                "SELECT old, new, old_hash, new_hash, message_id, state FROM message "
-                "WHERE folder = ? AND state NOT IN ('done', 'known')", (self._folder(folder),)
+                "SELECT old, new, old_hash, new_hash, message_id, replace(state, ?, '') "
+                "FROM message WHERE folder = ? AND state NOT IN ('done', 'known')",
+                (_BEFORE, self._folder(folder)),
             )
         ]  # fmt: skip
 
@@ -292,10 +302,15 @@ class MailboxJournal:
 
 def _finish(database: sqlite3.Connection, folder: int, identities: Iterable[str]) -> None:
     """What is done needs no hash any more of what could be read."""
+    found = list(identities)
+    database.executemany(
+        "DELETE FROM message WHERE folder = ? AND old = ? AND state LIKE '%' || ?",
+        ((folder, old, _BEFORE) for old in found),
+    )
     database.executemany(
         "UPDATE message SET state = 'done', old_hash = x'', message_id = '' "
         "WHERE folder = ? AND old = ?",
-        ((folder, old) for old in identities),
+        ((folder, old) for old in found),
     )
 
 

@@ -241,7 +241,10 @@ class Folder:
     def replace(self, changes: Sequence[Change]) -> list[Outcome]:
         """Puts new messages in the place of old ones."""
         here = self._mailbox.enter(self.path)
-        return self._mailbox.replace(self._key, here, changes)
+        try:
+            return self._mailbox.replace(self._key, here, changes)
+        except PermissionError as error:
+            raise _denied(f"{self.name} {error.filename or ''}".strip()) from None
 
 
 def _is_recent(modified: Iterable[int]) -> bool:
@@ -278,6 +281,9 @@ def _naming(place: str) -> Iterator[None]:
         text = f"{place} is no Maildir: there is no directory {which}"
         raise MailboxError("no-such-mailbox", text) from None
     except PermissionError as error:
-        which = error.filename or place
-        text = f"{which} can't be used: run this as root, or as the user who owns the mail"
-        raise MailboxError("permission-denied", text) from None
+        raise _denied(error.filename or place) from None
+
+
+def _denied(which: str) -> MailboxError:
+    text = f"{which} can't be used: run this as root, or as the user who owns the mail"
+    return MailboxError("permission-denied", text)
