@@ -205,6 +205,50 @@ def test_what_was_retired_stays_so(server, store, sync):
     assert held(store)[fingerprint(der(0))] == "retired"
 
 
+def test_what_was_deleted_stays_so(server, store, sync):
+    """Its owner may have lost the key, or somebody else may have it."""
+    add(store, ALICE)
+    server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    store.delete_certificate(ALICE, fingerprint(der(0)), by=OWNER)
+    assert sync().lines == []
+    assert held(store) == {fingerprint(der(1)): "active"}
+
+
+def test_an_alias_gets_no_account(server, store, sync):
+    add(store, ALICE, aliases=[BOB])
+    server.person("alice", [ALICE, BOB], [der(0)])
+    server.person("info", [BOB], [der(1, BOB)])
+    said = sync("--add").said
+    assert said.count(f"{BOB} is an alias of {ALICE}: not added") == 2
+    assert held(store) == {fingerprint(der(0)): "active"}
+
+
+def test_an_address_in_some_language(server, store, sync):
+    server.person("alice", [ALICE], [der(0)])
+    server.change(server.person("bob", [], [der(1, BOB)]), "mail;lang-de", BOB.encode())
+    sync("--add")
+    assert held(store, BOB)
+
+
+def test_several_at_once_take_each_certificate_once(server, store, sync, monkeypatch):
+    """Another run, or the owner, may come between a look and the change."""
+    server.person("alice", [ALICE], [der(0)])
+    looked = account_sync._Sync._missing
+
+    def missing(work, store, account, found):
+        result = looked(work, store, account, found)
+        if not account.id and store is work.store:
+            work.store.add_account(ALICE, by=ADMINISTRATOR)
+            work.store.import_certificates(ALICE, der(0), by=OWNER)
+            work.store.import_certificates(ALICE, der(1), by=OWNER, retire_others=True)
+        return result
+
+    monkeypatch.setattr(account_sync._Sync, "_missing", missing)
+    assert sync("--add").lines == []
+    assert held(store) == {fingerprint(der(0)): "retired", fingerprint(der(1)): "active"}
+
+
 # --- what the directory no longer has --------------------------------------------------------
 
 
@@ -262,6 +306,58 @@ def test_other_sources_and_unsure_answers_retire_nothing(server, store, sync):
     done = sync("--retire-missing", code=os.EX_NOINPUT)
     assert "it has no certificates" in done.said
     assert {*held(store).values()} == {"active"}
+
+
+def test_what_comes_back_is_used_again(server, store, sync):
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    assert len(sync("--retire-missing").lines) == 1
+    server.change(alice, "userCertificate;binary", der(0), der(1))
+    assert len(sync("--retire-missing").lines) == 1
+    assert {*held(store).values()} == {"active"}
+
+
+def test_what_somebody_took_again_is_theirs(server, store, sync):
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    sync("--retire-missing")
+    store.activate_certificate(ALICE, fingerprint(der(0)), by=OWNER)
+    assert sync("--retire-missing").lines == []
+    assert {*held(store).values()} == {"active"}
+
+
+@pytest.mark.parametrize("value", [None, b"Alice <no address>"])
+def test_what_an_entry_without_an_address_has_isnt_missing(server, store, sync, value):
+    """Those who may not see an address see the certificates all the same."""
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0)], [signed(1, ALICE)])
+    server.person("bob", [BOB], [der(2, BOB)])
+    sync()
+    assert len(held(store)) == 2
+    server.change(alice, "mail", *[value] * bool(value))
+    sync("--retire-missing", code=os.EX_DATAERR if value else 0)
+    assert {*held(store).values()} == {"active"}
+
+
+def test_what_other_servers_have_isnt_missing(server, store, sync):
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    server.referral("dns", "ldap://dns.example.org/DC=ForestDnsZones,DC=example,DC=org")
+    dry = sync("--retire-missing", "--dry-run")
+    assert len(dry.lines) == 1
+    assert "other servers" not in dry.said
+    there = server.referral("there", f"ldap://ldap2.example.org/ou=there,{BASE}")
+    done = sync("--retire-missing", code=os.EX_UNAVAILABLE)
+    assert f"ldap://ldap2.example.org/ou=there,{BASE}" in done.said
+    assert {*held(store).values()} == {"active"}
+    assert "other servers have some of the entries" in sync().said
+    assert "another server has this base" in sync("--base", there, code=os.EX_NOINPUT).said
 
 
 def test_a_cut_answer_retires_nothing(server, store, sync):

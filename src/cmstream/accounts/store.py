@@ -343,6 +343,13 @@ class Store:
             change.forget(account, held.fingerprint)
             change.record("delete-certificate", account, fingerprint=held.fingerprint)
 
+    def last_states(self, address: str) -> dict[str, AuditEntry]:
+        """By fingerprint: how each of the account's certificates, those that are deleted too, last
+        came in use or out of it."""
+        with self.database.read() as connection:
+            account = queries.account(connection, canonical(address))
+            return audit.last_states(connection, account.id)
+
     # --- the server's switches and the audit log -----------------------------------------
 
     def switches(self) -> dict[str, str]:
