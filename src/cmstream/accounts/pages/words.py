@@ -162,6 +162,10 @@ def sentence(error: object) -> str:
     return closed[:1].upper() + closed[1:]
 
 
+CHANGED_MEANWHILE = (
+    "It was changed meanwhile, by somebody else or in another window. This is how it is now:"
+    " change it again if it still needs that."
+)
 PASSWORD_NEEDED = "Give your password again to change this."  # noqa: S105
 
 
