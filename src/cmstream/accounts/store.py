@@ -22,7 +22,7 @@ from .errors import AccessDenied, Conflict, UnusableAccount
 from .lookup import Lookups, Seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -240,10 +240,11 @@ class Store:
         upload: imports.Upload,
         *,
         retire_others: bool = False,
+        keep: Collection[str] = (),
     ) -> ImportReport:
         account = queries.account(connection, canonical(address))
         held = queries.certificates(connection, account)
-        return imports.report(upload, account, held, retire_others=retire_others)
+        return imports.report(upload, account, held, retire_others=retire_others, keep=keep)
 
     def import_certificates(
         self,
@@ -255,6 +256,7 @@ class Store:
         confirm_mismatch: bool = False,
         description: str = "",
         retire_others: bool = False,
+        keep: Collection[str] = (),
     ) -> ImportReport:
         """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most, or a
         signed mail, 1 MiB at most. Inside :meth:`together`, give what
@@ -263,8 +265,8 @@ class Store:
 
         Everything is read and tried before anything is stored, and stored in one transaction.
         ``confirm_mismatch``: also those for another address. ``retire_others``: the account's
-        other certificates are retired by the same transaction. A private key in the file and
-        ``password`` are forgotten.
+        other certificates are retired by the same transaction, but for those with a fingerprint
+        that is in ``keep``. A private key in the file and ``password`` are forgotten.
 
         Raises as :meth:`preview` does, and ImportRefused ``address-mismatch``; Conflict
         ``too-many-certificates`` if the account would have more than 20 in use, or 200 in all,
@@ -274,14 +276,16 @@ class Store:
         upload = imports.examined(data, password)
         words = values.text(description, "invalid-setting", "a description")
         with self._change(by) as change:
-            found = self._examine(change.connection, address, upload, retire_others=retire_others)
+            found = self._examine(
+                change.connection, address, upload, retire_others=retire_others, keep=keep
+            )
             imports.require_confirmation(found, confirmed=confirm_mismatch)
             account = change.account(found.account)
             before = queries.certificates(change.connection, account)
             for one in found.certificates:
                 change.store_certificate(account, one, words)
             taken = {one.recipient.fingerprint for one in found.certificates}
-            others = change.retire_all_but(account, taken) if retire_others else ()
+            others = change.retire_all_but(account, taken.union(keep)) if retire_others else ()
             if any(one.known != "active" for one in found.certificates):
                 change.require_few(account.address)
             change.require_readable(account, before)
