@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from ..errors import AccountsError, Invalid, StoreUnavailable
+from ..errors import AccountsError, Conflict, Invalid, StoreUnavailable
 from ..switches import checked
 from . import words
 from .accounts import LOG_PAGE, before
@@ -151,7 +151,11 @@ def _link(visit: Visit, name: str) -> Response:
     owners = people.owners(account.address)
     whose = next((one for one in owners if one.name == name), None)
     if whose is None:
-        whose = people.add(account.address, "owner", account=account.address, by=visit.by)
+        try:
+            whose = people.add(account.address, "owner", account=account.address, by=visit.by)
+        except Conflict as error:  # the account is there all the same
+            visit.form.errors[""] = f"{words.sentence(error)} {words.OTHER_NAME}"
+            return owner(visit)
     purpose: Purpose = "set-password" if whose.has_password else "first-sign-in"
     secret = people.add_link(purpose, whose.name, minutes=LINK_MINUTES, by=visit.by)
     return visit.show(
