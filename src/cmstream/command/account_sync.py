@@ -106,6 +106,8 @@ class _Sync:
     seen: dict[str, set[str]] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
     unowned: set[str] = field(default_factory=set)
+    coming: dict[str, list[Recipient]] = field(default_factory=dict)
+    """What a dry run would have imported, by account."""
 
     @contextmanager
     def _reporting(self, address: str, dn: str, what: str = "") -> Iterator[None]:
@@ -177,16 +179,18 @@ class _Sync:
             reports = self._import_all(store, now_there, entry.dn, found) if now_there else []
         for report in reports:
             self._tell(entry.dn, report)
+        if reports and not account.id and not self.options.cipher:
+            note(shown.switched_off(account))
 
     def _missing(self, store: Store, account: Account, found: list[Recipient]) -> list[Recipient]:
         """What others retired or deleted stays so; what this source lost may come back."""
-        if not account.id:
-            return sealed_to(found)
-        held, last = store.certificates(account.address), store.last_states(account.address)
-        lost = "retire-certificate", self.by.name
-        left = {one for one, entry in last.items() if (entry.action, entry.actor) != lost}
-        left |= {one.fingerprint for one in held if one.state == "active"}
-        return [one for one in sealed_to([*found, *readable(held)]) if one.fingerprint not in left]
+        used, left = self.coming.get(account.address, []), set()
+        if account.id:
+            used = [*used, *readable(store.certificates(account.address))]
+            last, lost = store.last_states(account.address), ("retire-certificate", self.by.name)
+            left = {one for one, entry in last.items() if (entry.action, entry.actor) != lost}
+        left |= {one.fingerprint for one in used}
+        return [one for one in sealed_to([*found, *used]) if one.fingerprint not in left]
 
     def _import_all(
         self, store: Store, account: Account, dn: str, found: list[Recipient]
@@ -209,6 +213,7 @@ class _Sync:
         report = imports.report(upload, account, held)
         imports.require_confirmation(report, confirmed=confirmed)
         if self.options.dry_run:
+            self.coming.setdefault(account.address, []).append(one)
             return account, report
         with store.together() as whole:
             if not account.id:
@@ -243,7 +248,8 @@ class _Sync:
     ) -> list[StoredCertificate]:
         """Gives what is left. Where that is a stopgap, such as an expired one, it stays."""
         rest, saved = [other for other in held if other is not one], not self.options.dry_run
-        used, after = sealed_to(readable(held)), sealed_to(readable(rest))
+        coming = self.coming.get(address, [])
+        used, after = (sealed_to([*readable(each), *coming]) for each in (held, rest))
         if not after or not {*after} <= {*used}:
             note(f"{address}: {one.fingerprint} is the last one that can be used: not retired")
             return held
