@@ -71,6 +71,21 @@ def test_a_file_of_several_people_says_what_to_do(files, take):
     assert done.stdout.count(b"\timported\t") == 4
 
 
+def test_a_dry_run_refuses_what_the_run_would(store, files, take):
+    store.add_account(ALICE, by=ADMINISTRATOR)
+    for number in range(2, 21):
+        store.import_certificates(ALICE, pem(number), by=ADMINISTRATOR)
+    counter = store.database.counter()
+    both = files.joinpath("both.pem")
+    both.write_bytes(pem() + pem(1))
+    dry = take("--dry-run", ALICE, both, code=os.EX_DATAERR)
+    assert b"[too-many-certificates]" in dry.stderr
+    assert store.database.counter() == counter
+    assert take(ALICE, both, code=os.EX_DATAERR).stderr == dry.stderr
+    assert b"can be imported" in take("--dry-run", ALICE, files / f"{ALICE}.pem").stdout
+    assert len(states(store)) == 19
+
+
 def test_a_column_that_holds_nothing(store, files, take):
     take("--add", listed(files, b"%b;%b.pem;\r\n" % (ALICE.encode(), ALICE.encode())))
     assert states(store) == ["active"]

@@ -234,6 +234,19 @@ def test_a_dry_run_says_what_would_become_of_it(server, store, sync):
     assert f"nothing is sealed for {BOB} until a cipher is chosen" in done.said
 
 
+def test_a_dry_run_refuses_what_the_run_would(server, store, sync):
+    add(store, ALICE, clients=["evolution"])
+    store.import_certificates(ALICE, der(0), by=OWNER)
+    store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
+    curve = identity("SECP256R1", emails=(ALICE,))[1].public_bytes(Encoding.DER)
+    server.person("alice", [ALICE], [curve])
+    counter = store.database.counter()
+    dry = sync("--dry-run", code=os.EX_DATAERR)
+    assert "[unreadable-choice]" in dry.said
+    assert store.database.counter() == counter
+    assert sync(code=os.EX_DATAERR).said == dry.said
+
+
 def test_a_stopgap_doesnt_count_as_another_one(server, store, sync):
     """Mail isn't sealed to an expired certificate because a directory lost the good one."""
     past = {"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=1)}

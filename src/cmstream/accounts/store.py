@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..certificates.recipient import Recipient
@@ -112,6 +112,13 @@ class Store:
             whole = _Together(database)
             yield whole
         self._committed(whole.entries)
+
+    @contextmanager
+    def trial(self) -> Iterator[Store]:
+        """The same, and nothing of it stays: it shows what would become of the changes."""
+        with suppress(_Undone), self.together() as whole:
+            yield whole
+            raise _Undone
 
     def seal_for(self, address: str, *, appended: bool = False) -> Seal:
         """How mail for an address is sealed, or why it is left: from a cache, never more than a
@@ -458,6 +465,10 @@ def _read(entry: AuditEntry | None) -> list[str]:
 
 
 _READ = "read-test-message"
+
+
+class _Undone(Exception):  # noqa: N818 - no error
+    """Ends a trial."""
 
 
 class _Together(Store):

@@ -117,9 +117,7 @@ class _Import:
         options, by = self.options, actor()
         expected, known = self._preview(address, upload)
         imports.require_confirmation(expected, confirmed=options.confirm_mismatch)
-        if options.dry_run:
-            return expected
-        with self.store.together() as store:
+        with self.store.trial() if options.dry_run else self.store.together() as store:
             if not known:
                 store.add_account(address, by=by)
             report = store.import_certificates(
@@ -134,6 +132,8 @@ class _Import:
             if options.cipher:
                 store.change_account(address, by=by, cipher=options.cipher)
             account = store.account(address)
+        if options.dry_run:
+            return expected
         if account.cipher is None:
             note(shown.switched_off(account))
         return report

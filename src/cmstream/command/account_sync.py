@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import os
 import re
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -174,7 +174,7 @@ class _Sync:
         found = self._read(address, entry)
         if not self._missing(self.store, account, found):
             return
-        with nullcontext(self.store) if self.options.dry_run else self.store.together() as store:
+        with self.store.trial() if self.options.dry_run else self.store.together() as store:
             now_there = self._account(store, address)  # others may have changed it meanwhile
             reports = self._import_all(store, now_there, entry.dn, found) if now_there else []
         for report in reports:
@@ -212,16 +212,16 @@ class _Sync:
         upload = imports.Upload((one,), (), private_key_ignored=False)
         report = imports.report(upload, account, held)
         imports.require_confirmation(report, confirmed=confirmed)
-        if self.options.dry_run:
-            self.coming.setdefault(account.address, []).append(one)
-            return account, report
         with store.together() as whole:
             if not account.id:
                 account = whole.add_account(account.address, by=self.by)
-            report = whole.import_certificates(
+            done = whole.import_certificates(
                 account.address, upload, by=self.by, confirm_mismatch=confirmed
             )
-        return account, report
+        if self.options.dry_run:
+            self.coming.setdefault(account.address, []).append(one)
+            return account, report
+        return account, done
 
     def _tell(self, dn: str, report: ImportReport) -> None:
         told = shown.report_object(dn, report)
