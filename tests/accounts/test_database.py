@@ -21,7 +21,8 @@ from cmstream.accounts import (
     tables,
 )
 from cmstream.accounts.database import open_database
-from helpers.accounts.support import ADMINISTRATOR
+from helpers.accounts.support import ADMINISTRATOR, pem
+from helpers.authorities import key_usage
 
 ALICE = "alice@example.org"
 
@@ -216,6 +217,28 @@ def test_the_newest_migration_is_the_one_asked_for():
 
     folder = Path(database.__file__).parent / "migrations"
     assert ScriptDirectory(folder).get_current_head() == revision.REVISION
+
+
+def test_an_older_database_learns_what_is_set_aside(empty_url):
+    """Migration 0004 brought the column."""
+    usages = {0: "key_encipherment", 1: "digital_signature", 2: "digital_signature"}
+    with create_store(empty_url) as store:
+        for number, address in ((0, ALICE), (1, ALICE), (2, "bob@example.org")):
+            if number != 1:
+                store.add_account(address, by=ADMINISTRATOR)
+            data = pem(number, emails=(address,), usage=key_usage(usages[number]))
+            store.import_certificates(address, data, by=ADMINISTRATOR)
+        held = [store.certificates(one) for one in (ALICE, "bob@example.org")]
+        assert [[one.set_aside for one in each] for each in held] == [[False, True], [False]]
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE certificates DROP COLUMN set_aside"))
+        connection.execute(text("UPDATE cmstream_version SET version_num = '0003'"))
+    engine.dispose()
+    with raises("not-migrated"):
+        open_store(empty_url)
+    with create_store(empty_url) as store:
+        assert [store.certificates(one) for one in (ALICE, "bob@example.org")] == held
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url, monkeypatch):

@@ -12,9 +12,10 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from cmstream.accounts import figures, open_store, reminders
+from cmstream.accounts import figures, open_store, record, reminders
 from cmstream.accounts.people.people import People
 from helpers.accounts.support import ADMINISTRATOR, pem
+from helpers.authorities import key_usage
 from helpers.command import run
 
 ALICE, BOB, OFF = "alice@example.org", "bob@example.org", "off@example.org"
@@ -44,9 +45,9 @@ def taken(outbox):
     return found
 
 
-def expiring(days, number=0, address=ALICE):
+def expiring(days, number=0, address=ALICE, **options):
     return pem(number, emails=(address,), not_before=NOW - timedelta(days=400),
-               not_after=NOW + timedelta(days=days, hours=-1))  # fmt: skip
+               not_after=NOW + timedelta(days=days, hours=-1), **options)  # fmt: skip
 
 
 def held(store, address, days, number=0, cipher="aes256-cbc"):
@@ -163,6 +164,34 @@ def test_figures_have_groups_and_no_names(store):
     for number, (address, days) in enumerate(((ALICE, -2), (BOB, 5), ("c@example.org", 20))):
         held(store, address, days, number)
     assert figures.count(store.database).expiring == {0: 1, 7: 2, 30: 3, 90: 3}
+
+
+def test_what_nothing_is_sealed_to_puts_no_reminder_off(store, outbox):
+    """A card's certificate for signing lives longer than the one for encrypting."""
+    held(store, ALICE, 5)
+    (good,) = store.certificates(ALICE)
+    usage = key_usage("digital_signature")
+    signing = expiring(400, 1, usage=usage)
+    (other,) = store.import_certificates(ALICE, signing, by=ADMINISTRATOR).certificates
+
+    def seen():
+        """When the account's last certificate in use expires, by each way to ask."""
+        with store.database.asked() as ask:
+            looked_up = record.read(ask, ALICE).account
+        soon = store.accounts(expiring_before=NOW + timedelta(days=30))
+        assert bool(figures.count(store.database).expiring[30]) == bool(soon)
+        ends = {one.expires_at for one in (looked_up, store.account(ALICE), *soon)}
+        return ends, {one.fingerprint for one in store.certificates(ALICE) if one.set_aside}
+
+    longer = other.recipient
+    assert seen() == ({good.not_after}, {longer.fingerprint})
+    assert addressed(reminders.remind(store, to(outbox), (7,))) == [ALICE]
+    store.retire_certificate(ALICE, good.fingerprint, by=ADMINISTRATOR)
+    assert seen() == ({longer.not_after}, set())
+    store.activate_certificate(ALICE, good.fingerprint, by=ADMINISTRATOR)
+    assert seen() == ({good.not_after}, {longer.fingerprint})
+    store.delete_certificate(ALICE, good.fingerprint, by=ADMINISTRATOR)
+    assert seen() == ({longer.not_after}, set())
 
 
 # --- the command -----------------------------------------------------------------------------

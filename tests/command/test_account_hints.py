@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
 from helpers.accounts.support import pem
+from helpers.authorities import key_usage
 from helpers.command import run
 
 ALICE = "alice@example.org"
@@ -16,7 +18,12 @@ ALICE = "alice@example.org"
 def account(tmp_path):
     env = {"CMSTREAM_DATABASE": f"sqlite:///{tmp_path}/accounts.sqlite3"}
     (tmp_path / "alice.pem").write_bytes(pem())
-    return lambda *words, code=0: run("account", *words, env=env, code=code).stderr.decode()
+
+    def call(*words, code=0):
+        done = run("account", *words, env=env, code=code)
+        return (done.stderr + done.stdout).decode()
+
+    return call
 
 
 def test_an_import_names_its_options(account, tmp_path):
@@ -42,3 +49,16 @@ def test_a_mail_program_that_nobody_knows(account):
     assert told.startswith("cmstream: warning: thunderbrid is no mail program that is known")
     assert told.count("warning") == 1
     assert "thunderbird" in told
+
+
+def test_a_certificate_that_nothing_is_sealed_to(account, tmp_path):
+    file = tmp_path / "signing.pem"
+    file.write_bytes(pem(1, usage=key_usage("digital_signature")))
+    account("import", "--add", ALICE, tmp_path / "alice.pem")
+    account("import", ALICE, file)
+    shown = [
+        one.split(maxsplit=1)[1] for one in account("show", ALICE).splitlines() if "state:" in one
+    ]
+    assert sorted(shown) == ["active", "active, but not used beside another"]
+    (found,) = json.loads(account("show", "--json", ALICE))["certificates"][1:]
+    assert (found["key"], found["set_aside"]) == ("RSA-2048", True)

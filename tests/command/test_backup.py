@@ -154,6 +154,7 @@ def test_a_writer_that_holds_it_is_not_waited_for_without_end(live, tmp_path, mo
 def test_an_older_store_is_saved_as_it_is_and_upgraded_when_it_is_restored(live, tmp_path):
     file = tmp_path / "backup"
     with sqlite3.connect(path(live)) as connection:
+        connection.execute("ALTER TABLE certificates DROP COLUMN set_aside")
         connection.execute("DROP TABLE reminders")
         connection.execute("UPDATE cmstream_version SET version_num = '0002'")
     connection.close()

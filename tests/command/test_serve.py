@@ -254,6 +254,28 @@ def test_a_proxy_is_missed_where_the_public_url_needs_one(public, options, told)
     assert not told or "--trusted-proxies" in found
 
 
+@pytest.mark.parametrize(
+    ("host", "options", "told"),
+    [
+        ("127.0.0.1", {}, False),
+        ("::1", {}, False),
+        (ANY, {}, True),
+        ("::", {}, True),
+        (ANY, {"public_url": "https://keys.example.org"}, False),
+        (ANY, {"hosts": ("*",)}, False),
+        (ANY, {"trusted_proxies": ("192.0.2.1",)}, False),
+    ],
+)
+def test_a_server_for_others_needs_the_name_that_they_ask_for(host, options, told):
+    found = serve.missing_url(Settings(**options), host)
+    assert ("--public-url" in found) is told
+
+
+def test_a_missing_url_is_told_at_the_start(sqlite_url, tmp_path):
+    with serving(sqlite_url, tmp_path, "--host", ANY) as server:
+        server.wait("others can reach 0.0.0.0")
+
+
 # --- endings ---------------------------------------------------------------------------------
 
 

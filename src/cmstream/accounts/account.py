@@ -63,8 +63,8 @@ class Account(AccountSettings):
     """A mailbox and how its mail is sealed.
 
     ``address`` is in its canonical form. The settings are those of :class:`AccountSettings`.
-    ``active``, ``retired``: how many certificates it has; ``expires_at``: when the last of the
-    active ones does, None without any.
+    ``active``, ``retired``: how many certificates it has; ``expires_at``: when the last of those
+    does that its mail is sealed to, None without any.
     """
 
     id: int
@@ -89,8 +89,9 @@ class Account(AccountSettings):
 
 @dataclass(frozen=True)
 class StoredCertificate:
-    """A certificate of an account. ``recipient`` is read from ``der`` when it is asked for and
-    raises :class:`~cmstream.CertificateError` if this program can't read it."""
+    """A certificate of an account. ``set_aside``: whether it is active and yet nothing is sealed to
+    it, since another active one is meant for mail. ``recipient`` is read from ``der`` when it is
+    asked for and raises :class:`~cmstream.CertificateError` if this program can't read it."""
 
     fingerprint: str
     der: bytes = field(repr=False)
@@ -100,6 +101,7 @@ class StoredCertificate:
     not_after: datetime
     added_at: datetime
     added_by: str
+    set_aside: bool = False
 
     @cached_property
     def recipient(self) -> Recipient:

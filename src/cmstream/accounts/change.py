@@ -20,7 +20,7 @@ from .clients import judge
 from .errors import Conflict, UnusableAccount
 from .lookup import SealingRules
 from .record import Record
-from .sealed_to import readable, sealed_to
+from .sealed_to import readable, sealed_to, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -185,6 +185,15 @@ class Change(NamedTuple):
             judge(account.clients, cipher=account.cipher, keys=_keys(one)) for one in (before, held)
         )
         _refuse(finding for finding in new if finding not in old)
+
+    def set_aside(self, account: Account) -> None:
+        """Store, after some were added, put in use or taken out of it, which active certificates
+        nothing is sealed to beside the others."""
+        held = queries.certificates(self.connection, account)
+        aside = {one.fingerprint for one in unfit(readable(held))}
+        for one in held:
+            if one.set_aside != (one.fingerprint in aside):
+                self.update(account, one.fingerprint, set_aside=not one.set_aside)
 
     def forget(self, account: Account, fingerprint: str) -> None:
         """Delete a certificate."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .database import Database
 
 HORIZONS = (0, 7, 30, 90)
-"""Days within which the last certificate of an account expires; 0: it has expired."""
+"""Days within which the last certificate in use of an account expires; 0: it has expired."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Figures:
 
     ``accounts``: how many are ``protected`` (a cipher and an active certificate),
     ``unprotected`` (a cipher and none) and ``disabled``. ``certificates``: by their state.
-    ``expiring``: accounts with a cipher whose last active certificate expires within so many days.
+    ``expiring``: accounts with a cipher whose last certificate in use expires within so many days.
     ``unacknowledged``: changes that others made and the owner hasn't seen. ``switched_off``:
     whether encryption is off for the whole server. ``changes``: transactions so far.
     """
@@ -53,8 +53,9 @@ def count(database: Database) -> Figures:
 
 
 _held, _owners = tables.certificates.c, tables.accounts.c
-_active = select(_held.account_id, func.max(_held.not_after).label("end"))
-_active_until = _active.where(_held.state == "active").group_by(_held.account_id).subquery()
+_ends = select(_held.account_id, func.max(_held.not_after).label("end"))
+_used = _ends.where(_held.state == "active", _held.set_aside.is_(False))
+_active_until = _used.group_by(_held.account_id).subquery()
 _joined = tables.accounts.outerjoin(_active_until, _owners.id == _active_until.c.account_id)
 
 

@@ -22,7 +22,8 @@ _aliases, _domains = tables.aliases, tables.domains
 
 _active = func.count(_held.c.id).filter(_held.c.state == "active").label("active")
 _retired = func.count(_held.c.id).filter(_held.c.state == "retired").label("retired")
-_expires = func.max(_held.c.not_after).filter(_held.c.state == "active").label("expires_at")
+_used = (_held.c.state == "active", _held.c.set_aside.is_(False))
+_expires = func.max(_held.c.not_after).filter(*_used).label("expires_at")
 
 _certificates = select(*(_held.c[name] for name in record.CERTIFICATE))
 

@@ -49,7 +49,7 @@ _ALIASES = "SELECT address FROM aliases WHERE account_id = :id ORDER BY address"
 _DOMAINS = "SELECT domain FROM domains WHERE account_id = :id ORDER BY domain"
 CERTIFICATE = (
     "fingerprint", "der", "description", "state", "mismatch_confirmed", "not_after", "added_at",
-    "added_by",
+    "added_by", "set_aside",
 )  # fmt: skip
 """The columns that :func:`certificate` takes, in this order."""
 _CERTIFICATES = f"""
@@ -85,14 +85,14 @@ def _owner(ask: Ask, asked: Sequence[Key]) -> str | None:
 def _account(ask: Ask, row: Sequence[Any], held: Sequence[StoredCertificate]) -> Account:
     values = from_columns(dict(zip(_SETTINGS, row, strict=True)))
     values["created_at"] = _moment(values["created_at"])
-    active = [one.not_after for one in held if one.state == "active"]
+    active = [one for one in held if one.state == "active"]
     return Account(
         **values,
         aliases=tuple(one for (one,) in ask(_ALIASES, id=values["id"])),
         domains=tuple(one for (one,) in ask(_DOMAINS, id=values["id"])),
         active=len(active),
         retired=len(held) - len(active),
-        expires_at=max(active, default=None),
+        expires_at=max((one.not_after for one in active if not one.set_aside), default=None),
     )
 
 
@@ -105,7 +105,7 @@ def switches_of(rows: Iterable[Sequence[Any]]) -> dict[str, str]:
 def certificate(
     fingerprint: str, der: Any, description: str, state: Any, confirmed: Any, *rest: Any
 ) -> StoredCertificate:
-    not_after, added_at, added_by = rest
+    not_after, added_at, added_by, aside = rest
     return StoredCertificate(
         fingerprint=fingerprint,
         der=bytes(der),
@@ -115,6 +115,7 @@ def certificate(
         not_after=_moment(not_after),
         added_at=_moment(added_at),
         added_by=added_by,
+        set_aside=bool(aside),
     )
 
 

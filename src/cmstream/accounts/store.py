@@ -149,7 +149,7 @@ class Store:
     ) -> list[Account]:
         """Accounts in the order of their addresses. ``search``: a part of an address, alias,
         domain, or of a certificate's subject, description or fingerprint. ``expiring_before``:
-        those whose last active certificate expires before it. ``unprotected``: those without
+        those whose last certificate in use expires before it. ``unprotected``: those without
         cipher or active certificate. ``after`` and ``limit``: the page that follows an address."""
         with self.database.read() as connection:
             return queries.accounts(
@@ -293,6 +293,7 @@ class Store:
                 change.store_certificate(account, one, words)
             taken = {one.recipient.fingerprint for one in found.certificates}
             others = change.retire_all_but(account, taken.union(keep)) if retire_others else ()
+            change.set_aside(account)
             if any(one.known != "active" for one in found.certificates):
                 change.require_few(account.address)
             change.require_readable(account, before)
@@ -339,6 +340,7 @@ class Store:
                 if state == "retired":
                     _not_the_last(account, held)
                 change.update(account, held.fingerprint, state=state)
+                change.set_aside(account)
                 action = "retire-certificate" if state == "retired" else "activate-certificate"
                 change.record(action, account, fingerprint=held.fingerprint)
                 if state == "active":
@@ -352,11 +354,11 @@ class Store:
             account, held = change.held(address, fingerprint)
             _not_the_last(account, held)
             change.forget(account, held.fingerprint)
+            change.set_aside(account)
             change.record("delete-certificate", account, fingerprint=held.fingerprint)
 
     def last_states(self, address: str) -> dict[str, AuditEntry]:
-        """By fingerprint: how each of the account's certificates, those that are deleted too, last
-        came in use or out of it."""
+        """How each of the account's certificates, by fingerprint, last came in use or out of it."""
         with self.database.read() as connection:
             account = queries.account(connection, canonical(address))
             return audit.last_states(connection, account.id)

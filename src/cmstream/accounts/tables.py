@@ -95,6 +95,7 @@ certificates = Table(
     Column("der", LargeBinary, nullable=False),
     Column("description", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("set_aside", Boolean, nullable=False, default=False),
     Column("mismatch_confirmed", Boolean, nullable=False),
     Column("not_after", Utc, nullable=False),
     Column("subject", Text, nullable=False),

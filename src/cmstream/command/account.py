@@ -86,7 +86,7 @@ def _add_list(actions: Any) -> Any:
     parser.add_argument("--search", default="", metavar="TEXT",
         help="only accounts with TEXT in an address, alias, domain or certificate")  # fmt: skip
     parser.add_argument("--expiring", type=int, metavar="DAYS",
-        help="only accounts whose last active certificate expires within DAYS")  # fmt: skip
+        help="only accounts whose last certificate in use expires within DAYS")  # fmt: skip
     parser.add_argument(
         "--unprotected", action="store_true", help="only accounts whose mail isn't sealed"
     )

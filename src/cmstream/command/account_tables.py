@@ -66,7 +66,7 @@ def _setting_row(one: Setting, value: Any, switches: Mapping[str, str]) -> tuple
 def _certificate_rows(held: StoredCertificate) -> list[tuple[str, str]]:
     rows = [
         ("SHA-256", held.fingerprint),
-        ("state", held.state),
+        ("state", held.state + (", but not used beside another" if held.set_aside else "")),
         ("description", held.description or "none"),
         ("added", f"{held.added_at:%Y-%m-%d %H:%M} by {held.added_by}"),
     ]
@@ -114,6 +114,7 @@ def _certificate_object(held: StoredCertificate) -> dict[str, Any]:
     found: dict[str, Any] = {
         "sha256": held.fingerprint,
         "state": held.state,
+        "set_aside": held.set_aside,
         "description": held.description,
         "not_after": held.not_after,
         "added_at": held.added_at,

@@ -197,8 +197,12 @@ def _settings(options: argparse.Namespace, port: int) -> Settings:
         proxies = tuple(name.strip() for name in names if name.strip())
         settings = replace(settings, trusted_proxies=proxies)
     _check(settings)
-    if missing := missing_proxy(settings, options.host, port):
-        warn(missing)
+    for missing in (
+        missing_proxy(settings, options.host, port),
+        missing_url(settings, options.host),
+    ):
+        if missing:
+            warn(missing)
     return settings
 
 
@@ -246,6 +250,17 @@ def missing_proxy(settings: Settings, host: str, port: int) -> str:
         f"{settings.public_url} isn't where it listens (http, {host} port {port}), and no proxy is "
         "trusted: all who come through one count as one person, whose wrong passwords keep the "
         "others out; name the proxy with --trusted-proxies"
+    )
+
+
+def missing_url(settings: Settings, host: str) -> str:
+    """What to say where others can reach the server, and it answers to this machine's names alone;
+    else ""."""
+    if not settings.local or settings.hosts or _for_this_machine(host):
+        return ""
+    return (
+        f"others can reach {host}, but the server answers to the name localhost alone: give "
+        "--public-url, the URL at which people reach the page"
     )
 
 

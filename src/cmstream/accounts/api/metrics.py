@@ -95,7 +95,7 @@ def _of_store(counted: Figures) -> CollectorRegistry:
     _gauge(registry, "cmstream_accounts", text, "state", counted.accounts)
     text = "Certificates, by their state."
     _gauge(registry, "cmstream_certificates", text, "state", counted.certificates)
-    text = "Accounts with a cipher whose last active certificate expires within so many days."
+    text = "Accounts with a cipher whose last certificate in use expires within so many days."
     expiring = {str(days): number for days, number in counted.expiring.items()}
     _gauge(registry, "cmstream_accounts_expiring", text, "days", expiring)
     text = "Changes by others that owners haven't acknowledged."

@@ -161,7 +161,7 @@ SCHEMAS: dict[str, Schema] = {
                 {
                     "active": number("How many mail is sealed with.", minimum=0),
                     "retired": number("How many are kept only.", minimum=0),
-                    "expires_at": nullable(moment("When the last active one expires.")),
+                    "expires_at": nullable(moment("When the last one that is used expires.")),
                 }
             ),
         },
