@@ -119,3 +119,14 @@ def test_what_the_store_had_no_time_for_can_be_sent_again(root, store, monkeypat
     again = save(root, [item(ALICE), *plan["items"]])
     assert "3 of 3 imported" in again.text
     assert [one.active for one in store.accounts()] == [1, 1, 1]
+
+
+def test_what_comes_together_isnt_retired(root, store):
+    """Two devices have two certificates."""
+    store.import_certificates(ALICE, pem(3), by=ADMINISTRATOR)
+    plan = {"items": [item(ALICE), item(ALICE, 1)], "options": {"retire_others": "yes"}}
+    for _ in range(2):
+        assert save(root, [], plan=json.dumps(plan)).status_code == 200
+        states = [one.state for one in store.certificates(ALICE)]
+        assert states == ["active", "active", "retired"]
+    assert [one.action for one in store.audit(ALICE)].count("retire-certificate") == 1

@@ -6,7 +6,7 @@ import pytest
 
 from cmstream.accounts.account import Actor
 from cmstream.accounts.people.people import People
-from helpers.accounts.served import peopled, serving
+from helpers.accounts.served import PASSWORDS, peopled, send, serving
 from helpers.accounts.support import session
 
 
@@ -38,3 +38,18 @@ def test_a_second_owner_is_a_change_and_no_part_of_making_the_account(world):
     client.cookies["cmstream"] = session(store, "root")
     text = client.get("/account", params={"address": address}).text
     assert "Not acknowledged by the owner yet: 4 changes" in text
+
+
+def test_an_owner_whose_name_is_taken(world):
+    """Many an administrator signs in by the address of their own mailbox."""
+    client, store, name = world.client(), world.store, "boss@example.org"
+    People(store).add(name, "administrator", by=Actor("root", "administrator"))
+    client.cookies["cmstream"] = session(store, "root")
+    given = {"address": name, "owner": "yes", "password": PASSWORDS["root"]}
+    answer = send(client, "/accounts/add", "/accounts/add", given)
+    assert answer.status_code == 422
+    assert "The account is there, without an owner" in answer.text
+    assert store.account(name)
+    answer = send(client, "/accounts", f"/account/owner?address={name}", given | {"name": name})
+    assert answer.status_code == 422
+    assert "Give its owner another name" in answer.text

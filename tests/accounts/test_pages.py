@@ -409,8 +409,10 @@ def test_tables_of_other_programs_are_read():
     results = []
     rows = list(bulk._rows(bulk_upload("t.csv", table), results))
     assert rows == [("t.csv, line 2", {"address": "alice@example.org", "file": "a.pem"})]
-    assert list(bulk._rows(bulk_upload("t.csv", b"\x00\xff"), results)) == []
+    assert list(bulk._rows(bulk_upload("t.csv", b"\xff"), results)) == []
     assert "needs the columns" in results[0].sentences[0]
+    assert list(bulk._rows(bulk_upload("t.csv", b"\x00\xff"), results)) == []
+    assert "save it as CSV in UTF-8" in results[1].sentences[0]
 
 
 def test_files_of_the_same_name_are_all_read():

@@ -4,48 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmstream.accounts import open_store
 from cmstream.command import account_sync
-from cmstream.command.directory import Directory
 from helpers.accounts.support import ADMINISTRATOR, OWNER
-from helpers.authorities import identity, key_usage, rsa_identity
-from helpers.command import run
-from helpers.servers import slapd
-from helpers.servers.slapd import BASE, READER
+from helpers.authorities import identity, key_usage
+from helpers.servers.directory import (
+    ALICE,
+    BOB,
+    CAROL,
+    certificate,
+    der,
+    fingerprint,
+    fixtures,
+    signed,
+)
+from helpers.servers.slapd import BASE
 
-pytest.importorskip("ldap", reason="python-ldap isn't there")
-trustme = pytest.importorskip("trustme")
-if not slapd.PROGRAM or not slapd.SCHEMAS.is_dir():
-    pytest.skip("slapd isn't there", allow_module_level=True)
-
-ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 NOW = datetime.now(timezone.utc)
-
-
-@pytest.fixture
-def server(tmp_path):
-    folder = tmp_path / "slapd"
-    folder.mkdir()
-    made = slapd.Slapd(folder)
-    made.authority, made.ca_file = trustme.CA(), folder / "ca.pem"
-    made.authority.cert_pem.write_to_path(str(made.ca_file))
-    certify(made, made.place.host)
-    with made:
-        made.fill()
-        yield made
-
-
-def certify(server, name):
-    own = server.authority.issue_cert(name)
-    own.cert_chain_pems[0].write_to_path(str(server.certificate))
-    own.private_key_pem.write_to_path(str(server.key))
+_server, _sync = fixtures()
 
 
 @pytest.fixture
@@ -54,53 +35,9 @@ def store(sqlite_url):
         yield found
 
 
-@pytest.fixture
-def sync(server, sqlite_url):
-    """Runs the command, without options by the socket, and gives what it says and how it ends."""
-
-    def sync(*words, code=0, url=None):
-        words = ("--base", BASE, *words) if "--base" not in words else words
-        command = ["account", "sync", "ldap", "--database", sqlite_url, *words]
-        done = run(*command, url or server.socket, code=code)
-        assert b"Traceback" not in done.stderr
-        done.lines = done.stdout.decode().splitlines()
-        done.said = done.stderr.decode()
-        return done
-
-    return sync
-
-
-@pytest.fixture
-def bind_file(tmp_path):
-    path = tmp_path / "reader"
-    path.write_text(f"{READER}\n{slapd.PASSWORD}\n")
-    return path
-
-
-def der(number=0, address=ALICE, **options):
-    return certificate(number, address, **options).public_bytes(Encoding.DER)
-
-
-def certificate(number=0, address=ALICE, **options):
-    return rsa_identity(number=number, emails=(address,), **options)[1]
-
-
-def signed(number, address):
-    """A PKCS #7 SignedData as RFC 2798 section 2.8 wants it: signed by whose certificate it has."""
-    key, own = rsa_identity(number=number, emails=(address,))
-    builder = pkcs7.PKCS7SignatureBuilder().set_data(b"").add_signer(own, key, hashes.SHA256())
-    return builder.sign(Encoding.DER, [])
-
-
 def held(store, address=ALICE):
     """Fingerprint and state of each certificate."""
     return {one.fingerprint: one.state for one in store.certificates(address)}
-
-
-def fingerprint(data):
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(data)
-    return digest.finalize().hex()
 
 
 def add(store, *addresses, **settings):
@@ -205,6 +142,50 @@ def test_what_was_retired_stays_so(server, store, sync):
     assert held(store)[fingerprint(der(0))] == "retired"
 
 
+def test_what_was_deleted_stays_so(server, store, sync):
+    """Its owner may have lost the key, or somebody else may have it."""
+    add(store, ALICE)
+    server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    store.delete_certificate(ALICE, fingerprint(der(0)), by=OWNER)
+    assert sync().lines == []
+    assert held(store) == {fingerprint(der(1)): "active"}
+
+
+def test_an_alias_gets_no_account(server, store, sync):
+    add(store, ALICE, aliases=[BOB])
+    server.person("alice", [ALICE, BOB], [der(0)])
+    server.person("info", [BOB], [der(1, BOB)])
+    said = sync("--add").said
+    assert said.count(f"{BOB} is an alias of {ALICE}: not added") == 2
+    assert held(store) == {fingerprint(der(0)): "active"}
+
+
+def test_an_address_in_some_language(server, store, sync):
+    server.person("alice", [ALICE], [der(0)])
+    server.change(server.person("bob", [], [der(1, BOB)]), "mail;lang-de", BOB.encode())
+    sync("--add")
+    assert held(store, BOB)
+
+
+def test_several_at_once_take_each_certificate_once(server, store, sync, monkeypatch):
+    """Another run, or the owner, may come between a look and the change."""
+    server.person("alice", [ALICE], [der(0)])
+    looked = account_sync._Sync._missing
+
+    def missing(work, store, account, found):
+        result = looked(work, store, account, found)
+        if not account.id and store is work.store:
+            work.store.add_account(ALICE, by=ADMINISTRATOR)
+            work.store.import_certificates(ALICE, der(0), by=OWNER)
+            work.store.import_certificates(ALICE, der(1), by=OWNER, retire_others=True)
+        return result
+
+    monkeypatch.setattr(account_sync._Sync, "_missing", missing)
+    assert sync("--add").lines == []
+    assert held(store) == {fingerprint(der(0)): "retired", fingerprint(der(1)): "active"}
+
+
 # --- what the directory no longer has --------------------------------------------------------
 
 
@@ -232,6 +213,38 @@ def test_missing_ones_are_retired_when_that_is_asked_for(server, store, sync):
     assert "is the last one that can be used" in done.said
     again = json.loads(sync("--retire-missing", "--json").stdout)
     assert again == []
+
+
+def test_a_dry_run_says_what_would_become_of_it(server, store, sync):
+    """Also where one certificate takes another's place, or two entries have the same."""
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    server.person("again", [ALICE], [der(1)])
+    for name in ("bob", "rob"):
+        server.person(name, [BOB], [der(2, BOB)])
+    dry = sync("--add", "--retire-missing", "--dry-run").stdout.decode()
+    assert held(store) == {fingerprint(der(0)): "active"}
+    done = sync("--add", "--retire-missing")
+    assert len(done.lines) == 3
+    expected = dry.replace("can be", "").replace("\t ", "\t")
+    assert expected.splitlines() == done.lines
+    assert held(store) == {fingerprint(der(0)): "retired", fingerprint(der(1)): "active"}
+    assert f"nothing is sealed for {BOB} until a cipher is chosen" in done.said
+
+
+def test_a_dry_run_refuses_what_the_run_would(server, store, sync):
+    add(store, ALICE, clients=["evolution"])
+    store.import_certificates(ALICE, der(0), by=OWNER)
+    store.change_account(ALICE, by=OWNER, cipher="aes256-cbc")
+    curve = identity("SECP256R1", emails=(ALICE,))[1].public_bytes(Encoding.DER)
+    server.person("alice", [ALICE], [curve])
+    counter = store.database.counter()
+    dry = sync("--dry-run", code=os.EX_DATAERR)
+    assert "[unreadable-choice]" in dry.said
+    assert store.database.counter() == counter
+    assert sync(code=os.EX_DATAERR).said == dry.said
 
 
 def test_a_stopgap_doesnt_count_as_another_one(server, store, sync):
@@ -262,6 +275,58 @@ def test_other_sources_and_unsure_answers_retire_nothing(server, store, sync):
     done = sync("--retire-missing", code=os.EX_NOINPUT)
     assert "it has no certificates" in done.said
     assert {*held(store).values()} == {"active"}
+
+
+def test_what_comes_back_is_used_again(server, store, sync):
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    assert len(sync("--retire-missing").lines) == 1
+    server.change(alice, "userCertificate;binary", der(0), der(1))
+    assert len(sync("--retire-missing").lines) == 1
+    assert {*held(store).values()} == {"active"}
+
+
+def test_what_somebody_took_again_is_theirs(server, store, sync):
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    sync("--retire-missing")
+    store.activate_certificate(ALICE, fingerprint(der(0)), by=OWNER)
+    assert sync("--retire-missing").lines == []
+    assert {*held(store).values()} == {"active"}
+
+
+@pytest.mark.parametrize("value", [None, b"Alice <no address>"])
+def test_what_an_entry_without_an_address_has_isnt_missing(server, store, sync, value):
+    """Those who may not see an address see the certificates all the same."""
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0)], [signed(1, ALICE)])
+    server.person("bob", [BOB], [der(2, BOB)])
+    sync()
+    assert len(held(store)) == 2
+    server.change(alice, "mail", *[value] * bool(value))
+    sync("--retire-missing", code=os.EX_DATAERR if value else 0)
+    assert {*held(store).values()} == {"active"}
+
+
+def test_what_other_servers_have_isnt_missing(server, store, sync):
+    add(store, ALICE)
+    alice = server.person("alice", [ALICE], [der(0), der(1)])
+    sync()
+    server.change(alice, "userCertificate;binary", der(1))
+    server.referral("dns", "ldap://dns.example.org/DC=ForestDnsZones,DC=example,DC=org")
+    dry = sync("--retire-missing", "--dry-run")
+    assert len(dry.lines) == 1
+    assert "other servers" not in dry.said
+    there = server.referral("there", f"ldap://ldap2.example.org/ou=there,{BASE}")
+    done = sync("--retire-missing", code=os.EX_UNAVAILABLE)
+    assert f"ldap://ldap2.example.org/ou=there,{BASE}" in done.said
+    assert {*held(store).values()} == {"active"}
+    assert "other servers have some of the entries" in sync().said
+    assert "another server has this base" in sync("--base", there, code=os.EX_NOINPUT).said
 
 
 def test_a_cut_answer_retires_nothing(server, store, sync):
@@ -309,96 +374,3 @@ def test_a_server_that_goes_away_amid_its_answer(server, store, sync, monkeypatc
     assert {*held(store).values()} == {"active"}
     assert len(held(store)) == 3
     server.start()
-
-
-# --- the way there ---------------------------------------------------------------------------
-
-
-def test_signing_in(server, store, sync, bind_file, tmp_path):
-    add(store, ALICE)
-    server.person("alice", [ALICE], [der(0)])
-    server.restart(others="* auth")
-    assert sync(code=os.EX_NOPERM).said.endswith("Insufficient access\n")
-    sync("--bind-file", bind_file)
-    assert held(store)
-    bind_file.write_text(f"{READER}\nwrong sesame\n")
-    refused = sync("--bind-file", bind_file, code=os.EX_NOPERM)
-    assert "refuses this DN or its password" in refused.said
-    assert "sesame" not in refused.said
-    for content in (
-        b"",
-        READER.encode(),
-        f"{READER}\n\n".encode(),
-        b"\nsecret\n",
-    ):
-        bind_file.write_bytes(content)
-        assert "give a DN on line 1" in sync("--bind-file", bind_file, code=os.EX_DATAERR).said
-    sync("--bind-file", tmp_path / "missing", code=os.EX_NOINPUT)
-
-
-def test_tls(server, store, sync):
-    add(store, ALICE)
-    server.person("alice", [ALICE], [der(0)])
-    trusted = ("--ca-file", server.ca_file)
-
-    def refused(url, *words):
-        assert "see --ca-file" in sync(*words, url=url, code=os.EX_PROTOCOL).said
-        assert held(store) == {}
-
-    refused(server.secure_url)
-    refused(server.url, "--starttls")
-    refused(server.secure_url, "--ca-file", server.folder / "slapd.conf")
-    wrong = "--ca-file", server.folder / "missing"
-    assert "certificates in PEM" in sync(*wrong, url=server.secure_url, code=os.EX_NOINPUT).said
-    certify(server, "other.example.org")
-    server.restart()
-    refused(server.secure_url, *trusted)
-    refused(server.url, "--starttls", *trusted)
-    certify(server, server.place.host)
-    server.restart()
-    sync(*trusted, "--dry-run", url=server.url)  # this machine needs none
-    sync(*trusted, "--dry-run", "--starttls", url=server.url)
-    sync(*trusted, url=server.secure_url)
-    assert held(store)
-    server.restart(tls=False)
-    sync(*trusted, "--starttls", url=server.url, code=os.EX_PROTOCOL)
-
-
-def test_starttls_is_for_the_network():
-    def used(url, **options):
-        return Directory(url, BASE, **options).by_starttls
-
-    assert used("ldap://ldap.example.org")
-    assert used("ldap://192.0.2.1:1389")
-    assert not used("ldap://ldap.example.org", starttls=False)
-    for here in ("ldap://localhost", "ldap://127.9.9.9:1389", "ldap://[::1]", "ldapi://%2Frun%2Fx"):
-        assert not used(here)
-    assert not used("ldaps://ldap.example.org", starttls=True)
-
-
-def test_what_isnt_there(server, store, sync):
-    assert "no such base" in sync("--base", f"ou=no,{BASE}", code=os.EX_NOINPUT).said
-    assert "a malformed DN or filter" in sync("--base", "nonsense", code=os.EX_USAGE).said
-    assert "a malformed DN or filter" in sync("--filter", "(mail=*", code=os.EX_USAGE).said
-    assert "it has no certificates" in sync(code=os.EX_NOINPUT).said
-    server.person("alice", [ALICE], [der(0)])
-    assert "--add adds accounts" in sync().said
-    for wrong in ("http://x", "ldap://", "ldap://x/dc=org", "ldaps://x??sub", "ldap://me@x", "x"):
-        sync(url=wrong, code=os.EX_USAGE)
-    server.stop()
-    for url in (server.socket, server.url, server.secure_url):
-        done = sync("--retire-missing", url=url, code=os.EX_TEMPFAIL)
-        assert "it doesn't answer now" in done.said
-    server.start()
-
-
-def test_without_python_ldap(sync, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ldap", None)
-    assert "pip install 'cmstream[ldap]'" in sync(code=os.EX_USAGE).said
-
-
-def test_the_source_is_named_by_what_was_asked_for():
-    url = "ldaps://ldap.example.org"
-    assert Directory(url, BASE).source == f"ldap {url}/{BASE}"
-    other = Directory(url, BASE, "(uid=*)", "mailAlias")
-    assert other.source == f"ldap {url}/{BASE}?mailAlias?sub?(uid=*)"

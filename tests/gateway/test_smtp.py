@@ -7,11 +7,15 @@ from functools import partial
 
 import pytest
 
+import cmstream
+from cmstream.accounts import create_store
+from helpers.accounts.support import ADMINISTRATOR
+from helpers.people import identity, person
 from helpers.servers.conversation import DROP
 from helpers.servers.mail import ALICE, BOB, CAROL, DORA, EVE, SECRET, TEXT, Cell
 from helpers.servers.next_hop import NextHop
 from helpers.servers.place import wait
-from helpers.servers.relay import NO_CHUNKING, fixtures, long, opened, relay, text
+from helpers.servers.relay import NO_CHUNKING, fixtures, forget_lookups, long, opened, relay, text
 
 ANOTHER = "452 4.5.3"
 
@@ -234,3 +238,43 @@ def test_half_a_message_is_no_message(smtp):
     wait(lambda: not smtp.hop.transactions)
     assert smtp.send([BOB])[0].startswith("250")
     assert [one.mail for one in smtp.wait()] == [b"<bob@example.net>"]
+
+
+def test_an_account_that_is_changed_after_rcpt():
+    """As it is when the message has come whole, whatever it was when its recipient was named."""
+    with relay(protocol="smtp") as made, made.client() as client:
+        store = create_store(f"sqlite:///{made.database}")
+
+        def begun(*addresses):
+            client.command("MAIL FROM:<bob@example.net>")
+            for one in addresses:
+                assert client.command(f"RCPT TO:<{one}>").startswith("250")
+
+        def ended():
+            forget_lookups()
+            assert client.command("DATA").startswith("354")
+            client.socket.sendall(text() + b".\r\n")
+            return client.reply()
+
+        begun(CAROL)
+        store.change_account(CAROL, cipher="aes256-cbc", by=ADMINISTRATOR)
+        assert ended().startswith("250")
+        opened(made.wait()[0], 3)
+        begun(ALICE, DORA)
+        other = person(number=4, emails=(DORA,))
+        store.import_certificates(DORA, other.recipient.pem, by=ADMINISTRATOR, retire_others=True)
+        assert ended().startswith("250")
+        sealed = made.wait(2)[1]
+        assert opened(sealed, 0) == cmstream.decrypt_message(sealed.message, [identity(other)])
+        with pytest.raises(cmstream.NoRecipientError):
+            opened(sealed, 2)
+        begun(ALICE, DORA)
+        store.change_account(DORA, cipher=None, by=ADMINISTRATOR)
+        assert ended().startswith("451 4.3.0")
+        begun(BOB)
+        store.change_account(ALICE, aliases=[BOB], by=ADMINISTRATOR)
+        store.close()
+        assert ended().startswith("250")
+        assert len(made.wait(3)) == 3
+        opened(made.hop.transactions[2])
+        assert "an account was changed since RCPT" in made.gateway.log()

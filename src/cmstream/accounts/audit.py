@@ -91,6 +91,16 @@ def latest(connection: Connection, account: int, action: str) -> AuditEntry | No
     return None if row is None else _entry(row)
 
 
+def last_states(connection: Connection, account: int) -> dict[str, AuditEntry]:
+    """By fingerprint: how each certificate of an account last came in use or out of it."""
+    where = _audit.c.account_id == account, _audit.c.action.in_(_STATES)
+    query = select(_audit).where(*where).order_by(_audit.c.id)
+    return {row.fingerprint: _entry(row) for row in connection.execute(query)}
+
+
+_STATES = [f"{one}-certificate" for one in ("import", "activate", "retire", "delete")]
+
+
 def is_of_the_making(connection: Connection, entry: AuditEntry) -> bool:
     """Whether an entry is of the making of its account, with its first person and the link for
     them. Once anything else was done to the account, nothing is."""

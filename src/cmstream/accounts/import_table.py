@@ -31,6 +31,8 @@ def rows(data: bytes) -> Iterator[Row]:
     separated by commas, by semicolons, which spreadsheets write in many countries, or by tabs.
     Raises csv.Error when it comes to what is no row."""
     text = _decoded(data)
+    if "\0" in text:
+        raise csv.Error("it holds a NUL: save it as CSV in UTF-8")
     separator = _SEPARATOR_LINE.match(text)
     found = separator or _FIRST_DELIMITER.match(text)
     delimiter = found[1] if found else ","

@@ -17,7 +17,7 @@ from .errors import ImportRefused, Invalid
 from .sealed_to import readable, sealed_to, unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ..certificates.mail_signature import SignatureCheck
     from ..certificates.recipient import CertificateFile, Recipient
@@ -105,10 +105,12 @@ def report(
     held: Sequence[StoredCertificate],
     *,
     retire_others: bool = False,
+    keep: Collection[str] = (),
 ) -> ImportReport:
     """What an upload means for an account that holds these certificates already."""
     states = {one.fingerprint: one.state for one in held}
-    together = [*upload.recipients, *(() if retire_others else readable(held))]
+    left = [one for one in held if one.fingerprint in keep or not retire_others]
+    together = [*upload.recipients, *readable(left)]
     keys, aside = [one.key for one in sealed_to(together)], unfit(together)
     return ImportReport(
         account=account.address,

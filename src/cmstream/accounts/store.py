@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..certificates.recipient import Recipient
@@ -22,7 +22,7 @@ from .errors import AccessDenied, Conflict, UnusableAccount
 from .lookup import Lookups, Seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -112,6 +112,13 @@ class Store:
             whole = _Together(database)
             yield whole
         self._committed(whole.entries)
+
+    @contextmanager
+    def trial(self) -> Iterator[Store]:
+        """The same, and nothing of it stays: it shows what would become of the changes."""
+        with suppress(_Undone), self.together() as whole:
+            yield whole
+            raise _Undone
 
     def seal_for(self, address: str, *, appended: bool = False) -> Seal:
         """How mail for an address is sealed, or why it is left: from a cache, never more than a
@@ -240,10 +247,11 @@ class Store:
         upload: imports.Upload,
         *,
         retire_others: bool = False,
+        keep: Collection[str] = (),
     ) -> ImportReport:
         account = queries.account(connection, canonical(address))
         held = queries.certificates(connection, account)
-        return imports.report(upload, account, held, retire_others=retire_others)
+        return imports.report(upload, account, held, retire_others=retire_others, keep=keep)
 
     def import_certificates(
         self,
@@ -255,6 +263,7 @@ class Store:
         confirm_mismatch: bool = False,
         description: str = "",
         retire_others: bool = False,
+        keep: Collection[str] = (),
     ) -> ImportReport:
         """Take the certificates of a file: DER, PEM, PKCS #7 or PKCS #12, 64 KiB at most, or a
         signed mail, 1 MiB at most. Inside :meth:`together`, give what
@@ -263,8 +272,8 @@ class Store:
 
         Everything is read and tried before anything is stored, and stored in one transaction.
         ``confirm_mismatch``: also those for another address. ``retire_others``: the account's
-        other certificates are retired by the same transaction. A private key in the file and
-        ``password`` are forgotten.
+        other certificates are retired by the same transaction, but for those with a fingerprint
+        that is in ``keep``. A private key in the file and ``password`` are forgotten.
 
         Raises as :meth:`preview` does, and ImportRefused ``address-mismatch``; Conflict
         ``too-many-certificates`` if the account would have more than 20 in use, or 200 in all,
@@ -274,14 +283,16 @@ class Store:
         upload = imports.examined(data, password)
         words = values.text(description, "invalid-setting", "a description")
         with self._change(by) as change:
-            found = self._examine(change.connection, address, upload, retire_others=retire_others)
+            found = self._examine(
+                change.connection, address, upload, retire_others=retire_others, keep=keep
+            )
             imports.require_confirmation(found, confirmed=confirm_mismatch)
             account = change.account(found.account)
             before = queries.certificates(change.connection, account)
             for one in found.certificates:
                 change.store_certificate(account, one, words)
             taken = {one.recipient.fingerprint for one in found.certificates}
-            others = change.retire_all_but(account, taken) if retire_others else ()
+            others = change.retire_all_but(account, taken.union(keep)) if retire_others else ()
             change.set_aside(account)
             if any(one.known != "active" for one in found.certificates):
                 change.require_few(account.address)
@@ -345,6 +356,12 @@ class Store:
             change.forget(account, held.fingerprint)
             change.set_aside(account)
             change.record("delete-certificate", account, fingerprint=held.fingerprint)
+
+    def last_states(self, address: str) -> dict[str, AuditEntry]:
+        """How each of the account's certificates, by fingerprint, last came in use or out of it."""
+        with self.database.read() as connection:
+            account = queries.account(connection, canonical(address))
+            return audit.last_states(connection, account.id)
 
     # --- the server's switches and the audit log -----------------------------------------
 
@@ -450,6 +467,10 @@ def _read(entry: AuditEntry | None) -> list[str]:
 
 
 _READ = "read-test-message"
+
+
+class _Undone(Exception):  # noqa: N818 - no error
+    """Ends a trial."""
 
 
 class _Together(Store):

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..accounts import import_table, imports
 from ..accounts.account import Account
 from ..accounts.addresses import canonical
-from ..accounts.errors import NotFound, StoreUnavailable
+from ..accounts.errors import Invalid, NotFound, StoreUnavailable
 from ..accounts.people.credentials import now
-from ..certificates.recipient import read_certificates
 from ..errors import CmstreamError
 from . import account_tables as shown
 from .endings import Failure
@@ -34,7 +33,7 @@ from .shared import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..accounts.account import ImportReport
     from ..accounts.store import Store
@@ -56,6 +55,13 @@ class Job(NamedTuple):
     name: str
 
 
+class _File(NamedTuple):
+    """What a file holds, and for whom it is."""
+
+    address: str
+    upload: imports.Upload
+
+
 @dataclass
 class _Import:
     """A whole import: its options, and what became of each file."""
@@ -65,11 +71,20 @@ class _Import:
     secret: str | bytes | None
     done: list[dict[str, Any]] = field(default_factory=list)
     code: int = os.EX_OK
+    given: dict[str, set[str]] = field(default_factory=dict)
+    """Fingerprints of all that comes for an account, by its address."""
 
-    def take(self, job: Job) -> None:
-        """Imports one of the files. One that can't be imported doesn't stop the others."""
+    def take(self, jobs: Sequence[Job]) -> None:
+        """Imports the files. One that can't be imported doesn't stop the others."""
+        files = [self._read_or_not(job) for job in jobs]
+        for job, file in zip(jobs, files, strict=True):
+            self._take_one(job, file)
+
+    def _take_one(self, job: Job, file: _File | Exception) -> None:
         try:
-            self._tell(job.name, self._one(job))
+            if isinstance(file, Exception):
+                raise file
+            self._tell(job.name, self._take(*file))
         except StoreUnavailable:
             raise
         except CmstreamError as error:
@@ -77,27 +92,32 @@ class _Import:
         except Failure as failure:
             self._fail(job, failure.code, str(failure), "no-such-file")
 
-    def _one(self, job: Job) -> ImportReport:
+    def _read_or_not(self, job: Job) -> _File | Exception:
+        try:
+            file = self._read(job)
+            given = self.given.setdefault(canonical(file.address), set())
+        except (CmstreamError, Failure) as error:
+            return error
+        given |= {one.fingerprint for one in file.upload.recipients}
+        return file
+
+    def _read(self, job: Job) -> _File:
         data = read(job.name)
         try:
-            return self._take(job.address, data, self.secret)
+            return _file(job.address, data, self.secret)
         except CmstreamError as error:
             if error.code != "password-needed":
                 raise
             secret = ask(job.name)
             if secret is None:
                 raise
-            return self._take(job.address, data, secret)
+            return _file(job.address, data, secret)
 
-    def _take(self, named: str | None, data: bytes, secret: str | bytes | None) -> ImportReport:
-        address = named or _only_address(data, secret)
+    def _take(self, address: str, upload: imports.Upload) -> ImportReport:
         options, by = self.options, actor()
-        upload = imports.read(data, secret)
         expected, known = self._preview(address, upload)
         imports.require_confirmation(expected, confirmed=options.confirm_mismatch)
-        if options.dry_run:
-            return expected
-        with self.store.together() as store:
+        with self.store.trial() if options.dry_run else self.store.together() as store:
             if not known:
                 store.add_account(address, by=by)
             report = store.import_certificates(
@@ -107,10 +127,13 @@ class _Import:
                 confirm_mismatch=options.confirm_mismatch,
                 description=options.description,
                 retire_others=options.retire_others,
+                keep=self.given[canonical(address)],
             )
             if options.cipher:
                 store.change_account(address, by=by, cipher=options.cipher)
             account = store.account(address)
+        if options.dry_run:
+            return expected
         if account.cipher is None:
             note(shown.switched_off(account))
         return report
@@ -149,8 +172,7 @@ def run(options: argparse.Namespace) -> None:
     jobs = list(_listed(options.what)) if bulk else [Job(options.what, options.file)]
     with opened(options, create=True) as store:
         work = _Import(store, options, password(options))
-        for job in jobs:
-            work.take(job)
+        work.take(jobs)
     if options.json:
         say(as_json(work.done))
     if work.code:
@@ -204,16 +226,20 @@ def _address_and_file(cells: list[str], columns: list[str]) -> tuple[str, str]:
     if set(_COLUMNS) <= set(columns):
         named = dict(zip(columns, cells, strict=False))
         return named.get("address", ""), named.get("file", "")
-    return (cells[0], cells[1]) if len(cells) == len(_COLUMNS) else ("", "")
+    return (cells[0], cells[1]) if len(cells) > 1 and not any(cells[2:]) else ("", "")
 
 
-def _only_address(data: bytes, secret: str | bytes | None) -> str:
+def _file(address: str | None, data: bytes, secret: str | bytes | None) -> _File:
+    upload = imports.read(data, secret)
+    return _File(address or _only_address(upload), upload)
+
+
+def _only_address(upload: imports.Upload) -> str:
     """The one address that the certificates name."""
-    found = {mail for one in read_certificates(data, password=secret).recipients
-             for mail in one.emails}  # fmt: skip
+    found = {canonical(mail) for one in upload.recipients for mail in one.emails}
     if len(found) != 1:
-        raise NotFound(
-            "no-such-account",
+        raise Invalid(
+            "invalid-address",
             f"it names {len(found)} addresses: name the file after one, or use a CSV file",
         )
     return found.pop()

@@ -6,8 +6,9 @@ import argparse
 import hashlib
 import os
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..accounts import imports
@@ -38,9 +39,10 @@ examples:
   cmstream account sync ldap --base dc=example,dc=org --bind-file reader ldaps://ldap.example.org
 
 Imports what is new, into the accounts whose addresses an entry has. Certificates that have expired
-or aren't for mail are left where a better one is; one that was retired stays so. --retire-missing
-retires what the same URL, base and filter added and no longer have, never the last one that can be
-used. The first line of the bind file is a DN, the second its password.
+or aren't for mail are left where a better one is; what others retired or deleted stays so.
+--retire-missing retires what the same URL, base and filter added and no longer have, never the last
+one that can be used, nor what somebody took again since. The first line of the bind file is a DN,
+the second its password.
 
 Exit codes: 64 wrong usage, malformed DN or filter, 65 a certificate or address that can't be used,
 66 no such file or base, no certificates, 69 only some entries came, 75 try again, 76 TLS can't be
@@ -92,7 +94,8 @@ def _bind(name: str) -> tuple[str, bytes]:
 @dataclass
 class _Sync:
     """A whole run. ``seen``: fingerprints that the directory has, by account; ``unsure``: accounts
-    for which it has what can't be read, too."""
+    for which it has what can't be read, too; ``unowned``: fingerprints that it has for somebody
+    whose address it doesn't give, or not so that it can be read."""
 
     store: Store
     options: argparse.Namespace
@@ -102,6 +105,9 @@ class _Sync:
     certificates: int = 0
     seen: dict[str, set[str]] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
+    unowned: set[str] = field(default_factory=set)
+    coming: dict[str, list[Recipient]] = field(default_factory=dict)
+    """What a dry run would have imported, by account."""
 
     @contextmanager
     def _reporting(self, address: str, dn: str, what: str = "") -> Iterator[None]:
@@ -120,17 +126,32 @@ class _Sync:
     def take(self, entry: Entry) -> None:
         """Imports what is new of an entry, for each of its addresses that is an account."""
         self.certificates += len(entry.certificates)
+        names = []
         for address in entry.addresses:
             with self._reporting(address, entry.dn):
-                if account := self._account(canonical(address)):
-                    self._import(account, entry)
+                names.append(canonical(address))
+        if not names or len(names) < len(entry.addresses):
+            self.unowned |= {one for _, value in entry.certificates for one in _prints(value)}
+        for name in names:
+            with self._reporting(name, entry.dn):
+                self._import(name, entry)
 
-    def _account(self, address: str) -> Account | None:
-        """One that is still to be added has no number."""
+    def _account(self, store: Store, address: str) -> Account | None:
+        """One that is still to be added has no number. An alias isn't one: what a directory has for
+        it may be another person's."""
         try:
-            return self.store.account(address)
+            return store.account(address)
         except NotFound:
-            return Account(id=0, address=address, created_at=now()) if self.options.add else None
+            if not self.options.add:
+                return None
+        if address in self._aliases:
+            note(f"{address} is an alias of {self._aliases[address]}: not added")
+            return None
+        return Account(id=0, address=address, created_at=now())
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        return {alias: one.address for one in self.store.accounts() for alias in one.aliases}
 
     def _read(self, address: str, entry: Entry) -> list[Recipient]:
         """Each value for itself: a broken one doesn't keep the others out."""
@@ -141,36 +162,42 @@ class _Sync:
             with self._reporting(address, entry.dn, f"{attribute}: "):
                 found = imports.read(value)
                 recipients += found.recipients
-                seen |= {one.fingerprint for one in found.recipients}
-                seen |= {one.fingerprint for one in found.set_aside}
+                seen |= _all_of(found)
         return recipients
 
-    def _import(self, account: Account, entry: Entry) -> None:
+    def _import(self, address: str, entry: Entry) -> None:
         """What mail would be sealed to and the account never had; all of it, or nothing: the next
         run takes an account that is there for one whose cipher somebody chose."""
-        found = self._read(account.address, entry)
-        held = self.store.certificates(account.address) if account.id else []
-        known = {one.fingerprint for one in held}
-        missing = [
-            one for one in sealed_to([*found, *readable(held)]) if one.fingerprint not in known
-        ]
-        if not missing:
+        account = self._account(self.store, address)
+        if not account:
             return
-        with nullcontext(self.store) if self.options.dry_run else self.store.together() as store:
-            reports = self._import_all(store, account, entry.dn, missing, held)
+        found = self._read(address, entry)
+        if not self._missing(self.store, account, found):
+            return
+        with self.store.trial() if self.options.dry_run else self.store.together() as store:
+            now_there = self._account(store, address)  # others may have changed it meanwhile
+            reports = self._import_all(store, now_there, entry.dn, found) if now_there else []
         for report in reports:
             self._tell(entry.dn, report)
+        if reports and not account.id and not self.options.cipher:
+            note(shown.switched_off(account))
+
+    def _missing(self, store: Store, account: Account, found: list[Recipient]) -> list[Recipient]:
+        """What others retired or deleted stays so; what this source lost may come back."""
+        used, left = self.coming.get(account.address, []), set()
+        if account.id:
+            used = [*used, *readable(store.certificates(account.address))]
+            last, lost = store.last_states(account.address), ("retire-certificate", self.by.name)
+            left = {one for one, entry in last.items() if (entry.action, entry.actor) != lost}
+        left |= {one.fingerprint for one in used}
+        return [one for one in sealed_to([*found, *used]) if one.fingerprint not in left]
 
     def _import_all(
-        self,
-        store: Store,
-        account: Account,
-        dn: str,
-        missing: list[Recipient],
-        held: list[StoredCertificate],
+        self, store: Store, account: Account, dn: str, found: list[Recipient]
     ) -> list[ImportReport]:
         reports, new, address = [], not account.id, account.address
-        for one in missing:
+        held = store.certificates(address) if account.id else []
+        for one in self._missing(store, account, found):
             with self._reporting(address, dn):
                 account, report = self._import_one(store, account, one, held)
                 reports.append(report)
@@ -185,15 +212,16 @@ class _Sync:
         upload = imports.Upload((one,), (), private_key_ignored=False)
         report = imports.report(upload, account, held)
         imports.require_confirmation(report, confirmed=confirmed)
-        if self.options.dry_run:
-            return account, report
         with store.together() as whole:
             if not account.id:
                 account = whole.add_account(account.address, by=self.by)
-            report = whole.import_certificates(
+            done = whole.import_certificates(
                 account.address, upload, by=self.by, confirm_mismatch=confirmed
             )
-        return account, report
+        if self.options.dry_run:
+            self.coming.setdefault(account.address, []).append(one)
+            return account, report
+        return account, done
 
     def _tell(self, dn: str, report: ImportReport) -> None:
         told = shown.report_object(dn, report)
@@ -206,18 +234,22 @@ class _Sync:
     def retire_missing(self) -> None:
         """Retires what this source added and no longer has; those that expire last come last."""
         for address in (one.address for one in self.store.accounts()):
-            held = self.store.certificates(address) if address not in self.unsure else []
+            if address in self.unsure:
+                continue
+            held, last = self.store.certificates(address), self.store.last_states(address)
+            seen = self.unowned | self.seen.get(address, set())
             for one in sorted(held, key=lambda one: one.not_after):
-                mine = one.state == "active" and one.added_by == self.by.name
-                if mine and one.fingerprint not in self.seen.get(address, ()):
-                    held = self._retire(address, one, held)
+                if one.state == "active" and one.fingerprint not in seen:
+                    by = last[one.fingerprint].actor if one.fingerprint in last else one.added_by
+                    held = self._retire(address, one, held) if by == self.by.name else held
 
     def _retire(
         self, address: str, one: StoredCertificate, held: list[StoredCertificate]
     ) -> list[StoredCertificate]:
         """Gives what is left. Where that is a stopgap, such as an expired one, it stays."""
         rest, saved = [other for other in held if other is not one], not self.options.dry_run
-        used, after = sealed_to(readable(held)), sealed_to(readable(rest))
+        coming = self.coming.get(address, [])
+        used, after = (sealed_to([*readable(each), *coming]) for each in (held, rest))
         if not after or not {*after} <= {*used}:
             note(f"{address}: {one.fingerprint} is the last one that can be used: not retired")
             return held
@@ -230,6 +262,29 @@ class _Sync:
         return rest
 
 
+def _all_of(found: imports.Upload) -> set[str]:
+    held = {one.fingerprint for one in found.recipients}
+    return held | {one.fingerprint for one in found.set_aside}
+
+
+def _prints(value: bytes) -> set[str]:
+    """Fingerprints of what a value may be: a certificate, or a SignedData with some."""
+    found = {hashlib.sha256(value).hexdigest()}
+    with suppress(CmstreamError):
+        found |= _all_of(imports.read(value))
+    return found
+
+
+def _elsewhere(urls: list[str], *, retiring: bool) -> None:
+    """What other servers have may be what seems to be missing."""
+    if urls:
+        text = f"other servers have some of the entries, such as {urls[0]}, and aren't asked"
+        if retiring:
+            remedy = "nothing is retired: give a base or URL that has all"
+            raise Failure(os.EX_UNAVAILABLE, f"{text}: {remedy}")
+        note(text)
+
+
 def _run(options: argparse.Namespace) -> None:
     """The exit code is the directory's, else that of the last that couldn't be imported."""
     if options.cipher and not options.add:
@@ -238,12 +293,14 @@ def _run(options: argparse.Namespace) -> None:
     bind = _bind(options.bind_file) if options.bind_file else ("", b"")
     with opened(options, create=True) as store:
         work = _Sync(store, options, Actor(directory.source, "administrator"))
+        elsewhere: list[str] = []
         try:
-            for entry in entries(directory, bind):
+            for entry in entries(directory, bind, elsewhere):
                 work.take(entry)
             if not work.certificates:
                 text = f"{directory.source}: it has no certificates, or this DN may not see them"
                 raise Failure(os.EX_NOINPUT, text)
+            _elsewhere(elsewhere, retiring=options.retire_missing)
             if options.retire_missing:
                 work.retire_missing()
         finally:

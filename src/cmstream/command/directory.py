@@ -17,6 +17,8 @@ FILTER, MAIL = "(|(userCertificate;binary=*)(userSMIMECertificate=*))", "mail"
 # RFC 4523 wants ";binary"; slapd finds userSMIMECertificate (RFC 2798) only without it.
 _CERTIFICATES = ("userCertificate;binary", "userSMIMECertificate")
 _HERE = re.compile(r"ldap://(localhost|127\.[\d.]+|\[::1\])(:\d+)?")
+# Active Directory refers to these whenever the base is a whole domain.
+_NOBODY_THERE = re.compile(r"/(DC=(Domain|Forest)DnsZones|CN=Configuration),", re.IGNORECASE)
 _PAGE = 500
 _TO_CONNECT, _TO_ANSWER = 10, 60  # seconds
 
@@ -53,8 +55,9 @@ class Entry(NamedTuple):
     certificates: list[tuple[str, bytes]]
 
 
-def entries(where: Directory, bind: tuple[str, bytes]) -> Iterator[Entry]:
+def entries(where: Directory, bind: tuple[str, bytes], elsewhere: list[str]) -> Iterator[Entry]:
     """All that the filter finds, as they come. ``bind``: a DN and its password, or two empty ones.
+    ``elsewhere`` gets the URLs of other servers that have some of the entries, which nobody asks.
     Raises Failure, also behind some of them."""
     try:
         import ldap  # noqa: PLC0415 - an extra
@@ -62,7 +65,7 @@ def entries(where: Directory, bind: tuple[str, bytes]) -> Iterator[Entry]:
         needed = f"LDAP needs more packages ({error}): pip install 'cmstream[ldap]'"
         raise Failure(os.EX_USAGE, needed) from None
     try:
-        yield from _search(ldap, _connected(ldap, where, bind), where)
+        yield from _search(ldap, _connected(ldap, where, bind), where, elsewhere)
     except ldap.LDAPError as error:
         raise _failure(error, where, bind[0]) from None
 
@@ -94,9 +97,8 @@ def _connected(ldap: Any, where: Directory, bind: tuple[str, bytes]) -> Any:
     return connection
 
 
-def _search(ldap: Any, connection: Any, where: Directory) -> Iterator[Entry]:
+def _search(ldap: Any, connection: Any, where: Directory, elsewhere: list[str]) -> Iterator[Entry]:
     """In pages (RFC 2696): many servers give only so many entries at once."""
-    from ldap.cidict import cidict  # noqa: PLC0415
     from ldap.controls import SimplePagedResultsControl  # noqa: PLC0415
 
     address = where.address_attribute
@@ -107,19 +109,33 @@ def _search(ldap: Any, connection: Any, where: Directory) -> Iterator[Entry]:
         while kind != ldap.RES_SEARCH_RESULT:
             kind, found, _, controls = connection.result3(number, all=0, timeout=_TO_ANSWER)
             for dn, attributes in found if kind == ldap.RES_SEARCH_ENTRY else ():
-                held = cidict(attributes)
-                texts = (one.decode("utf-8", "replace") for one in held.get(address, ()))
-                values = [(one, value) for one in _CERTIFICATES for value in held.get(one, ())]
+                texts = (value.decode("utf-8", "replace") for value in _values(attributes, address))
+                values = [
+                    (one, value) for one in _CERTIFICATES for value in _values(attributes, one)
+                ]
                 yield Entry(shown(dn), [*map(shown, texts)], values)
+            if kind == ldap.RES_SEARCH_REFERENCE:
+                urls = [shown(url) for _, urls in found for url in urls]
+                elsewhere += [url for url in urls if not _NOBODY_THERE.search(url)]
         cookies = [one.cookie for one in controls if one.controlType == page.controlType]
         if not any(cookies):
             return
         page.cookie = cookies[0]
 
 
+def _values(attributes: dict[str, list[bytes]], name: str) -> Iterator[bytes]:
+    """Whatever options it has besides, such as a language (RFC 4512 section 2.5)."""
+    wanted = name.lower()
+    for found, values in attributes.items():
+        if f"{found.lower()};".startswith(f"{wanted};"):
+            yield from values
+
+
 _ENDINGS = {
     "FILTER_ERROR INVALID_DN_SYNTAX": (os.EX_USAGE, "a malformed DN or filter"),
     "NO_SUCH_OBJECT": (os.EX_NOINPUT, "no such base, or this DN may not see it"),
+    "REFERRAL": (
+        os.EX_NOINPUT, "another server has this base: give that one's URL"),
     "SIZELIMIT_EXCEEDED TIMELIMIT_EXCEEDED ADMINLIMIT_EXCEEDED": (
         os.EX_UNAVAILABLE, "it gives only some of the entries: raise its limit for this DN"),
     "CONNECT_ERROR PROTOCOL_ERROR": (
@@ -135,6 +151,7 @@ def _failure(error: Exception, where: Directory, dn: str) -> Failure:
     kind = type(error).__name__
     endings = (ending for kinds, ending in _ENDINGS.items() if kind in kinds.split())
     code, text = next(endings, (os.EX_TEMPFAIL, "it doesn't answer now"))
-    why = shown(": ".join(filter(None, [found.get("desc"), found.get("info")])))
+    told = ": ".join(filter(None, [found.get("desc"), found.get("info")]))
+    why = shown(" ".join(told.split()))
     place = f"{where.url}, base {where.base}, DN {dn or 'anonymous'}"
     return Failure(code, f"{place}: {text}: {why}")

@@ -69,6 +69,12 @@ class RecipientGroup:
             return True
         return self._may_join(refusals) and self._opens_for_all(self._seals)
 
+    def is_of(self, seals: Iterable[Seal]) -> bool:
+        """Whether it holds these and no others."""
+        held, given = ({(id(one.recipients), one.policy) for one in each}
+                       for each in (self._seals, seals))  # fmt: skip
+        return held == given
+
     def _may_join(self, refusals: int) -> bool:
         return self._service.settings.mixed == "together" or refusals >= REFUSALS
 

@@ -67,7 +67,7 @@ class Arrived:
         """One reply for each recipient, in their order."""
         return await self._done(self._relay)
 
-    async def relay_together(self, seal: Seal, transaction: Transaction) -> Reply:
+    async def relay_together(self, seal: Seal | Deferred, transaction: Transaction) -> Reply:
         """One message for all, over a transaction that has the recipients already; one reply."""
 
         async def work() -> list[Reply]:

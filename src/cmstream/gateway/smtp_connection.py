@@ -14,7 +14,11 @@ from .relay import Arrived
 from .service import Deferred
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..accounts.lookup import Seal
     from .protocol import server_events as events
+    from .protocol.envelope import Rcpt
 
 
 class SmtpConnection(MailConnection):
@@ -61,7 +65,7 @@ class SmtpConnection(MailConnection):
         with closing(self.taken()) as message:
             rcpts = list(self.session.accepted)
             arrived = Arrived(self.service, self.mail, rcpts, message, self.told)
-            reply = await arrived.relay_together(self._group.seal, transaction)
+            reply = await arrived.relay_together(await self._seal_now(rcpts), transaction)
             self.service.tell(arrived.outcome, self)
         if reply.kind == 2:
             self._transaction, self._refusals = None, 0  # those before us count anew, too
@@ -69,6 +73,19 @@ class SmtpConnection(MailConnection):
             self._give_up()
         if not self.transport.is_closing():
             self.answer(reply)
+
+    async def _seal_now(self, rcpts: Sequence[Rcpt]) -> Seal | Deferred:
+        """All recipients are looked up anew: what was said at RCPT may be minutes old."""
+        seals = []
+        for seal in await self.service.seals([one.address for one in rcpts]):
+            if isinstance(seal, Deferred):
+                return seal
+            seals.append(seal)
+        if not self._group.is_of(seals):
+            self._group = RecipientGroup(self.service, seals)
+            if not self._group.is_one(refusals=self._refusals):
+                return Deferred("mixed-recipients", "an account was changed since RCPT")
+        return self._group.seal
 
     def on_xclient(self, event: events.XClient) -> None:
         """Another client has been refused nothing yet."""

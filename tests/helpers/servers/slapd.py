@@ -98,6 +98,13 @@ class Slapd(Server):
         self._connection().add_s(dn, [(one, values) for one, values in held.items() if values])
         return dn
 
+    def referral(self, name, url):
+        """An entry in whose place another server has some, and its DN."""
+        dn = f"ou={name},{BASE}"
+        held = {"objectClass": [b"referral", b"extensibleObject"], "ref": [url.encode()]}
+        self._connection().add_s(dn, [*held.items()])
+        return dn
+
     def change(self, dn, attribute, *values):
         """All values of an attribute; none takes it away."""
         import ldap

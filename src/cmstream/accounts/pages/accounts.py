@@ -177,10 +177,16 @@ def _unusable(when: str) -> State:
 
 def settings(visit: Visit) -> Response:
     """The form of the account's choices."""
-    account = visit.account
-    visit.form.values = {one.name: one.texts(getattr(account, one.name)) for one in _IN_FORM}
-    visit.form.values["cipher"] = [account.cipher or "aes256-cbc"]
+    visit.fill(_chosen(visit.account))
     return _settings(visit)
+
+
+def _chosen(account: Account) -> dict[str, list[str]]:
+    chosen = {one.name: one.texts(getattr(account, one.name)) for one in _IN_FORM}
+    return chosen | {
+        "encrypted": [account.cipher or ""],
+        "cipher": [account.cipher or "aes256-cbc"],
+    }
 
 
 def _in_form(visit: Visit) -> list[Setting]:
@@ -223,6 +229,8 @@ def _settings(visit: Visit) -> Response:
 def settings_saved(visit: Visit) -> Response:
     """The choices are kept, unless a mail program that was named can't read them."""
     form, account = visit.form, visit.account
+    if not visit.still(_chosen(account)):
+        return _settings(visit)
     shown = _in_form(visit)
     form.values |= {one.name: form.many(one.name) for one in shown}
     given = {one.name: one.read(form.many(one.name)) for one in shown}

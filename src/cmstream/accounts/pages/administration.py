@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from ..errors import AccountsError, Invalid, StoreUnavailable
+from ..errors import AccountsError, Conflict, Invalid, StoreUnavailable
 from ..switches import checked
 from . import words
 from .accounts import LOG_PAGE, before
@@ -151,7 +151,11 @@ def _link(visit: Visit, name: str) -> Response:
     owners = people.owners(account.address)
     whose = next((one for one in owners if one.name == name), None)
     if whose is None:
-        whose = people.add(account.address, "owner", account=account.address, by=visit.by)
+        try:
+            whose = people.add(account.address, "owner", account=account.address, by=visit.by)
+        except Conflict as error:  # the account is there all the same
+            visit.form.errors[""] = f"{words.sentence(error)} {words.OTHER_NAME}"
+            return owner(visit)
     purpose: Purpose = "set-password" if whose.has_password else "first-sign-in"
     secret = people.add_link(purpose, whose.name, minutes=LINK_MINUTES, by=visit.by)
     return visit.show(
@@ -165,12 +169,13 @@ def _link(visit: Visit, name: str) -> Response:
 
 def addresses(visit: Visit) -> Response:
     """The form for aliases and domains."""
-    account = visit.account
-    visit.form.values = {
-        "aliases": "\n".join(account.aliases),
-        "domains": "\n".join(account.domains),
-    }
+    visit.fill(_covered(visit))
     return _addresses(visit)
+
+
+def _covered(visit: Visit) -> dict[str, str]:
+    account = visit.account
+    return {"aliases": "\n".join(account.aliases), "domains": "\n".join(account.domains)}
 
 
 def _addresses(visit: Visit) -> Response:
@@ -180,7 +185,7 @@ def _addresses(visit: Visit) -> Response:
 def addresses_saved(visit: Visit) -> Response:
     """What the account covers from now on."""
     form = visit.form
-    if not visit.confirm():
+    if not visit.still(_covered(visit)) or not visit.confirm():
         return _addresses(visit)
     try:
         visit.store.change_account(
@@ -227,7 +232,7 @@ def removed(visit: Visit) -> Response:
 
 def switches(visit: Visit) -> Response:
     """The form of the switches."""
-    visit.form.values = dict(visit.store.switches())
+    visit.fill(visit.store.switches())
     return _switches(visit)
 
 
@@ -238,7 +243,7 @@ def _switches(visit: Visit) -> Response:
 def switches_set(visit: Visit) -> Response:
     """Those that differ are set."""
     form = visit.form
-    if not visit.confirm():
+    if not visit.still(visit.store.switches()) or not visit.confirm():
         return _switches(visit)
     names = (one["name"] for one in words.SWITCHES if one["choices"] or one["name"] in form.values)
     wanted = {name: form.text(name) for name in names}

@@ -12,7 +12,7 @@ import csv
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import CmstreamError
 from .. import import_table
@@ -29,7 +29,7 @@ from . import words
 from .upload import pem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from starlette.responses import Response
 
@@ -49,6 +49,13 @@ class Item:
     certificates: str
     cipher: str = ""
     description: str = ""
+
+
+class _Options(NamedTuple):
+    """The form's, and what isn't retired: the fingerprints of all that comes for the account."""
+
+    form: dict[str, str]
+    keep: Collection[str]
 
 
 @dataclass
@@ -318,23 +325,23 @@ def _save_all(
 def _save_account(visit: Visit, items: list[Item], options: dict[str, str]) -> list[Result]:
     """All that is to be done for one account, in one transaction; everything is read before."""
     uploads = [_read_or_not(one) for one in items]
+    found = [one for each in uploads if isinstance(each, Examined) for one in each.recipients]
+    wanted = _Options(options, frozenset(one.fingerprint for one in found))
     with visit.store.together() as store:
         return [
             _failed(one, upload)
             if isinstance(upload, CmstreamError)
-            else _save(visit, store, one, upload, options)
+            else _save(visit, store, one, upload, wanted)
             for one, upload in zip(items, uploads, strict=True)
         ]
 
 
-def _save(
-    visit: Visit, store: Store, item: Item, upload: Examined, options: dict[str, str]
-) -> Result:
+def _save(visit: Visit, store: Store, item: Item, upload: Examined, options: _Options) -> Result:
     """All that is to be done for one file or line, or nothing."""
     try:
         with store.together() as one:
             report = _import(visit, one, item, upload, options)
-            _set_cipher(visit, one, item, options)
+            _set_cipher(visit, one, item, options.form)
     except StoreUnavailable:
         raise
     except CmstreamError as error:
@@ -343,12 +350,12 @@ def _save(
 
 
 def _import(
-    visit: Visit, store: Store, item: Item, upload: Examined, options: dict[str, str]
+    visit: Visit, store: Store, item: Item, upload: Examined, options: _Options
 ) -> ImportReport:
     try:
         account = store.account(item.address)
     except NotFound:
-        if options.get("create") != "yes":
+        if options.form.get("create") != "yes":
             raise
         _require_confirmation(visit, item, upload)
         account = store.add_account(item.address, by=visit.by)
@@ -358,7 +365,8 @@ def _import(
         by=visit.by,
         confirm_mismatch=visit.form.ticked("confirm_mismatch"),
         description=item.description,
-        retire_others=options.get("retire_others") == "yes",
+        retire_others=options.form.get("retire_others") == "yes",
+        keep=options.keep,
     )
 
 

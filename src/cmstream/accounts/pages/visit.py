@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +20,7 @@ from ..http.application import ApplicationRequest
 from . import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -139,6 +141,21 @@ class Visit(ApplicationRequest):
         self.who = replace(self.me, session=session)
         return True
 
+    # --- what others changed meanwhile -------------------------------------------------------
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Show what is stored in a form that saves all of it at once."""
+        self.form.values = {**values, "was": _digest(values)}
+
+    def still(self, values: Mapping[str, Any]) -> bool:
+        """Whether what the form was filled with is still stored. Otherwise saving it would undo
+        what somebody else, or another window, has saved since: then it is filled anew."""
+        if self.form.text("was") in ("", _digest(values)):
+            return True
+        self.fill(values)
+        self.form.errors[""] = words.CHANGED_MEANWHILE
+        return False
+
     # --- answers -----------------------------------------------------------------------------
 
     def show(self, template: str, status: int = 200, **context: Any) -> Response:
@@ -197,6 +214,10 @@ class Visit(ApplicationRequest):
         headers = {k: v for k, v in problem.headers.items() if k != "WWW-Authenticate"}
         response.headers.update(headers)
         return response
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def page(

@@ -162,6 +162,14 @@ def sentence(error: object) -> str:
     return closed[:1].upper() + closed[1:]
 
 
+OTHER_NAME = (
+    "The account is there, without an owner. Give its owner another name by the API"
+    " (POST /api/v1/people), or remove that person."
+)
+CHANGED_MEANWHILE = (
+    "It was changed meanwhile, by somebody else or in another window. This is how it is now:"
+    " change it again if it still needs that."
+)
 PASSWORD_NEEDED = "Give your password again to change this."  # noqa: S105
 
 
