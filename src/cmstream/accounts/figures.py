@@ -54,8 +54,7 @@ def count(database: Database) -> Figures:
 
 _held, _owners = tables.certificates.c, tables.accounts.c
 _ends = select(_held.account_id, func.max(_held.not_after).label("end"))
-_used = _ends.where(_held.state == "active", _held.set_aside.is_(False))
-_active_until = _used.group_by(_held.account_id).subquery()
+_active_until = _ends.where(*queries.IN_USE).group_by(_held.account_id).subquery()
 _joined = tables.accounts.outerjoin(_active_until, _owners.id == _active_until.c.account_id)
 
 

@@ -22,8 +22,9 @@ _aliases, _domains = tables.aliases, tables.domains
 
 _active = func.count(_held.c.id).filter(_held.c.state == "active").label("active")
 _retired = func.count(_held.c.id).filter(_held.c.state == "retired").label("retired")
-_used = (_held.c.state == "active", _held.c.set_aside.is_(False))
-_expires = func.max(_held.c.not_after).filter(*_used).label("expires_at")
+IN_USE = (_held.c.state == "active", _held.c.set_aside.is_(False))
+"""What holds of a certificate that mail is sealed to."""
+_expires = func.max(_held.c.not_after).filter(*IN_USE).label("expires_at")
 
 _certificates = select(*(_held.c[name] for name in record.CERTIFICATE))
 

@@ -33,7 +33,7 @@ from .shared import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..accounts.account import ImportReport
     from ..accounts.store import Store
@@ -72,11 +72,13 @@ class _Import:
     done: list[dict[str, Any]] = field(default_factory=list)
     code: int = os.EX_OK
     given: dict[str, set[str]] = field(default_factory=dict)
-    """Fingerprints of all that comes for an account, by its address."""
+    """Fingerprints of what comes for an account, by its address."""
 
     def take(self, jobs: Sequence[Job]) -> None:
         """Imports the files. One that can't be imported doesn't stop the others."""
-        files = [self._read_or_not(job) for job in jobs]
+        files: Iterable[_File | Exception] = map(self._read_or_not, jobs)
+        if self.options.retire_others:  # but for what comes later
+            files = [*files]
         for job, file in zip(jobs, files, strict=True):
             self._take_one(job, file)
 

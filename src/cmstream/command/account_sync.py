@@ -41,8 +41,8 @@ examples:
 Imports what is new, into the accounts whose addresses an entry has. Certificates that have expired
 or aren't for mail are left where a better one is; what others retired or deleted stays so.
 --retire-missing retires what the same URL, base and filter added and no longer have, never the last
-one that can be used, nor what somebody took again since. The first line of the bind file is a DN,
-the second its password.
+one that can be used, nor what somebody else has put in use again. The first line of the bind file
+is a DN, the second its password.
 
 Exit codes: 64 wrong usage, malformed DN or filter, 65 a certificate or address that can't be used,
 66 no such file or base, no certificates, 69 only some entries came, 75 try again, 76 TLS can't be
@@ -236,12 +236,17 @@ class _Sync:
         for address in (one.address for one in self.store.accounts()):
             if address in self.unsure:
                 continue
-            held, last = self.store.certificates(address), self.store.last_states(address)
-            seen = self.unowned | self.seen.get(address, set())
-            for one in sorted(held, key=lambda one: one.not_after):
-                if one.state == "active" and one.fingerprint not in seen:
-                    by = last[one.fingerprint].actor if one.fingerprint in last else one.added_by
-                    held = self._retire(address, one, held) if by == self.by.name else held
+            held = self.store.certificates(address)
+            gone = [one for one in held if one.state == "active" and self._lacks(address, one)]
+            last = self.store.last_states(address) if gone else {}
+            for one in sorted(gone, key=lambda one: one.not_after):
+                by = last[one.fingerprint].actor if one.fingerprint in last else one.added_by
+                held = self._retire(address, one, held) if by == self.by.name else held
+
+    def _lacks(self, address: str, one: StoredCertificate) -> bool:
+        """Whether the directory has it neither for this account nor for somebody without one."""
+        found = self.unowned, self.seen.get(address, ())
+        return not any(one.fingerprint in prints for prints in found)
 
     def _retire(
         self, address: str, one: StoredCertificate, held: list[StoredCertificate]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def program() -> int:
-    """The command of a process that ends then. While Python ends, an interrupt changes nothing of
-    what is done, and kills without a word what failed."""
+    """The command as a whole process. An interrupt that comes while Python ends doesn't change the
+    exit code of a command that is done; one that failed ends at once, without a traceback."""
     code = os.EX_USAGE  # unless main() returns
     try:
         code = main()
