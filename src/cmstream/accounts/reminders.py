@@ -1,4 +1,4 @@
-"""Reminds owners by mail before the last certificate of their account expires, each time once."""
+"""Reminds owners by mail before the last certificate in use expires, each time once."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ examples:
   cmstream account remind --before 60,30,7,1,0 --dry-run
 
 Call it once a day, by cron for example. Each owner gets each reminder once: the mail of 30 days
-before the last certificate of the account expires, that of 7 days, and so on; 0 is the day after.
+before the account's last certificate in use expires, that of 7 days, and so on; 0 is the day after.
 Where several are due at the same time, one mail is sent. An account without a cipher gets none.
 
   0 8 * * * cmstream {_PROGRAM} account remind --notify '/usr/sbin/sendmail -t -i'

@@ -36,7 +36,7 @@ LIST: dict[str, Schema] = {
         "A part of an address, a domain, or of a certificate's subject, description or fingerprint."
     ),
     "expiring_within": number(
-        "Days in which the last certificate expires.", minimum=0, maximum=36500
+        "Days in which the last certificate in use expires.", minimum=0, maximum=36500
     ),
     "unprotected": flag("Only those whose mail isn't sealed."),
     "after": {**_line("The page before ended with it."), "maxLength": LONGEST},
