@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import multiprocessing
+import pickle
 import re
 
 import pytest
@@ -43,3 +46,40 @@ def test_a_constant_is_its_text():
     assert caught.value.code == cmstream.Code.EMPTY
     assert f"{cmstream.Code.EMPTY}" == str(cmstream.Code.EMPTY) == "empty"
     assert {"empty": 1}[cmstream.Code.EMPTY] == 1
+
+
+VALUES = {
+    "code": "expired", "message": "a sentence: with a remedy", "fingerprint": "ab12", "error": "x",
+    "problems": ("expired", "no-email"), "recipients": ("CN=A", "CN=B"), "account": "a@example.org",
+    "retry_after": 7, "clear": frozenset({"a@example.org"}),
+}  # fmt: skip
+
+
+def every_error():
+    """One of each kind, all of whose arguments are given."""
+    kinds = [cmstream.CmstreamError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        names = [*inspect.signature(kind).parameters.values()]
+        given = {one.name: VALUES[one.name] for one in names}
+        yield kind(**given)
+
+
+def test_an_error_comes_out_of_another_process_as_it_was():
+    kinds = set()
+    for error in every_error():
+        sent = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        for again in (sent, copy.copy(error), copy.deepcopy(error)):
+            assert type(again) is type(error)
+            assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+        kinds.add(type(error))
+    assert {cmstream.NoRecipientError, cmstream.KeyUnavailableError} < kinds
+    assert {store_errors.UnusableAccount, store_errors.AccessDenied} < kinds
+
+
+def test_a_worker_process_hands_its_error_on():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        waiting = pool.apply_async(cmstream.load_recipients, (b"",))
+        with pytest.raises(cmstream.CertificateError, match="the file is empty") as caught:
+            waiting.get(60)
+    assert caught.value.code == "empty"

@@ -20,6 +20,18 @@ class CmstreamError(Exception):
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The usual way calls the constructor with the text alone, which takes more.
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[CmstreamError], args: tuple[Any, ...], values: dict[str, Any]) -> Any:
+    """An exception as it was, in another process for instance."""
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(values)
+    return error
+
 
 class CertificateError(CmstreamError):
     """A file that should hold certificates doesn't, or holds none that can be used.
