@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import threading
 import time
 
@@ -249,10 +250,61 @@ def test_a_loop_that_is_gone_harms_nobody(gate, to):
     many.close()
 
 
-@pytest.mark.parametrize("options", [{"workers": -1}, {"queue": 0}, {"wait": -1}])
-def test_absurd_bounds_are_refused(options):
-    with pytest.raises(ValueError, match="or more"):
-        cmstream.Gatherer(**options)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("workers", -1), ("queue", 0), ("wait", -1), ("wait", math.nan), ("wait", math.inf),
+        ("wait", 2 * threading.TIMEOUT_MAX),
+    ],
+)  # fmt: skip
+def test_absurd_bounds_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}: must be . or more"):
+        cmstream.Gatherer(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["workers", "queue", "wait"])
+def test_a_bound_that_is_no_number_is_a_wrong_call(name):
+    for wrong in ("1", 1.5, [], None)[: 3 if name == "workers" else 4]:
+        if (name, wrong) != ("wait", 1.5):
+            with pytest.raises(TypeError, match=f"{name}: give a .*number.*, not "):
+                cmstream.Gatherer(**{name: wrong})
+
+
+def test_data_that_is_no_bytes_is_refused_in_the_callers_words(to):
+    with cmstream.Gatherer(workers=1) as many:
+        with pytest.raises(TypeError, match="message or content: give bytes, not text"):
+            many.submit("text", to)
+        with pytest.raises(TypeError, match="NoneType isn't bytes-like"):
+            asyncio.run(many.encrypt(None, to))
+
+
+def test_the_end_does_not_wait_for_more(to):
+    with cmstream.Gatherer(workers=1, wait=3600) as many:
+        future = many.submit(PLAIN, to)
+        until(lambda: not many._free or many._queue)
+    assert future.done()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_callback_may_submit_and_must_not_close(monkeypatch, gate, to, workers):
+    """It runs in the thread that all wait for: a worker's, or another caller's."""
+    many = cmstream.Gatherer(workers=workers, queue=2)
+    futures, refused = [], []
+
+    def again(_):
+        futures.extend(many.submit(PLAIN + b"%d" % i, to) for i in range(3))
+        with pytest.raises(RuntimeError, match="in another thread") as caught:
+            many.close()
+        refused.append(caught.value)
+
+    with monkeypatch.context() as others_first:
+        others_first.setattr(many, "_work_here", lambda: False)
+        many.submit(PLAIN, to).add_done_callback(again)
+    gate.open()
+    threading.Thread(target=many.submit, args=(PLAIN, to), daemon=True).start()
+    until(lambda: refused)
+    assert all(one.result(20) for one in futures)
+    many.close()
 
 
 @pytest.mark.parametrize("count", [1, 3, 600])

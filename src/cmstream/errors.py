@@ -193,13 +193,24 @@ def buffer_too_small() -> ValueError:
     return ValueError("the buffer is too small: bound(len(data)) bytes always suffice")
 
 
-def byte_count(n: Any) -> int:
-    """How many bytes a caller asked about. Raises TypeError or ValueError, which say what it must
+def byte_count(n: Any, name: str = "n") -> int:
+    """How many bytes a caller spoke of. Raises TypeError or ValueError, which say what it must
     be."""
     try:
         count = index(n)
     except TypeError:
-        raise TypeError(f"n: give a number of bytes, not {type(n).__name__}") from None
+        raise TypeError(f"{name}: give a number of bytes, not {type(n).__name__}") from None
     if not 0 <= count < 1 << 63:
-        raise ValueError(f"n={count}: a number of bytes is from 0 to 2**63 - 1")
+        raise ValueError(f"{name}={count}: a number of bytes is from 0 to 2**63 - 1")
     return count
+
+
+def whole_number(n: Any, name: str, least: int) -> int:
+    """A number that a caller chose. Raises TypeError or ValueError, which say what it must be."""
+    try:
+        number = index(n)
+    except TypeError:
+        raise TypeError(f"{name}: give a whole number, not {type(n).__name__}") from None
+    if number < least:
+        raise ValueError(f"{name}={number}: must be {least} or more")
+    return number

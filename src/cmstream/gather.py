@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from .encryption import encrypt, encrypt_message
+from .errors import octets_of, whole_number
 from .many import encrypt_many
 from .policy import DEFAULT, Policy
 from .sealing import Form, check_form
@@ -43,7 +44,7 @@ class _Call:
     def __init__(self, order: tuple[Buffer, To, Policy], form: Form) -> None:
         check_form(form)
         self.order, self.form = order, form
-        self.size = memoryview(order[0]).nbytes
+        self.size = len(octets_of(order[0], "message or content"))
         self.inside = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.future: Any = None
@@ -67,16 +68,15 @@ class Gatherer:
 
     The end of the block, :meth:`close` and :meth:`aclose` wait until all calls made before are
     answered. A process that was forked needs a Gatherer of its own: there the calls raise
-    RuntimeError. Raises ValueError for ``queue`` below 1, or ``workers`` or ``wait`` below 0.
+    RuntimeError. Raises ValueError for ``queue`` below 1, ``workers`` or ``wait`` below 0, or a
+    ``wait`` over :data:`threading.TIMEOUT_MAX`; TypeError for what is no number.
     """
 
     def __init__(
         self, *, workers: int | None = None, queue: int = QUEUE_COUNT, wait: float = 0.0
     ) -> None:
-        workers = workers if workers is not None else os.cpu_count() or 1
-        if workers < 0 or queue < 1 or wait < 0:
-            raise ValueError(f"queue={queue}: 1 or more; workers={workers}, wait={wait}: 0 or more")
-        self._limit, self._wait = queue, wait
+        workers = os.cpu_count() or 1 if workers is None else whole_number(workers, "workers", 0)
+        self._limit, self._wait = whole_number(queue, "queue", 1), _seconds(wait)
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for workers: there is some, or an end
@@ -87,7 +87,7 @@ class Gatherer:
         self._waking: set[asyncio.AbstractEventLoop] = set()
         self._closed = False
         self._free = 0
-        self._helping = 0  # how many callers' threads work on a batch
+        self._helping: list[int] = []  # the callers' threads that work on a batch
         self._threads = [
             threading.Thread(target=self._serve, name=f"cmstream-{number}", daemon=True)
             for number in range(workers)
@@ -117,16 +117,19 @@ class Gatherer:
     ) -> Future[memoryview]:
         """The same for threads, in any ``form``: gives a Future at once, or as soon as there is
         room. What is submitted is a job as in :func:`encrypt_many`, and makes a message unless
-        ``form`` says otherwise. Not for an event loop's own thread, which it would block. Raises
-        RuntimeError once closed."""
+        ``form`` says otherwise. Not for an event loop's own thread, which it would block. The
+        Future's callbacks run in a worker's thread, which others wait for: what they submit
+        doesn't wait for room. Raises RuntimeError once closed."""
         self._check_process()
         call = _Call((data, to, policy), form)
         call.future = future = Future[memoryview]()
         with self._lock:
             self._enter(call)
             self._work.notify()
-            self._room.wait_for(lambda: call.inside)
-        while not self._threads and self._work_here():
+            own = self._is_at_work()
+            if not own:
+                self._room.wait_for(lambda: call.inside)
+        while not (self._threads or own) and self._work_here():
             pass
         return future
 
@@ -142,6 +145,11 @@ class Gatherer:
                 loop.call_soon(self._wake, loop)
         answer: memoryview = await call.future
         return answer
+
+    def _is_at_work(self) -> bool:
+        """Whether this thread is a worker or does a worker's part: it runs a callback, and mustn't
+        wait for itself."""
+        return threading.current_thread() in self._threads or threading.get_ident() in self._helping
 
     def _check_process(self) -> None:
         """Before any lock is taken: one of the parent's threads may have held it when it forked."""
@@ -200,12 +208,12 @@ class Gatherer:
         with self._lock:
             batch = self._next_batch()
             self._let_in()
-            self._helping += 1
+            self._helping.append(threading.get_ident())
         try:
             _answer(batch, loop)
         finally:
             with self._lock:
-                self._helping -= 1
+                self._helping.remove(threading.get_ident())
                 self._room.notify_all()
         return bool(batch)
 
@@ -232,7 +240,7 @@ class Gatherer:
         while not self._queue and not self._closed:
             self._work.wait()
         if self._wait and not self._closed:
-            self._work.wait_for(lambda: len(self._queue) >= BATCH_COUNT, self._wait)
+            self._work.wait_for(lambda: self._closed or len(self._queue) >= BATCH_COUNT, self._wait)
 
     def _next_batch(self) -> list[_Call]:
         share = max(LEAST_SHARE, -(-len(self._queue) // (self._free or 1)))
@@ -250,9 +258,15 @@ class Gatherer:
 
     def close(self) -> None:
         """Takes no more calls, and waits until those made before are answered. Use :meth:`aclose`
-        in the thread of an event loop whose tasks wait for answers."""
+        in the thread of an event loop whose tasks wait for answers. Raises RuntimeError in a
+        callback of a Future, which would wait for itself."""
         if self._process != os.getpid():  # forked: the workers, and those who wait, aren't here
             return
+        if self._is_at_work():
+            raise RuntimeError(
+                "a callback runs in a worker's thread, and close() waits for the workers: close "
+                "this Gatherer in another thread"
+            )
         with self._lock:
             self._closed = True
             self._work.notify_all()
@@ -282,6 +296,17 @@ class Gatherer:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _seconds(wait: Any) -> float:
+    """Raises TypeError or ValueError for what a thread can't wait."""
+    if not isinstance(wait, int | float):
+        raise TypeError(f"wait: give a number of seconds, not {type(wait).__name__}")
+    if not 0 <= wait <= threading.TIMEOUT_MAX:  # not a number isn't, either
+        raise ValueError(
+            f"wait={wait}: must be 0 or more seconds, and {threading.TIMEOUT_MAX:.0f} at most"
+        )
+    return wait
 
 
 # Answers
