@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import io
+import zipfile
 
 import pytest
 
@@ -137,5 +138,105 @@ def test_a_source_that_has_nothing_yet_is_not_at_its_end(alice):
         def read(self, _):
             return None
 
-    with pytest.raises(TypeError, match="data: NoneType"):
-        list(cmstream.encrypt_iter(Slow(), alice.recipient))
+    me = identity(alice)
+    for read in (
+        lambda: list(cmstream.encrypt_iter(Slow(), alice.recipient)),
+        lambda: cmstream.EncryptReader(Slow(), alice.recipient).read(),
+        lambda: list(cmstream.decrypt_iter(Slow(), me)),
+        lambda: cmstream.inspect(Slow()),
+    ):
+        with pytest.raises(BlockingIOError, match="nothing now: make it one that waits"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["text", b"bytes", bytearray(3), memoryview(b"bytes"), None, 7, io, [1], ["text"]]
+)
+def test_what_is_no_source_says_what_one_is(alice, wrong):
+    whole = isinstance(wrong, bytes | bytearray | memoryview)
+    with pytest.raises(TypeError, match=r"^source: "):
+        b"".join(cmstream.encrypt_iter(wrong, alice.recipient))
+    with pytest.raises(TypeError, match=r"^(source|sealed): "):
+        b"".join(cmstream.decrypt_iter(wrong, identity(alice)))
+    with pytest.raises(cmstream.EnvelopeError if whole else TypeError, match=r"sealed|source"):
+        cmstream.inspect(wrong)
+    if not isinstance(wrong, list):
+        with pytest.raises(TypeError, match=r"^source: "):
+            cmstream.EncryptReader(wrong, alice.recipient)
+
+
+def test_what_is_no_sink_says_so_at_once(alice):
+    for wrong in (None, "out.p7m", bytearray()):
+        with pytest.raises(TypeError, match=r"sink: .* has no write.*: give a file"):
+            cmstream.EncryptWriter(wrong, alice.recipient)
+        with pytest.raises(TypeError, match="sink: "):
+            cmstream.DecryptWriter(wrong, identity(alice))
+
+
+WRONG_NUMBERS = [(-1, ValueError), (1 << 63, ValueError), ("5", TypeError), (5.0, TypeError)]
+
+
+@pytest.mark.parametrize("form", ["der", "message"])
+@pytest.mark.parametrize(("wrong", "kind"), WRONG_NUMBERS)
+def test_a_wrong_number_of_bytes_is_refused_at_once(alice, form, wrong, kind):
+    words = f"{'=' if kind is ValueError else ': give '}.*a number of bytes"
+    for name in ("size", "line_feeds"):
+        with pytest.raises(kind, match=f"{name}{words}".replace("a number of bytes", "number")):
+            cmstream.encryptor(alice.recipient, form=form, **{name: wrong})
+    with pytest.raises(kind, match="spool_limit"):
+        cmstream.decryptor(identity(alice), spool_limit=wrong)
+
+
+def test_a_wrong_number_of_jobs_or_threads_is_refused(alice):
+    for wrong, kind in ((0, ValueError), ("5", TypeError), (1.5, TypeError)):
+        with pytest.raises(kind, match="in_flight"):
+            cmstream.encrypt_many_iter([], in_flight=wrong)
+        with pytest.raises(kind, match="workers"):
+            cmstream.decrypt_many([], workers=wrong)
+
+
+@pytest.mark.parametrize(("make", "kind", "words"), WRONG_BUFFERS)
+def test_a_wrong_buffer_for_many(alice, make, kind, words):
+    with pytest.raises(kind, match=words):
+        cmstream.encrypt_many_into([(MESSAGE, alice.recipient)], make(9999))
+
+
+def test_is_encrypted_takes_bytes_alone():
+    for wrong, words in (("text", "not text"), (None, "NoneType"), (io.BytesIO(), "BytesIO")):
+        with pytest.raises(TypeError, match=f"message: .*{words}"):
+            cmstream.is_encrypted(wrong)
+
+
+def test_a_zip_file_may_be_written_into_a_writer(alice):
+    sink = io.BytesIO()
+    with cmstream.EncryptWriter(sink, alice.recipient) as out, zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.txt", b"text" * 1000)
+    opened = cmstream.decrypt(sink.getvalue(), identity(alice))
+    assert zipfile.ZipFile(io.BytesIO(opened)).read("a.txt") == b"text" * 1000
+
+
+def test_a_key_is_no_list_of_identities(alice):
+    for wrong in (b"key", bytearray(b"key"), "key"):
+        with pytest.raises(TypeError, match=f"identities: {type(wrong).__name__} is no Identity"):
+            cmstream.decrypt(b"", wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, {"cipher": "aes256-gcm"}, ["aes256-gcm"], "aes256-gcm"])
+def test_what_is_no_policy_says_so(alice, wrong):
+    for call in (
+        lambda: cmstream.encrypt(b"x", alice.recipient, policy=wrong),
+        lambda: cmstream.encrypt_many([(b"x", alice.recipient, wrong)]),
+        lambda: cmstream.Recipients([alice.recipient]).check(wrong),
+    ):
+        with pytest.raises(TypeError, match=r"policy: .* is no Policy: give one"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["refuse", "warn", "forbid"])
+def test_what_is_no_set_of_names(name):
+    for wrong in (None, 5, b"expired"):
+        with pytest.raises(TypeError, match=f"{name}: give a set of names, not "):
+            cmstream.Policy(**{name: wrong})
+    for wrong in ([[]], [1, "no-such", None], "expired"):
+        with pytest.raises(ValueError, match=f"{name}: "):
+            cmstream.Policy(**{name: wrong})

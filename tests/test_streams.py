@@ -235,8 +235,11 @@ def test_a_file_that_gives_no_bytes_is_a_wrong_call(alice, length):
         def read(self, size=-1):
             return super().read(size) if not self.tell() else None
 
-    for source in (io.StringIO("x" * length), Blocked(b"x" * length)):
-        with pytest.raises(TypeError, match="content: "):
+    for source, kind, words in (
+        (io.StringIO("x" * length), TypeError, "source: give bytes, not text"),
+        (Blocked(b"x" * length), BlockingIOError, "nothing now: make it one that waits"),
+    ):
+        with pytest.raises(kind, match=words):
             cmstream.encrypt_iter(source, alice.recipient, form="message")
 
 

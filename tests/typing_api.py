@@ -3,13 +3,16 @@ run."""
 
 from __future__ import annotations
 
+import array
 import io
+import zipfile
 from typing import TYPE_CHECKING
 
 import cmstream
 from cmstream.accounts import Account, StoreCode, StoreUnavailable, UnusableAccount, open_store
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Iterator
     from datetime import datetime
 
@@ -88,6 +91,22 @@ def opening(sealed: bytearray, me: list[cmstream.Identity]) -> Iterator[bytes]:
     jobs = ((sealed, one) for one in me)
     answers: list[bytes | Exception] = cmstream.decrypt_many(jobs, return_exceptions=True)
     yield from (one for one in answers if isinstance(one, bytes))
+    yield from cmstream.decrypt_many([(sealed, me)])
+
+
+def any_buffer(shared: mmap.mmap, to: list[cmstream.Recipient], me: cmstream.Identity) -> bytes:
+    policy = cmstream.Policy(refuse={"expired"}, forbid={"aes128-cbc"}, warn=frozenset())
+    jobs = [(shared, to), (array.array("I", [1]), to)]
+    into: list[memoryview] = cmstream.encrypt_many_into(jobs, bytearray(9999), policy=policy)
+    flow: Iterator[memoryview] = cmstream.encrypt_many_iter(jobs)
+    mixed: Iterator[memoryview | Exception] = cmstream.encrypt_many_iter(
+        jobs, return_exceptions=True
+    )
+    assert into and flow and mixed and cmstream.inspect(shared)
+    with cmstream.EncryptWriter(io.BytesIO(), to) as out, zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a", b"text")
+        out.write(shared)
+    return b"" if cmstream.is_encrypted(shared) else cmstream.decrypt(shared, me)
 
 
 def inspection(sealed: io.BytesIO, known: list[cmstream.Recipient]) -> Iterator[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .certificates.archive_keys import ArchiveKey
 from .cms.content_ciphers import AnotherPassNeeded, put
 from .decryption_pass import DecryptionPass, decrypted_pieces, no_second_pass, open_by_passes
 from .engine.stream_context import State, StreamContext
-from .errors import buffer_too_small
+from .errors import buffer_too_small, byte_count, whole_number
 from .recipients.identity import Identity
 from .spool import SPOOL_LIMIT, Spool
 from .usual_opening import UsualOpening
@@ -19,7 +19,7 @@ from .usual_opening import UsualOpening
 if TYPE_CHECKING:
     from .cms.content_ciphers import ContentKey
     from .decryption_pass import Identities
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer
 
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
 
@@ -50,7 +50,7 @@ class Decryptor(StreamContext):
         self._identities, self._message = as_identities(identities), message
         self._first_pass = DecryptionPass(self._identities, message=message, give=unverified)
         self._spools = not unverified
-        self._spool = Spool(spool_limit)
+        self._spool = Spool(byte_count(spool_limit, "spool_limit"))
         self._rest: Iterator[bytes] = iter(())
 
     def _bound(self, n: int) -> int:
@@ -128,7 +128,7 @@ def as_identities(identities: Who) -> tuple[Identity | ArchiveKey, ...]:
     """The identities that the caller gave. Raises ValueError if there are none."""
     if isinstance(identities, Identity | ArchiveKey):
         return (identities,)
-    if not isinstance(identities, Iterable):
+    if isinstance(identities, str | bytes | bytearray) or not isinstance(identities, Iterable):
         raise _no_identity(identities)
     found = tuple(identities)
     if not found:
@@ -184,12 +184,12 @@ def decryptor(
 
     Reads AES-GCM and AES-CCM (RFC 5084; the latter up to 256 MiB), ChaCha20-Poly1305 (RFC 8103),
     AES-CBC and DES-EDE3-CBC; RSA, key agreement on elliptic curves, ML-KEM, key-encryption keys and
-    passwords. Raises ValueError without identities.
+    passwords. Raises ValueError without identities, and for a ``spool_limit`` below 0.
     """
     return Decryptor(identities, message=message, unverified=unverified, spool_limit=spool_limit)
 
 
-def decrypt(sealed: Buffer, identities: Who) -> bytes:
+def decrypt(sealed: AnyBuffer, identities: Who) -> bytes:
     """Decrypts a message of any form and gives its content, once all is verified that can be: the
     tag of AuthEnvelopedData, only the padding of EnvelopedData.
 
@@ -222,7 +222,7 @@ def decrypt(sealed: Buffer, identities: Who) -> bytes:
     return _open_whole(sealed, as_identities(identities), message=False)
 
 
-def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
+def decrypt_message(sealed: AnyBuffer, identities: Who) -> bytes:
     """Decrypts an S/MIME message and gives a whole message: the outer fields without ``Content-*``
     and ``MIME-Version``, then ``MIME-Version: 1.0`` unless the inner entity has one, then the inner
     entity as it was encrypted. Line ends of the outer fields become CRLF. An inner header block
@@ -248,13 +248,29 @@ def decrypt_message(sealed: Buffer, identities: Who) -> bytes:
     return _open_whole(sealed, as_identities(identities), message=True)
 
 
+@overload
 def decrypt_many(
-    jobs: Iterable[tuple[Buffer, Who]],
+    jobs: Iterable[tuple[AnyBuffer, Who]],
+    *,
+    form: Literal["message", "content"] = ...,
+    return_exceptions: Literal[False] = ...,
+    workers: int | None = ...,
+) -> list[bytes]: ...
+@overload
+def decrypt_many(
+    jobs: Iterable[tuple[AnyBuffer, Who]],
+    *,
+    form: Literal["message", "content"] = ...,
+    return_exceptions: bool,
+    workers: int | None = ...,
+) -> list[bytes | Exception]: ...
+def decrypt_many(
+    jobs: Iterable[tuple[AnyBuffer, Who]],
     *,
     form: Literal["message", "content"] = "message",
     return_exceptions: bool = False,
     workers: int | None = None,
-) -> list[bytes | Exception]:
+) -> Any:
     """Decrypts many messages, and gives their contents in the order of the jobs. ``jobs``: pairs
     ``(sealed, identities)``. ``form``: ``"message"`` gives whole messages as
     :func:`decrypt_message` does, ``"content"`` only the contents.
@@ -266,11 +282,10 @@ def decrypt_many(
     """
     if form not in {"message", "content"}:
         raise ValueError(f"form={form!r}: choose message or content")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers={workers}: must be 1 or more")
+    most = processors() if workers is None else whole_number(workers, "workers", 1)
 
     every = list(jobs)
-    workers = min(workers if workers is not None else processors(), len(every))
+    workers = min(most, len(every))
     answers: list[Any] = [None] * len(every)
     turns, lock = _turns(len(every), workers), threading.Lock()
     broken: list[BaseException] = []
@@ -326,7 +341,7 @@ def _in_threads(work: Callable[[], None], count: int) -> None:
         helper.join()
 
 
-def _open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
+def _open_whole(sealed: AnyBuffer, identities: Identities, *, message: bool) -> bytes:
     opening = UsualOpening.begin(sealed, identities, message=message)
     if opening is None:
         return open_by_passes(sealed, identities, message=message)
@@ -338,7 +353,7 @@ def _open_whole(sealed: Buffer, identities: Identities, *, message: bool) -> byt
     return opening.finish()
 
 
-def _answers(jobs: Iterable[tuple[Buffer, Who]], message: bool) -> list[bytes | Exception]:
+def _answers(jobs: Iterable[tuple[AnyBuffer, Who]], message: bool) -> list[bytes | Exception]:
     """Every step is done for all, before the next one."""
     begun = [_begun(job, message) for job in jobs]
     unwrapped = [_unwrapped(one) for one in begun]
@@ -348,7 +363,7 @@ def _answers(jobs: Iterable[tuple[Buffer, Who]], message: bool) -> list[bytes | 
 # One bad job doesn't harm the others.
 
 
-def _begun(job: tuple[Buffer, Who], message: bool) -> UsualOpening | bytes | Exception:
+def _begun(job: tuple[AnyBuffer, Who], message: bool) -> UsualOpening | bytes | Exception:
     """The content already, if the message isn't as most programs write it."""
     if not isinstance(job, tuple | list) or len(job) != 2:  # noqa: PLR2004 - a pair
         return TypeError(f"jobs: {type(job).__name__} is no pair (sealed, identities)")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .certificates.archive_keys import ArchiveKey
     from .cms.enveloped import Envelope
     from .engine.decoder import ContentSource, NativeDecoder
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer, Buffer
     from .engine.stream_context import StreamContext
     from .recipients.identity import Identity
 
@@ -142,7 +142,7 @@ class DecryptionPass:
         """Wipes the key."""
         self._reader.abort()
 
-    def open_whole(self, sealed: Buffer) -> bytes:
+    def open_whole(self, sealed: AnyBuffer) -> bytes:
         """The content of a message that comes in one piece, once all is verified that can be."""
         data = self._reader.encoding(octets_of(sealed, "sealed"), final=True)
         return filled(self.bound(len(data)), lambda out: self._whole_into(data, out), secret=True)
@@ -170,18 +170,18 @@ class DecryptionPass:
             warn_of_unsealed_parts(others)
 
 
-def open_by_passes(sealed: Buffer, identities: Identities, *, message: bool) -> bytes:
+def open_by_passes(sealed: AnyBuffer, identities: Identities, *, message: bool) -> bytes:
     """The content of a message in memory, once all is verified that can be."""
-    one = DecryptionPass(identities, message=message)
+    one, data = DecryptionPass(identities, message=message), octets_of(sealed, "sealed")
     try:
-        return one.open_whole(sealed)
+        return one.open_whole(data)
     except AnotherPassNeeded as again:
         key = again.key
     except CmstreamError:
         if not one.keys[1:]:
             raise
-        key = _key_that_opens(lambda: [sealed], identities, one.keys, message=message)
-    return DecryptionPass(identities, message=message, key=key).open_whole(sealed)
+        key = _key_that_opens(lambda: [data], identities, one.keys, message=message)
+    return DecryptionPass(identities, message=message, key=key).open_whole(data)
 
 
 def _key_that_opens(
@@ -248,7 +248,7 @@ def pieces(stream: DecryptionPass | StreamContext, chunks: Iterable[Buffer]) -> 
     buffer = bytearray()
     try:
         for chunk in chunks:
-            data = memoryview(chunk).cast("B")
+            data = octets_of(chunk, "sealed")
             if len(buffer) < (need := stream.bound(len(data))):
                 buffer = bytearray(need + need // 4)  # it grows while something is held back
             if count := stream.update_into(data, buffer):

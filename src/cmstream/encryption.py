@@ -12,7 +12,7 @@ from .engine.encoder import NativeEncoder, message_bound, message_flags, size_mi
 from .engine.held_back import HeldBack
 from .engine.one_message import streamed_into
 from .engine.stream_context import BODY, HEAD, StreamContext
-from .errors import buffer_too_small
+from .errors import buffer_too_small, byte_count
 from .mail import mime
 from .policy import DEFAULT, Policy
 from .recipients.recipients import Recipients, as_recipients, prepare
@@ -29,7 +29,7 @@ from .sealing import (
 )
 
 if TYPE_CHECKING:
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer, Buffer
 
 SUSPECT_LIMIT = 1 << 20
 """Bytes of the body of a message that may be encrypted already that a stream holds back."""
@@ -281,17 +281,17 @@ def encryptor(
     ``too-large``, at once if the size is known, else before a byte too many is taken.
 
     Raises RecipientError (``no-recipients``, ``unusable-recipient``), MessageError, and ValueError
-    for an unknown form or an impossible size.
+    for an unknown form or an impossible ``size`` or ``line_feeds``.
     """
-    if size is not None and not 0 <= size < 1 << 63:
-        raise ValueError(f"size={size}: must be from 0 to 2**63 - 1")
+    size = size if size is None else byte_count(size, "size")
+    line_feeds = line_feeds if line_feeds is None else byte_count(line_feeds, "line_feeds")
     prepared = as_recipients(to)
     if form == "message":
         return _MessageEncryptor(prepared, policy, size, line_feeds)
     return _ContentEncryptor(content_encoder(prepared, policy, form, size))
 
 
-def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der") -> bytes:
+def encrypt(content: AnyBuffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der") -> bytes:
     """Encrypts ``content`` to everybody in ``to`` as CMS EnvelopedData (RFC 5652 section 6), or,
     where the policy has an authenticated cipher, AuthEnvelopedData (RFC 5083).
 
@@ -307,7 +307,7 @@ def encrypt(content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "
     return seal_one(job(content, as_recipients(to), policy), form)
 
 
-def encrypt_message(message: Buffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
+def encrypt_message(message: AnyBuffer, to: To, *, policy: Policy = DEFAULT) -> bytes:
     """Encrypts an RFC 5322 message and gives an S/MIME message (RFC 8551 section 3.3).
 
     The fields that describe the message stay outside, in their order and unchanged, except that all

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .encryption import To
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer
 
 BATCH_COUNT = 256
 BATCH_OCTETS = 16 << 20
@@ -41,7 +41,7 @@ class _Call:
 
     __slots__ = ("form", "future", "inside", "loop", "order", "size")
 
-    def __init__(self, order: tuple[Buffer, To, Policy], form: Form) -> None:
+    def __init__(self, order: tuple[AnyBuffer, To, Policy], form: Form) -> None:
         check_form(form)
         self.order, self.form = order, form
         self.size = len(octets_of(order[0], "message or content"))
@@ -98,7 +98,7 @@ class Gatherer:
     # Callers
 
     async def encrypt_message(
-        self, message: Buffer, to: To, *, policy: Policy = DEFAULT
+        self, message: AnyBuffer, to: To, *, policy: Policy = DEFAULT
     ) -> memoryview:
         """As :func:`cmstream.encrypt_message`, and raises as it does; the answer is a read-only
         memoryview as :func:`encrypt_many` gives it, with what is said there of holding one. The
@@ -106,14 +106,14 @@ class Gatherer:
         return await self._call(message, to, policy, "message")
 
     async def encrypt(
-        self, content: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der"
+        self, content: AnyBuffer, to: To, *, policy: Policy = DEFAULT, form: Form = "der"
     ) -> memoryview:
         """The same for content, in ``form`` as :func:`cmstream.encrypt`: DER unless it says
         otherwise."""
         return await self._call(content, to, policy, form)
 
     def submit(
-        self, data: Buffer, to: To, *, policy: Policy = DEFAULT, form: Form = "message"
+        self, data: AnyBuffer, to: To, *, policy: Policy = DEFAULT, form: Form = "message"
     ) -> Future[memoryview]:
         """The same for threads, in any ``form``: gives a Future at once, or as soon as there is
         room. What is submitted is a job as in :func:`encrypt_many`, and makes a message unless
@@ -133,7 +133,7 @@ class Gatherer:
             pass
         return future
 
-    async def _call(self, data: Buffer, to: To, policy: Policy, form: Form) -> memoryview:
+    async def _call(self, data: AnyBuffer, to: To, policy: Policy, form: Form) -> memoryview:
         self._check_process()
         call = _Call((data, to, policy), form)
         call.loop = loop = asyncio.get_running_loop()

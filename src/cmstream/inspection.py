@@ -12,6 +12,7 @@ from .cms.enveloped import (
     cipher_name,
     type_name,
 )
+from .errors import octets_of
 from .streams import CHUNK, chunks
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from .certificates.recipient import Recipient
     from .engine.decoder import NativeDecoder
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer, Buffer
 
 
 class Addressee(NamedTuple):
@@ -64,7 +65,7 @@ class Inspection(NamedTuple):
 
 
 def inspect(
-    source: Buffer | BinaryIO | Iterable[Buffer], *, certificates: Iterable[Recipient] = ()
+    source: AnyBuffer | BinaryIO | Iterable[AnyBuffer], *, certificates: Iterable[Recipient] = ()
 ) -> Inspection:
     """Reads an encrypted message of any form to its end, and gives what it says of itself. It needs
     no key, and proves nothing. ``source``: bytes, a binary file or an iterable of chunks; memory is
@@ -76,7 +77,7 @@ def inspect(
     reader = EnvelopeReader(_give_ciphertext)
     buffer = bytearray()
     for chunk in _pieces(source):
-        data = memoryview(chunk).cast("B")
+        data = memoryview(chunk)
         if len(buffer) < (need := reader.bound(len(data))):
             buffer = bytearray(need + need // 4)  # it grows while something is held back
         reader.update_into(data, buffer)
@@ -86,12 +87,11 @@ def inspect(
 
 def _pieces(source: Any) -> Iterable[Buffer]:
     """The chunks of a source. Bytes in memory are cut too, so that the output takes little room."""
-    if isinstance(source, str):
-        raise TypeError("source: give bytes, an open binary file, or chunks, not text")
     try:
-        view = memoryview(source).cast("B")
+        memoryview(source)
     except TypeError:  # a file, or chunks
         return chunks(source)
+    view = octets_of(source, "source")
     return (view[start : start + CHUNK] for start in range(0, len(view), CHUNK))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from .engine import batch, gate
 from .engine.buffer_pool import Pool, Slab, slab_size
+from .errors import room_of, whole_number
 from .policy import DEFAULT, Policy
 from .recipients.recipients import Recipients, as_recipients
 from .sealing import (
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .encryption import To
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer
 
-    Order = tuple[Buffer, To] | tuple[Buffer, To, Policy]
+    Order = tuple[AnyBuffer, To] | tuple[AnyBuffer, To, Policy]
 
 Answer = memoryview | Exception
 
@@ -92,6 +93,24 @@ def encrypt_many(
     return answers
 
 
+@overload
+def encrypt_many_iter(
+    jobs: Iterable[Order],
+    *,
+    form: Form = ...,
+    policy: Policy = ...,
+    return_exceptions: Literal[False] = ...,
+    in_flight: int = ...,
+) -> Iterator[memoryview]: ...
+@overload
+def encrypt_many_iter(
+    jobs: Iterable[Order],
+    *,
+    form: Form = ...,
+    policy: Policy = ...,
+    return_exceptions: bool,
+    in_flight: int = ...,
+) -> Iterator[memoryview | Exception]: ...
 def encrypt_many_iter(
     jobs: Iterable[Order],
     *,
@@ -99,12 +118,11 @@ def encrypt_many_iter(
     policy: Policy = DEFAULT,
     return_exceptions: bool = False,
     in_flight: int = 256,
-) -> Iterator[memoryview | Exception]:
+) -> Iterator[Any]:
     """Like :func:`encrypt_many`, for any number of jobs: takes at most ``in_flight`` of them before
     it gives their answers. Raises ValueError for less than one."""
     check_form(form)
-    if in_flight < 1:
-        raise ValueError(f"in_flight={in_flight}: must be 1 or more")
+    in_flight = whole_number(in_flight, "in_flight", 1)
     return _flow(iter(jobs), form, policy, return_exceptions, in_flight)
 
 
@@ -115,14 +133,32 @@ def _flow(
         yield from encrypt_many(some, form=form, policy=policy, return_exceptions=return_exceptions)
 
 
+@overload
 def encrypt_many_into(
     jobs: Iterable[Order],
-    buffer: Buffer,
+    buffer: AnyBuffer,
+    *,
+    form: Form = ...,
+    policy: Policy = ...,
+    return_exceptions: Literal[False] = ...,
+) -> list[memoryview]: ...
+@overload
+def encrypt_many_into(
+    jobs: Iterable[Order],
+    buffer: AnyBuffer,
+    *,
+    form: Form = ...,
+    policy: Policy = ...,
+    return_exceptions: bool,
+) -> list[memoryview | Exception]: ...
+def encrypt_many_into(
+    jobs: Iterable[Order],
+    buffer: AnyBuffer,
     *,
     form: Form = "message",
     policy: Policy = DEFAULT,
     return_exceptions: bool = False,
-) -> list[memoryview | Exception]:
+) -> Any:
     """Like :func:`encrypt_many`, into the caller's writable ``buffer``: the answers are read-only
     slices of it, in any order. Raises ValueError, which says how many bytes are needed, if it is
     too small."""
@@ -258,8 +294,8 @@ class SlabAllocator:
 class CallerBuffer:
     """Writes answers into the caller's buffer, one behind the other."""
 
-    def __init__(self, buffer: Buffer) -> None:
-        self._view = memoryview(buffer).cast("B")
+    def __init__(self, buffer: AnyBuffer) -> None:
+        self._view = room_of(buffer)
         self._start = gate.address(self._view)
         self._used = 0
 

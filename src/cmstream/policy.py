@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -64,6 +66,8 @@ class Policy:
     signs, RSA under 1024 bits) is always refused. ``address-mismatch`` comes from the account store
     alone, which knows whose certificate it should be.
 
+    ``refuse``, ``warn`` and ``forbid`` take any set, and are frozensets then.
+
     Raises :class:`ValueError` for a value that isn't in the lists above, and where a policy forbids
     its own cipher. That it forbids its own key transport is of matter for RSA keys alone.
     """
@@ -74,9 +78,9 @@ class Policy:
     header_protection: HeaderProtection = None
     recipient_id: RecipientId = "issuer-serial"
     already_encrypted: AlreadyEncrypted = "pass"
-    refuse: frozenset[str] = frozenset()
-    warn: frozenset[str] = PROBLEMS
-    forbid: frozenset[str] = frozenset()
+    refuse: AbstractSet[str] = frozenset()
+    warn: AbstractSet[str] = PROBLEMS
+    forbid: AbstractSet[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -85,13 +89,7 @@ class Policy:
                 names = ", ".join(map(str, allowed))
                 raise ValueError(f"{name}={value!r}: choose one of {names}")
         for name, known in _SETS.items():
-            if isinstance(getattr(self, name), str):
-                raise ValueError(f"{name}: give a set of codes, not one text")  # noqa: TRY004
-            codes = frozenset(getattr(self, name))
-            if unknown := sorted(codes - known):
-                names = f"{', '.join(map(repr, unknown))}: choose among {', '.join(sorted(known))}"
-                raise ValueError(f"{name}: there is no {names}")
-            object.__setattr__(self, name, codes)
+            object.__setattr__(self, name, _names(name, getattr(self, name), known))
         if self.cipher in self.forbid:
             raise ValueError(f"forbid: {self.cipher} is this very policy's cipher")
 
@@ -105,6 +103,19 @@ class Policy:
         """This policy with some of its values changed. Raises ValueError and TypeError as the
         constructor does."""
         return replace(self, **changes)
+
+
+def _names(what: str, given: Any, known: frozenset[str]) -> frozenset[str]:
+    """Some of those that are known. Raises ValueError for others, TypeError for what is no set."""
+    if isinstance(given, str):
+        raise ValueError(f"{what}: give a set of names, not one text")  # noqa: TRY004
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"{what}: give a set of names, not {type(given).__name__}")
+    every = tuple(given)
+    if unknown := [one for one in every if not isinstance(one, str) or one not in known]:
+        names = f"{', '.join(sorted(map(repr, unknown)))}: choose among {', '.join(sorted(known))}"
+        raise ValueError(f"{what}: there is no {names}")
+    return frozenset(every)
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .engine.encoder import LineEnds
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer, Buffer
     from .engine.prepared_recipients import PreparedRecipients
     from .policy import Policy
     from .recipients.recipients import Recipients
@@ -171,7 +171,7 @@ class Job(NamedTuple):
     native: PreparedRecipients
 
 
-def job(data: Buffer, to: Recipients, policy: Policy) -> Job:
+def job(data: AnyBuffer, to: Recipients, policy: Policy) -> Job:
     """One job. Raises RecipientError; TypeError if ``data`` isn't bytes-like and contiguous."""
     octets = data if type(data) is bytes else octets_of(data, "message or content")
     # A third of the time that the class's own constructor takes.

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import io
 import itertools
-from functools import partial
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from .decryption import Who, as_identities, decryptor
@@ -23,14 +23,14 @@ from .sealing import job, seal_one, should_pass_through
 from .spool import SPOOL_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from types import TracebackType
 
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer, Buffer
     from .engine.stream_context import StreamContext
     from .sealing import Form, Job
 
-    Source = BinaryIO | Iterable[Buffer]
+    Source = BinaryIO | Iterable[AnyBuffer]
 
 CHUNK = 256 << 10
 """Bytes read from a source at a time: few calls, and all of it stays in the cache."""
@@ -55,11 +55,14 @@ class Writer:
     # Not an io.RawIOBase: its close() on collection would finish a broken message.
 
     def __init__(self, sink: Sink, context: StreamContext) -> None:
+        if not callable(getattr(sink, "write", None)):
+            what = type(sink).__name__
+            raise TypeError(f"sink: {what} has no write(): give a file that is open for writing")
         self._sink, self._context = sink, context
         self._buffer = memoryview(bytearray())
         self._closed = False
 
-    def write(self, data: Buffer) -> int:
+    def write(self, data: AnyBuffer) -> int:
         """Takes ``data`` and gives its length in bytes."""
         if self._closed:
             raise _closed()
@@ -93,6 +96,9 @@ class Writer:
         if not self._closed:
             self._closed = True
             self._context.abort()
+
+    def flush(self) -> None:
+        """Does nothing: what is held back comes out as the message goes on, or at its end."""
 
     def writable(self) -> bool:
         """True: a writer can be written to."""
@@ -352,18 +358,35 @@ def _opened(
     )
 
 
-def _pieces(context: StreamContext, source: Source) -> Iterator[bytes]:
-    for chunk in chunks(source):
+def _pieces(context: StreamContext, some: Iterable[Buffer]) -> Iterator[bytes]:
+    for chunk in some:
         if piece := context.update(chunk):
             yield piece
     yield context.finalize()
 
 
-def chunks(source: Source) -> Iterator[Buffer]:
-    """The chunks of a binary file, or of an iterable as they are."""
-    if not hasattr(source, "read"):
-        return iter(source)
-    return iter(partial(cast("BinaryIO", source).read, CHUNK), b"")
+def chunks(source: Source) -> Iterator[memoryview]:
+    """The chunks of a binary file, or of an iterable as they are. Raises TypeError for what is
+    neither, and BlockingIOError where a file doesn't wait for its next bytes."""
+    if hasattr(source, "read"):
+        return _read(cast("BinaryIO", source))
+    octets = isinstance(source, str | bytes | bytearray | memoryview)  # iterable, but of numbers
+    if octets or not isinstance(source, Iterable):
+        what = type(source).__name__
+        raise TypeError(
+            f"source: {what} is no binary file and no list of chunks: give an open file, or the "
+            "bytes as [data]"
+        )
+    return (octets_of(chunk, "source") for chunk in source)
+
+
+def _read(file: BinaryIO) -> Iterator[memoryview]:
+    while (chunk := file.read(CHUNK)) is not None:
+        view = octets_of(chunk, "source")
+        if not view:
+            return
+        yield view
+    raise BlockingIOError(errno.EAGAIN, "the source has nothing now: make it one that waits")
 
 
 def _sealed(
@@ -378,7 +401,7 @@ def _sealed(
         size = file.seek(0, io.SEEK_END) - start
         file.seek(start)
     context = encryptor(to, size=size, form=form, policy=policy)
-    return _pieces(context, source), context.abort
+    return _pieces(context, chunks(source)), context.abort
 
 
 def _sealed_message(
@@ -386,18 +409,19 @@ def _sealed_message(
 ) -> tuple[Iterator[bytes], Callable[[], None]]:
     """As :func:`_sealed`, for a message that can be read more than once."""
     start = file.tell()
-    first, second = file.read(CHUNK), file.read(CHUNK)
-    if not octets_of(second, "content"):
+    some = chunks(file)
+    first, second = next(some, _NOTHING), next(some, _NOTHING)
+    if not second:
         whole = _whole(job(first, as_recipients(to), policy))
         return whole, whole.close
-    head, size, line_feeds = _measure(itertools.chain([first, second], chunks(file), [b""]))
+    head, size, line_feeds = _measure(itertools.chain([first, second], some, [b""]))
     context = encryptor(to, size=size, form="message", policy=policy, line_feeds=line_feeds)
     file.seek(start)  # not behind the header block: some files can only go back to their start
     proved = hashlib.sha256(head)
     passes = should_pass_through(head, _hashed(_behind(len(head), file), proved), policy)
     file.seek(start)
     if not passes:
-        return _pieces(context, file), context.abort
+        return _pieces(context, chunks(file)), context.abort
     context.abort()
     unchanged = _unchanged(file, size, proved.digest())
     return unchanged, unchanged.close

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .certificates.archive_keys import ArchiveKey
-    from .engine.gate import Buffer
+    from .engine.gate import AnyBuffer
 
 
 class UsualOpening:
@@ -33,7 +33,7 @@ class UsualOpening:
 
     @classmethod
     def begin(
-        cls, sealed: Buffer, identities: Sequence[Identity | ArchiveKey], *, message: bool
+        cls, sealed: AnyBuffer, identities: Sequence[Identity | ArchiveKey], *, message: bool
     ) -> UsualOpening | None:
         """None if another reader must look at it: it is written in another way, isn't for this
         identity, or can't be read. ``message``: it is opened as a whole message."""

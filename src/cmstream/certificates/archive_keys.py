@@ -10,7 +10,7 @@ from ..errors import octets_of
 from .key_wrap import OIDS
 
 if TYPE_CHECKING:
-    from ..engine.gate import Buffer
+    from ..engine.gate import AnyBuffer
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def password(text: str | bytes) -> Password:
     return Password(text.encode() if isinstance(text, str) else text)
 
 
-def kek(key: Buffer, key_id: Buffer) -> Kek:
+def kek(key: AnyBuffer, key_id: AnyBuffer) -> Kek:
     """Raises ValueError unless the key has 16, 24 or 32 octets and ``key_id`` has any."""
     found = Kek(bytes(octets_of(key, "key")), bytes(octets_of(key_id, "key_id")))
     if len(found.octets) not in OIDS:

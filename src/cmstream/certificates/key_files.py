@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-    from ..engine.gate import Buffer
+    from ..engine.gate import AnyBuffer
 
 _PKCS12_LABELS = {b"PKCS12", b"PFX"}
 _KEY_LABELS = {
@@ -38,7 +38,7 @@ def is_pkcs12(data: bytes) -> bool:
         return False
 
 
-def octets_of_file(data: Buffer, what: str) -> bytes:
+def octets_of_file(data: AnyBuffer, what: str) -> bytes:
     """The bytes that the caller gave. Raises CertificateError ``empty``, and ``not-a-certificate``
     for too many."""
     octets = bytes(octets_of(data, what))

@@ -21,7 +21,7 @@ from . import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ..engine.gate import Buffer
+    from ..engine.gate import AnyBuffer
     from .archive_keys import Kek, Password
     from .mail_signature import SignatureCheck
 
@@ -116,7 +116,7 @@ class Recipient:
         return archive_keys.password(password)
 
     @staticmethod
-    def from_kek(key: Buffer, key_id: Buffer) -> Kek:
+    def from_kek(key: AnyBuffer, key_id: AnyBuffer) -> Kek:
         """Whoever has a key-encryption key (RFC 5652 section 6.2.3) of 16, 24 or 32 bytes, which
         messages call ``key_id``, for archives: it goes wherever a Recipient goes. The cipher's own
         key must not be longer (RFC 3565 section 6). Raises ValueError for another length, or an
@@ -189,7 +189,7 @@ class CertificateFile:
     signature: SignatureCheck | None = None
 
 
-def load_recipients(data: Buffer, *, password: str | bytes | None = None) -> list[Recipient]:
+def load_recipients(data: AnyBuffer, *, password: str | bytes | None = None) -> list[Recipient]:
     """The people whom a file of certificates names; the kind of file is found out.
 
     The same as :func:`read_certificates`, with a :class:`PrivateKeyIgnored` warning where a
@@ -206,7 +206,7 @@ def load_recipients(data: Buffer, *, password: str | bytes | None = None) -> lis
     return list(found.recipients)
 
 
-def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> CertificateFile:
+def read_certificates(data: AnyBuffer, *, password: str | bytes | None = None) -> CertificateFile:
     """Read a file of certificates: DER (exactly one), PEM (RFC 7468; one or more, text around
     them), PKCS #7 certs-only in DER, BER or PEM (RFC 5652), PKCS #12 (RFC 7292).
 
@@ -232,7 +232,7 @@ def read_certificates(data: Buffer, *, password: str | bytes | None = None) -> C
 
 
 def read_within(
-    data: Buffer, password: str | bytes | None, iterations: int | None = None
+    data: AnyBuffer, password: str | bytes | None, iterations: int | None = None
 ) -> CertificateFile:
     """The same; a file one of whose passwords takes more ``iterations`` of key derivation is
     refused, with CertificateError ``unsupported-cipher``. None: as many as

@@ -15,7 +15,7 @@ from ..asn1 import tlv
 from ..asn1.tlv import Tlv, TlvError
 from ..ciphers import BY_OID
 from ..engine.decoder import NativeDecoder
-from ..errors import EnvelopeError, MessageError
+from ..errors import EnvelopeError, MessageError, octets_of
 from ..mail import fields
 from ..mail.labels import CMS_TYPES, Label, strict_label
 from ..mail.mime import PEEK_LIMIT, header_end
@@ -30,7 +30,7 @@ from .textless import Textless
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..engine.gate import Buffer
+    from ..engine.gate import AnyBuffer, Buffer
     from .enveloped import Envelope, Name, RecipientInfo
 
 CHUNK = 64 << 10
@@ -42,7 +42,7 @@ _CLAIM = re.compile(
 _ARMOUR_AHEAD = re.compile(rb"[ \t\r\n]*(?:" + BEGIN + rb"|LS0tLS1CRUdJTiBQR1Ag)")
 
 
-def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
+def is_encrypted(message: AnyBuffer) -> bool:
     """Whether a message (RFC 5322) is encrypted already.
 
     True for S/MIME whose content is CMS EnvelopedData or AuthEnvelopedData (RFC 5652, RFC 5083),
@@ -58,10 +58,12 @@ def is_encrypted(message: bytes | bytearray | memoryview) -> bool:
 
     Signed or compressed is not encrypted, nor is signed around encrypted (triple-wrapped, RFC
     2634): whoever sees such a mail sees its signer. Never raises, whatever the bytes: what isn't
-    proved is False, and the mail is then sealed twice at worst.
+    proved is False, and the mail is then sealed twice at worst. TypeError for what isn't
+    bytes-like.
     """
-    view = memoryview(message)
-    view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    if isinstance(message, memoryview) and not message.c_contiguous:
+        message = message.tobytes()
+    view = octets_of(message, "message")
     try:
         end, _ = header_end(view, 0, final=True)
     except MessageError:

@@ -11,7 +11,12 @@ from .._native import lib as _lib
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from typing_extensions import Buffer as _Buffer  # of the type checker: it needs no package
+
+    AnyBuffer = _Buffer
+    """What callers give: whatever has the buffer protocol."""
     Buffer = bytes | bytearray | memoryview
+    """What the package's own functions give one another."""
 
 ffi: Any = _ffi
 lib: Any = _lib

@@ -12,7 +12,7 @@ from .buffer_pool import filled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .gate import Buffer
+    from .gate import AnyBuffer
 
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class StreamContext:
         self._lock = threading.Lock()
         self._state = HEAD
 
-    def update(self, data: Buffer) -> bytes:
+    def update(self, data: AnyBuffer) -> bytes:
         """Takes ``len(data)`` bytes of any bytes-like object and gives what comes of them, which
         may be nothing. Raises AlreadyFinalized, TypeError if ``data`` isn't bytes-like, and what
         the stream's own class says."""
@@ -66,7 +66,7 @@ class StreamContext:
         finally:
             self._lock.release()
 
-    def update_into(self, data: Buffer, buffer: Buffer) -> int:
+    def update_into(self, data: AnyBuffer, buffer: AnyBuffer) -> int:
         """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of bytes
         written. Raises ValueError if it is too small or read-only, TypeError if it is no buffer,
         and the stream is as before: ``bound(len(data))`` bytes always suffice."""
@@ -85,7 +85,7 @@ class StreamContext:
         """Gives the end of the message; raises as :meth:`update`."""
         return self._ended_by(self._finalize)
 
-    def finalize_into(self, buffer: Buffer) -> int:
+    def finalize_into(self, buffer: AnyBuffer) -> int:
         """Like :meth:`finalize`, into the caller's ``buffer`` of at least ``bound(0)`` bytes."""
         with room_of(buffer) as room:
             return self._ended_by(self._finalize_into, room)

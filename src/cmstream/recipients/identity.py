@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..certificates.archive_keys import Kek, Password
     from ..cms.enveloped import Name, RecipientInfo
-    from ..engine.gate import Buffer
+    from ..engine.gate import AnyBuffer
 
     Owned = dict[bytes, list[bytes]]
     """Certificates in DER by their subjectPublicKey; those of b"" are broken."""
@@ -85,7 +85,10 @@ class Identity:
     usual_infos: tuple[bytes, ...]
 
     def __init__(
-        self, key: Any, certificate: Recipient | Buffer | None = None, *others: Recipient | Buffer
+        self,
+        key: Any,
+        certificate: Recipient | AnyBuffer | None = None,
+        *others: Recipient | AnyBuffer,
     ) -> None:
         given = () if certificate is None else (certificate, *others)
         self.certificates = tuple(
@@ -109,7 +112,7 @@ class Identity:
         return self.certificates[0] if self.certificates else None
 
     @classmethod
-    def from_pkcs12(cls, data: Buffer, password: str | bytes | None = None) -> Identity:
+    def from_pkcs12(cls, data: AnyBuffer, password: str | bytes | None = None) -> Identity:
         """The identity in a PKCS #12 file (RFC 7292), binary or armoured, old ciphers included:
         the first of its keys that can decrypt and has a certificate, with all certificates that
         have its public key, the one with its localKeyID first. :func:`load_identities` gives all.
@@ -129,7 +132,7 @@ class Identity:
 
     @classmethod
     def from_pem(
-        cls, key: Buffer, certificate: Buffer, password: str | bytes | None = None
+        cls, key: AnyBuffer, certificate: AnyBuffer, password: str | bytes | None = None
     ) -> Identity:
         """The identity of a private key and those certificates of a file that have its public key.
 
@@ -160,7 +163,7 @@ class Identity:
         return archive_keys.password(password)
 
     @staticmethod
-    def from_kek(key: Buffer, key_id: Buffer) -> Kek:
+    def from_kek(key: AnyBuffer, key_id: AnyBuffer) -> Kek:
         """What decrypts messages that were encrypted with a key-encryption key of 16, 24 or 32
         bytes and the name ``key_id``; use it like an Identity. Raises ValueError for another
         length, or an empty name."""
@@ -182,7 +185,7 @@ class Identity:
         return f"<Identity {self.recipient.subject[:60]!r} {self.recipient.fingerprint}>"
 
 
-def load_identities(data: Buffer, *, password: str | bytes | None = None) -> list[Identity]:
+def load_identities(data: AnyBuffer, *, password: str | bytes | None = None) -> list[Identity]:
     """All identities of a PKCS #12 or PEM file, or a key in DER: one for each private key, in their
     order, with all certificates of the file that have its public key. A key without a certificate
     has none, and its ``recipient`` is None. The counterpart of :func:`load_recipients`.
@@ -213,7 +216,7 @@ def load_identities(data: Buffer, *, password: str | bytes | None = None) -> lis
 
 
 def pair(
-    key: Buffer, certificates: Sequence[Buffer], password: str | bytes | None = None
+    key: AnyBuffer, certificates: Sequence[AnyBuffer], password: str | bytes | None = None
 ) -> list[Identity]:
     """The identities of those keys of one file that have a certificate in others; at least one.
     Raises as :meth:`Identity.from_pem`."""
@@ -237,7 +240,7 @@ def pair(
     raise _stranger("the private key fits none of the certificates")
 
 
-def _only(data: Buffer) -> Recipient:
+def _only(data: AnyBuffer) -> Recipient:
     found = dict.fromkeys(
         containers.unpack(bytes(octets_of(data, "certificate")), None).certificates
     )

@@ -101,14 +101,14 @@ class Recipients:
         # A policy's hash takes longer than all the rest, and it is nearly always the same object.
         if latest and latest[0] is policy and latest[1] == gate.rsa_radixes and not policy.refuse:
             return latest[2]
+        if not isinstance(policy, Policy):
+            raise TypeError(
+                f"policy: {policy!r:.40} is no Policy: give one, as in "
+                'cmstream.Policy(cipher="aes256-gcm")'
+            )
         kind = policy, gate.rsa_radixes
         prepared = self._prepared.get(kind)
         if prepared is None:
-            if not isinstance(policy, Policy):
-                raise TypeError(
-                    f"policy: {policy!r:.40} is no Policy: give one, as in "
-                    'cmstream.Policy(cipher="aes256-gcm")'
-                )
             policies = policy_resolution.resolve_policies(self._recipients, policy)
             encoders = _encoders(self._recipients, policies)
             self._warn(policy)
