@@ -10,6 +10,7 @@ from io import BytesIO
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509 import load_der_x509_certificate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -245,9 +246,7 @@ def test_unknown_form_and_negative_size(alice):
 
 
 def test_cryptography_reads_it(alice):
-    _, certificate = alice.key, alice.recipient
-    from cryptography.x509 import load_der_x509_certificate
-
+    certificate = alice.recipient
     x509 = load_der_x509_certificate(certificate.der)
     der = cmstream.encrypt(b"hello\r\n", alice.recipient)
     assert pkcs7.pkcs7_decrypt_der(der, x509, alice.key, []) == b"hello\r\n"
@@ -262,7 +261,7 @@ def test_items_of_several_octets(alice):
 
 
 def test_a_type_error_names_the_argument_and_the_type(alice, me, tmp_path):
-    mail = EmailMessage()
+    mail, certificate = EmailMessage(), load_der_x509_certificate(alice.recipient.der)
     to = cmstream.Recipients([alice.recipient])
     sealed = cmstream.encrypt(b"x", to)
     for call, text in (
@@ -292,6 +291,24 @@ def test_a_type_error_names_the_argument_and_the_type(alice, me, tmp_path):
         (lambda: cmstream.Identity.from_pem(b"x", "alice.pem"), "^certificate: give bytes, not"),
         (lambda: cmstream.Identity.from_pkcs12("alice.pfx"), "^PKCS #12 file: give bytes, not"),
         (lambda: cmstream.Identity.from_kek("0123456789012345", b"id"), "^key: give bytes, not"),
+        (
+            lambda: cmstream.Identity.from_pem(b"x", b"x", 1234),
+            "^password: give text or .* not int",
+        ),
+        (
+            lambda: cmstream.Identity.from_pkcs12(b"x", 1234),
+            "^password: give text or bytes, not int",
+        ),
+        (lambda: cmstream.load_identities(b"x", password=1), "^password: give text or bytes, not"),
+        (lambda: cmstream.load_recipients(b"x", password=1), "^password: give text or bytes, not"),
+        (lambda: cmstream.Recipient.from_password(1234), "^password: give text or bytes, not int"),
+        (lambda: cmstream.Recipient.from_der("alice.pem"), "^der: give bytes, not text"),
+        (lambda: cmstream.Recipient.from_der(None), "^der: NoneType isn't bytes-like"),
+        (lambda: cmstream.load_recipients(certificate), r"its public_bytes\(Encoding.DER\)"),
+        (
+            lambda: alice.recipient.problems("today"),
+            "^at: give a datetime with a time zone, not str",
+        ),
         (lambda: cmstream.Identity.from_kek(bytes(16), "id"), "^key_id: give bytes, not text"),
         (
             lambda: cmstream.EncryptWriter(BytesIO(), to).write("text"),

@@ -3,6 +3,7 @@ memory of answers is shared."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -102,3 +103,26 @@ def test_answers_stay_as_they_are_whatever_the_other_process_seals(alice, me, si
 
     assert in_child(overwrite) == ""
     assert [bytes(one) for one in answers] == before
+
+
+@pytest.mark.parametrize("cipher", ["aes256-cbc", "aes256-gcm", "chacha20-poly1305"])
+def test_only_one_process_goes_on_with_a_stream(alice, me, cipher):
+    """Two that encrypt with one key and one nonce give away what both say."""
+    sink, policy = io.BytesIO(), cmstream.Policy(cipher=cipher)
+    context = cmstream.encryptor(alice.recipient, form="message", policy=policy)
+    writer = cmstream.EncryptWriter(sink, alice.recipient, policy=policy)
+    sealed = context.update(MESSAGE * 1000)
+    writer.write(MESSAGE * 1000)
+    for call in (
+        lambda: context.update(b"x"),
+        lambda: context.update_into(b"x", bytearray(9999)),
+        context.finalize,
+        lambda: writer.write(bytes(1 << 20)),
+        writer.close,
+    ):
+        assert in_child(call).startswith("RuntimeError: this stream was made before the process")
+    assert in_child(context.abort) == in_child(writer.abort) == ""
+    writer.close()
+    assert cmstream.decrypt(sink.getvalue(), me) == MESSAGE * 1000
+    opened = cmstream.decrypt_message(sealed + context.finalize(), me)
+    assert opened.endswith((MESSAGE * 999)[-5000:])

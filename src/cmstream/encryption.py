@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,24 @@ class Encryptor(StreamContext):
 
     It does no I/O. Any exception, except for a wrong argument, ends the stream: it takes nothing
     more, and what it gave until then is incomplete and can't be mistaken for a whole message. One
-    thread at a time: a second one gets :class:`ConcurrentUseError`.
+    thread at a time: a second one gets :class:`ConcurrentUseError`. After a fork only the process
+    that made it may go on: another one gets RuntimeError, or both would encrypt with one key.
 
     Besides those of a wrong call it raises SizeMismatchError for more or less content than
     ``size=`` promised, and MessageError for a message that can't be encrypted.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._process = os.getpid()
+
+    def _enter(self) -> None:
+        if self._process != os.getpid():
+            raise RuntimeError(
+                "this stream was made before the process forked, and the parent has its key too: "
+                "make one in each process"
+            )
+        super()._enter()
 
 
 class _ContentEncryptor(Encryptor):

@@ -166,8 +166,19 @@ def _no_octets(data: Any) -> str:
         return "give bytes, not text: read a file first, or encode the text"
     if isinstance(data, memoryview):
         return "the memoryview isn't contiguous: give bytes() of it"
-    remedy = "its as_bytes()" if hasattr(data, "as_bytes") else "a bytes-like object"
+    remedy = "a bytes-like object"
+    if hasattr(data, "as_bytes"):  # a mail
+        remedy = "its as_bytes()"
+    elif hasattr(data, "public_bytes"):  # a certificate of another library
+        remedy = "its public_bytes(Encoding.DER)"
     return f"{type(data).__name__} isn't bytes-like: give {remedy}"
+
+
+def check_password(password: Any) -> None:
+    """Raises TypeError for what is none, and isn't None."""
+    if not isinstance(password, str | bytes | bytearray | None):
+        what = type(password).__name__
+        raise TypeError(f"password: give text or bytes, not {what}")
 
 
 def already_finalized() -> AlreadyFinalized:

@@ -429,3 +429,11 @@ def test_the_corpus(record):
     )
     content = cmstream.decrypt((CORPUS / record["file"]).read_bytes(), who)
     assert hashlib.sha256(content).hexdigest() == record["expected"][0]["plaintext_sha256"]
+
+
+def test_a_password_that_is_no_text_stays_out_of_the_error():
+    for make in (cmstream.Recipient.from_password, cmstream.Identity.from_password):
+        with pytest.raises(ValueError, match="UTF-8 can't encode: give bytes") as caught:
+            make("open \udc80 sesame")
+        assert caught.value.__context__ is None
+        assert "sesame" not in repr(caught.value)

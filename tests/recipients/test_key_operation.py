@@ -64,7 +64,7 @@ def test_what_it_cannot_do_is_told(certificate, error):
 
 @pytest.mark.parametrize(
     "error", [cmstream.KeyUnavailableError("the token is away"), ConnectionResetError("it went"),
-              TimeoutError("too slow")]
+              TimeoutError("too slow"), TimeoutError()]
 )  # fmt: skip
 def test_a_token_that_is_away_says_so(certificate, error):
     for found in raised(error, certificate):
@@ -72,9 +72,24 @@ def test_a_token_that_is_away_says_so(certificate, error):
         assert isinstance(found, OSError)
         assert found.code == "key-unavailable"
         assert str(found).endswith("try again when it is there")
+        assert (str(error) or "(TimeoutError)") in str(found)
 
 
 @pytest.mark.parametrize("error", [TypeError("a mistake"), AttributeError("a mistake")])
 def test_a_mistake_of_the_author_passes(certificate, error):
     for found in raised(error, certificate):
         assert found is error
+
+
+@pytest.mark.parametrize("answer", [None, "text", 16, [1, 2], EncryptedDataInvalid("0x40")])
+def test_an_answer_that_is_no_bytes_is_a_mistake_too(certificate, answer):
+    me = cmstream.Identity(Refusing(None), certificate)
+    me.key.decrypt = me.key.exchange = me.key.decapsulate = lambda *_: answer
+    for sealed in (
+        cmstream.encrypt(TEXT, me.recipient),
+        cmstream.encrypt_message(TEXT, me.recipient),
+    ):
+        with pytest.raises(
+            TypeError, match=r"the private key's answer: give bytes|isn't bytes-like"
+        ):
+            cmstream.decrypt(sealed, me)

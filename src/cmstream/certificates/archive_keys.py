@@ -55,12 +55,22 @@ ArchiveKey = Password | Kek
 
 def password(text: str | bytes) -> Password:
     """The octets of a password: text is encoded in UTF-8, as it stands. Raises ValueError if it is
-    empty, TypeError if it is neither text nor bytes."""
+    empty or can't be encoded, TypeError if it is neither text nor bytes."""
     if not isinstance(text, str | bytes):
-        raise TypeError("password: give text or bytes")
+        raise TypeError(f"password: give text or bytes, not {type(text).__name__}")
     if not text:
         raise ValueError("password: an empty one protects nothing")
-    return Password(text.encode() if isinstance(text, str) else text)
+    octets = _encoded(text) if isinstance(text, str) else text
+    if octets is None:
+        raise ValueError("password: the text has what UTF-8 can't encode: give bytes")
+    return Password(octets)
+
+
+def _encoded(text: str) -> bytes | None:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # it holds the password, and must not even be an error's context
+        return None
 
 
 def kek(key: AnyBuffer, key_id: AnyBuffer) -> Kek:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ..asn1.tlv import TlvError
-from ..errors import CertificateError, PrivateKeyIgnored, octets_of
+from ..errors import CertificateError, PrivateKeyIgnored, check_password, octets_of
 from . import (
     archive_keys,
     fitness,
@@ -95,10 +95,10 @@ class Recipient:
     _lasting: tuple[Problem, ...] = field(default=())
 
     @classmethod
-    def from_der(cls, der: bytes) -> Recipient:
+    def from_der(cls, der: AnyBuffer) -> Recipient:
         """Read exactly one certificate in DER. Raises CertificateError ``truncated``,
         ``corrupt``, or ``unsupported-key`` if its key can't encrypt."""
-        return _read(der).recipient()
+        return _read(bytes(octets_of(der, "der"))).recipient()
 
     def __getstate__(self) -> dict[str, object]:
         # A copy isn't one of the recipients that were prepared together.
@@ -111,7 +111,7 @@ class Recipient:
 
         A key is derived for each message that is sealed, which takes a good part of a second by
         design: PBKDF2-HMAC-SHA-256, 600 000 rounds, a salt of its own. A gateway has no time for
-        that. Raises ValueError for an empty password.
+        that. Raises ValueError for an empty password, or text that UTF-8 can't encode.
         """
         return archive_keys.password(password)
 
@@ -138,6 +138,8 @@ class Recipient:
         Raises ValueError if ``at`` has no time zone.
         """
         moment = datetime.now(timezone.utc) if at is None else at
+        if not isinstance(moment, datetime):
+            raise TypeError(f"at: give a datetime with a time zone, not {type(at).__name__}")
         if moment.utcoffset() is None:
             raise ValueError("at= needs a time zone, for instance datetime.timezone.utc")
         found = []
@@ -239,6 +241,7 @@ def read_within(
     :func:`read_certificates` takes."""
     from . import containers, pfx_outline  # noqa: PLC0415 - a stored certificate is in none
 
+    check_password(password)
     rounds = pfx_outline.Rounds(most=iterations) if iterations else None
     contents = containers.unpack(bytes(octets_of(data, "data")), password, rounds)
     parsed, broken = _readable(contents.certificates)

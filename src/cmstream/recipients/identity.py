@@ -14,7 +14,7 @@ from ..asn1.tlv import TlvError
 from ..certificates import archive_keys, containers, key_files, keys, pfx, private_keys, x509
 from ..certificates.recipient import Recipient
 from ..engine.whole_message import RecipientNames
-from ..errors import CertificateError, octets_of
+from ..errors import CertificateError, check_password, octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -124,6 +124,7 @@ class Identity:
         ``password-needed``, ``truncated``, ``corrupt``, ``unsupported-cipher``,
         ``unsupported-key``.
         """
+        check_password(password)
         octets = key_files.octets_of_file(data, "PKCS #12 file")
         found = _certified(_each_once(_of_pkcs12(octets, password)), lambda _: nullcontext())
         if not found:
@@ -158,7 +159,7 @@ class Identity:
         Nothing in a message says which password fits. If the message names another identity, that
         one decrypts it; else the password is tried on all that the message has for passwords, which
         takes a fraction of a second each.
-        Raises ValueError for an empty password.
+        Raises ValueError for an empty password, or text that UTF-8 can't encode.
         """
         return archive_keys.password(password)
 
@@ -198,6 +199,7 @@ def load_identities(data: AnyBuffer, *, password: str | bytes | None = None) -> 
     ``wrong-password``, ``password-needed`` (also if only one of several keys needs it),
     ``truncated``, ``corrupt``, ``unsupported-cipher``, ``unsupported-key``.
     """
+    check_password(password)
     octets = key_files.octets_of_file(data, "file")
     errors: list[CertificateError] = []
     if key_files.is_pkcs12(octets):
@@ -220,6 +222,7 @@ def pair(
 ) -> list[Identity]:
     """The identities of those keys of one file that have a certificate in others; at least one.
     Raises as :meth:`Identity.from_pem`."""
+    check_password(password)
     with _argument("key"):
         octets = key_files.octets_of_file(key, "private key's file")
     contents = [

@@ -56,12 +56,12 @@ _CONTEXT_0, _CONTEXT_1, _CONTEXT_2 = 0xA0, 0xA1, 0xA2
 # What both ways share
 
 
-def _exchange(private: Any, public: Any) -> bytes:
+def _exchange(private: Any, public: Any) -> Any:
     """The shared secret (SEC 1 section 3.3.1, RFC 7748 section 6). Raises ValueError for a point
     that is none, or gives nothing but zeros."""
     if isinstance(public, ec.EllipticCurvePublicKey):
-        return bytes(private.exchange(ec.ECDH(), public))
-    return bytes(private.exchange(public))
+        return private.exchange(ec.ECDH(), public)
+    return private.exchange(public)
 
 
 def _derive(

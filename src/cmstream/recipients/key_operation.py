@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from ..engine.decoder import envelope_error
-from ..errors import KeyUnavailableError
+from ..errors import KeyUnavailableError, octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class DecryptingKey(Protocol):
       exceptions have any class: all become the one DecryptionError, after the content was decrypted
       with a random key. So the object must tell apart only what means "not now". TypeError,
       AttributeError, NameError, AssertionError and MemoryError pass as they are: the object itself
-      is wrong, or the machine.
+      is wrong, or the machine. So does the TypeError for an answer that isn't bytes-like.
 
     It may be called from several threads at once by :func:`decrypt_many`. It is called at most once
     for a message, and more often only if the identity has no certificate.
@@ -72,12 +72,13 @@ def result_of(what: str, operation: Callable[..., Any], *arguments: Any) -> byte
     text. Raises EnvelopeError ``unsupported-cipher``, KeyUnavailableError, and a mistake of the
     object's author."""
     try:
-        return bytes(operation(*arguments))
+        return bytes(octets_of(operation(*arguments), "the private key's answer"))
     except (UnsupportedAlgorithm, NotImplementedError) as error:
         raise envelope_error("unsupported-cipher", f"{what}: {error}") from None
     except (KeyUnavailableError, *_MISTAKES):
         raise
     except OSError as error:
-        raise KeyUnavailableError(f"the private key can't be used now ({error})") from error
+        why = str(error) or type(error).__name__
+        raise KeyUnavailableError(f"the private key can't be used now ({why})") from error
     except Exception:  # noqa: BLE001 - which one it is must make no difference
         return None
