@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import io
 import zipfile
 
@@ -240,3 +241,34 @@ def test_what_is_no_set_of_names(name):
     for wrong in ([[]], [1, "no-such", None], "expired"):
         with pytest.raises(ValueError, match=f"{name}: "):
             cmstream.Policy(**{name: wrong})
+
+
+@pytest.mark.parametrize("taken", [0, -1])
+def test_a_sink_that_cannot_count_is_an_error(alice, taken):
+    class Sink:
+        write = staticmethod(lambda _: taken)
+
+    with pytest.raises(OSError, match=f"the sink says that it took {taken} of "):  # noqa: SIM117
+        with cmstream.EncryptWriter(Sink(), alice.recipient) as out:
+            out.write(MESSAGE)
+
+
+def test_a_file_beyond_its_end_is_empty(alice):
+    source = io.BytesIO(b"text")
+    source.seek(100)
+    with cmstream.EncryptReader(source, alice.recipient) as reader:
+        assert cmstream.decrypt(reader.read(), identity(alice)) == b""
+
+
+def test_a_file_that_cannot_tell_its_end_is_read_to_it(alice):
+    class Endless(io.BytesIO):
+        def seek(self, offset, whence=io.SEEK_SET):
+            if whence == io.SEEK_END:
+                raise OSError(errno.EINVAL, "no end")
+            return super().seek(offset, whence)
+
+    source = Endless(b"behind" + MESSAGE)
+    source.seek(6)
+    sealed = b"".join(cmstream.encrypt_iter(source, alice.recipient))
+    assert cmstream.decrypt(sealed, identity(alice)) == MESSAGE
+    assert cmstream.inspect(sealed).encoding == "BER"

@@ -133,8 +133,11 @@ class Writer:
                 if taken is None and isinstance(self._sink, io.RawIOBase):
                     text = "the sink takes nothing now: make it one that waits"
                     raise BlockingIOError(errno.EAGAIN, text)  # noqa: TRY301 - as the sink's own
-                if not isinstance(taken, int) or taken == len(view):
+                if not isinstance(taken, int) or taken >= len(view):
                     return
+                if taken <= 0:  # it would be asked for ever
+                    text = f"the sink says that it took {taken} of {len(view)} bytes"
+                    raise OSError(errno.EIO, text)  # noqa: TRY301 - as the sink's own
                 view = view[taken:]
         except BaseException:
             self._context.abort()
@@ -397,9 +400,7 @@ def _sealed(
         file = cast("BinaryIO", source)
         if form == "message":
             return _sealed_message(file, to, policy)
-        start = file.tell()
-        size = file.seek(0, io.SEEK_END) - start
-        file.seek(start)
+        size = _left(file)
     context = encryptor(to, size=size, form=form, policy=policy)
     return _pieces(context, chunks(source)), context.abort
 
@@ -430,6 +431,17 @@ def _sealed_message(
 def _seekable(source: object) -> bool:
     seekable = getattr(source, "seekable", None)
     return bool(seekable and seekable())
+
+
+def _left(file: BinaryIO) -> int | None:
+    """How many bytes follow; None where a file can't tell its end, as those of the kernel."""
+    start = file.tell()
+    try:
+        end = file.seek(0, io.SEEK_END)
+    except OSError:
+        return None
+    file.seek(start)
+    return max(end - start, 0)
 
 
 def _whole(message: Job) -> Generator[bytes]:

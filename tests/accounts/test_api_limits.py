@@ -152,6 +152,7 @@ def test_every_file_of_the_corpus_is_taken_or_refused_with_its_code(world):
         (b"\xff{}", 400, "malformed-json"),
         (b"[" * 50_000, 400, "malformed-json"),
         (b'{"cipher":NaN}', 400, "malformed-json"),
+        (b'{"cipher":null,"cipher":"aes256-cbc"}', 400, "malformed-json"),
         (b'{"clients":[' + b"9" * 5000 + b"]}", 400, "malformed-json"),
         (b'{"clients":["\\ud800"]}', 400, "malformed-json"),
         (b'{"clients":["\\u0000"]}', 422, "invalid-setting"),

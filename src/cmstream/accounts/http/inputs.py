@@ -144,12 +144,22 @@ def _is(value: Any, schema: Mapping[str, Any]) -> bool:
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        text = data.decode("utf-8")
+        found = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
         json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
     except (ValueError, RecursionError):
-        raise Refusal(400, "malformed-json", "The body isn't JSON in UTF-8.") from None
+        text = "The body isn't JSON in UTF-8, or has a member twice."
+        raise Refusal(400, "malformed-json", text) from None
     if not isinstance(found, dict):
         raise Refusal(422, "invalid-member", "The body is JSON, but no object.")
+    return found
+
+
+def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Whoever looked at the body before may have read the other one."""
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a member twice")
     return found
 
 
