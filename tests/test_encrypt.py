@@ -229,6 +229,30 @@ def test_a_warning_comes_once_for_each_prepared_recipient():
     cmstream.encrypt(b"x", to)
 
 
+WARNS = {
+    "encrypt": lambda to: cmstream.encrypt(b"x", to),
+    "encrypt_message": lambda to: cmstream.encrypt_message(b"x", to),
+    "encryptor": lambda to: cmstream.encryptor(to, form="message"),
+    "EncryptWriter": lambda to: cmstream.EncryptWriter(BytesIO(), to),
+    "EncryptReader": lambda to: cmstream.EncryptReader(BytesIO(b"x"), to),
+    "encrypt_iter": lambda to: list(cmstream.encrypt_iter([b"x"], to)),
+    "encrypt_many": lambda to: cmstream.encrypt_many([(b"x", to)]),
+    "encrypt_many_iter": lambda to: list(cmstream.encrypt_many_iter([(b"x", to)])),
+    "encrypt_many_into": lambda to: cmstream.encrypt_many_into([(b"x", to)], bytearray(9999)),
+    "check": lambda to: cmstream.Recipients([to]).check(),
+    "cipher": lambda to: cmstream.Recipients([to]).cipher(),
+}
+
+
+@pytest.mark.parametrize("call", WARNS.values(), ids=WARNS)
+def test_a_warning_is_of_the_callers_line(call):
+    """Filters by module, and whoever looks for the line, need that."""
+    someone = person(emails=(), number=10).recipient
+    with pytest.warns(cmstream.RecipientWarning) as caught:
+        call(cmstream.Recipient.from_der(someone.der))
+    assert {one.filename for one in caught} == {__file__}
+
+
 @pytest.mark.parametrize(
     "change",
     [{"cipher": "des"}, {"refuse": {"ugly"}}, {"recipient_id": "name"}, {"key_transport": ""}],

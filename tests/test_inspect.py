@@ -288,3 +288,19 @@ def test_authenticated_content_that_is_not_in_the_message(alice):
     )  # fmt: skip
     assert cmstream.inspect(sealed).content_octets is None
     assert not cmstream.is_encrypted(sealed)
+
+
+def test_what_to_compare_with_may_be_whatever_recipients_are(alice):
+    archive = cmstream.Recipient.from_kek(bytes(32), b"2026")
+    sealed = cmstream.encrypt(b"x", [alice.recipient, archive])
+    for known in (
+        alice.recipient,
+        [archive, alice.recipient],
+        cmstream.Recipients([archive, alice.recipient]),
+        iter([alice.recipient]),
+    ):
+        found = cmstream.inspect(sealed, certificates=known).addressees
+        assert {one.recipient for one in found} == {alice.recipient, None}
+    for wrong in (None, [None], b"file", [b"file"], "alice.pem", 7):
+        with pytest.raises(TypeError, match=r"certificates: .* is no Recipient: give"):
+            cmstream.inspect(sealed, certificates=wrong)

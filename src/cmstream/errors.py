@@ -137,17 +137,22 @@ class UnsealedParts(UserWarning):
     or a disclaimer, for instance. They weren't sealed, and aren't in what was given."""
 
 
-def warn_of_unsealed_parts(count: int) -> None:
-    """Gives the warning, in the name of the first caller outside of this package."""
+def warn(text: str, kind: type[Warning]) -> None:
+    """Gives a warning in the name of the first caller outside of this package."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith("cmstream."):
         frame, level = frame.f_back, level + 1
+    warnings.warn(text, kind, stacklevel=level)
+
+
+def warn_of_unsealed_parts(count: int) -> None:
+    """A warning, as :func:`warn` gives it."""
     parts, them = ("1 part", "it") if count == 1 else (f"{count} parts", "them")
     text = (
         f"the mail holds {parts} besides the sealed one, such as a list's footer: nobody sealed "
         f"{them}, so the output is without {them}; the mail as it came still has {them}"
     )
-    warnings.warn(text, UnsealedParts, stacklevel=level)
+    warn(text, UnsealedParts)
 
 
 # What a wrong call gets

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from .certificates.archive_keys import ArchiveKey
+from .certificates.recipient import Recipient
 from .cms.envelope_reader import EnvelopeReader
 from .cms.enveloped import (
     Envelope,
@@ -16,9 +19,6 @@ from .errors import octets_of
 from .streams import CHUNK, chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .certificates.recipient import Recipient
     from .engine.decoder import NativeDecoder
     from .engine.gate import AnyBuffer, Buffer
 
@@ -65,15 +65,19 @@ class Inspection(NamedTuple):
 
 
 def inspect(
-    source: AnyBuffer | BinaryIO | Iterable[AnyBuffer], *, certificates: Iterable[Recipient] = ()
+    source: AnyBuffer | BinaryIO | Iterable[AnyBuffer],
+    *,
+    certificates: Recipient | Iterable[Recipient | ArchiveKey] = (),
 ) -> Inspection:
     """Reads an encrypted message of any form to its end, and gives what it says of itself. It needs
     no key, and proves nothing. ``source``: bytes, a binary file or an iterable of chunks; memory is
     constant. Of a multipart/mixed it reads the one sealed part, and counts the others.
-    ``certificates``: those that addressees are compared with.
+    ``certificates``: those that addressees are compared with, given as recipients are; none will
+    do.
 
     Raises EnvelopeError as :func:`~cmstream.decrypt` does.
     """
+    known = _certificates(certificates)
     reader = EnvelopeReader(_give_ciphertext)
     buffer = bytearray()
     for chunk in _pieces(source):
@@ -82,7 +86,20 @@ def inspect(
             buffer = bytearray(need + need // 4)  # it grows while something is held back
         reader.update_into(data, buffer)
     reader.finish_into(bytearray(reader.bound(0)))
-    return _inspection(reader, tuple(certificates))
+    return _inspection(reader, known)
+
+
+def _certificates(given: Any) -> tuple[Recipient, ...]:
+    """Those who have one, of what may be recipients."""
+    every = (given,) if isinstance(given, Recipient) else given
+    found = tuple(every) if isinstance(every, Iterable) else (every,)
+    for one in found:
+        if not isinstance(one, Recipient | ArchiveKey):
+            raise TypeError(
+                f"certificates: {type(one).__name__} is no Recipient: give Recipient objects, as "
+                "load_recipients makes them"
+            )
+    return tuple(one for one in found if isinstance(one, Recipient))
 
 
 def _pieces(source: Any) -> Iterable[Buffer]:

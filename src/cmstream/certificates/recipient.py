@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import warnings
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ..asn1.tlv import TlvError
-from ..errors import CertificateError, PrivateKeyIgnored, check_password, octets_of
+from ..errors import CertificateError, PrivateKeyIgnored, check_password, octets_of, warn
 from . import (
     archive_keys,
     fitness,
@@ -199,11 +198,10 @@ def load_recipients(data: AnyBuffer, *, password: str | bytes | None = None) -> 
     """
     found = read_certificates(data, password=password)
     if found.private_key_ignored:
-        warnings.warn(
+        warn(
             "a private key came along with the certificate and was not kept; its owner should "
             "send the certificate alone",
             PrivateKeyIgnored,
-            stacklevel=2,
         )
     return list(found.recipients)
 

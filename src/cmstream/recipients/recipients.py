@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +10,7 @@ from ..certificates.archive_keys import ArchiveKey
 from ..certificates.recipient import Recipient
 from ..engine import gate
 from ..engine.prepared_recipients import PreparedRecipients
-from ..errors import RecipientError, RecipientWarning
+from ..errors import RecipientError, RecipientWarning, warn
 from ..policy import DEFAULT, Policy
 from . import (
     key_transport,
@@ -127,7 +126,7 @@ class Recipients:
             for problem in recipient.problems():
                 if problem.code in policy.warn - policy.refuse:
                     text = f"{recipient.subject} ({recipient.fingerprint[:16]}…): {problem}"
-                    warnings.warn(text, RecipientWarning, stacklevel=5)
+                    warn(text, RecipientWarning)
 
 
 prepare = Recipients._prepare  # noqa: SLF001 - not for users, who have check()
