@@ -9,9 +9,11 @@ import pytest
 import cmstream
 from cmstream.accounts import (
     AccessDenied,
+    Actor,
     Conflict,
     Invalid,
     NotFound,
+    Store,
     open_store,
     tables,
 )
@@ -437,3 +439,31 @@ def test_the_log_comes_in_pages_the_newest_first(store, alice):
     assert store.audit(before=10**30, limit=10**30) == everything
     assert store.audit(limit=-1) == store.audit(before=-1) == []
     assert everything == sorted(everything, key=lambda entry: -entry.id)
+
+
+def test_a_wrong_call_of_the_store_names_the_argument(store, alice):
+    for call, words in (
+        (lambda: store.seal_for(b"alice@example.org"), "address: give text, not bytes"),
+        (lambda: store.account(None), "address: give text, not NoneType"),
+        (lambda: store.add_account(["a@example.org"], by=ADMINISTRATOR), "address: .*, not list"),
+        (lambda: store.add_account("b@example.org", by="root"), "by: give an Actor.*, not str"),
+        (lambda: store.change_account(ALICE, by=None, cipher=None), "by: give an Actor"),
+        (lambda: store.import_certificates(ALICE, pem(), by="root"), "by: give an Actor"),
+        (lambda: store.import_certificates(ALICE, None, by=OWNER), "data: NoneType isn't bytes"),
+        (lambda: store.import_certificates(ALICE, "a.pem", by=OWNER), "data: give bytes, not text"),
+        (lambda: store.certificate(ALICE, None), "fingerprint: give text, not NoneType"),
+        (lambda: Store(store.database, notify="sendmail -t"), "notify: give a list"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call()
+    assert store.accounts() == [alice]
+    assert store.certificates(ALICE) == []
+
+
+def test_whoever_is_no_administrator_is_none_by_a_misspelt_role(store, alice):
+    for role in ("Owner", "admin", "", None):
+        with raises(AccessDenied, "forbidden"):
+            store.add_account("b@example.org", by=Actor("x", role))
+        with raises(AccessDenied, "forbidden"):
+            store.set_switch("encryption", "off", by=Actor("x", role))
+    assert store.accounts() == [alice]

@@ -58,6 +58,13 @@ class Actor(NamedTuple):
         return f"{self.name}, for {self.stands_in_for}", "administrator"
 
 
+def checked_actor(by: Actor) -> Actor:
+    """The same one. Raises TypeError for what is none."""
+    if not isinstance(by, Actor):
+        raise TypeError(f'by: give an Actor("name", "administrator"), not {type(by).__name__}')
+    return by
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account(AccountSettings):
     """A mailbox and how its mail is sealed.

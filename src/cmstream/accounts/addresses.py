@@ -134,6 +134,8 @@ def canonical_domain(domain: str) -> str:
 
 def _parts(address: str) -> tuple[str, str]:
     """Local part, unquoted and folded, and domain, both canonical."""
+    if not isinstance(address, str):
+        raise TypeError(f"address: give text, not {type(address).__name__}")
     if len(address) > LONGEST:  # before anything else takes time
         raise _too_long(address)
     path = _path(address)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..certificates import signed_mail
 from ..certificates.recipient import Problem, SetAside, read_within
-from ..errors import RecipientError
+from ..errors import RecipientError, octets_of
 from ..policy import Policy
 from ..recipients.recipients import Recipients, prepare
 from .account import Examined, ImportReport
@@ -51,7 +51,7 @@ class Upload(NamedTuple):
 def read(data: bytes, password: str | bytes | None = None) -> Upload:
     """Read a file and try each certificate. Raises ImportRefused ``too-large`` before it is
     parsed, ``unusable-recipient``; CertificateError."""
-    if len(data) > MAX_BYTES:
+    if len(octets_of(data, "data")) > MAX_BYTES:
         _require_mail(data)
     found = read_within(data, password, MAX_ITERATIONS)
     usable, unusable = _tried(found)

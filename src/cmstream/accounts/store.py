@@ -14,6 +14,7 @@ from . import (
     switches,
     values,
 )
+from .account import checked_actor
 from .account_settings import DEFAULTS, SETTINGS, checked
 from .addresses import LONGEST, canonical
 from .change import Change, sealing
@@ -69,7 +70,7 @@ class Store:
     def __init__(self, database: Database, *, notify: Sequence[str] = ()) -> None:
         self.database = database
         self._lookups = Lookups(database)
-        self.notify = tuple(notify)
+        self.notify = values.command(notify)
 
     def __enter__(self) -> Self:
         return self
@@ -83,16 +84,16 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Give back the database's connections. Whatever is asked later raises
-        StoreUnavailable."""
+        """Give back the database's connections. All that is asked later is StoreUnavailable."""
         self.database.close()
+        self._lookups.expire()
 
     @contextmanager
     def _change(self, by: Actor) -> Iterator[Change]:
         """A transaction; when it is committed, the owner is told of what others did. One that
         changes nothing writes no entry, and nobody has to look again."""
         with self.database.write() as connection:
-            change = Change(connection, by, [])
+            change = Change(connection, checked_actor(by), [])
             yield change
             if change.entries:
                 self.database.count(connection)
@@ -485,7 +486,7 @@ class _Together(Store):
 
 
 def _administrator(by: Actor) -> None:
-    if by.role == "owner":
+    if checked_actor(by).role != "administrator":
         raise AccessDenied("forbidden", "that is for administrators")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 MAX_TEXT = 500
@@ -44,8 +45,17 @@ def moment(value: datetime) -> datetime:
     return value
 
 
+def command(words: Sequence[str]) -> tuple[str, ...]:
+    """A command and its arguments. Raises TypeError for one text: it would be cut into letters."""
+    if isinstance(words, str | bytes):
+        raise TypeError('notify: give a list, as ["sendmail", "-t", "-i"], not one text')
+    return tuple(words)
+
+
 def fingerprint(value: str) -> str:
     """SHA-256 in hex, as programs write it: capitals, colons and spaces are of no matter."""
+    if not isinstance(value, str):
+        raise TypeError(f"fingerprint: give text, not {type(value).__name__}")
     digits = value.lower().replace(":", "").replace(" ", "")
     if len(digits) != _SHA256_DIGITS or set(digits) - set(string.hexdigits):
         raise Invalid("invalid-setting", "a fingerprint is SHA-256: 64 hexadecimal digits")
