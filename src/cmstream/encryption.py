@@ -292,7 +292,8 @@ def encryptor(
     know one of any length.
 
     AES-GCM encrypts at most 64 GiB, ChaCha20-Poly1305 256 GiB. Anything longer is a MessageError
-    ``too-large``, at once if the size is known, else before a byte too many is taken.
+    ``too-large``: if the size is known at once, of a message when its header block is there, else
+    before a byte too many is taken.
 
     Raises RecipientError (``no-recipients``, ``unusable-recipient``), MessageError, and ValueError
     for an unknown form or an impossible ``size`` or ``line_feeds``.
