@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from itertools import chain
 
 import pytest
@@ -12,6 +13,13 @@ from helpers.peers import BouncyCastle
 from helpers.people import Person, identity, person
 
 pytest_plugins = ["helpers.accounts.fixtures"]
+
+# Where the tests themselves were started to ignore these, what they start would ignore them, too.
+for _number, _usual in {
+    signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL
+}.items():  # fmt: skip
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 
 @pytest.fixture(scope="session")

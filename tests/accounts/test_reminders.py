@@ -197,6 +197,16 @@ def test_what_nothing_is_sealed_to_puts_no_reminder_off(store, outbox):
 # --- the command -----------------------------------------------------------------------------
 
 
+def test_a_dry_run_says_what_each_is_told(sqlite_url):
+    with open_store(sqlite_url) as store:
+        held(store, ALICE, 20)
+        held(store, BOB, -3)
+    told = run("account", "remind", "--database", sqlite_url, "--dry-run").stdout.decode()
+    alice, bob = told.splitlines()
+    assert alice.endswith("\twould be sent: the reminder of 30 days before")
+    assert bob.endswith("\twould be sent: that it has expired")
+
+
 def test_the_command(sqlite_url, outbox):
     with open_store(sqlite_url) as store:
         held(store, ALICE, 20)

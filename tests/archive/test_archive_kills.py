@@ -20,7 +20,7 @@ import pytest
 from cmstream.archive.opening import open_archive
 from cmstream.archive.sealing import seal
 from cmstream.archive.verifying import verify
-from helpers.archives import BARE, check_nothing_is_left, mbox, numbered, sealed, tree, write
+from helpers.archives import BARE, check_nothing_is_left, mbox, numbered, rows, sealed, tree, write
 
 pytestmark = [
     pytest.mark.slow,
@@ -161,6 +161,39 @@ def test_workers_are_killed(folder, alice, me):
         if not now:  # it was done before: kill the next one's earlier
             longest /= 2
     print(f"{killed} workers killed in {runs} runs")  # noqa: T201
+    check(folder, alice, me, COUNT)
+
+
+def test_interrupted_again_and_again(folder, alice, me):
+    """What was begun is finished and noted: each run gets on, and none does what another did."""
+    runs = []
+    while not runs or (runs[-1]["done"] and runs[-1]["stopped"]):
+        process = start(folder)
+        awaited(process)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate()
+        runs.append(json.loads(out))
+        assert process.returncode == (130 if runs[-1]["stopped"] else 0), err
+    print(f"{len(runs)} runs")  # noqa: T201
+    done = sum(one["done"] for one in runs)
+    assert len(sealed(folder / "sealed")) == len(rows(folder / "sealed")) == done
+    check(folder, alice, me, COUNT)
+
+
+def test_interrupted_twice(folder, alice, me):
+    print(f"seed {SEED}")  # noqa: T201
+    chance, ended = random.Random(SEED), 0
+    for _ in range(KILLS):
+        process = start(folder)
+        awaited(process)
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(chance.uniform(0, 0.02))
+        out, err = process.communicate()
+        assert b"Traceback" not in err
+        assert process.returncode in (0, 130), err
+        ended += not out
+    print(f"{ended} ended at once")  # noqa: T201
     check(folder, alice, me, COUNT)
 
 

@@ -418,3 +418,24 @@ def test_a_password(source, target, tmp_path):
 def test_an_mbox_begins_with_a_dated_line():
     assert looks_split(FROM + BARE) == "mbox"
     assert looks_split(b"From here to there\n") == ""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_that_is_asked_to_stop(processes, source, target, alice):
+    """It ends in the middle; what it did is noted, and the next run does the rest."""
+    numbered(source, 900)
+    done = []
+
+    def run(**options):
+        to = [alice.recipient]
+        report = seal([str(source)], str(target), to, processes=processes, **options)
+        done.append(report.done)
+        return report
+
+    told = []
+    assert run(tell=told.append, stop=lambda: bool(told)).stopped
+    assert 0 < done[0] < 900
+    assert len(rows(target)) == done[0]
+    assert not run().stopped
+    assert sum(done) == 900
+    assert not seal([str(source)], str(target), [alice.recipient], stop=lambda: True).done

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from cmstream.command import archive
+from cmstream.command import archive, cli
 from helpers.accounts.support import pem
-from helpers.archives import write
+from helpers.archives import numbered, write
 from helpers.command import run_process
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -40,6 +41,37 @@ def test_a_reason_is_told_once(source, target, bob, tmp_path):
     assert first.startswith("cmstream: warning: source/a.p7m: ")
     assert others == [f"cmstream: warning: source/{name}.p7m [no-recipient]" for name in "bc"]
     assert last == "cmstream: 3 files not opened: --json names them"
+
+
+def test_all_that_is_left_is_counted(source, target, tmp_path):
+    numbered(source, 25)
+    run_process("archive", "seal", "--to", SAMPLES / "alice.pem", source, target)
+    for path in target.rglob("*.p7m"):
+        path.unlink()
+    (source / "0/0.txt").unlink()
+    done = run_process("archive", "verify", target, code=os.EX_DATAERR)
+    told = done.stderr.decode().splitlines()
+    assert told[-1] == "cmstream: 13 files failed: --json names them"
+    assert len(told) == 14
+    for path in target.rglob("*.eml"):
+        path.unlink()
+    *_, more, last = (
+        run_process("archive", "verify", target, code=os.EX_DATAERR).stderr.decode().splitlines()
+    )
+    assert more == "cmstream: warning: and 5 more"
+    assert last == "cmstream: 25 files failed: --json names them"
+
+
+def test_an_interrupt_while_an_archive_is_opened(source, target, monkeypatch, capsys):
+    """What is there isn't all of it, and the next run doesn't go on from it."""
+    numbered(source, 3)
+    run_process("archive", "seal", "--to", SAMPLES / "alice.pem", source, target)
+    monkeypatch.setattr(archive, "open_archive", mock.Mock(side_effect=KeyboardInterrupt))
+    keys = ["-k", SAMPLES / "alice.key.pem", "-c", SAMPLES / "alice.pem"]
+    words = ["archive", "open", *keys, target, source / "out"]
+    assert cli.main([str(one) for one in words]) == 130
+    told = capsys.readouterr().err
+    assert f"{source}/out doesn't hold everything: give a new folder to the next run" in told
 
 
 def test_what_a_maildir_delivers_just_now_is_no_failure(source, target):

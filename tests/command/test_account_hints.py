@@ -55,7 +55,10 @@ def test_a_certificate_that_nothing_is_sealed_to(account, tmp_path):
     file = tmp_path / "signing.pem"
     file.write_bytes(pem(1, usage=key_usage("digital_signature")))
     account("import", "--add", ALICE, tmp_path / "alice.pem")
-    account("import", ALICE, file)
+    told = account("import", ALICE, file)
+    assert told.count("cmstream: warning: ") == 1
+    assert "The key usage doesn't allow key encipherment" in told
+    assert "Nothing is sealed to this one [set-aside]" in told
     shown = [
         one.split(maxsplit=1)[1] for one in account("show", ALICE).splitlines() if "state:" in one
     ]

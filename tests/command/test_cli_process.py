@@ -18,7 +18,8 @@ from helpers.command import run, run_process
 from helpers.opening import open_message
 
 COMMAND = f"{shlex.quote(sys.executable)} -m cmstream"
-ENCRYPT = f"{COMMAND} encrypt -r {shlex.quote(CERTIFICATE)} {shlex.quote(str(MAIL))}"
+ENCRYPT_INPUT = f"{COMMAND} encrypt -r {shlex.quote(CERTIFICATE)}"
+ENCRYPT = f"{ENCRYPT_INPUT} {shlex.quote(str(MAIL))}"
 
 
 def shell(command):
@@ -82,6 +83,23 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_is_ignored_stays_so(tmp_path, number):
+    """As nohup and a shell's & have it."""
+    out = tmp_path / "out"
+    encrypt = f"trap '' {number:d}; exec {ENCRYPT_INPUT} -o {shlex.quote(str(out))}"
+    process = subprocess.Popen(["sh", "-c", encrypt], stdin=subprocess.PIPE)
+    process.stdin.write(b"Subject: x\r\n\r\n" + b"x" * (20 << 20))
+    process.stdin.flush()
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(number)
+    process.communicate(b"end", timeout=30)
+    assert process.returncode == 0
+    assert out.stat().st_size > 20 << 20
+
+
 def test_closed_standard_error_spoils_nothing():
     sealed = shell(f"{ENCRYPT} --refuse expired 2>&-")
     assert sealed.returncode == 0
@@ -99,7 +117,7 @@ def test_closed_standard_output_is_an_error_where_it_is_needed(tmp_path):
 
 
 def test_closed_standard_input_is_no_input():
-    done = shell(f"{COMMAND} encrypt -r {shlex.quote(CERTIFICATE)} <&-")
+    done = shell(f"{ENCRYPT_INPUT} <&-")
     assert done.returncode == 66
     assert b"standard input: it is closed" in done.stderr
 

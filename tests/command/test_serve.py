@@ -137,6 +137,17 @@ def test_other_signals_end_it_as_gently(sqlite_url, tmp_path, number):
         assert "Application shutdown complete" in server.log.read_text()
 
 
+def test_nohup_keeps_it_running(sqlite_url, tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with serving(sqlite_url, tmp_path) as server:
+            server.process.send_signal(signal.SIGHUP)
+            assert server.ask("GET", "/health")[0] == 200
+            assert server.stop() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.slow
 def test_workers_see_each_others_sessions_and_limits(manned, tmp_path):
     with serving(manned, tmp_path, "--workers", 2) as server:

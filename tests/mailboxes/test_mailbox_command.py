@@ -313,6 +313,24 @@ def test_a_run_that_is_stopped_reports_and_goes_on_later(number, sqlite_url, min
     assert all(sealed(root))
 
 
+def test_nohup_keeps_a_watch_running(store, sqlite_url, root, notes):
+    """Somebody signs out, and the mail that comes later is sealed all the same."""
+    store.change_account(ALICE, by=ADMINISTRATOR, encrypt_on_append=True)
+    fill(root, 2)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = started(sqlite_url, notes, YES, "--watch", "--for", ALICE, f"maildir:{root}")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait(lambda: all(sealed(root)) or process.poll() is not None)
+    process.send_signal(signal.SIGHUP)
+    put(root, text(77))
+    wait(lambda: all(sealed(root)) or process.poll() is not None)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 # --- the pace --------------------------------------------------------------------------------
 
 NIGHT = dt.time(22), dt.time(6)

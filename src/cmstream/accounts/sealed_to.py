@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .account import StoredCertificate
 
 
+_BESIDE = ", and another one is meant for mail. Nothing is sealed to this one."
+
+
 def sealed_to(recipients: Iterable[Recipient]) -> list[Recipient]:
     """Those of an account's active certificates that a message of now is sealed to, by the rules of
     :meth:`~cmstream.accounts.lookup.Lookups.seal_for`."""
@@ -29,7 +32,7 @@ def unfit(recipients: Iterable[Recipient]) -> dict[Recipient, Problem]:
     """Those that aren't meant for encrypting mail, where another one of the account is: each with
     the problem, code ``set-aside``, that says why nothing is sealed to it."""
     return {
-        one: Problem("set-aside", f"{str(why).rstrip('.')}, and another one is meant for mail.")
+        one: Problem("set-aside", f"{str(why).rstrip('.')}{_BESIDE}")
         for one, why in fitness.unfit(recipients).items()
     }
 

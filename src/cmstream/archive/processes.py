@@ -18,6 +18,7 @@ from ..errors import RecipientWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
 
 T = TypeVar("T")
 
@@ -81,17 +82,21 @@ class Here(Generic[T]):
 
 
 class Processes(Generic[T]):
-    """Runs them in processes, which end when this one does, however it does."""
+    """Runs them in processes, which end when this one does, however it does: with it ends the pipe
+    at which they look."""
 
     def __init__(self, work: Callable[[T], Any], count: int) -> None:
         self._work, self._count = work, count
         self._running: dict[Future[Any], T] = {}
+        self._theirs, self._ours = multiprocessing.Pipe(duplex=False)
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
         # A fork would take over threads' locks: those of a bucket's library, for instance.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_begin)
+        return ProcessPoolExecutor(
+            self._count, mp_context=context, initializer=_begin, initargs=(self._theirs,)
+        )
 
     @property
     def free(self) -> bool:
@@ -138,7 +143,11 @@ class Processes(Generic[T]):
 
     def close(self) -> None:
         """As Executor says."""
+        if self._running:
+            self._ours.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._ours.close()
+        self._theirs.close()
 
 
 @contextmanager
@@ -152,21 +161,24 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
-    """In a worker. An interrupt ends it without a word: whoever started it has one, too. What is to
-    be known of the recipients, that one says; and without it nobody would take its answers any
-    more."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _begin(pipe: Connection) -> None:
+    """In a worker. What is to be known of the recipients, whoever started it says."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _wait_for_another)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     warnings.simplefilter("ignore", RecipientWarning)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _wait_for_another(number: int, _: object) -> None:
+    """Whoever started the worker has the interrupt of a terminal, too, and may wait for what the
+    worker does; the second one ends it without a word."""
+    signal.signal(number, signal.SIG_DFL)
+
+
+def _end_with(pipe: Connection) -> None:
+    pipe.poll(None)  # nothing is ever sent
+    os._exit(1)
 
 
 def local(work: Callable[[Any], Any], count: int | None) -> Executor:

@@ -25,7 +25,8 @@ class Left(NamedTuple):
 class Report:
     """``done``: how many files were sealed, verified or opened; ``known``: how many need it no
     more; ``octets`` and ``sealed_octets``: how many bytes those that are done have, and have
-    sealed; ``left``: how many weren't done, by code; ``named``: the first of these."""
+    sealed; ``left``: how many weren't done, by code; ``named``: the first of these; ``stopped``:
+    somebody stopped the run before its end."""
 
     def __init__(self, quiet: frozenset[str] = frozenset()) -> None:
         """``quiet``: the codes of what may be left although nothing went wrong."""
@@ -34,6 +35,7 @@ class Report:
         self.left: Counter[str] = Counter()
         self.named: list[Left] = []
         self.seconds = 0.0
+        self.stopped = False
 
     def leave(self, left: Left) -> None:
         """Counts one that isn't done."""
@@ -65,6 +67,7 @@ class Report:
             "octets": self.octets,
             "sealed_octets": self.sealed_octets,
             "seconds": round(self.seconds, 3),
+            "stopped": self.stopped,
             "left": dict(sorted(self.left.items())),
             "files": [one._asdict() for one in self.named],
         }

@@ -58,6 +58,7 @@ class Run:
     ) -> None:
         self._job, self._archive, self._manifest, self._who = job, archive, manifest, who
         self.report = Report(QUIET)
+        self._stop: Callable[[], bool] = lambda: False
         self._again: deque[Batch] = deque()
         self._walked = self._gathered(self._walk(labels))
         self._split: deque[tuple[Item, str]] = deque()
@@ -66,10 +67,13 @@ class Run:
         self._replaced: dict[str, list[Outcome]] = {}
         self._committed = time.monotonic()
 
-    def seal(self, executor: Executor, tell: Callable[[Report], None]) -> Report:
-        """Seals everything. ``tell`` is called now and then. Raises OSError where the target can't
-        take more; what was sealed until then is in the manifest."""
-        begun = time.monotonic()
+    def seal(
+        self, executor: Executor, tell: Callable[[Report], None], stop: Callable[[], bool]
+    ) -> Report:
+        """Seals everything, or what is begun until ``stop`` says yes. ``tell`` is called now and
+        then. Raises OSError where the target can't take more; what was sealed until then is in the
+        manifest."""
+        begun, self._stop = time.monotonic(), stop
         try:
             while self._fill(executor) or executor.busy:
                 for batch, answer in executor.answers():
@@ -89,10 +93,14 @@ class Run:
     def _fill(self, executor: Executor) -> bool:
         """Gives batches to the executor as long as it takes them; whether it was given any."""
         given = False
-        while executor.free and (batch := self._next()):
+        while executor.free and not self._stops() and (batch := self._next()):
             executor.submit(batch)
             given = True
         return given
+
+    def _stops(self) -> bool:
+        self.report.stopped = self.report.stopped or self._stop()
+        return self.report.stopped
 
     # What there is to seal
 
@@ -127,7 +135,7 @@ class Run:
     def _unknown(self, found: Iterable[Found]) -> Iterator[Item]:
         """What the manifest doesn't know as it is now; the rest is counted."""
         found = iter(found)
-        while some := list(itertools.islice(found, BATCH_COUNT)):
+        while not self._stops() and (some := list(itertools.islice(found, BATCH_COUNT))):
             rows = self._manifest.find([one.name for one in some if isinstance(one, Item)])
             for one in some:
                 if isinstance(one, Left):

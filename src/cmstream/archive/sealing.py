@@ -39,6 +39,7 @@ def seal(
     ray: str | None = None,
     take_over: bool = False,
     tell: Callable[[Report], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Seals what is in ``sources`` and isn't yet in ``target``, and says what became of it.
 
@@ -46,7 +47,8 @@ def seal(
     they are. ``update``: sources that changed since are sealed again. ``processes``: how many, by
     default one for each processor; with ``ray``, the address of a cluster or ``auto``, its workers
     in their place. ``take_over``: the run that a bucket's lock names is known to be dead.
-    ``tell`` is called now and then with what was done so far.
+    ``tell`` is called now and then with what was done so far, and ``stop`` is asked: once it says
+    yes, what workers have is finished and noted, and nothing more is begun.
 
     Raises ArchiveError, RecipientError, and OSError where the target can't take more.
     """
@@ -71,7 +73,7 @@ def seal(
             who = manifest.number_of(_named(everyone))
             run = Run(job, labels, archive, manifest, who)
             executor = _executor(job, processes, ray)
-            return run.seal(executor, tell)
+            return run.seal(executor, tell, stop)
         finally:
             if executor:
                 executor.close()

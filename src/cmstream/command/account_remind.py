@@ -80,10 +80,16 @@ def _run(options: argparse.Namespace) -> None:
     _tell(done, dry=options.dry_run)
 
 
+def _kind(one: Reminder) -> str:
+    if one.expires_at <= datetime.now(timezone.utc):
+        return "that it has expired"
+    return f"the reminder of {one.days} days before"
+
+
 def _tell(done: list[Reminder], *, dry: bool) -> None:
     sent = [
         f"{one.account.address}\t{one.expires_at:%Y-%m-%d}"
-        + (f"\twould be sent: the reminder of {one.days} days before" if dry else "")
+        + (f"\twould be sent: {_kind(one)}" if dry else "")
         for one in done
         if not one.error
     ]

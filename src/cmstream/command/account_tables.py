@@ -155,7 +155,7 @@ def report_remarks(report: ImportReport) -> list[str]:
     remarks = [
         f"{str(problem).rstrip('.')} [{problem.code}]"
         for one in report.certificates
-        for problem in one.problems
+        for problem in _without_reasons(one.problems)
     ]
     remarks += [str(finding) for finding in report.findings]
     remarks += [
@@ -168,6 +168,16 @@ def report_remarks(report: ImportReport) -> list[str]:
     if report.private_key_ignored:
         remarks.append("the private key in it was ignored; only the certificate is needed")
     return remarks
+
+
+def _without_reasons(problems: Sequence[Any]) -> list[Any]:
+    """Without the problem for which a certificate is set aside: ``set-aside`` begins with it."""
+    said = next((str(one) for one in problems if one.code == "set-aside"), "")
+    return [
+        one
+        for one in problems
+        if one.code == "set-aside" or not said.startswith(str(one).rstrip("."))
+    ]
 
 
 def report_object(name: str, report: ImportReport) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ..archive.opening import open_archive
 from ..archive.sealing import seal
 from ..archive.verifying import verify
 from ..errors import CmstreamError, RecipientWarning
+from . import standard_streams
 from .endings import Failure, Stopped
 from .identities import add_keys, identities
 from .progress import StatusLine
@@ -29,11 +31,12 @@ from .shared import (
     subcommand,
     warn,
 )
+from .whole_batches import WholeBatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..archive.report import Left, Report
+    from ..archive.report import Report
 
 _SEAL_EXAMPLES = """\
 examples:
@@ -73,6 +76,7 @@ _CODES = {
     "damaged-manifest": os.EX_DATAERR,
     "not-empty": os.EX_CANTCREAT,
 }
+_WRONG = {"sealed": "not sealed", "verified": "failed", "opened": "not opened"}
 _SHOWN = 20
 """The most files that are named on standard error; --json names more."""
 
@@ -149,23 +153,38 @@ def _seal(options: argparse.Namespace) -> None:
     to = [*_people(options), *archive_passwords(options)]
     if not to:
         raise Failure(os.EX_USAGE, "give --to, --to-password-file or --to-password-env")
+    whole = WholeBatches(_tell_of_waiting)
+    try:
+        with whole.handled(), whole:
+            found = _sealed(options, to, whole.asked)
+            if found.stopped:
+                _show(found, "sealed", options)
+    except CmstreamError as error:
+        raise _failure(error) from None
+    except (KeyboardInterrupt, Stopped):
+        warn("the same command again goes on where this one ends")
+        raise
+    _end(found, "sealed", options)
+
+
+def _sealed(options: argparse.Namespace, to: list[Any], stop: Callable[[], bool]) -> Report:
     with warnings.catch_warnings(record=True) as caught, _Progress() as tell:
         warnings.simplefilter("always", RecipientWarning)
-        try:
-            found = seal(
-                options.sources, options.target, to,
-                policy=policy.Policy(cipher=options.cipher), as_files=options.as_files,
-                update=options.update, processes=options.processes, ray=options.ray,
-                take_over=options.take_over, tell=tell,
-            )  # fmt: skip
-        except CmstreamError as error:
-            raise _failure(error) from None
-        except (KeyboardInterrupt, Stopped):
-            warn("the same command again goes on where this one ends")
-            raise
+        found = seal(
+            options.sources, options.target, to,
+            policy=policy.Policy(cipher=options.cipher), as_files=options.as_files,
+            update=options.update, processes=options.processes, ray=options.ray,
+            take_over=options.take_over, tell=tell, stop=stop,
+        )  # fmt: skip
     for text in dict.fromkeys(str(one.message) for one in caught):
         warn(text)
-    _end(found, "sealed", options)
+    return found
+
+
+def _tell_of_waiting() -> None:
+    if sys.stderr.isatty():
+        os.write(2, b"\n")  # behind ^C
+    standard_streams.tell("finishing the files in hand: interrupt again to end at once")
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -188,6 +207,9 @@ def _open(options: argparse.Namespace) -> None:
             found = open_archive(options.target, options.out, me, tell=tell)
     except CmstreamError as error:
         raise _failure(error) from None
+    except (KeyboardInterrupt, Stopped):
+        warn(f"{options.out} doesn't hold everything: give a new folder to the next run")
+        raise
     _end(found, "opened", options)
 
 
@@ -208,28 +230,35 @@ def _failure(error: CmstreamError) -> Failure:
 
 def _end(found: Report, done: str, options: argparse.Namespace) -> None:
     """Prints what came of it; ends with a code where something was left."""
+    _show(found, done, options)
+    if count := found.failed:
+        code = os.EX_NOINPUT if "unreadable" in found.left and done == "sealed" else os.EX_DATAERR
+        raise Failure(code, f"{count} {_files(count)} {_WRONG[done]}: --json names them")
+
+
+def _show(found: Report, done: str, options: argparse.Namespace) -> None:
     if options.json:
         say(json.dumps(found.as_document(), indent=2))
     else:
         say(_summary(found, done))
-        _name(found.named[:_SHOWN])
-    if count := found.failed:
-        code = os.EX_NOINPUT if "unreadable" in found.left and done == "sealed" else os.EX_DATAERR
-        raise Failure(code, f"{count} {_files(count)} not {done}: --json names them")
+        _name(found)
 
 
-def _name(left: list[Left]) -> None:
+def _name(found: Report) -> None:
     """Says what was left, and the same reason once."""
     said = set()
-    for one in left:
+    for one in found.named[:_SHOWN]:
         warn(
             f"{one.name} [{one.code}]" if one[1:] in said else f"{one.name}: {one.why} [{one.code}]"
         )
         said.add(one[1:])
+    if (more := found.left.total() - _SHOWN) > 0:
+        warn(f"and {more} more")
 
 
 def _summary(found: Report, done: str) -> str:
-    parts = [f"{done} {found.done} {_files(found.done)}, {_size(found.octets)}"]
+    stopped = ", before the run was stopped" if found.stopped else ""
+    parts = [f"{done} {found.done} {_files(found.done)}, {_size(found.octets)}{stopped}"]
     if found.known:
         parts.append(f"{found.known} known already")
     parts += [f"{count} {code}" for code, count in sorted(found.left.items())]

@@ -7,7 +7,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 
 from . import seal_client, seal_options
-from .endings import Failure, Stopped
+from .endings import Failure, Stopped, heeded
 from .standard_streams import hold_standard_streams, tell
 
 
@@ -15,7 +15,7 @@ def main(words: list[str]) -> int | None:
     """Runs the subcommand and gives its exit code; None where the whole command must do it: the
     options are unusual, or the store's packages are missing."""
     hold_standard_streams()
-    for number in (_signal.SIGTERM, _signal.SIGHUP):
+    for number in heeded((_signal.SIGTERM, _signal.SIGHUP)):
         _signal.signal(number, _stop)
     try:
         options = seal_options.read(words)

@@ -27,7 +27,7 @@ from ..accounts.people.people import People
 from ..accounts.sharing import UMASK, SharingError, group_number, share
 from . import serve_unit
 from .database import add_database, database
-from .endings import Failure
+from .endings import Failure, heeded
 from .managing import failing, opened
 from .shared import (
     say,
@@ -349,7 +349,7 @@ def _one(config: uvicorn.Config, listener: socket.socket) -> bool:
     def end(*_: object) -> None:
         server.should_exit = True
 
-    for number in _ENDING:  # uvicorn raises again what it got, when all has ended well
+    for number in heeded(_ENDING):  # uvicorn raises again what it got, when all has ended well
         signal.signal(number, end)
     server.run(sockets=[listener])
     return server.started

@@ -17,7 +17,7 @@ from ..certificates import archive_keys
 from ..certificates.containers import MAX_FILE
 from ..certificates.recipient import read_certificates
 from ..errors import CertificateError, CmstreamError, RecipientError
-from .endings import Failure, Stopped
+from .endings import Failure, Stopped, heeded
 from .output import output, replaces
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def stoppable() -> Iterator[None]:
         raise Stopped(number)
 
     ours = threading.current_thread() is threading.main_thread()  # others can't have handlers
-    signals = (signal.SIGTERM, signal.SIGHUP) if ours else ()
+    signals = heeded((signal.SIGTERM, signal.SIGHUP)) if ours else ()
     before = {number: signal.signal(number, stop) for number in signals}
     try:
         yield

@@ -7,18 +7,20 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .endings import Stopped
+from .endings import Stopped, heeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class WholeBatches:
-    """``with`` this, a signal waits until the end; a second one doesn't wait."""
+    """``with`` this, a signal waits until the end; a second one doesn't wait. ``tell`` is called
+    when one waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
+        self._tell = tell
         self._within = False
         self._number: int | None = None
 
@@ -30,11 +32,16 @@ class WholeBatches:
         if self._number is not None and kind is None:
             raise _ending(self._number)
 
+    def asked(self) -> bool:
+        """Whether a signal waits."""
+        return self._number is not None
+
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Where signals are handled so; where the process gets them otherwise, outside."""
         ours = threading.current_thread() is threading.main_thread()
-        before = {one: signal.signal(one, self._handle) for one in (_SIGNALS if ours else ())}
+        signals = heeded(_SIGNALS) if ours else ()
+        before = {one: signal.signal(one, self._handle) for one in signals}
         try:
             yield
         finally:
@@ -45,6 +52,7 @@ class WholeBatches:
         first, self._number = self._number is None, number
         if not (first and self._within):
             raise _ending(number)
+        self._tell()
 
 
 def _ending(number: int) -> BaseException:
