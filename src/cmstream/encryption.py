@@ -56,14 +56,6 @@ class Encryptor(StreamContext):
         super().__init__()
         self._process = os.getpid()
 
-    def _enter(self) -> None:
-        if self._process != os.getpid():
-            raise RuntimeError(
-                "this stream was made before the process forked, and the parent has its key too: "
-                "make one in each process"
-            )
-        super()._enter()
-
 
 class _ContentEncryptor(Encryptor):
     """Any content in: all of it goes through C as it comes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+from os import getpid
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ConcurrentUseError, already_finalized, byte_count, octets_of, room_of
@@ -47,6 +48,8 @@ class StreamContext:
 
     _secret = False
     """Whether what comes out is plaintext."""
+    _process: int | None = None
+    """The process that alone may go on; None: any that has it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -120,6 +123,8 @@ class StreamContext:
     def _enter(self) -> None:
         """Begins a call, at whose end the lock must be released. Doesn't wait for the lock: every
         call into C drops the GIL."""
+        if self._process is not None and self._process != getpid():
+            raise _forked()
         if not self._lock.acquire(False):  # by name it takes twice as long
             raise _concurrent_use()
         if self._state in OVER:
@@ -167,6 +172,13 @@ class StreamContext:
     def _abort(self) -> None:
         """Wipes the keys. The state is still that in which the stream was stopped."""
         raise NotImplementedError
+
+
+def _forked() -> RuntimeError:
+    return RuntimeError(
+        "this stream was made before the process forked, and the parent has its key too: make one "
+        "in each process"
+    )
 
 
 def _concurrent_use() -> ConcurrentUseError:
