@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import math
+import subprocess
+import sys
 import threading
 import time
 
@@ -391,3 +393,26 @@ def test_workers_that_found_nothing_go_on(to):
         for _ in range(10):
             many.submit(PLAIN, to).result(20)
         assert all(thread.is_alive() for thread in many._threads)
+
+
+TOO_MANY = """
+import resource, threading, cmstream
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))
+threading.stack_size(64 << 20)
+cmstream.Gatherer(workers=1).close()
+for _ in range(3):
+    try:
+        cmstream.Gatherer(workers=100)
+    except RuntimeError as error:
+        print(error, threading.active_count())
+cmstream.Gatherer(workers=1).close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no such limit elsewhere")
+def test_one_that_gets_too_few_threads_keeps_none():
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_MANY], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.splitlines() == ["can't start new thread 1"] * 3
+    assert done.returncode == 0

@@ -92,8 +92,13 @@ class Gatherer:
             threading.Thread(target=self._serve, name=f"cmstream-{number}", daemon=True)
             for number in range(workers)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException:  # no more threads: those that run end
+            self._threads = [thread for thread in self._threads if thread.ident]
+            self.close()
+            raise
 
     # Callers
 
