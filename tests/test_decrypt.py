@@ -6,6 +6,8 @@ import io
 import itertools
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -331,3 +333,27 @@ def test_what_ends_a_thread_of_many_is_raised(alice):
     sealed = cmstream.encrypt(DATA, alice.recipient)
     with pytest.raises(SystemExit, match="the token is gone"):
         cmstream.decrypt_many([(sealed, who)] * 64, workers=2, form="content")
+
+
+FEW_THREADS = """
+import resource, threading, cmstream
+archive = cmstream.Recipient.from_kek(bytes(32), b"2026")
+jobs = [(cmstream.encrypt(b"%d" % i, archive), archive) for i in range(300)]
+cmstream.decrypt_many(jobs, form="content", workers=1)
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))
+threading.stack_size(256 << 20)
+answers = cmstream.decrypt_many(jobs, form="content", workers=100)
+print(answers == [b"%d" % i for i in range(300)], threading.active_count())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no such limit elsewhere")
+def test_with_fewer_threads_than_it_wants_it_opens_all():
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_THREADS],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "True 1\n", done.stderr

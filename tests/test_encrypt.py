@@ -300,6 +300,7 @@ def test_a_type_error_names_the_argument_and_the_type(alice, me, tmp_path):
         (lambda: cmstream.encrypt_many([b"", b""]), "^jobs: bytes is no "),
         (lambda: cmstream.encrypt_many([(b"",)]), r"^jobs: tuple of 1 is no pair \(data, to\)"),
         (lambda: cmstream.encrypt_many([7]), "^jobs: int is no pair"),
+        (lambda: cmstream.decrypt_many([(sealed,)]), r"^jobs: tuple of 1 is no pair \(sealed, id"),
         (lambda: cmstream.decrypt_many([sealed]), r"^jobs: bytes is no pair \(sealed, ident"),
         (lambda: cmstream.encrypt(b"", to, policy="aes256-gcm"), "^policy: 'aes256-gcm' is no Pol"),
         (lambda: cmstream.encryptor(to, policy=None), "^policy: None is no Policy: give one, as"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .certificates.archive_keys import ArchiveKey
@@ -334,11 +335,13 @@ def processors() -> int:
 def _in_threads(work: Callable[[], None], count: int) -> None:
     """Runs ``work`` in ``count`` threads at once; this is one of them."""
     helpers = [threading.Thread(target=work) for _ in range(count - 1)]
-    for helper in helpers:
-        helper.start()
+    with suppress(RuntimeError):  # no more threads: those that there are do all of it
+        for helper in helpers:
+            helper.start()
     work()
     for helper in helpers:
-        helper.join()
+        if helper.ident:
+            helper.join()
 
 
 def _open_whole(sealed: AnyBuffer, identities: Identities, *, message: bool) -> bytes:
@@ -366,7 +369,8 @@ def _answers(jobs: Iterable[tuple[AnyBuffer, Who]], message: bool) -> list[bytes
 def _begun(job: tuple[AnyBuffer, Who], message: bool) -> UsualOpening | bytes | Exception:
     """The content already, if the message isn't as most programs write it."""
     if not isinstance(job, tuple | list) or len(job) != 2:  # noqa: PLR2004 - a pair
-        return TypeError(f"jobs: {type(job).__name__} is no pair (sealed, identities)")
+        what = type(job).__name__ + (f" of {len(job)}" if isinstance(job, tuple | list) else "")
+        return TypeError(f"jobs: {what} is no pair (sealed, identities)")
     try:
         sealed, who = job
         identities = as_identities(who)
