@@ -215,8 +215,9 @@ def encrypt_iter(
     message in such a file that is encrypted already is known at any length, as by
     :func:`encrypt_message`; with ``size``, or from elsewhere, as by :func:`~cmstream.encryptor`.
     ``form`` is DER unless it says otherwise. Memory is constant. Raises as
-    :func:`~cmstream.encryptor` does, and SizeMismatchError if the file changes meanwhile. The
-    message is whole only when the iterator has ended by itself.
+    :func:`~cmstream.encryptor` does; SizeMismatchError if the file changes meanwhile;
+    BlockingIOError for a file that doesn't wait until it has something to read. The message is
+    whole only when the iterator has ended by itself.
     """
     return _sealed(source, to, size, form, policy)[0]
 
