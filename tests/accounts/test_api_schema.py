@@ -96,6 +96,16 @@ def test_the_document_and_its_page_are_served_without_anything_from_elsewhere(wo
     assert world.client().get("/docs.css").headers["content-type"].startswith("text/css")
 
 
+@pytest.mark.parametrize(
+    "address", ["a@example.org", '"a b"@example.org', '"a@b"@example.org', "ä@bücher.example"]
+)
+def test_an_address_that_is_taken_is_one_by_its_schema(world, address):
+    whole = {"$ref": "#/components/schemas/NewAccount", "components": DOCUMENT["components"]}
+    assert jsonschema_rs.Draft202012Validator(whole).is_valid({"address": address})
+    made = world.administrator.post("/api/v1/accounts", json={"address": address})
+    assert made.status_code in {201, 409}
+
+
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,

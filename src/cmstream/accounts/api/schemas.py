@@ -59,7 +59,7 @@ def object_of(properties: dict[str, Schema], *optional: str, **more: Any) -> Sch
 
 
 FINGERPRINT = text("SHA-256 of the certificate, hexadecimal.", pattern="^[0-9a-f]{64}$")
-ADDRESS = text("An e-mail address.", pattern="^[^@\\s]+@[^@\\s/]+$", maxLength=LONGEST)
+ADDRESS = text("An e-mail address.", pattern='^(".+"|[^@\\s]+)@[^@\\s/]+$', maxLength=LONGEST)
 LINE = text("A line of text.", maxLength=MAX_TEXT)
 ROLE = text("What somebody may do.", enum=["owner", "administrator"])
 
