@@ -93,6 +93,7 @@ def _findings(
     ways = [*_clients(found, settings), *_proxies(found, settings), *_milters(found)]
     yield from ways
     yield from _aliases(found)
+    yield from _bounces(found, settings)
     if not ways:
         text = "nothing hands mail to a gateway: no lmtp: transport, filter or milter is set"
         yield Finding("postfix", "warning", text, "cmstream gateway … --print postfix says how")
@@ -224,11 +225,44 @@ def _refusals(found: Configuration, service: str) -> Iterator[Finding]:
 
 def _submitted(found: Configuration) -> Finding:
     for service in found.of("pickup"):
+        passes_none = "no_milters" in found.value("receive_override_options", service)
+        if found.value("non_smtpd_milters") and not passes_none:
+            return Finding("postfix", "ok", "mail from sendmail(1) passes a milter")
         if not found.value("content_filter", service):
             text = "mail from sendmail(1) passes no smtpd, and isn't sealed"
             remedy = "give pickup a content_filter: cmstream gateway … --print postfix says how"
             return Finding("postfix", "warning", text, remedy)
     return Finding("postfix", "ok", "mail from sendmail(1) has a filter of its own")
+
+
+# --- bounces ---------------------------------------------------------------------------------
+
+
+def _filters(found: Configuration) -> bool:
+    """Whether what comes by SMTP passes a filter, before the queue or after it."""
+    names = "content_filter", "smtpd_proxy_filter"
+    return any(found.value(name, one) for name in names for one in ("", *found.of("smtpd")))
+
+
+def _bounces(found: Configuration, settings: Settings) -> Iterator[Finding]:
+    """Those that Postfix writes hold the mail that comes back. Where the gateway stands at the
+    mailboxes they pass it as all mail does."""
+    hop, filters, milters = settings.next_hop, _filters(found), bool(_listed(found))
+    at_mailboxes = hop and hop.lmtp and not all(one.filters for one in clients(found))
+    if at_mailboxes or not (filters or milters):
+        return
+    told = "bounce" in re.split(r"[,\s]+", found.value("internal_mail_filter_classes"))
+    if told and found.value("non_smtpd_milters"):
+        yield Finding("postfix", "ok", "bounces that Postfix writes pass a milter")
+        return
+    if filters:
+        passes, remedy = "smtpd and no filter", "give the gateway a --listen milter:PLACE too, and "
+        remedy += "do what cmstream gateway … --print postfix says then"
+    else:
+        remedy = f"if it is the gateway: {_set('internal_mail_filter_classes', 'bounce')}"
+        passes = "milter"
+    text = f"bounces that Postfix writes hold the mail that comes back, and pass no {passes}"
+    yield Finding("postfix", "warning", text, remedy)
 
 
 # --- milters ---------------------------------------------------------------------------------
@@ -263,7 +297,7 @@ def _one_sided(found: Configuration) -> Iterator[Finding]:
     outer = set(MILTER.findall(found.value("smtpd_milters")))
     for name, missing, mail in (
         ("non_smtpd_milters", outer - inner, "mail from sendmail(1)"),
-        ("smtpd_milters", inner - outer, "mail that comes by SMTP"),
+        ("smtpd_milters", set() if _filters(found) else inner - outer, "mail that comes by SMTP"),
     ):
         for one in sorted(missing):
             text = f"{mail} doesn't pass the milter {one}"
