@@ -20,7 +20,8 @@ LIMIT = {"message_size_limit": "10240000"}
 
 def settings(way, **options):
     listen, hop = way
-    return Settings(tuple(map(Place.parse, listen.split())), "", hop and Place.parse(hop), **options)
+    places = tuple(map(Place.parse, listen.split()))
+    return Settings(places, "", hop and Place.parse(hop), **options)
 
 
 @pytest.fixture(scope="module", params=[LMTP, SMTP, MILTER], ids=["lmtp", "smtp", "milter"])
