@@ -130,7 +130,31 @@ def test_bounces_that_postfix_writes(main, status):
     """At the mailboxes they pass the gateway as all mail does; elsewhere only as a milter."""
     with folder("doctor") as place:
         found = look(Postfix(place, Way(LIMIT | main)))
-    assert [one.status for one in found if "bounces" in one.text] == ([status] if status else [])
+    assert [one.status for one in found if "bounces that" in one.text] == (
+        [status] if status else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("main", "cleanup", "status"),
+    [
+        ({"smtpd_milters": "inet:127.0.0.1:9"}, None, "wrong"),
+        ({"content_filter": "lmtp:inet:127.0.0.1:9"}, "14000000", "wrong"),
+        ({"content_filter": "lmtp:inet:127.0.0.1:9"}, "15000000", "ok"),
+        ({"smtpd_proxy_filter": "127.0.0.1:9"}, "0", "ok"),
+        ({"smtpd_proxy_filter": "127.0.0.1:9", "message_size_limit": "0"}, None, None),
+        ({"virtual_transport": "lmtp:inet:127.0.0.1:9"}, None, None),
+    ],
+)
+def test_what_is_longer_once_it_is_sealed(main, cleanup, status):
+    with folder("doctor") as place:
+        postfix = Postfix(place, Way(LIMIT | main))
+        if cleanup:
+            postfix.run("postconf", "-P", f"cleanup/unix/message_size_limit={cleanup}")
+        found = look(postfix)
+    texts = "a sealed message may be longer", "once they are sealed"
+    told = [one for one in found if any(text in one.text for text in texts)]
+    assert [one.status for one in told] == ([status] if status else [])
 
 
 def test_where_mail_passes_a_filter_the_milter_may_be_for_the_rest():

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from .findings import Finding
+from .findings import GROWTH, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +100,8 @@ def _findings(
     if delimiters is not None:
         yield _delimiter(found, delimiters)
     yield _size(found, settings)
+    if _comes_back(found, settings):
+        yield from _growth(found)
 
 
 def _set(name: str, value: object, service: str = "") -> str:
@@ -244,12 +246,18 @@ def _filters(found: Configuration) -> bool:
     return any(found.value(name, one) for name in names for one in ("", *found.of("smtpd")))
 
 
+def _comes_back(found: Configuration, settings: Settings) -> bool:
+    """Whether the gateway stands before mail that Postfix has still to deliver."""
+    hop = settings.next_hop
+    at_mailboxes = hop and hop.lmtp and not all(one.filters for one in clients(found))
+    return not at_mailboxes and (_filters(found) or bool(_listed(found)))
+
+
 def _bounces(found: Configuration, settings: Settings) -> Iterator[Finding]:
     """Those that Postfix writes hold the mail that comes back. Where the gateway stands at the
     mailboxes they pass it as all mail does."""
-    hop, filters, milters = settings.next_hop, _filters(found), bool(_listed(found))
-    at_mailboxes = hop and hop.lmtp and not all(one.filters for one in clients(found))
-    if at_mailboxes or not (filters or milters):
+    filters = _filters(found)
+    if not _comes_back(found, settings):
         return
     told = "bounce" in re.split(r"[,\s]+", found.value("internal_mail_filter_classes"))
     if told and found.value("non_smtpd_milters"):
@@ -330,3 +338,23 @@ def _size(found: Configuration, settings: Settings) -> Finding:
     )
     remedy = f"{_set('message_size_limit', ours)}, or start the gateway with a larger --size-limit"
     return Finding("postfix", "warning", said, remedy)
+
+
+def _growth(found: Configuration) -> Iterator[Finding]:
+    """Whether a message may become longer than the longest that Postfix takes."""
+    name = "message_size_limit"
+    longest = found.value(name)
+    used = {f"{found.value('cleanup_service_name', one)}/unix" for one in found.of("smtpd")}
+    told = {one: found.value(name, one) for one in sorted(used & {*found.services})}
+    limits = {one: int(limit) for one, limit in told.items() if limit.isdigit()}
+    if not limits or not longest.isdigit() or longest == "0":
+        return
+    if any(not limit or limit >= int(longest) * GROWTH for limit in limits.values()):
+        yield Finding("postfix", "ok", "a sealed message may be longer than message_size_limit")
+        return
+    service, limit = next(iter(limits.items()))
+    text = (
+        f"{service} refuses messages of more than {limit} bytes once they are sealed: mail of more "
+        f"than {round(limit / GROWTH)} bytes bounces"
+    )
+    yield Finding("postfix", "wrong", text, _set(name, 0, service))

@@ -179,6 +179,12 @@ postconf -e 'smtpd_discard_ehlo_keywords = chunking'
 # sealed. To have them sealed, add --listen milter:127.0.0.1:10025, to the gateway and here.
 
 {% endif %}
+{% if milter or filters %}
+# A sealed message is longer. Postfix has counted the mail as it came, and must not refuse it now: smtpd
+# and sendmail(1) keep message_size_limit, cleanup has none.
+postconf -P 'cleanup/unix/message_size_limit=0'
+
+{% endif %}
 {% for one in outside %}
 # {{ one.path }} lies outside of /var/spool/postfix. Programs of Postfix that live in a chroot, as
 # Debian sets them up, don't see it. Move the socket below that folder, or end the chroot:

@@ -1,5 +1,5 @@
-"""A bounce that Postfix writes holds the mail that comes back: it is sealed for whoever gets it, in
-each way as it is printed."""
+"""A real Postfix with all that is printed for it: what it writes itself, which is sealed too, and
+mail that is longer once it is sealed."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Running:
         """What doctor says of bounces."""
         folder = f"{self.server.folder}/etc"
         found = doctor_postfix.look(folder, self.settings, "+")[1]
-        return [one.status for one in found if "bounces" in one.text]
+        return [one.status for one in found if "bounces that" in one.text]
 
     def tell(self):
         return f"{self.gateway.log()}\n{self.server.log()}\n{self.server.queue()}"
 
 
 @contextmanager
-def configured(*listen):
+def configured(*listen, **main_cf):
     """A Postfix with all that is printed for a gateway that listens for these protocols."""
     with ExitStack() as stack:
         own, place = (stack.enter_context(folder(name)) for name in ("gateway", "postfix"))
@@ -53,7 +53,7 @@ def configured(*listen):
         next_hop = None if listen == ("milter",) else f"smtp:{free()}"
         gateway = Gateway(own, populated(own), next_hop, listen=listen)
         main = {f"{one}_transport": f"lmtp:inet:{hop}" for one in ("virtual", "default")}
-        server = Postfix(place, Way(main | {"virtual_mailbox_domains": DOMAINS}))
+        server = Postfix(place, Way(main | {"virtual_mailbox_domains": DOMAINS} | main_cf))
         places = tuple(Place.parse(f"{name}:{at}") for name, at in gateway.at.items())
         settings = Settings(places, "", next_hop and Place.parse(next_hop))
         text = printed("postfix", settings).encode()
@@ -121,3 +121,19 @@ def test_a_filter_by_lmtp_does_not_go_round_in_circles():
         wait(lambda: not running.server.queue(), tell=running.tell)
         for one in running.hop.transactions:
             assert one.message.count(b"with LMTP") + one.message.count(b"\r\nReceived: ") <= 3
+
+
+@pytest.mark.parametrize(
+    "listen", [("milter",), ("smtp",), pytest.param(("lmtp",), marks=pytest.mark.slow)]
+)
+def test_mail_of_the_greatest_length_is_taken(listen):
+    """It is longer once it is sealed, and Postfix's limit goes by the mail as it came."""
+    with configured(*listen, message_size_limit="200000") as running:
+        for size, taken in ((190_000, True), (210_000, False)):
+            sent = Cell(ALICE, "text").message() + (b"x" * 74 + b"\r\n") * (size // 76)
+            refused = running.server.send([ALICE], sent)
+            assert [reply[:9] for reply in refused.values()] == ([] if taken else ["552 5.3.4"])
+        (one,) = running.hop.wait(1, tell=running.tell)
+        assert SECRET not in one.message
+        assert len(one.message) > 200_000
+        wait(lambda: not running.server.queue(), tell=running.tell)
