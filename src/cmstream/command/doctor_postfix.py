@@ -246,11 +246,16 @@ def _filters(found: Configuration) -> bool:
     return any(found.value(name, one) for name in names for one in ("", *found.of("smtpd")))
 
 
+def sees_all(found: Configuration) -> bool:
+    """Whether a filter or a milter stands in the way of mail for all domains."""
+    return _filters(found) or bool(_listed(found))
+
+
 def _comes_back(found: Configuration, settings: Settings) -> bool:
     """Whether the gateway stands before mail that Postfix has still to deliver."""
     hop = settings.next_hop
     at_mailboxes = hop and hop.lmtp and not all(one.filters for one in clients(found))
-    return not at_mailboxes and (_filters(found) or bool(_listed(found)))
+    return not at_mailboxes and sees_all(found)
 
 
 def _bounces(found: Configuration, settings: Settings) -> Iterator[Finding]:
