@@ -181,6 +181,25 @@ def test_a_url_is_told_without_its_password():
     assert "127.0.0.1" in str(caught.value)
 
 
+def test_what_only_the_administrator_of_postgresql_can_mend_is_said(postgresql):
+    """Time alone changes none of it, and the sentence doesn't say so."""
+    name = postgresql.new()
+    mine = postgresql.url(name)
+    create_store(mine).close()
+    postgresql.execute("CREATE ROLE stranger LOGIN")
+    theirs = mine.replace(f"//{postgresql.name}@", "//stranger@")
+    with raises("permission-denied") as caught:
+        open_store(theirs)
+    assert "grant this user the tables" in str(caught.value)
+    for wrong in (
+        mine.replace(f"/{name}?", "/no_such_name?"),
+        mine.replace("//", "//nobody_we_know", 1),
+    ):
+        with raises("store-unavailable") as caught:
+            open_store(wrong)
+        assert "check the URL, or try again" in str(caught.value)
+
+
 def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with raises("unsupported-database") as caught:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+import cmstream
 from cmstream.accounts import backup as backups
 from cmstream.accounts import open_store
 from cmstream.accounts.errors import BackupRefused
@@ -17,6 +19,7 @@ from helpers.accounts.support import ADMINISTRATOR, pem, session
 from helpers.command import run
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
+GUIDE = Path(cmstream.__file__).with_name("accounts") / "README.md"
 PASSWORD = "a horse that staples"
 
 
@@ -293,9 +296,17 @@ def test_no_database_is_made_by_a_backup(tmp_path):
 
 def test_postgresql_has_its_own_programs(postgresql, tmp_path):
     url = "postgresql://me:geheim@db.example.org/mail?password=geheim"
+    file = tmp_path / "of the store's"
+    file.touch()
+    guide = " ".join(GUIDE.read_text("utf-8").split())
     for action, program in (("backup", b"pg_dump "), ("restore", b"pg_restore ")):
-        (tmp_path / "x").touch()
-        done = account(action, url, tmp_path / "x", code=64)
+        done = account(action, url, file, code=64)
+        line = done.stderr.decode().partition("does this itself: ")[2].partition(", then")[0]
+        words = shlex.split(line)
+        assert str(file) in {words[-1], words[2].partition("=")[2]}
+        options = [one for one in words[1:] if one.partition("=")[0] not in {"--dbname", "--file"}]
+        named = [words[0], *(one for one in options if one.startswith("--"))]
+        assert f"`{' '.join(named)}`" in guide
         assert program in done.stderr
         assert b"'postgresql://me@db.example.org/mail'" in done.stderr
         assert b"geheim" not in done.stderr

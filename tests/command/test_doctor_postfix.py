@@ -13,14 +13,15 @@ from helpers.servers.place import folder
 from helpers.servers.postfix import Postfix, Way
 
 LMTP = ("lmtp:127.0.0.1:10024", "lmtp:unix:/run/dovecot/lmtp")
-SMTP = ("smtp:127.0.0.1:10026", "smtp:127.0.0.1:10027")
+SMTP = ("smtp:127.0.0.1:10026 milter:127.0.0.1:10025", "smtp:127.0.0.1:10027")
 MILTER = ("milter:127.0.0.1:10025", None)
 LIMIT = {"message_size_limit": "10240000"}
 
 
 def settings(way, **options):
     listen, hop = way
-    return Settings((Place.parse(listen),), "", hop and Place.parse(hop), **options)
+    places = tuple(map(Place.parse, listen.split()))
+    return Settings(places, "", hop and Place.parse(hop), **options)
 
 
 @pytest.fixture(scope="module", params=[LMTP, SMTP, MILTER], ids=["lmtp", "smtp", "milter"])
@@ -110,13 +111,70 @@ def test_aliases_that_are_applied_after_the_gateway(way):
     assert [one.status for one in told] == ([] if way is LMTP else ["warning"])
 
 
+@pytest.mark.parametrize(
+    ("main", "status"),
+    [
+        ({"smtpd_milters": "inet:127.0.0.1:9"}, "warning"),
+        ({"content_filter": "lmtp:inet:127.0.0.1:9"}, "warning"),
+        ({"smtpd_proxy_filter": "127.0.0.1:9"}, "warning"),
+        ({"non_smtpd_milters": "inet:127.0.0.1:9", "internal_mail_filter_classes": "notify"},
+         "warning"),
+        ({"content_filter": "lmtp:inet:127.0.0.1:9", "internal_mail_filter_classes": "bounce"},
+         "warning"),
+        ({"non_smtpd_milters": "inet:127.0.0.1:9", "internal_mail_filter_classes": "bounce"}, "ok"),
+        ({"smtpd_milters": "inet:127.0.0.1:9", "virtual_transport": "lmtp:inet:127.0.0.1:8"}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_bounces_that_postfix_writes(main, status):
+    """At the mailboxes they pass the gateway as all mail does; elsewhere only as a milter."""
+    with folder("doctor") as place:
+        found = look(Postfix(place, Way(LIMIT | main)))
+    assert [one.status for one in found if "bounces that" in one.text] == (
+        [status] if status else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("main", "cleanup", "status"),
+    [
+        ({"smtpd_milters": "inet:127.0.0.1:9"}, None, "wrong"),
+        ({"content_filter": "lmtp:inet:127.0.0.1:9"}, "14000000", "wrong"),
+        ({"content_filter": "lmtp:inet:127.0.0.1:9"}, "15000000", "ok"),
+        ({"smtpd_proxy_filter": "127.0.0.1:9"}, "0", "ok"),
+        ({"smtpd_proxy_filter": "127.0.0.1:9", "message_size_limit": "0"}, None, None),
+        ({"virtual_transport": "lmtp:inet:127.0.0.1:9"}, None, None),
+    ],
+)
+def test_what_is_longer_once_it_is_sealed(main, cleanup, status):
+    with folder("doctor") as place:
+        postfix = Postfix(place, Way(LIMIT | main))
+        if cleanup:
+            postfix.run("postconf", "-P", f"cleanup/unix/message_size_limit={cleanup}")
+        found = look(postfix)
+    texts = "a sealed message may be longer", "once they are sealed"
+    told = [one for one in found if any(text in one.text for text in texts)]
+    assert [one.status for one in told] == ([status] if status else [])
+
+
+def test_where_mail_passes_a_filter_the_milter_may_be_for_the_rest():
+    lists = {"non_smtpd_milters": "inet:127.0.0.1:9", "smtpd_proxy_filter": "127.0.0.1:8"}
+    with folder("doctor") as place:
+        found = look(Postfix(place, Way(LIMIT | lists)))
+    assert "doesn't pass the milter" not in str(found)
+    assert "ok: mail from sendmail(1) passes a milter" in str(
+        [f"{one.status}: {one.text}" for one in found]
+    )
+
+
 def test_a_milter_may_have_an_action_of_its_own():
     at = "inet:127.0.0.1:10025"
     own = f"{{ {at}, default_action=tempfail }}"
     lists = {"smtpd_milters": own, "non_smtpd_milters": own, "milter_default_action": "accept"}
+    lists["internal_mail_filter_classes"] = "notify, bounce"
     with folder("doctor") as place:
         found = look(Postfix(place, Way(LIMIT | lists)))
-    assert [one.status for one in found if "milter" in one.text] == ["ok"]
+    assert [one.status for one in found if "milter" in one.text] == ["ok", "ok"]
 
 
 def test_a_postfix_that_hands_nothing_over():

@@ -142,8 +142,17 @@ def _unavailable(address: URL) -> Iterator[None]:
         _require_permission(address)
         cause = error.orig if isinstance(error, DBAPIError) else error
         why = str(cause).strip().partition("\n")[0] or type(error).__name__
-        message = f"the store at {_place(address)} can't be used now ({why}): try again"
+        state = getattr(cause, "sqlstate", "")  # PostgreSQL's; None where it never connected
+        if state == _INSUFFICIENT_PRIVILEGE:
+            message = f"the store at {_place(address)} can't be used: {why}: {_GRANT}"
+            raise StoreUnavailable("permission-denied", message) from error
+        remedy = "check the URL, or try again" if state is None else "try again"
+        message = f"the store at {_place(address)} can't be used now ({why}): {remedy}"
         raise StoreUnavailable("store-unavailable", message) from error
+
+
+_INSUFFICIENT_PRIVILEGE = "42501"
+_GRANT = "name the database's owner in the URL, or grant this user the tables"
 
 
 def _require_permission(address: URL) -> None:

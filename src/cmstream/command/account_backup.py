@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ..accounts.backup import backup, restore
@@ -60,7 +61,7 @@ def add_restore(actions: Any) -> Any:
 def _backup(options: argparse.Namespace) -> None:
     file: Path = options.file
     with failing():
-        line = f"pg_dump --format=custom --file={file} 'URL'"
+        line = f"pg_dump --format=custom --file={quote(str(file))} 'URL'"
         source = _file(options, line)
         existing_file(database(options))
         if os.path.lexists(file) and not options.force:
@@ -77,7 +78,9 @@ def _restore(options: argparse.Namespace) -> None:
     file: Path = options.file
     open_input(str(file.absolute())).close()
     with failing():
-        line = f"pg_restore --clean --if-exists --single-transaction --dbname='URL' {file}"
+        line = (
+            f"pg_restore --clean --if-exists --single-transaction --dbname='URL' {quote(str(file))}"
+        )
         target = _file(options, f"{line}, then start serve and the gateway again")
         make_default_folder(options)
         try:

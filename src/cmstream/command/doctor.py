@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gateway.settings import NEXT, Place, Settings, Tls
 from ..gateway.tls import TlsError
-from . import doctor_handover, doctor_path, doctor_postfix, doctor_store
+from . import doctor_domains, doctor_handover, doctor_path, doctor_postfix, doctor_store
 from .database import add_database, database
 from .endings import Failure
 from .findings import Finding
@@ -73,6 +73,8 @@ def _doctor(options: argparse.Namespace) -> None:
         findings.append(doctor_path.look_at_socket(options.socket))
         delimiters = store.switches()["recipient_delimiter"] if store is not None else None
         longest, told = doctor_postfix.look(options.postfix_config, settings, delimiters)
+        if store is not None:
+            told += doctor_domains.look(options.postfix_config, store.accounts())
         try:
             findings += _next_hop(settings, longest, store, options.test)
         except TlsError as error:

@@ -15,7 +15,7 @@ from ..gateway.protocol.envelope import NULL, EnvelopeError, Mail, parse_rcpt
 from ..gateway.protocol.seal import DEFAULT_SOCKET, END, Answer, Request, chunk
 from ..gateway.tls import for_next_hop
 from .endings import Failure
-from .findings import Finding
+from .findings import GROWTH, Finding
 from .seal_client import FORMS, VARIABLE, Gateway
 
 if TYPE_CHECKING:
@@ -88,8 +88,6 @@ _WITHOUT: dict[bytes, tuple[Status, str]] = {
 }
 """What it means where something isn't announced: the gateway announces only what the next hop has,
 since that would bounce what it lacks."""
-GROWTH = 1.4
-"""A sealed message is at most so much longer than a long message."""
 
 
 def look_at_next_hop(settings: Settings, longest: int | None) -> tuple[bool, list[Finding]]:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from .findings import Finding
+from .findings import GROWTH, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,12 +93,15 @@ def _findings(
     ways = [*_clients(found, settings), *_proxies(found, settings), *_milters(found)]
     yield from ways
     yield from _aliases(found)
+    yield from _bounces(found, settings)
     if not ways:
         text = "nothing hands mail to a gateway: no lmtp: transport, filter or milter is set"
         yield Finding("postfix", "warning", text, "cmstream gateway … --print postfix says how")
     if delimiters is not None:
         yield _delimiter(found, delimiters)
     yield _size(found, settings)
+    if _comes_back(found, settings):
+        yield from _growth(found)
 
 
 def _set(name: str, value: object, service: str = "") -> str:
@@ -224,11 +227,55 @@ def _refusals(found: Configuration, service: str) -> Iterator[Finding]:
 
 def _submitted(found: Configuration) -> Finding:
     for service in found.of("pickup"):
+        passes_none = "no_milters" in found.value("receive_override_options", service)
+        if found.value("non_smtpd_milters") and not passes_none:
+            return Finding("postfix", "ok", "mail from sendmail(1) passes a milter")
         if not found.value("content_filter", service):
             text = "mail from sendmail(1) passes no smtpd, and isn't sealed"
             remedy = "give pickup a content_filter: cmstream gateway … --print postfix says how"
             return Finding("postfix", "warning", text, remedy)
     return Finding("postfix", "ok", "mail from sendmail(1) has a filter of its own")
+
+
+# --- bounces ---------------------------------------------------------------------------------
+
+
+def _filters(found: Configuration) -> bool:
+    """Whether what comes by SMTP passes a filter, before the queue or after it."""
+    names = "content_filter", "smtpd_proxy_filter"
+    return any(found.value(name, one) for name in names for one in ("", *found.of("smtpd")))
+
+
+def sees_all(found: Configuration) -> bool:
+    """Whether a filter or a milter stands in the way of mail for all domains."""
+    return _filters(found) or bool(_listed(found))
+
+
+def _comes_back(found: Configuration, settings: Settings) -> bool:
+    """Whether the gateway stands before mail that Postfix has still to deliver."""
+    hop = settings.next_hop
+    at_mailboxes = hop and hop.lmtp and not all(one.filters for one in clients(found))
+    return not at_mailboxes and sees_all(found)
+
+
+def _bounces(found: Configuration, settings: Settings) -> Iterator[Finding]:
+    """Those that Postfix writes hold the mail that comes back. Where the gateway stands at the
+    mailboxes they pass it as all mail does."""
+    filters = _filters(found)
+    if not _comes_back(found, settings):
+        return
+    told = "bounce" in re.split(r"[,\s]+", found.value("internal_mail_filter_classes"))
+    if told and found.value("non_smtpd_milters"):
+        yield Finding("postfix", "ok", "bounces that Postfix writes pass a milter")
+        return
+    if filters:
+        passes, remedy = "smtpd and no filter", "give the gateway a --listen milter:PLACE too, and "
+        remedy += "do what cmstream gateway … --print postfix says then"
+    else:
+        remedy = f"if it is the gateway: {_set('internal_mail_filter_classes', 'bounce')}"
+        passes = "milter"
+    text = f"bounces that Postfix writes hold the mail that comes back, and pass no {passes}"
+    yield Finding("postfix", "warning", text, remedy)
 
 
 # --- milters ---------------------------------------------------------------------------------
@@ -263,7 +310,7 @@ def _one_sided(found: Configuration) -> Iterator[Finding]:
     outer = set(MILTER.findall(found.value("smtpd_milters")))
     for name, missing, mail in (
         ("non_smtpd_milters", outer - inner, "mail from sendmail(1)"),
-        ("smtpd_milters", inner - outer, "mail that comes by SMTP"),
+        ("smtpd_milters", set() if _filters(found) else inner - outer, "mail that comes by SMTP"),
     ):
         for one in sorted(missing):
             text = f"{mail} doesn't pass the milter {one}"
@@ -296,3 +343,23 @@ def _size(found: Configuration, settings: Settings) -> Finding:
     )
     remedy = f"{_set('message_size_limit', ours)}, or start the gateway with a larger --size-limit"
     return Finding("postfix", "warning", said, remedy)
+
+
+def _growth(found: Configuration) -> Iterator[Finding]:
+    """Whether a message may become longer than the longest that Postfix takes."""
+    name = "message_size_limit"
+    longest = found.value(name)
+    used = {f"{found.value('cleanup_service_name', one)}/unix" for one in found.of("smtpd")}
+    told = {one: found.value(name, one) for one in sorted(used & {*found.services})}
+    limits = {one: int(limit) for one, limit in told.items() if limit.isdigit()}
+    if not limits or not longest.isdigit() or longest == "0":
+        return
+    if any(not limit or limit >= int(longest) * GROWTH for limit in limits.values()):
+        yield Finding("postfix", "ok", "a sealed message may be longer than message_size_limit")
+        return
+    service, limit = next(iter(limits.items()))
+    text = (
+        f"{service} refuses messages of more than {limit} bytes once they are sealed: mail of more "
+        f"than {round(limit / GROWTH)} bytes bounces"
+    )
+    yield Finding("postfix", "wrong", text, _set(name, 0, service))

@@ -6,6 +6,9 @@ from typing import Literal, NamedTuple
 
 Status = Literal["ok", "warning", "wrong"]
 
+GROWTH = 1.4
+"""A sealed message is at most so much longer than a long message."""
+
 
 class Finding(NamedTuple):
     """``check``: what was looked at; ``text``: what is so; ``remedy``: what to do, or nothing."""

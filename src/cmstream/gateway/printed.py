@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -59,6 +60,13 @@ def _address(place: Place) -> str:
     return str(replace(place, protocol="")).removeprefix(":")
 
 
+def _is_here(place: Place) -> bool:
+    try:
+        return ipaddress.ip_address(place.host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
 def _missing(name: str, *ways: str) -> ValueError:
     return ValueError(f"--print {name}: it hands mail over by {' or '.join(ways)}: add a --listen")
 
@@ -73,12 +81,16 @@ def _postfix(name: str, settings: Settings) -> dict[str, Any]:
         raise _missing(name, "lmtp", "smtp", "milter")
     hop = settings.next_hop
     back = hop if hop and hop.protocol == "smtp" and hop.port else None
+    # A server on this machine that isn't told of as Dovecot's puts the mail into the queue again.
+    refilled = bool(lmtp and not smtp and back and _is_here(_reached(back)))
     outside = [one for one in (lmtp, milter) if one and one.path and _QUEUE not in one.path]
     return {
         "lmtp": lmtp and _postfix_place(lmtp),
         "smtp": smtp and _postfix_place(smtp),
         "filter": smtp and smtp.port and _postfix_filter(smtp),
         "milter": milter and _postfix_place(milter),
+        "refilled": refilled,
+        "filters": refilled or bool(smtp),
         "back": back and _address(_reached(back)),
         "hop": hop,
         "outside": outside,
