@@ -96,9 +96,9 @@ def opening(sealed: bytearray, me: list[cmstream.Identity]) -> Iterator[bytes]:
 
 def any_buffer(shared: mmap.mmap, to: list[cmstream.Recipient], me: cmstream.Identity) -> bytes:
     policy = cmstream.Policy(refuse={"expired"}, forbid={"aes128-cbc"}, warn=frozenset())
-    jobs = [(shared, to), (array.array("I", [1]), to)]
+    jobs, numbers = [(shared, to)], [(array.array("I", [1]), to)]
     into: list[memoryview] = cmstream.encrypt_many_into(jobs, bytearray(9999), policy=policy)
-    flow: Iterator[memoryview] = cmstream.encrypt_many_iter(jobs)
+    flow: Iterator[memoryview] = cmstream.encrypt_many_iter(numbers)
     mixed: Iterator[memoryview | Exception] = cmstream.encrypt_many_iter(
         jobs, return_exceptions=True
     )

@@ -63,19 +63,21 @@ def test_an_interrupt_while_python_ends(words, code):
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_leaves_nothing_behind(tmp_path, number):
-    words = ["encrypt", "-r", CERTIFICATE, "-o", tmp_path / "out"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cmstream", *map(str, words)],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def in_the_middle(out, before=""):
+    """A process that encrypts its input to a file, and has written a part of it."""
+    command = f"{before}exec {ENCRYPT_INPUT} -o {shlex.quote(str(out))}"
+    process = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdin.write(b"Subject: x\r\n\r\n" + b"x" * (20 << 20))
     process.stdin.flush()
-    while not list(tmp_path.iterdir()):
+    while not list(out.parent.iterdir()):
         time.sleep(0.01)
         assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(tmp_path, number):
+    process = in_the_middle(tmp_path / "out")
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number
@@ -87,13 +89,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number):
 def test_a_signal_that_is_ignored_stays_so(tmp_path, number):
     """As nohup and a shell's & have it."""
     out = tmp_path / "out"
-    encrypt = f"trap '' {number:d}; exec {ENCRYPT_INPUT} -o {shlex.quote(str(out))}"
-    process = subprocess.Popen(["sh", "-c", encrypt], stdin=subprocess.PIPE)
-    process.stdin.write(b"Subject: x\r\n\r\n" + b"x" * (20 << 20))
-    process.stdin.flush()
-    while not list(tmp_path.iterdir()):
-        time.sleep(0.01)
-        assert process.poll() is None
+    process = in_the_middle(out, f"trap '' {number:d}; ")
     process.send_signal(number)
     process.communicate(b"end", timeout=30)
     assert process.returncode == 0
