@@ -5,6 +5,7 @@ With -s the counts are printed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -164,16 +165,23 @@ def test_workers_are_killed(folder, alice, me):
     check(folder, alice, me, COUNT)
 
 
+def interrupt(process):
+    """All of its processes, as a terminal does; nothing if it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+
+
 def test_interrupted_again_and_again(folder, alice, me):
     """What was begun is finished and noted: each run gets on, and none does what another did."""
     runs = []
     while not runs or (runs[-1]["done"] and runs[-1]["stopped"]):
         process = start(folder)
         awaited(process)
-        os.killpg(process.pid, signal.SIGINT)
+        interrupt(process)
         out, err = process.communicate()
         runs.append(json.loads(out))
-        assert process.returncode == (130 if runs[-1]["stopped"] else 0), err
+        # One that comes at the very end stops nothing, and is an interrupt all the same.
+        assert process.returncode in ((130,) if runs[-1]["stopped"] else (0, 130)), err
     print(f"{len(runs)} runs")  # noqa: T201
     done = sum(one["done"] for one in runs)
     assert len(sealed(folder / "sealed")) == len(rows(folder / "sealed")) == done
@@ -187,7 +195,7 @@ def test_interrupted_twice(folder, alice, me):
         process = start(folder)
         awaited(process)
         for _ in range(2):
-            os.killpg(process.pid, signal.SIGINT)
+            interrupt(process)
             time.sleep(chance.uniform(0, 0.02))
         out, err = process.communicate()
         assert b"Traceback" not in err
@@ -205,7 +213,7 @@ def test_an_interrupt_at_a_terminal(folder, alice, me):
         process = start(folder)
         awaited(process)
         time.sleep(chance.uniform(0, longest))
-        os.killpg(process.pid, signal.SIGINT)
+        interrupt(process)
         _, err = process.communicate()
         assert b"Traceback" not in err
         assert process.returncode in (0, 130), err

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
+from cmstream.archive.sealing import seal
 from cmstream.command import archive, cli
 from helpers.accounts.support import pem
 from helpers.archives import numbered, write
@@ -72,6 +74,32 @@ def test_an_interrupt_while_an_archive_is_opened(source, target, monkeypatch, ca
     assert cli.main([str(one) for one in words]) == 130
     told = capsys.readouterr().err
     assert f"{source}/out doesn't hold everything: give a new folder to the next run" in told
+
+
+def test_an_interrupt_at_the_very_end(source, target, monkeypatch, capsys):
+    """It stops nothing, and what was done is told all the same."""
+    numbered(source, 3)
+
+    def late(*places, **options):
+        found = seal(*places, **options)
+        signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(archive, "seal", late)
+    words = ["archive", "seal", "--to", SAMPLES / "alice.pem", "--processes", "1", source, target]
+    assert cli.main([str(one) for one in words]) == 130
+    told = capsys.readouterr().out
+    assert told.startswith("sealed 3 files")
+    assert "stopped" not in told
+
+
+def test_a_terminal_that_takes_nothing_ends_no_run(monkeypatch):
+    """What a signal's handler raises would end the run in its middle."""
+    with monkeypatch.context() as terminal:
+        terminal.setattr(os, "isatty", lambda _: True)
+        terminal.setattr(os, "write", mock.Mock(side_effect=BlockingIOError))
+        archive._tell_of_waiting()
+        assert os.write.call_count == 2
 
 
 def test_what_a_maildir_delivers_just_now_is_no_failure(source, target):

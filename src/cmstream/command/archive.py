@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,7 @@ def _seal(options: argparse.Namespace) -> None:
     try:
         with whole.handled(), whole:
             found = _sealed(options, to, whole.asked)
-            if found.stopped:
+            if whole.asked():  # also where it came too late to stop anything
                 _show(found, "sealed", options)
     except CmstreamError as error:
         raise _failure(error) from None
@@ -182,8 +182,9 @@ def _sealed(options: argparse.Namespace, to: list[Any], stop: Callable[[], bool]
 
 
 def _tell_of_waiting() -> None:
-    if sys.stderr.isatty():
-        os.write(2, b"\n")  # behind ^C
+    if os.isatty(2):
+        with contextlib.suppress(OSError):  # one that takes nothing now must not end the run
+            os.write(2, b"\n")  # behind ^C
     standard_streams.tell("finishing the files in hand: interrupt again to end at once")
 
 
