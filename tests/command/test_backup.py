@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import cmstream
 from cmstream.accounts import backup as backups
 from cmstream.accounts import open_store
 from cmstream.accounts.errors import BackupRefused
@@ -19,7 +18,7 @@ from helpers.accounts.support import ADMINISTRATOR, pem, session
 from helpers.command import run
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
-GUIDE = Path(cmstream.__file__).with_name("accounts") / "README.md"
+GUIDE = Path(__file__).parents[2] / "src" / "cmstream" / "accounts" / "README.md"
 PASSWORD = "a horse that staples"
 
 
