@@ -209,13 +209,17 @@ def buffer_too_small() -> ValueError:
     return ValueError("the buffer is too small: bound(len(data)) bytes always suffice")
 
 
+def _whole(n: Any, name: str, what: str) -> int:
+    try:
+        return index(n)
+    except TypeError:
+        raise TypeError(f"{name}: give a {what}, not {type(n).__name__}") from None
+
+
 def byte_count(n: Any, name: str = "n") -> int:
     """How many bytes a caller spoke of. Raises TypeError or ValueError, which say what it must
     be."""
-    try:
-        count = index(n)
-    except TypeError:
-        raise TypeError(f"{name}: give a number of bytes, not {type(n).__name__}") from None
+    count = _whole(n, name, "number of bytes")
     if not 0 <= count < 1 << 63:
         raise ValueError(f"{name}={count}: a number of bytes is from 0 to 2**63 - 1")
     return count
@@ -223,10 +227,7 @@ def byte_count(n: Any, name: str = "n") -> int:
 
 def whole_number(n: Any, name: str, least: int) -> int:
     """A number that a caller chose. Raises TypeError or ValueError, which say what it must be."""
-    try:
-        number = index(n)
-    except TypeError:
-        raise TypeError(f"{name}: give a whole number, not {type(n).__name__}") from None
+    number = _whole(n, name, "whole number")
     if number < least:
         raise ValueError(f"{name}={number}: must be {least} or more")
     return number

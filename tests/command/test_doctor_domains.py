@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cmstream.accounts import open_store
-from cmstream.command import doctor_domains
+from cmstream.command import doctor_domains, doctor_postfix
 from helpers.command import run
 from helpers.servers.mail import populated
 from helpers.servers.place import folder
@@ -26,7 +26,7 @@ def url(tmp_path_factory):
 def look(main, url):
     with folder("doctor") as own, open_store(url) as store:
         Postfix(own, Way(main))
-        return list(doctor_domains.look(f"{own}/etc", store.accounts()))
+        return list(doctor_domains.look(doctor_postfix.read(f"{own}/etc"), store.accounts()))
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ def test_domains_that_pass_the_gateway_by(main, named, url):
 def test_what_it_says_mends_it(url):
     with folder("doctor") as own, open_store(url) as store:
         postfix = Postfix(own, Way(VIRTUAL | LOCAL))
-        (found,) = doctor_domains.look(f"{own}/etc", store.accounts())
+        (found,) = doctor_domains.look(doctor_postfix.read(f"{own}/etc"), store.accounts())
         assert "example.org, shop.example.org isn't" in found.text
         postfix.run("postconf", "-e", found.remedy.removeprefix("postconf -e ").strip("'"))
-        assert list(doctor_domains.look(f"{own}/etc", store.accounts())) == []
+        assert list(doctor_domains.look(doctor_postfix.read(f"{own}/etc"), store.accounts())) == []
 
 
 def test_with_aliases_it_may_be_meant(url):

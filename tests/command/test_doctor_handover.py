@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from cmstream.command import doctor_handover
+from cmstream.command import doctor_handover, doctor_postfix
 from cmstream.gateway.printed import printed
 from cmstream.gateway.settings import Place, Settings
 from helpers.peers.program import must
@@ -46,7 +46,7 @@ def look(listen, hop=None):
         Postfix(own, Way({}))
         environment = {"MAIL_CONFIG": f"{own}/etc", "PATH": "/usr/sbin:/usr/bin:/bin"}
         must("sh", "-eu", input=printed("postfix", made).encode(), env=environment)
-        return [*doctor_handover.look(f"{own}/etc")]
+        return [*doctor_handover.look(doctor_postfix.read(f"{own}/etc"))]
 
 
 @pytest.mark.parametrize("way", ["lmtp", "smtp", "milter"])
@@ -73,7 +73,3 @@ def test_a_socket_of_unix():
     (found,) = look("lmtp:unix:/var/spool/postfix/cmstream/lmtp", "lmtp:unix:/x")
     assert found.status == "wrong"
     assert "unix:cmstream/lmtp" in found.text
-
-
-def test_a_folder_without_a_configuration(tmp_path):
-    assert [*doctor_handover.look(str(tmp_path))] == []

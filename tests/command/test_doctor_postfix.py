@@ -3,11 +3,14 @@ each setting that would lose or open mail is found."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cmstream.command import doctor_postfix
 from cmstream.gateway.printed import printed
 from cmstream.gateway.settings import Place, Settings
+from helpers.command import run
 from helpers.peers.program import must
 from helpers.servers.place import folder
 from helpers.servers.postfix import Postfix, Way
@@ -38,8 +41,8 @@ PATH = "/usr/sbin:/usr/bin:/bin"
 
 
 def look(postfix, delimiters="+", **options):
-    words = f"{postfix.folder}/etc", settings(LMTP, **options), delimiters
-    return doctor_postfix.look(*words)[1]
+    found = doctor_postfix.read(f"{postfix.folder}/etc")
+    return [*doctor_postfix.look(found, settings(LMTP, **options), delimiters)]
 
 
 def test_what_is_printed_is_well(way):
@@ -95,9 +98,10 @@ def test_what_delivers_sealed_mail_may_break_lines(way):
                                   "lmtp_line_length_limit": "998"}))  # fmt: skip
         text = printed("postfix", own_way).encode()
         must("sh", "-eu", input=text, env={"MAIL_CONFIG": f"{own}/etc", "PATH": PATH})
-        found = doctor_postfix.look(f"{own}/etc", own_way, "+")[1]
+        read = doctor_postfix.read(f"{own}/etc")
+        found = [*doctor_postfix.look(read, own_way, "+")]
         assert {one.status for one in found} == {"ok"}, found
-        found = doctor_postfix.look(f"{own}/etc", settings(LMTP), "+")[1]
+        found = doctor_postfix.look(read, settings(LMTP), "+")
         assert "breaks lines of more than 998" in str([one for one in found if one.remedy])
 
 
@@ -196,15 +200,15 @@ def test_limits_are_the_gateways():
 
 
 def test_a_folder_without_a_configuration(tmp_path):
-    size, (found,) = doctor_postfix.look(str(tmp_path), settings(LMTP), None)
-    assert size is None
+    found = doctor_postfix.read(str(tmp_path))
     assert found.status == "wrong"
     assert "can't be read" in found.text
+    done = run("doctor", "--json", "--postfix-config", str(tmp_path), code=78)
+    assert [one["text"] for one in json.loads(done.stdout)].count(found.text) == 1
 
 
 def test_without_postfix_there_is_nothing_to_look_at(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(doctor_postfix, "_PLACES", "/nowhere")
-    assert doctor_postfix.look(None, settings(LMTP), "+") == (None, [])
-    _, (found,) = doctor_postfix.look("/etc/postfix", settings(LMTP), "+")
-    assert found.status == "wrong"
+    assert doctor_postfix.read(None) is None
+    assert doctor_postfix.read("/etc/postfix").status == "wrong"

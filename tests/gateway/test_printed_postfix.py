@@ -35,8 +35,8 @@ class Running:
 
     def findings(self):
         """What doctor says of bounces."""
-        folder = f"{self.server.folder}/etc"
-        found = doctor_postfix.look(folder, self.settings, "+")[1]
+        read = doctor_postfix.read(f"{self.server.folder}/etc")
+        found = doctor_postfix.look(read, self.settings, "+")
         return [one.status for one in found if "bounces that" in one.text]
 
     def tell(self):

@@ -12,6 +12,7 @@ from ..gateway.settings import NEXT, Place, Settings, Tls
 from ..gateway.tls import TlsError
 from . import doctor_domains, doctor_handover, doctor_path, doctor_postfix, doctor_store
 from .database import add_database, database
+from .doctor_postfix import Configuration
 from .endings import Failure
 from .findings import Finding
 from .managing import as_json
@@ -71,15 +72,12 @@ def _doctor(options: argparse.Namespace) -> None:
         if store is not None:
             closing.enter_context(store)
         findings.append(doctor_path.look_at_socket(options.socket))
-        delimiters = store.switches()["recipient_delimiter"] if store is not None else None
-        longest, told = doctor_postfix.look(options.postfix_config, settings, delimiters)
-        if store is not None:
-            told += doctor_domains.look(options.postfix_config, store.accounts())
+        longest, told = _postfix(options.postfix_config, settings, store)
         try:
             findings += _next_hop(settings, longest, store, options.test)
         except TlsError as error:
             findings.append(Finding("next hop", "wrong", str(error)))
-        findings += [*told, *doctor_handover.look(options.postfix_config)]
+        findings += told
     rows = [one._asdict() for one in findings]
     say(as_json(rows) if options.json else "\n".join(map(str, findings)))
     if wrong := sum(one.status == "wrong" for one in findings):
@@ -105,6 +103,21 @@ def _settings(options: argparse.Namespace) -> Settings:
     except ValueError as error:
         raise Failure(os.EX_USAGE, str(error)) from None
     return settings
+
+
+def _postfix(
+    folder: str | None, settings: Settings, store: Store | None
+) -> tuple[int | None, list[Finding]]:
+    """The longest message that Postfix takes, and what its configuration shows. ``folder``: of
+    another configuration."""
+    found = doctor_postfix.read(folder)
+    if not isinstance(found, Configuration):
+        return None, [found] if found else []
+    delimiters = store.switches()["recipient_delimiter"] if store is not None else None
+    findings = [*doctor_postfix.look(found, settings, delimiters)]
+    if store is not None:
+        findings += doctor_domains.look(found, store.accounts())
+    return found.longest, [*findings, *doctor_handover.look(found)]
 
 
 def _next_hop(

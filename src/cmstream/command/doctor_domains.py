@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .doctor_postfix import UNREADABLE, clients, configuration, sees_all
+from .doctor_postfix import clients, sees_all
 from .findings import Finding
 
 if TYPE_CHECKING:
@@ -26,15 +26,10 @@ set."""
 _ELSEWHERE = "transport_maps", "mailbox_transport_maps"
 
 
-def look(folder: str | None, accounts: Iterable[Account]) -> Iterator[Finding]:
-    """Each kind of domain whose mail passes the gateway by. ``folder``: of another configuration
-    of Postfix."""
-    try:
-        found = configuration(folder)
-    except UNREADABLE:
-        return  # doctor_postfix says so
+def look(found: Configuration, accounts: Iterable[Account]) -> Iterator[Finding]:
+    """Each kind of domain whose mail passes the gateway by."""
     # Tables of single addresses aren't read here, and a filter gets mail for all domains.
-    if found is None or sees_all(found) or any(map(found.value, _ELSEWHERE)):
+    if sees_all(found) or any(map(found.value, _ELSEWHERE)):
         return
     handed = {one.service for one in clients(found)}
     if not handed:

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .doctor_postfix import MILTER, UNREADABLE, clients, configuration
+from .doctor_postfix import MILTER, clients
 from .findings import Finding
 
 if TYPE_CHECKING:
@@ -27,15 +27,8 @@ class Handover(NamedTuple):
     greets: bool
 
 
-def look(folder: str | None) -> Iterator[Finding]:
-    """Each place at which Postfix hands mail over, and whether it can. ``folder``: of another
-    configuration."""
-    try:
-        found = configuration(folder)
-    except UNREADABLE:
-        return  # doctor_postfix says so
-    if found is None:
-        return
+def look(found: Configuration) -> Iterator[Finding]:
+    """Each place at which Postfix hands mail over, and whether it can."""
     queue = found.value("queue_directory")
     for one in sorted(set(_handovers(found))):
         try:

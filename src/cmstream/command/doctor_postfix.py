@@ -38,6 +38,12 @@ class Configuration:
             if len(columns) > 7:  # noqa: PLR2004 - master(5): the eighth is the program
                 self.services["/".join(columns[:2])] = columns[7]
 
+    @property
+    def longest(self) -> int | None:
+        """``message_size_limit``, in bytes."""
+        size = self.value("message_size_limit")
+        return int(size) if size.isdigit() else None
+
     def value(self, name: str, service: str = "") -> str:
         """A setting as a service has it."""
         return self._options.get(f"{service}/{name}", self._main.get(name, ""))
@@ -61,39 +67,24 @@ class Configuration:
         return done.stdout.decode(errors="replace").splitlines()
 
 
-UNREADABLE = OSError, ValueError, subprocess.TimeoutExpired
-
-
-def configuration(folder: str | None) -> Configuration | None:
-    """That of the Postfix here, or of ``folder``; None without Postfix. Raises UNREADABLE."""
+def read(folder: str | None) -> Configuration | Finding | None:
+    """That of the Postfix here, or of ``folder``; None where no Postfix is installed; or why it
+    can't be read."""
     program = shutil.which("postconf") or shutil.which("postconf", path=_PLACES)
-    return Configuration(program, folder) if program else None
-
-
-def look(
-    folder: str | None, settings: Settings, delimiters: str | None
-) -> tuple[int | None, list[Finding]]:
-    """What is wrong with it, and ``message_size_limit`` (None where there is no Postfix).
-    ``folder``: of another configuration. ``delimiters``: those of the store."""
+    if program is None:
+        text = "there is no postconf: is Postfix installed?"
+        return Finding("postfix", "wrong", text) if folder else None
     try:
-        found = configuration(folder)
-    except UNREADABLE as error:
-        return None, [Finding("postfix", "wrong", f"its configuration can't be read: {error}")]
-    if found is None:
-        if folder is None:
-            return None, []
-        return None, [Finding("postfix", "wrong", "there is no postconf: is Postfix installed?")]
-    size = found.value("message_size_limit")
-    return int(size) if size.isdigit() else None, [*_findings(found, settings, delimiters)]
+        return Configuration(program, folder)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        return Finding("postfix", "wrong", f"its configuration can't be read: {error}")
 
 
-def _findings(
-    found: Configuration, settings: Settings, delimiters: str | None
-) -> Iterator[Finding]:
+def look(found: Configuration, settings: Settings, delimiters: str | None) -> Iterator[Finding]:
+    """What is wrong with it. ``delimiters``: those of the store."""
     ways = [*_clients(found, settings), *_proxies(found, settings), *_milters(found)]
     yield from ways
     yield from _aliases(found)
-    yield from _bounces(found, settings)
     if not ways:
         text = "nothing hands mail to a gateway: no lmtp: transport, filter or milter is set"
         yield Finding("postfix", "warning", text, "cmstream gateway … --print postfix says how")
@@ -101,6 +92,7 @@ def _findings(
         yield _delimiter(found, delimiters)
     yield _size(found, settings)
     if _comes_back(found, settings):
+        yield _bounces(found)
         yield from _growth(found)
 
 
@@ -258,24 +250,20 @@ def _comes_back(found: Configuration, settings: Settings) -> bool:
     return not at_mailboxes and sees_all(found)
 
 
-def _bounces(found: Configuration, settings: Settings) -> Iterator[Finding]:
+def _bounces(found: Configuration) -> Finding:
     """Those that Postfix writes hold the mail that comes back. Where the gateway stands at the
     mailboxes they pass it as all mail does."""
-    filters = _filters(found)
-    if not _comes_back(found, settings):
-        return
     told = "bounce" in re.split(r"[,\s]+", found.value("internal_mail_filter_classes"))
     if told and found.value("non_smtpd_milters"):
-        yield Finding("postfix", "ok", "bounces that Postfix writes pass a milter")
-        return
-    if filters:
+        return Finding("postfix", "ok", "bounces that Postfix writes pass a milter")
+    if _filters(found):
         passes, remedy = "smtpd and no filter", "give the gateway a --listen milter:PLACE too, and "
         remedy += "do what cmstream gateway … --print postfix says then"
     else:
         remedy = f"if it is the gateway: {_set('internal_mail_filter_classes', 'bounce')}"
         passes = "milter"
     text = f"bounces that Postfix writes hold the mail that comes back, and pass no {passes}"
-    yield Finding("postfix", "warning", text, remedy)
+    return Finding("postfix", "warning", text, remedy)
 
 
 # --- milters ---------------------------------------------------------------------------------
@@ -333,8 +321,7 @@ def _delimiter(found: Configuration, delimiters: str) -> Finding:
 
 
 def _size(found: Configuration, settings: Settings) -> Finding:
-    text = found.value("message_size_limit")
-    limit, ours = int(text) if text.isdigit() else 0, settings.size_limit
+    limit, ours = found.longest, settings.size_limit
     if limit and limit <= ours:
         return Finding("postfix", "ok", f"message_size_limit is {limit}, the gateway's is {ours}")
     said = (
@@ -347,14 +334,13 @@ def _size(found: Configuration, settings: Settings) -> Finding:
 
 def _growth(found: Configuration) -> Iterator[Finding]:
     """Whether a message may become longer than the longest that Postfix takes."""
-    name = "message_size_limit"
-    longest = found.value(name)
+    name, longest = "message_size_limit", found.longest
     used = {f"{found.value('cleanup_service_name', one)}/unix" for one in found.of("smtpd")}
     told = {one: found.value(name, one) for one in sorted(used & {*found.services})}
     limits = {one: int(limit) for one, limit in told.items() if limit.isdigit()}
-    if not limits or not longest.isdigit() or longest == "0":
+    if not limits or not longest:
         return
-    if any(not limit or limit >= int(longest) * GROWTH for limit in limits.values()):
+    if any(not limit or limit >= longest * GROWTH for limit in limits.values()):
         yield Finding("postfix", "ok", "a sealed message may be longer than message_size_limit")
         return
     service, limit = next(iter(limits.items()))
