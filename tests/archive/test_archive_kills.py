@@ -165,23 +165,27 @@ def test_workers_are_killed(folder, alice, me):
     check(folder, alice, me, COUNT)
 
 
-def interrupt(process):
+def interrupt(process, number=signal.SIGINT):
     """All of its processes, as a terminal does; nothing if it has ended."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
 
 
-def test_interrupted_again_and_again(folder, alice, me):
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGHUP] * 2])
+def test_interrupted_again_and_again(numbers, folder, alice, me):
     """What was begun is finished and noted: each run gets on, and none does what another did."""
-    runs = []
+    runs, ended = [], 128 + numbers[0]
     while not runs or (runs[-1]["done"] and runs[-1]["stopped"]):
         process = start(folder)
         awaited(process)
-        interrupt(process)
+        for number in numbers:
+            interrupt(process, number)
+            time.sleep(0.1)
         out, err = process.communicate()
+        assert b"Traceback" not in err
         runs.append(json.loads(out))
         # One that comes at the very end stops nothing, and is an interrupt all the same.
-        assert process.returncode in ((130,) if runs[-1]["stopped"] else (0, 130)), err
+        assert process.returncode in ((ended,) if runs[-1]["stopped"] else (0, ended)), err
     print(f"{len(runs)} runs")  # noqa: T201
     done = sum(one["done"] for one in runs)
     assert len(sealed(folder / "sealed")) == len(rows(folder / "sealed")) == done

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TERMINALS = {signal.SIGINT, signal.SIGHUP}
+"""Signals that a terminal sends to all processes of a command."""
+
 
 class Died(NamedTuple):
     """The answer for a batch whose worker was killed, or ended in the middle."""
@@ -94,9 +97,10 @@ class Processes(Generic[T]):
     def _start(self) -> ProcessPoolExecutor:
         # A fork would take over threads' locks: those of a bucket's library, for instance.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(
-            self._count, mp_context=context, initializer=_begin, initargs=(self._theirs,)
-        )
+        with _held_back():  # for the process that watches over semaphores
+            return ProcessPoolExecutor(
+                self._count, mp_context=context, initializer=_begin, initargs=(self._theirs,)
+            )
 
     @property
     def free(self) -> bool:
@@ -152,9 +156,9 @@ class Processes(Generic[T]):
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """An interrupt comes after the block, in this process and in what is started in it. A terminal
-    sends one to all of them, and Python, which is just starting, would print where it was."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """What a terminal sends comes after the block, in this process and in what is started in it. It
+    goes to all of them, and Python, which is just starting, would print where it was."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINALS)
     try:
         yield
     finally:
@@ -163,9 +167,10 @@ def _held_back() -> Iterator[None]:
 
 def _begin(pipe: Connection) -> None:
     """In a worker. What is to be known of the recipients, whoever started it says."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever started it gets it, too, and ends it
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _wait_for_another)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERMINALS)
     warnings.simplefilter("ignore", RecipientWarning)
     threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
 

@@ -153,7 +153,7 @@ def _seal(options: argparse.Namespace) -> None:
     to = [*_people(options), *archive_passwords(options)]
     if not to:
         raise Failure(os.EX_USAGE, "give --to, --to-password-file or --to-password-env")
-    whole = WholeBatches(_tell_of_waiting)
+    whole, found = WholeBatches(_tell_of_waiting), None
     try:
         with whole.handled(), whole:
             found = _sealed(options, to, whole.asked)
@@ -162,7 +162,8 @@ def _seal(options: argparse.Namespace) -> None:
     except CmstreamError as error:
         raise _failure(error) from None
     except (KeyboardInterrupt, Stopped):
-        warn("the same command again goes on where this one ends")
+        if found is None or found.stopped:
+            warn("the same command again goes on where this one ends")
         raise
     _end(found, "sealed", options)
 

@@ -16,8 +16,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class WholeBatches:
-    """``with`` this, a signal waits until the end; a second one doesn't wait. ``tell`` is called
-    when one waits."""
+    """``with`` this, a signal waits until the end; a second one doesn't wait, unless it is SIGHUP,
+    which a shell and its closing terminal both send. ``tell`` is called when one waits."""
 
     def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
         self._tell = tell
@@ -50,9 +50,10 @@ class WholeBatches:
 
     def _handle(self, number: int, _: object) -> None:
         first, self._number = self._number is None, number
-        if not (first and self._within):
+        if not (self._within and (first or number == signal.SIGHUP)):
             raise _ending(number)
-        self._tell()
+        if first:
+            self._tell()
 
 
 def _ending(number: int) -> BaseException:

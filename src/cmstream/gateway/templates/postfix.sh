@@ -146,33 +146,28 @@ postconf -P 'pickup/unix/receive_override_options=no_address_mappings{{ ',no_mil
 {% endif %}
 
 {% endif %}
-{% if milter and filters %}
-# --- Milter, for what passes no smtpd and no filter ---
+{% if milter %}
+# --- Milter{{ ', for what passes no smtpd and no filter' if filters }} ---
 
-# Bounces that Postfix writes: they hold the mail that comes back.
-postconf -e {{ ('non_smtpd_milters = ' ~ milter) | shell }}
-postconf -e 'internal_mail_filter_classes = bounce'
-# While the gateway is away, they wait. Otherwise they would pass unsealed.
-postconf -e 'milter_default_action = tempfail'
-postconf -e 'milter_protocol = 6'
-
-{% elif milter %}
-# --- Milter ---
-
+{% if not filters %}
 # Mail from clients, and mail from sendmail(1): the one without the other leaves mail unsealed. If
 # there are other milters, keep them in both lists, before this one: they read what it seals.
 postconf -e {{ ('smtpd_milters = ' ~ milter) | shell }}
+{% endif %}
 postconf -e {{ ('non_smtpd_milters = ' ~ milter) | shell }}
 # Bounces that Postfix writes hold the mail that comes back. Without this they pass no milter.
 postconf -e 'internal_mail_filter_classes = bounce'
-# While the gateway is away, clients are told to try again. Otherwise mail would pass unsealed.
+# While the gateway is away, mail waits, and clients are told to try again. Otherwise it would pass
+# unsealed.
 postconf -e 'milter_default_action = tempfail'
 postconf -e 'milter_protocol = 6'
+{% if not filters %}
 # Recipients who need another copy are put off (452), and Postfix counts each as an error of the
 # client. After 20 errors it would end the session, and the message would reach nobody.
 postconf -e 'smtpd_hard_error_limit = 1000'
 # Exim tries recipients that were put off at once only where CHUNKING isn't announced.
 postconf -e 'smtpd_discard_ehlo_keywords = chunking'
+{% endif %}
 
 {% elif filters %}
 # Bounces that Postfix writes hold the mail that comes back, pass no smtpd and no filter, and aren't
