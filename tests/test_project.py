@@ -164,7 +164,7 @@ def test_functions_are_short():
 
 
 CONSTANTS = {"DEFAULT", "CIPHERS", "SWITCHES"}
-ALIASES = {"To": "encryption", "Form": "sealing"}
+ALIASES = {"To": "encryption", "Who": "decryption", "Form": "sealing"}
 
 
 @pytest.mark.parametrize(

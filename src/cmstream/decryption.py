@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .engine.gate import AnyBuffer
 
 Who = Identity | ArchiveKey | Iterable[Identity | ArchiveKey]
+"""Whose keys open a message: one :class:`Identity`, or several of them; a :class:`Kek` or
+:class:`Password` counts as one."""
 
 
 class Decryptor(StreamContext):

@@ -18,6 +18,7 @@ from .cms.already_encrypted import is_encrypted
 from .codes import Code
 from .decryption import (
     Decryptor,
+    Who,
     decrypt,
     decrypt_many,
     decrypt_message,
@@ -117,6 +118,7 @@ __all__ = [
     "SizeMismatchError",
     "To",
     "UnsealedParts",
+    "Who",
     "decrypt",
     "decrypt_iter",
     "decrypt_many",

@@ -17,6 +17,7 @@ import cmstream
 from cmstream.archive import long, places
 from cmstream.archive.errors import ArchiveError
 from cmstream.archive.folder import FolderArchive
+from cmstream.archive.items import BATCH_COUNT
 from cmstream.archive.opening import open_archive
 from cmstream.archive.sealing import seal
 from cmstream.archive.sources import looks_split
@@ -423,8 +424,8 @@ def test_an_mbox_begins_with_a_dated_line():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_run_that_is_asked_to_stop(processes, source, target, alice):
     """It ends in the middle; what it did is noted, and the next run does the rest."""
-    numbered(source, 900)
-    done = []
+    count, done = 3 * BATCH_COUNT + 132, []
+    numbered(source, count)
 
     def run(**options):
         to = [alice.recipient]
@@ -434,8 +435,8 @@ def test_a_run_that_is_asked_to_stop(processes, source, target, alice):
 
     told = []
     assert run(tell=told.append, stop=lambda: bool(told)).stopped
-    assert 0 < done[0] < 900
+    assert 0 < done[0] < count
     assert len(rows(target)) == done[0]
     assert not run().stopped
-    assert sum(done) == 900
+    assert sum(done) == count
     assert not seal([str(source)], str(target), [alice.recipient], stop=lambda: True).done

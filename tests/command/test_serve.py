@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 
 import pytest
 from sqlalchemy import select
@@ -142,7 +143,9 @@ def test_nohup_keeps_it_running(sqlite_url, tmp_path, monkeypatch):
     try:
         with serving(sqlite_url, tmp_path) as server:
             server.process.send_signal(signal.SIGHUP)
-            assert server.ask("GET", "/health")[0] == 200
+            for _ in range(10):
+                time.sleep(0.05)
+                assert server.ask("GET", "/health")[0] == 200
             assert server.stop() == 0
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -98,8 +98,8 @@ def test_a_bounce_waits_while_the_gateway_is_away():
         running.server.logged("status=deferred (bounce failed)")
         assert running.hop.transactions == []
         running.gateway.start()
-        running.server.flush()
-        (one,) = running.hop.wait(1, tell=running.tell)
+        wait(lambda: running.server.flush() or running.hop.transactions, tell=running.tell)
+        (one,) = running.hop.transactions
         assert one.addresses == [ALICE]
         assert SECRET not in one.message
 
@@ -120,7 +120,7 @@ def test_a_filter_by_lmtp_does_not_go_round_in_circles():
         assert clear == {ALICE: False, BOB: True}
         wait(lambda: not running.server.queue(), tell=running.tell)
         for one in running.hop.transactions:
-            assert one.message.count(b"with LMTP") + one.message.count(b"\r\nReceived: ") <= 3
+            assert one.message.count(b"(Postfix) with ") == 2
 
 
 @pytest.mark.parametrize(

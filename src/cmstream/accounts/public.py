@@ -16,12 +16,15 @@ from .codes import StoreCode
 from .errors import (
     AccessDenied,
     AccountsError,
+    BackupRefused,
     Conflict,
     ImportRefused,
     Invalid,
+    MixedRecipients,
     NotFound,
     StoreUnavailable,
     UnusableAccount,
+    WeakPassword,
 )
 from .lookup import Reason, Seal
 from .store import Store, create_store, open_store
@@ -34,11 +37,13 @@ __all__: list[str] = [
     "AccountsError",
     "Actor",
     "AuditEntry",
+    "BackupRefused",
     "Conflict",
     "Examined",
     "ImportRefused",
     "ImportReport",
     "Invalid",
+    "MixedRecipients",
     "NotFound",
     "Reason",
     "Seal",
@@ -47,6 +52,7 @@ __all__: list[str] = [
     "StoreUnavailable",
     "StoredCertificate",
     "UnusableAccount",
+    "WeakPassword",
     "create_store",
     "open_store",
 ]
