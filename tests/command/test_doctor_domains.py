@@ -52,6 +52,24 @@ def test_domains_that_pass_the_gateway_by(main, named, url):
     assert not named or found[0].remedy.endswith(f"_transport = {GATEWAY}'")
 
 
+@pytest.mark.parametrize("local", ["lmtp:unix:private/dovecot-lmtp", GATEWAY])
+def test_two_places_that_can_not_both_be_the_gateway(local, url):
+    found = look(VIRTUAL | {"mydestination": "shop.example.org", "mailbox_transport": local}, url)
+    if local == GATEWAY:
+        assert found == []
+        return
+    assert [one.status for one in found] == ["warning"]
+    told = f"gateway's: example.org to {GATEWAY}, shop.example.org to {local}"
+    assert found[0].text.endswith(told)
+
+
+def test_with_several_places_the_administrator_chooses(url):
+    other = {"default_transport": "lmtp:inet:127.0.0.1:9"}
+    (found,) = look(VIRTUAL | LOCAL | other, url)
+    assert found.status == "wrong"
+    assert found.remedy.endswith(f"which is one of {GATEWAY}, lmtp:inet:127.0.0.1:9")
+
+
 def test_what_it_says_mends_it(url):
     with folder("doctor") as own, open_store(url) as store:
         postfix = Postfix(own, Way(VIRTUAL | LOCAL))

@@ -106,12 +106,13 @@ def test_what_delivers_sealed_mail_may_break_lines(way):
 
 
 @pytest.mark.parametrize("way", [LMTP, SMTP, MILTER])
-def test_aliases_that_are_applied_after_the_gateway(way):
+@pytest.mark.parametrize("name", ["virtual_alias_maps", "recipient_bcc_maps"])
+def test_recipients_that_are_found_after_the_gateway(way, name):
     with folder("doctor") as own:
-        postfix = Postfix(own, Way(LIMIT | {"virtual_alias_maps": "inline:{sales=alice}"}))
+        postfix = Postfix(own, Way(LIMIT | {name: "inline:{sales=alice}"}))
         text = printed("postfix", settings(way)).encode()
         must("sh", "-eu", input=text, env={"MAIL_CONFIG": f"{own}/etc", "PATH": PATH})
-        told = [one for one in look(postfix) if "virtual_alias_maps" in one.text]
+        told = [one for one in look(postfix) if name in one.text]
     assert [one.status for one in told] == ([] if way is LMTP else ["warning"])
 
 

@@ -84,7 +84,8 @@ def look(found: Configuration, settings: Settings, delimiters: str | None) -> It
     """What is wrong with it. ``delimiters``: those of the store."""
     ways = [*_clients(found, settings), *_proxies(found, settings), *_milters(found)]
     yield from ways
-    yield from _aliases(found)
+    if _stands_before(found):
+        yield from _added_later(found)
     if not ways:
         text = "nothing hands mail to a gateway: no lmtp: transport, filter or milter is set"
         yield Finding("postfix", "warning", text, "cmstream gateway … --print postfix says how")
@@ -176,13 +177,24 @@ def _stands_before(found: Configuration) -> bool:
     return proxies or bool(_listed(found))
 
 
-def _aliases(found: Configuration) -> Iterator[Finding]:
-    if found.value("virtual_alias_maps") and _stands_before(found):
+_COPIES = "always_bcc", "sender_bcc_maps", "recipient_bcc_maps"
+
+
+def _added_later(found: Configuration) -> Iterator[Finding]:
+    """Recipients that Postfix finds once the gateway has seen the mail."""
+    if found.value("virtual_alias_maps"):
         text = (
             "virtual_alias_maps is applied after a proxy filter or milter has seen the address: "
             "mail for an alias that the store doesn't know is left as it is"
         )
         remedy = "give the accounts these aliases: cmstream account set ADDRESS --aliases LIST"
+        yield Finding("postfix", "warning", text, remedy)
+    for name in filter(found.value, _COPIES):
+        text = (
+            f"{name} adds recipients after a proxy filter or milter has seen the mail: their "
+            "copies are sealed to the others, or not at all"
+        )
+        remedy = "at the mailboxes (--listen lmtp:…) the gateway seals each copy for its recipient"
         yield Finding("postfix", "warning", text, remedy)
 
 
