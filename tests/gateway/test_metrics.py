@@ -8,7 +8,7 @@ import sys
 
 from cmstream.gateway import metrics
 from cmstream.gateway.metrics import Metrics
-from cmstream.gateway.outcome import Outcome
+from cmstream.gateway.outcome import Outcome, Told
 from cmstream.gateway.protocol.replies import Reply
 
 
@@ -43,6 +43,18 @@ def shown(made):
 async def _count(made, number):
     for _ in range(number):
         made.message("lmtp", outcome())
+
+
+def test_who_is_refused_before_the_message():
+    made = Metrics()
+    made.refused("smtp", Told("refused", "next-server", reply=Reply.of(550, "5.1.1", "gone")))
+    made.refused("smtp", Told("deferred", "another-copy"))
+    found = shown(made)
+    name = "cmstream_gateway"
+    assert found[f"{name}_recipients_total", "next-server", "refused", "smtp"] == 1
+    assert found[f"{name}_recipients_total", "another-copy", "deferred", "smtp"] == 1
+    assert found[f"{name}_next_hop_replies_total", "5xx"] == 1
+    assert (f"{name}_messages_total", "smtp") not in found
 
 
 def check(found, number):

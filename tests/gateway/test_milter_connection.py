@@ -262,6 +262,9 @@ def test_what_nobody_seals_where_sealing_is_required(gateway, database):
     with gateway(require=True) as one, open_store(database) as store:
         answers = one.client.mail(CAROL, ALICE)
         assert (said(answers[0]), answers[1]) == ("451 4.7.1", PROCEED)
+        (line,) = one.log()
+        assert (line["event"], line["to"], line["action"]) == ("recipient", CAROL, "deferred")
+        assert (line["reason"], line["level"]) == ("unknown-address", "warning")
         assert one.client.message(FIELDS, BODY)[0]
         one.client.mail(ALICE)
         store.change_account(ALICE, cipher=None, by=ADMINISTRATOR)

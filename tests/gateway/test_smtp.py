@@ -220,6 +220,35 @@ def test_who_the_client_is_goes_on_and_the_queue_id_is_logged(split):
     assert SECRET.decode() not in split.gateway.log()
 
 
+def test_who_is_refused_before_the_message_is_logged(split):
+    gone = "550 5.1.1 gone"
+    split.hop.answers["RCPT"] = {CAROL: gone}
+    with split.client() as client:
+        for command in (
+            "XFORWARD ADDR=192.0.2.7 IDENT=4XQ7", "MAIL FROM:<who@example.net>",
+            *(f"RCPT TO:<{one}>" for one in (CAROL, EVE, ALICE, DORA)), "RSET",
+        ):  # fmt: skip
+            client.command(command)
+        split.hop.answers["MAIL"] = "451 4.7.1 later"
+        client.command("MAIL FROM:<who@example.net>")
+    split.hop.answers.clear()
+    *recipients, sender = split.gateway.logged("from=<who@example.net>", number=4)
+    expected = (
+        (CAROL, f'warning refused next-server reply="{gone}"'),
+        (EVE, 'warning deferred no-usable-certificate detail="eve@example.org has no usable'),
+        (DORA, "info deferred another-copy"),
+    )
+    for line, (to, said) in zip(recipients, expected, strict=True):
+        level, action, reason, *more = said.split(maxsplit=3)
+        assert f" {level} recipient protocol=smtp from=<who@example.net>" in line
+        assert (
+            f" to={to} action={action} reason={reason}{''.join(f' {one}' for one in more)}" in line
+        )
+    assert " warning sender protocol=smtp" in sender
+    assert sender.endswith(' action=deferred reason=next-server reply="451 4.7.1 later"')
+    assert all("client=192.0.2.7" in one for one in recipients)
+
+
 def test_chunking_is_not_announced_so_that_exim_tries_again_at_once(smtp):
     with smtp.client() as client:
         assert client.features == {

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CmstreamError
-from .log_lines import Head, Json, Text
+from .log_lines import LONGEST_REPLY, Head, Json, Text
+from .outcome import ANOTHER_COPY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,18 @@ class Log:
             sender=sender, protocol=protocol, client=client, queue_id=queue_id,
         )  # fmt: skip
         self._file.write(line, head.now)
+
+    def refused(self, told: Told, *, to: str | None, protocol: str, client: str, queue_id: str,
+                sender: bytes) -> None:  # fmt: skip
+        """A recipient is refused before a message comes; or its sender, without ``to``."""
+        fields = {
+            "protocol": protocol, "from": sender.decode("utf-8", "backslashreplace"),
+            "queue_id": queue_id, "client": client, "to": to, "action": told.action,
+            "reason": told.reason, "detail": told.detail,
+            "reply": told.reply and told.reply.text[:LONGEST_REPLY],
+        }  # fmt: skip
+        level: Level = "info" if told.reason == ANOTHER_COPY else "warning"
+        self._write(level, "sender" if to is None else "recipient", fields)
 
     def info(self, text: str, **fields: object) -> None:
         """Something happened."""

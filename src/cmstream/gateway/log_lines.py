@@ -117,7 +117,7 @@ class Json(_Lines):
         return f'{line}, "recipients": [{", ".join(people)}]}}'
 
 
-_LONGEST_REPLY = 2000
+LONGEST_REPLY = 2000
 """Characters of a next hop's reply that a line has; it may be of two million."""
 _encode = json.JSONEncoder(default=str).encode
 _quoted = lru_cache(1024)(_encode)
@@ -130,7 +130,7 @@ def _word(text: str) -> str:
 
 
 def _said(reply: Reply) -> str:
-    return _quoted(reply.text[:_LONGEST_REPLY])
+    return _quoted(reply.text[:LONGEST_REPLY])
 
 
 @lru_cache(1024)

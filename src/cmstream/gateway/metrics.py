@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Counter
 
-    from .outcome import Outcome
+    from .outcome import Outcome, Told
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 ROOM = 64
@@ -50,7 +50,7 @@ class Metrics:
 
         self._messages = counter("messages", "Messages that came whole.", "protocol")
         self._bytes = counter("bytes", "Bytes of these messages, as they came.", "protocol")
-        text = "Recipients of these messages, by what became of the mail and why."
+        text = "Recipients by what became of their mail and why, also those refused before it came."
         self._recipients = counter("recipients", text, "protocol", "action", "reason")
         text = "The next hop's replies for recipients, by the kind of their code."
         self._replies = counter("next_hop_replies", text, "code")
@@ -76,6 +76,12 @@ class Metrics:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY, self.flush)
+
+    def refused(self, protocol: str, told: Told) -> None:
+        """A recipient was refused before a message came."""
+        self._recipients(protocol, told.action, told.reason).inc()
+        if told.reply is not None:
+            self._replies(_KINDS[told.reply.kind]).inc()
 
     def flush(self) -> None:
         """Counts the messages that wait for it. A process that ends calls it."""

@@ -13,7 +13,7 @@ from .milter_message import MilterMessage
 from .protocol import milter
 from .protocol.milter import MilterSession
 from .protocol.replies import ProtocolError, Reply
-from .recipient_group import REFUSALS, TOO_MANY, RecipientGroup
+from .recipient_group import REFUSALS, TOO_MANY, RecipientGroup, why_refused
 from .relay import NO_ROOM, NOT_NOW, REQUIRED
 from .service import Deferred
 
@@ -234,11 +234,19 @@ class MilterConnection(asyncio.Protocol):
     # --- recipients ----------------------------------------------------------------------
 
     async def _recipient(self, address: str) -> Reply | None:
-        """What RCPT is refused with, or None. A message that would need more refusals than its
+        """What RCPT is refused with, or None."""
+        (seal,) = await self.service.seals([address])
+        refusal = self._refusal(seal)
+        if refusal is not None:
+            sender = self.session.mail.path if self.session.mail else b""
+            self.service.tell_refused(why_refused(seal, refusal), self, sender, address)
+        return refusal
+
+    def _refusal(self, seal: Seal | Deferred) -> Reply | None:
+        """The same. A message that would need more refusals than its
         client is allowed is refused at its end instead, for all; so is one that came from a program
         on the server's machine, where Postfix would try all of it again for ever. One who is too
         many is refused however many were: what is kept of them has an end."""
-        (seal,) = await self.service.seals([address])
         refusal = self._against(seal)
         if refusal is None:
             return None

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from .protocol.replies import Reply
 
 
+ANOTHER_COPY = "another-copy"
+"""The reason of one who is told to come back for a message of their own, which is usual."""
+
+
 class Told(NamedTuple):
     """Of one recipient. ``action``: sealed, left, deferred or refused; ``reason``: the store's code
     or the error's; ``detail``: a sentence, or nothing; ``reply``: the next hop's."""

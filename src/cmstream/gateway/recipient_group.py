@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..accounts import delivery
 from ..errors import CmstreamError
+from .outcome import ANOTHER_COPY, Told
 from .protocol.replies import Reply
 from .relay import NOT_NOW, REQUIRED
 from .service import Deferred
@@ -41,7 +42,6 @@ class RecipientGroup:
         """What a recipient is told who can't have this message now; None for one who can.
         ``room``: whether one more may be taken."""
         if isinstance(seal, Deferred):
-            self._service.log.warning(f"deferred: {seal.why}", reason=seal.code)
             return NOT_NOW
         if seal.action == "leave" and self._service.settings.require:
             return REQUIRED
@@ -107,6 +107,15 @@ class RecipientGroup:
         if to is None or len(self._seals) == 1:
             return first
         return replace(first, recipients=to[0], policy=to[1])
+
+
+def why_refused(seal: Seal | Deferred, refusal: Reply) -> Told:
+    """What the log has of a recipient who is told to come back."""
+    if isinstance(seal, Deferred):
+        return Told("deferred", seal.code, seal.why)
+    if refusal is REQUIRED:
+        return Told("deferred", seal.reason.code, "the gateway requires sealing")
+    return Told("deferred", "too-many-recipients" if refusal is TOO_MANY else ANOTHER_COPY)
 
 
 def _kind(seal: Seal) -> Any:

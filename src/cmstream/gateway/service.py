@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .log import Log
     from .metrics import Metrics
     from .next_hop import NextHop
-    from .outcome import Outcome
+    from .outcome import Outcome, Told
     from .settings import Settings
 
 INLINE = 256 << 10
@@ -127,6 +127,19 @@ class Service:
             sender=session.mail.path if session.mail else b"",
             recipients=session.accepted,
         )
+
+    def tell_refused(
+        self, told: Told, connection: Any, sender: bytes, to: str | None = None
+    ) -> None:
+        """Log and metrics of a recipient who is refused before a message came; or of its sender,
+        without ``to``."""
+        protocol = connection.listener.place.protocol
+        if to is not None:
+            self.metrics.refused(protocol, told)
+        self.log.refused(
+            told, to=to, protocol=protocol, client=connection.peer,
+            queue_id=connection.queue_id, sender=sender,
+        )  # fmt: skip
 
     async def close(self) -> None:
         """Ends what it uses."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from .mail_connection import MailConnection
 from .next_hop import Transaction
-from .recipient_group import ANOTHER, RecipientGroup
+from .outcome import Told
+from .recipient_group import ANOTHER, RecipientGroup, why_refused
 from .relay import Arrived
 from .service import Deferred
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..accounts.lookup import Seal
     from .protocol import server_events as events
     from .protocol.envelope import Rcpt
+    from .protocol.replies import Reply
 
 
 class SmtpConnection(MailConnection):
@@ -32,12 +34,13 @@ class SmtpConnection(MailConnection):
         self._in_content = False
         self._group = RecipientGroup(self.service)
         self._transaction = Transaction(self.service.hop, event.mail, self.told)
-        self.start(self._begin(self._transaction))
+        self.start(self._begin(self._transaction, event.mail.path))
 
-    async def _begin(self, transaction: Transaction) -> None:
+    async def _begin(self, transaction: Transaction, sender: bytes) -> None:
         reply = await transaction.begin()
         if reply.kind != 2:
             self._give_up()
+            self.service.tell_refused(_by_next_hop(reply), self, sender)
         self.answer(reply)
 
     def on_recipient(self, event: events.Recipient) -> None:
@@ -51,10 +54,15 @@ class SmtpConnection(MailConnection):
         reply = self._group.refusal(seal, refusals=self._refusals)
         if reply is ANOTHER:
             self._refusals += 1
-        if reply is None:
+        if reply is not None:
+            refused = why_refused(seal, reply)
+        else:
             reply = await transaction.recipient(event.rcpt)
+            refused = _by_next_hop(reply)
             if reply.kind == 2 and not isinstance(seal, Deferred):
                 self._group.add(seal)
+        if reply.kind != 2:
+            self.service.tell_refused(refused, self, self.mail.path, event.rcpt.address)
         self.answer(reply)
 
     async def finish(self) -> None:
@@ -102,3 +110,7 @@ class SmtpConnection(MailConnection):
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             transaction.forget()
+
+
+def _by_next_hop(reply: Reply) -> Told:
+    return Told("refused" if reply.kind == 5 else "deferred", "next-server", reply=reply)
