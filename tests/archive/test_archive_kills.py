@@ -33,11 +33,11 @@ FILES = int(os.environ.get("CMSTREAM_KILL_FILES", "1500"))
 SEED = int(os.environ.get("CMSTREAM_KILL_SEED", "0")) or random.randrange(1 << 30)
 
 
-def start(folder, *options):
+def start(folder, *options, stderr=subprocess.PIPE):
     words = ["archive", "seal", "--json", "--processes", "2", "--to", folder / "alice.pem"]
     return subprocess.Popen(
         [sys.executable, "-m", "cmstream", *words, *options, folder / "source", folder / "sealed"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=stderr, start_new_session=True,
     )  # fmt: skip
 
 
@@ -189,6 +189,30 @@ def test_interrupted_again_and_again(numbers, folder, alice, me):
     print(f"{len(runs)} runs")  # noqa: T201
     done = sum(one["done"] for one in runs)
     assert len(sealed(folder / "sealed")) == len(rows(folder / "sealed")) == done
+    check(folder, alice, me, COUNT)
+
+
+def test_a_terminal_that_is_closed(folder, alice, me):
+    """What stood on it can't be written any more; what was begun is finished and noted all the
+    same."""
+    stopped = False
+    for _ in range(10 * KILLS):
+        ours, theirs = os.openpty()
+        process = start(folder, stderr=theirs)
+        os.close(theirs)
+        workers = awaited(process)
+        os.read(ours, 1)  # it shows how far it is
+        os.close(ours)
+        os.killpg(process.pid, signal.SIGHUP)
+        out, _ = process.communicate()
+        report = json.loads(out)
+        assert process.returncode in (0, 128 + signal.SIGHUP)
+        gone(workers)
+        assert verify(str(folder / "sealed")).clean
+        stopped = stopped or report["stopped"]
+        if not report["stopped"]:
+            break
+    assert stopped
     check(folder, alice, me, COUNT)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cmstream.mailboxes import mbox_lock
 from cmstream.mailboxes.change import Why
 from cmstream.mailboxes.errors import LeftAlone, MailboxError
 from cmstream.mailboxes.pace import Pace, until
@@ -311,6 +312,23 @@ def test_a_run_that_is_stopped_reports_and_goes_on_later(number, sqlite_url, min
     assert cmstream("seal", YES, "--for", ALICE, f"maildir:{root}")[0] == 0
     assert mine.mails() == before
     assert all(sealed(root))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_waits_for_a_lock_can_be_stopped(number, sqlite_url, tmp_path, mine):
+    box, lock = tmp_path / "box", tmp_path / "box.lock"
+    box.write_bytes(b"From bob@example.net Thu Jan  1 00:00:00 2026\n" + text(1) + b"\n")
+    before = box.read_bytes()
+    lock.touch()
+    process = started(sqlite_url, mine.notes, YES, "--for", ALICE, f"mbox:{box}")
+    assert f"{box} locked" in process.stderr.readline()
+    begun = time.monotonic()
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert time.monotonic() - begun < mbox_lock._WAIT / 4
+    assert box.read_bytes() == before
+    assert lock.exists()
 
 
 def test_nohup_keeps_a_watch_running(store, sqlite_url, root, notes):

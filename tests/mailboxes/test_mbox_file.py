@@ -220,6 +220,7 @@ def test_a_file_that_somebody_has_locked(path, notes, monkeypatch):
     with pytest.raises(MailboxError) as caught:
         sweep(path, notes)
     assert (caught.value.code, path.read_bytes()) == ("busy", before)
+    assert str(lock) in str(caught.value)
     os.utime(lock, (1, 1))  # left behind long ago
     child = os.fork()
     if not child:

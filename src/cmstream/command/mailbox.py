@@ -17,6 +17,7 @@ from ..mailboxes import places
 from ..mailboxes.change import Opening, Sealing, require_key
 from ..mailboxes.errors import MailboxError
 from ..mailboxes.journal import Journal, default_place
+from ..mailboxes.mbox_lock import EVERY
 from ..mailboxes.pace import Pace, step_back
 from ..mailboxes.report import WRONG, Report
 from ..mailboxes.sweep import Sweep
@@ -296,7 +297,9 @@ class _Runs:
             separator=options.master_separator,
             certificates=options.ca_file,
             drafts=("Drafts", *options.drafts_folder),
+            wait=self._waits_for,
         )
+        self._told_of: set[Path] = set()
         step_back()
 
     def one(
@@ -363,6 +366,14 @@ class _Runs:
         self._bar.end()
         until = dt.datetime.now().astimezone() + dt.timedelta(seconds=seconds)
         note(f"waiting until {until:%H:%M}, as --between says")
+
+    def _waits_for(self, path: Path) -> None:
+        """Waits while another program has an mbox file locked, and says so once."""
+        if path not in self._told_of:
+            self._told_of.add(path)
+            self._bar.end()
+            note(f"waiting: another program has {path} locked")
+        self.whole.wait(EVERY)
 
     def close(self) -> None:
         """Closes the mailboxes that were watched."""

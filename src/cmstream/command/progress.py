@@ -31,8 +31,11 @@ class StatusLine:
     def show(self, text: str) -> None:
         """Writes it over what was there."""
         self._last, self._written = time.monotonic(), True
-        sys.stderr.write(f"\r{text}\x1b[K")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(f"\r{text}\x1b[K")
+            sys.stderr.flush()
+        except OSError:  # the terminal was closed, and the work goes on
+            self.shows = self._written = False
 
     def end(self) -> None:
         """Takes it away."""

@@ -232,12 +232,18 @@ def report(name: str, file: CertificateFile) -> None:
 
 def warn(text: str) -> None:
     """Prints a warning on standard error."""
-    print(f"cmstream: warning: {text}", file=sys.stderr)
+    _tell(f"warning: {text}")
 
 
 def note(text: str) -> None:
     """Prints on standard error what people should know though nothing is wrong."""
-    print(f"cmstream: note: {text}", file=sys.stderr)
+    _tell(f"note: {text}")
+
+
+def _tell(text: str) -> None:
+    """Where nobody can read it, because a terminal was closed, the work goes on."""
+    with suppress(OSError):
+        print(f"cmstream: {text}", file=sys.stderr)
 
 
 def spare(target: str, given: Iterable[str | None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ class WholeBatches:
     def asked(self) -> bool:
         """Whether a signal waits."""
         return self._number is not None
+
+    def wait(self, seconds: float) -> None:
+        """Waits for somebody else, where nothing is begun: a signal ends it."""
+        if self._number is not None:
+            raise _ending(self._number)
+        time.sleep(seconds)
 
     @contextmanager
     def handled(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from .mbox_lock import locked
 from .mbox_rewrite import TEMPORARY, Entry, Rewritten, changed, messages, scan, taken_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from typing_extensions import Self
 
@@ -45,15 +45,15 @@ def opened(rest: str, account: str, journal: MailboxJournal, access: Access) -> 
         raise MailboxError("no-such-mailbox", f"{path} is no regular file, and no folder")
     if (path / "cur").is_dir():
         raise MailboxError("no-such-mailbox", f"{path} is a Maildir: give maildir:{path}")
-    return MboxFiles(path, journal, access.drafts)
+    return MboxFiles(path, journal, access)
 
 
 class MboxFiles:
     """A :class:`~cmstream.mailboxes.mailbox.Mailbox`."""
 
-    def __init__(self, path: Path, journal: MailboxJournal, drafts: Sequence[str] = ()) -> None:
-        self._path, self._journal = path, journal
-        self._drafts = {one.casefold() for one in drafts}
+    def __init__(self, path: Path, journal: MailboxJournal, access: Access) -> None:
+        self._path, self._journal, self._access = path, journal, access
+        self._drafts = {one.casefold() for one in access.drafts}
         self._folders: dict[str, Folder] = {}
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class MboxFiles:
         if known is not None and known.path == path:
             return known
         drafts = path.name.casefold() in self._drafts
-        return Folder(path, name, self._journal, drafts=drafts)
+        return Folder(path, name, self._journal, drafts=drafts, wait=self._access.wait)
 
     def wait(self, seconds: float) -> Collection[str]:
         """Looks each second at when the files were changed."""
@@ -124,9 +124,10 @@ def _is_mbox(path: Path) -> bool:
 class Folder:
     """A :class:`~cmstream.mailboxes.mailbox.Folder`: one file."""
 
-    def __init__(self, path: Path, name: str, journal: MailboxJournal, *, drafts: bool) -> None:
+    def __init__(self, path: Path, name: str, journal: MailboxJournal, *, drafts: bool,
+                 wait: Callable[[Path], object]) -> None:  # fmt: skip
         self.path, self.name, self.drafts = path, name, drafts
-        self._journal = journal
+        self._journal, self._wait = journal, wait
         self._seen: tuple[int, int, int] | None = None
         self._read: tuple[int, int, int] | None = None
         self._starts: dict[str, int] = {}
@@ -184,7 +185,11 @@ class Folder:
 
     def replace(self, changes: Sequence[Change]) -> list[Outcome]:
         """Writes the file anew."""
-        with _naming(self.path), locked(self.path) as fd, os.fdopen(os.dup(fd), "rb") as file:
+        with (
+            _naming(self.path),
+            locked(self.path, self._wait) as fd,
+            os.fdopen(os.dup(fd), "rb") as file,
+        ):
             before, entries = changed(file), scan(file)
             there = {one.identity for one in entries}
             going = {one.stored.identity: one for one in changes if one.stored.identity in there}

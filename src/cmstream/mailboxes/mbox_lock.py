@@ -20,22 +20,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WAIT = 120.0
-_EVERY = 0.2
+EVERY = 0.2
+"""Seconds between two looks at a lock."""
 _STALE = 300.0
 """Seconds after which others take such a file for one that somebody left behind; so does this."""
 _OWNER = re.compile(rb"([1-9][0-9]*):([^\n]+)\n?")
 
 
+def a_moment(_: object) -> None:
+    """Waits before the next look at a lock."""
+    time.sleep(EVERY)
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """A descriptor of the file, which nobody else changes meanwhile. Raises MailboxError ``busy``,
-    OSError."""
+def locked(path: Path, wait: Callable[[Path], object] = a_moment) -> Iterator[int]:
+    """A descriptor of the file, which nobody else changes meanwhile. ``wait``: called again and
+    again while somebody else has it. Raises MailboxError ``busy``, OSError, and what ``wait``
+    raises."""
     until = time.monotonic() + _WAIT
-    with _dotlock(path, until):
+    with _dotlock(path, until, wait):
         while True:
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                _wait_for(lambda: _take(fd), path, until)  # noqa: B023 - called at once
+                while not _take(fd):
+                    _wait(path, until, wait, "")
                 if os.path.samestat(os.fstat(fd), path.stat()):
                     yield fd
                     return
@@ -44,9 +52,10 @@ def locked(path: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _dotlock(path: Path, until: float) -> Iterator[None]:
+def _dotlock(path: Path, until: float, wait: Callable[[Path], object]) -> Iterator[None]:
     lock = path.with_name(f"{path.name}.lock")
-    _wait_for(lambda: _create(lock), path, until)
+    while not _create(lock):
+        _wait(path, until, wait, f", whose lock is {lock}")
     try:
         yield
     finally:
@@ -96,9 +105,8 @@ def _take(fd: int) -> bool:
     return True
 
 
-def _wait_for(done: Callable[[], bool], path: Path, until: float) -> None:
-    while not done():
-        if time.monotonic() > until:
-            text = f"{path} is locked by another program: run this again when it has ended"
-            raise MailboxError("busy", text)
-        time.sleep(_EVERY)
+def _wait(path: Path, until: float, wait: Callable[[Path], object], how: str) -> None:
+    if time.monotonic() > until:
+        text = f"{path} is locked by another program{how}: run this again when it has ended"
+        raise MailboxError("busy", text)
+    wait(path)

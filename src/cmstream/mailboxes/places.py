@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from .errors import MailboxError
+from .mbox_lock import a_moment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from .journal import Journal, MailboxJournal, Task
     from .mailbox import Mailbox
 
@@ -35,13 +39,15 @@ class Access:
     read everybody's mail (``separator``: between the account's name and the master's, where they
     sign in as ``alice*admin``; None for SASL PLAIN's authorization identity). ``certificates``: a
     file with the authorities that sign the server's, None for the system's. ``drafts``: names of
-    folders, besides those that the place itself marks, that hold drafts."""
+    folders, besides those that the place itself marks, that hold drafts. ``wait``: waits a moment
+    while another program has a file to itself; what it raises ends the run."""
 
     password: str | None = None
     master: str | None = None
     separator: str | None = None
     certificates: str | None = None
     drafts: tuple[str, ...] = ("Drafts",)
+    wait: Callable[[Path], object] = a_moment
 
 
 class Opener(Protocol):
