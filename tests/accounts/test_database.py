@@ -103,8 +103,9 @@ def test_a_file_that_is_no_database_is_refused(tmp_path, content):
     path = tmp_path / "letter.txt"
     path.write_bytes(content)
     for function in (open_store, create_store):
-        with raises("store-unavailable"):
+        with pytest.raises(StoreUnavailable, match=r"check the path") as caught:
             function(f"sqlite:///{path}")
+        assert caught.value.code == "store-unavailable"
     assert path.read_bytes() == content
 
 

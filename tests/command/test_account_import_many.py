@@ -86,6 +86,25 @@ def test_a_dry_run_refuses_what_the_run_would(store, files, take):
     assert len(states(store)) == 19
 
 
+def test_a_dry_run_says_what_would_be_retired(store, files, take):
+    store.add_account(ALICE, by=ADMINISTRATOR)
+    store.import_certificates(ALICE, pem(2), by=ADMINISTRATOR)
+    (old,) = store.certificates(ALICE)
+    new = files / f"{ALICE}.pem"
+    dry = take("--dry-run", "--retire-others", ALICE, new)
+    assert f"would be retired: {old.fingerprint}" in dry.stderr.decode()
+    assert states(store) == ["active"]
+    assert f": retired {old.fingerprint}" in take("--retire-others", ALICE, new).stderr.decode()
+
+
+@pytest.mark.parametrize("between", [("--add",), ("--add", "--cipher", "aes256-cbc")])
+def test_options_may_stand_between_the_address_and_the_file(store, files, take, between):
+    take(ALICE, *between, files / f"{ALICE}.pem")
+    assert states(store) == ["active"]
+    wrong = take(ALICE, *between, files / f"{ALICE}.pem", "more", code=os.EX_USAGE)
+    assert b"unrecognized arguments: more" in wrong.stderr
+
+
 def test_a_column_that_holds_nothing(store, files, take):
     take("--add", listed(files, b"%b;%b.pem;\r\n" % (ALICE.encode(), ALICE.encode())))
     assert states(store) == ["active"]

@@ -39,14 +39,15 @@ def listener(greeting):
             thread.join()
 
 
-def look(listen, hop=None):
+def look(listen, hop=None, next_hop=None):
     """What is found with the configuration that is printed for it."""
     made = Settings((Place.parse(listen),), "", hop and Place.parse(hop))
     with folder("doctor") as own:
         Postfix(own, Way({}))
         environment = {"MAIL_CONFIG": f"{own}/etc", "PATH": "/usr/sbin:/usr/bin:/bin"}
         must("sh", "-eu", input=printed("postfix", made).encode(), env=environment)
-        return [*doctor_handover.look(doctor_postfix.read(f"{own}/etc"))]
+        found = doctor_postfix.read(f"{own}/etc")
+        return [*doctor_handover.look(found, next_hop and Place.parse(next_hop))]
 
 
 @pytest.mark.parametrize("way", ["lmtp", "smtp", "milter"])
@@ -67,6 +68,21 @@ def test_who_answers_that_it_can_not():
         (found,) = look(f"lmtp:127.0.0.1:{port}", "lmtp:unix:/x")
     assert found.status == "wrong"
     assert "421 4.3.2 the next server is away" in found.text
+
+
+@pytest.mark.parametrize(
+    ("listen", "next_hop", "past"),
+    [
+        ("lmtp:127.0.0.1:{port}", "lmtp:localhost:{port}", True),
+        ("lmtp:127.0.0.1:{port}", "lmtp:127.0.0.1:9", False),
+        ("lmtp:unix:/srv/lmtp", "lmtp:unix:/srv/./lmtp", True),
+    ],
+)
+def test_mail_that_goes_past_the_gateway(listen, next_hop, past):
+    with listener(b"220 ready\r\n") as port:
+        (found,) = look(listen.format(port=port), "lmtp:unix:/x", next_hop.format(port=port))
+    assert found.status == ("wrong" if past else "ok")
+    assert ("past the gateway" in found.text) == past
 
 
 def test_a_socket_of_unix():

@@ -105,6 +105,34 @@ def test_what_delivers_sealed_mail_may_break_lines(way):
         assert "breaks lines of more than 998" in str([one for one in found if one.remedy])
 
 
+@pytest.mark.parametrize(
+    ("main", "service", "tells"),
+    [
+        ({"smtpd_milters": "inet:127.0.0.1:9"}, "", True),
+        ({"smtpd_milters": "inet:127.0.0.1:9"}, "cleanup/unix/", True),
+        ({"smtpd_milters": "inet:127.0.0.1:9",
+          "receive_override_options": "no_address_mappings"}, "", False),
+        # For bounces alone; and a milter of another kind, before a gateway at the mailboxes.
+        ({"non_smtpd_milters": "inet:127.0.0.1:9"}, "", False),
+        ({"smtpd_milters": "inet:127.0.0.1:9", "virtual_transport": "lmtp:inet:127.0.0.1:8"}, "",
+         False),
+    ],
+)  # fmt: skip
+def test_copies_that_postfix_adds(main, service, tells):
+    with folder("doctor") as own:
+        postfix = Postfix(own, Way(LIMIT | main))
+        option = "-P" if service else "-e"
+        postfix.run("postconf", option, f"{service}always_bcc=alice@example.org")
+        found = [one.text for one in look(postfix) if "always_bcc" in one.text]
+    assert len(found) == tells
+
+
+def test_a_limit_that_is_no_number():
+    with folder("doctor") as own:
+        Postfix(own, Way({"message_size_limit": "\u00b2"}))
+        assert doctor_postfix.read(f"{own}/etc").longest is None
+
+
 @pytest.mark.parametrize("way", [LMTP, SMTP, MILTER])
 @pytest.mark.parametrize("name", ["virtual_alias_maps", "recipient_bcc_maps"])
 def test_recipients_that_are_found_after_the_gateway(way, name):
@@ -198,6 +226,21 @@ def test_limits_are_the_gateways():
         assert "the gateway of 1000: longer ones bounce" in short[0].text
         late = [one for one in look(postfix, next_timeout=900.0) if one.status == "wrong"]
         assert late[0].remedy == "postconf -e 'lmtp_data_done_timeout = 1200s'"
+
+
+def test_a_service_that_passes_no_filter():
+    with folder("doctor") as own:
+        postfix = Postfix(own, Way(LIMIT))
+        text = printed("postfix", settings(SMTP)).encode()
+        must("sh", "-eu", input=text, env={"MAIL_CONFIG": f"{own}/etc", "PATH": PATH})
+        postfix.run("postconf", "-M", "submission/inet=submission inet n - n - - smtpd")
+        assert {one.status for one in look(postfix)} == {"ok"}
+        postfix.run("postconf", "-P", "submission/inet/smtpd_proxy_filter=",
+                    "submission/inet/smtpd_milters=")  # fmt: skip
+        (found,) = [one for one in look(postfix) if one.status != "ok"]
+        assert found.text.startswith("mail that comes to submission/inet passes no filter")
+        postfix.run(*found.remedy.replace("'", "").split())
+        assert "passes no filter" not in str(look(postfix))
 
 
 def test_a_folder_without_a_configuration(tmp_path):

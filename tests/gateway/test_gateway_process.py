@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.command import run_process
 from helpers.peers.program import need
 from helpers.servers.client import Client
 from helpers.servers.conversation import HANG
@@ -179,6 +180,12 @@ def test_sigterm_while_workers_start_ends_all_of_them():
                 assert process.wait(40) == 0
             finally:
                 process.kill()
+
+
+@pytest.mark.parametrize("place", ["lmtp:127.0.0.1:10024", "lmtp:unix:/run/cmstream/lmtp"])
+def test_a_gateway_is_not_its_own_next_server(place):
+    done = run_process("gateway", "--listen", place, "--next", place, code=os.EX_USAGE)
+    assert f"--next {place}: the gateway listens there itself" in done.stderr.decode()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -49,11 +49,15 @@ def test_who_is_refused_before_the_message():
     made = Metrics()
     made.refused("smtp", Told("refused", "next-server", reply=Reply.of(550, "5.1.1", "gone")))
     made.refused("smtp", Told("deferred", "another-copy"))
+    away = Told("deferred", "next-server", reply=Reply.of(451, "4.4.1", "away"))
+    made.refused("smtp", away, sender=True)
     found = shown(made)
     name = "cmstream_gateway"
     assert found[f"{name}_recipients_total", "next-server", "refused", "smtp"] == 1
     assert found[f"{name}_recipients_total", "another-copy", "deferred", "smtp"] == 1
     assert found[f"{name}_next_hop_replies_total", "5xx"] == 1
+    assert found[f"{name}_next_hop_replies_total", "4xx"] == 1
+    assert (f"{name}_recipients_total", "deferred", "next-server", "smtp") not in found
     assert (f"{name}_messages_total", "smtp") not in found
 
 

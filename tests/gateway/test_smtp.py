@@ -249,6 +249,14 @@ def test_who_is_refused_before_the_message_is_logged(split):
     assert all("client=192.0.2.7" in one for one in recipients)
 
 
+def test_a_long_sender_makes_no_long_lines(split):
+    with split.client() as client:
+        client.command(f"MAIL FROM:<{'long' * 200}@example.net>")
+        client.command(f"RCPT TO:<{EVE}>")
+    (line,) = split.gateway.logged("from=<longlong")
+    assert len(line) < 700
+
+
 def test_chunking_is_not_announced_so_that_exim_tries_again_at_once(smtp):
     with smtp.client() as client:
         assert client.features == {

@@ -147,6 +147,8 @@ def _unavailable(address: URL) -> Iterator[None]:
             message = f"the store at {_place(address)} can't be used: {why}: {_GRANT}"
             raise StoreUnavailable("permission-denied", message) from error
         remedy = "check the URL, or try again" if state is None else "try again"
+        if why == "file is not a database":  # SQLite's words, which no other try changes
+            remedy = "check the path, or restore a backup"
         message = f"the store at {_place(address)} can't be used now ({why}): {remedy}"
         raise StoreUnavailable("store-unavailable", message) from error
 

@@ -50,7 +50,8 @@ examples:
   cmstream account link alice@example.org --public-url https://keys.example.org
 
 Each action creates the database if there is none, and upgrades an old one. To import many
-certificates, give a folder whose files are named by addresses (alice@example.org.pem), or a CSV
+certificates, give a folder whose files are named by addresses (alice@example.org.pem; any other
+certificate goes to the one address that it names), or a CSV
 file with the columns address and file. A file that can't be imported is reported, and the others
 are imported.
 

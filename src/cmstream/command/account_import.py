@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -135,7 +135,7 @@ class _Import:
                 store.change_account(address, by=by, cipher=options.cipher)
             account = store.account(address)
         if options.dry_run:
-            return expected
+            return replace(expected, retired=report.retired)
         if account.cipher is None:
             note(shown.switched_off(account))
         return report

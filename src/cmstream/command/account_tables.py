@@ -162,7 +162,8 @@ def report_remarks(report: ImportReport) -> list[str]:
         f"set aside {aside.subject or aside.fingerprint[:16] + '…'}: {aside.reason}"
         for aside in report.set_aside
     ]
-    remarks += [f"retired {fingerprint}" for fingerprint in report.retired]
+    done = "retired" if report.saved else "would be retired:"
+    remarks += [f"{done} {fingerprint}" for fingerprint in report.retired]
     if report.signature:
         remarks.append(str(report.signature))
     if report.private_key_ignored:

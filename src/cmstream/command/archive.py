@@ -158,7 +158,8 @@ def _seal(options: argparse.Namespace) -> None:
         with whole.handled(), whole:
             found = _sealed(options, to, whole.asked)
             if whole.asked():  # also where it came too late to stop anything
-                _show(found, "sealed", options)
+                with contextlib.suppress(OSError):  # of a terminal that was closed
+                    _show(found, "sealed", options)
     except CmstreamError as error:
         raise _failure(error) from None
     except (KeyboardInterrupt, Stopped):

@@ -75,7 +75,7 @@ Exit codes: 64 wrong usage, 65 the message can't be opened, 66 no such input, 73
 be created, 75 try again.
 """
 
-_ON_A_TERMINAL = 1 << 20  # bytes
+_HELD = 1 << 20  # bytes
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - set(b"\t\n\r"), "\ufffd")
 
 _INSPECT_EXAMPLES = """\
@@ -139,8 +139,11 @@ def _decrypt(options: argparse.Namespace) -> None:
             source.seek(start)
         message = mail and not options.content
         pieces = decrypt_iter(sealed, me, message=message, unverified=options.unverified)
-        if options.output == "-" and sys.stdout.isatty():
-            pieces = _harmless(_begun_late(pieces), sys.stdout.encoding)
+        shown = options.output == "-" and sys.stdout.isatty()
+        if shown or (options.output == "-" and not options.unverified):
+            pieces = _begun_late(pieces)
+        if shown:
+            pieces = _harmless(pieces, sys.stdout.encoding)
         in_place, opened = _is_one(options.input, options.output), bytearray()
         for piece in with_progress(pieces, total and total * 3 // 4):
             out.write(piece)
@@ -167,10 +170,10 @@ def _require_all(name: str, parts: Sequence[object], *, is_mail: bool) -> None:
 
 
 def _begun_late(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same; before the first of them, what is up to ``_ON_A_TERMINAL`` bytes has been opened to
+    """The same; before the first of them, what is up to ``_HELD`` bytes has been opened to
     its end: with a wrong key CBC gives noise first, and only then an error."""
     held, size = [], 0
-    while size <= _ON_A_TERMINAL and (piece := next(pieces, None)) is not None:
+    while size <= _HELD and (piece := next(pieces, None)) is not None:
         held.append(piece)
         size += len(piece)
     yield from held

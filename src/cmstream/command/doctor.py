@@ -117,7 +117,7 @@ def _postfix(
     findings = [*doctor_postfix.look(found, settings, delimiters)]
     if store is not None:
         findings += doctor_domains.look(found, store.accounts())
-    return found.longest, [*findings, *doctor_handover.look(found)]
+    return found.longest, [*findings, *doctor_handover.look(found, settings.next_hop)]
 
 
 def _next_hop(

@@ -7,17 +7,18 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .doctor_postfix import MILTER, clients
+from .doctor_postfix import MILTER, PLACE, clients, same
 from .findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..gateway.settings import Place
     from .doctor_postfix import Configuration
+    from .findings import Status
 
 PATIENCE = 10.0
 """Seconds that a gateway has to greet."""
-_PLACE = re.compile(r"(?:inet:)?(?:\[([^\]]+)\]|([^\[\]:{}\s]+)):(\w+)")
 
 
 class Handover(NamedTuple):
@@ -27,10 +28,20 @@ class Handover(NamedTuple):
     greets: bool
 
 
-def look(found: Configuration) -> Iterator[Finding]:
-    """Each place at which Postfix hands mail over, and whether it can."""
+def look(found: Configuration, next_hop: Place | None = None) -> Iterator[Finding]:
+    """Each place at which Postfix hands mail over, and whether it can, and whether that is the
+    gateway's ``next_hop``."""
     queue = found.value("queue_directory")
-    for one in sorted(set(_handovers(found))):
+    handovers = sorted(set(_handovers(found)))
+    behind = next_hop and same(_place(next_hop), queue)
+    past = [one for one in handovers if same(one.place, queue) == behind]
+    for one in handovers:
+        if one in past:
+            text = f"mail goes past the gateway, to the next server itself, at {one.place}"
+            # Some domains may be meant to.
+            status: Status = "wrong" if past == handovers else "warning"
+            yield Finding("gateway", status, text, "let Postfix hand it to the gateway")
+            continue
         try:
             said = _greeting(one, queue)
         except (ValueError, PermissionError):
@@ -60,6 +71,11 @@ def _handovers(found: Configuration) -> Iterator[Handover]:
             yield Handover(re.split(r"[,\s]+", one.strip("{} "))[0], greets=False)
 
 
+def _place(place: Place) -> str:
+    """As Postfix writes it."""
+    return f"unix:{place.path}" if place.path else f"{place.host}:{place.port}"
+
+
 def _greeting(handover: Handover, folder: str) -> str:
     """What is said there first. Raises OSError, and ValueError for what isn't one place."""
     with _connected(handover.place, folder) as connection:
@@ -67,7 +83,7 @@ def _greeting(handover: Handover, folder: str) -> str:
 
 
 def _connected(place: str, folder: str) -> socket.socket:
-    if named := _PLACE.fullmatch(place):
+    if named := PLACE.fullmatch(place):
         return socket.create_connection((named[1] or named[2], named[3]), PATIENCE)
     kind, _, path = place.partition(":")
     if kind != "unix":

@@ -3,9 +3,11 @@ sealed, lose it, or let it pass without being sealed."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .findings import GROWTH, Finding
@@ -42,7 +44,7 @@ class Configuration:
     def longest(self) -> int | None:
         """``message_size_limit``, in bytes."""
         size = self.value("message_size_limit")
-        return int(size) if size.isdigit() else None
+        return int(size) if size.isdecimal() else None
 
     def value(self, name: str, service: str = "") -> str:
         """A setting as a service has it."""
@@ -84,8 +86,6 @@ def look(found: Configuration, settings: Settings, delimiters: str | None) -> It
     """What is wrong with it. ``delimiters``: those of the store."""
     ways = [*_clients(found, settings), *_proxies(found, settings), *_milters(found)]
     yield from ways
-    if _stands_before(found):
-        yield from _added_later(found)
     if not ways:
         text = "nothing hands mail to a gateway: no lmtp: transport, filter or milter is set"
         yield Finding("postfix", "warning", text, "cmstream gateway … --print postfix says how")
@@ -95,6 +95,8 @@ def look(found: Configuration, settings: Settings, delimiters: str | None) -> It
     if _comes_back(found, settings):
         yield _bounces(found)
         yield from _growth(found)
+        if _sees_clients(found):
+            yield from _added_later(found)
 
 
 def _set(name: str, value: object, service: str = "") -> str:
@@ -115,6 +117,18 @@ class Client(NamedTuple):
     program: str
     place: str
     filters: bool
+
+
+PLACE = re.compile(r"(?:inet:)?(?:\[([^\]]+)\]|([^\[\]:{}\s]+)):(\w+)")
+
+
+def same(place: str, folder: str) -> str:
+    """A place in the one way in which it is the same however it was written. ``folder``: Postfix's
+    queue, from which paths go out."""
+    if named := PLACE.fullmatch(place):
+        return f"{(named[1] or named[2]).lower().replace('localhost', '127.0.0.1')}:{named[3]}"
+    kind, _, path = place.partition(":")
+    return os.path.realpath(Path(folder, path)) if kind == "unix" else place
 
 
 def clients(found: Configuration) -> Iterator[Client]:
@@ -177,19 +191,31 @@ def _stands_before(found: Configuration) -> bool:
     return proxies or bool(_listed(found))
 
 
+def _sees_clients(found: Configuration) -> bool:
+    """Whether something sees mail of clients before it is in the queue, not bounces alone."""
+    names = "smtpd_proxy_filter", "smtpd_milters"
+    return any(found.value(name, one) for name in names for one in found.of("smtpd"))
+
+
+_LOOPBACK = re.compile(r"(127\.|localhost:|\[::1\])")
 _COPIES = "always_bcc", "sender_bcc_maps", "recipient_bcc_maps"
 
 
 def _added_later(found: Configuration) -> Iterator[Finding]:
     """Recipients that Postfix finds once the gateway has seen the mail."""
-    if found.value("virtual_alias_maps"):
+    if "no_address_mappings" in found.value("receive_override_options"):
+        return
+    cleanups = _cleanups(found)
+    if any(found.value("virtual_alias_maps", one) for one in cleanups):
         text = (
             "virtual_alias_maps is applied after a proxy filter or milter has seen the address: "
             "mail for an alias that the store doesn't know is left as it is"
         )
         remedy = "give the accounts these aliases: cmstream account set ADDRESS --aliases LIST"
         yield Finding("postfix", "warning", text, remedy)
-    for name in filter(found.value, _COPIES):
+    for name in _COPIES:
+        if not any(found.value(name, one) for one in cleanups):
+            continue
         text = (
             f"{name} adds recipients after a proxy filter or milter has seen the mail: their "
             "copies are sealed to the others, or not at all"
@@ -209,13 +235,24 @@ def _proxies(found: Configuration, settings: Settings) -> Iterator[Finding]:
             yield Finding("postfix", "wrong", text, _set("smtpd_proxy_options", ""))
     if any(found.value("smtpd_proxy_filter", one) for one in found.of("smtpd")):
         yield _submitted(found)
+        yield from _unfiltered(found)
+
+
+def _unfiltered(found: Configuration) -> Iterator[Finding]:
+    """Services that clients elsewhere reach, beside those with a proxy filter."""
+    names = "smtpd_proxy_filter", "content_filter", "smtpd_milters"
+    for service in found.of("smtpd"):
+        if _LOOPBACK.match(service) or any(found.value(name, service) for name in names):
+            continue
+        text = f"mail that comes to {service} passes no filter, and isn't sealed"
+        yield Finding("postfix", "warning", text, f"postconf -PX '{service}/smtpd_proxy_filter'")
 
 
 def _refusals(found: Configuration, service: str) -> Iterator[Finding]:
     """What becomes of recipients who are put off, since they need another copy."""
     name = "smtpd_hard_error_limit"
     limit = found.value(name, service)
-    if limit.isdigit() and int(limit) >= ENOUGH:
+    if limit.isdecimal() and int(limit) >= ENOUGH:
         yield Finding("postfix", "ok", f"{service} lets a client go on after {limit} errors")
     else:
         text = (
@@ -344,12 +381,17 @@ def _size(found: Configuration, settings: Settings) -> Finding:
     return Finding("postfix", "warning", said, remedy)
 
 
+def _cleanups(found: Configuration) -> list[str]:
+    """The services through which mail of clients comes into the queue."""
+    used = {f"{found.value('cleanup_service_name', one)}/unix" for one in found.of("smtpd")}
+    return sorted(used & {*found.services})
+
+
 def _growth(found: Configuration) -> Iterator[Finding]:
     """Whether a message may become longer than the longest that Postfix takes."""
     name, longest = "message_size_limit", found.longest
-    used = {f"{found.value('cleanup_service_name', one)}/unix" for one in found.of("smtpd")}
-    told = {one: found.value(name, one) for one in sorted(used & {*found.services})}
-    limits = {one: int(limit) for one, limit in told.items() if limit.isdigit()}
+    told = {one: found.value(name, one) for one in _cleanups(found)}
+    limits = {one: int(limit) for one, limit in told.items() if limit.isdecimal()}
     if not limits or not longest:
         return
     if any(not limit or limit >= longest * GROWTH for limit in limits.values()):

@@ -58,6 +58,11 @@ class Parser(argparse.ArgumentParser):
         if told := [self._told(name) for name in self._strange(words)]:
             self.error("; ".join(told))
         options, unknown = super().parse_known_args(words, namespace)
+        # Argparse gives a word that may be left out its chance only directly behind the one before.
+        for action in self._get_positional_actions():
+            left_out = action.nargs == "?" and getattr(options, action.dest, None) == action.default
+            if left_out and unknown and (unknown[0] == "-" or not unknown[0].startswith("-")):
+                setattr(options, action.dest, unknown.pop(0))
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown

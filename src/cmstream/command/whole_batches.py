@@ -53,10 +53,13 @@ class WholeBatches:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if signal.getsignal(number) == self._handle:
+                    signal.signal(number, handler)
 
     def _handle(self, number: int, _: object) -> None:
         first, self._number = self._number is None, number
+        if number == signal.SIGHUP:
+            signal.signal(number, signal.SIG_IGN)  # another one may come up to the end
         if not (self._within and (first or number == signal.SIGHUP)):
             raise _ending(number)
         if first:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CmstreamError
-from .log_lines import LONGEST_REPLY, Head, Json, Text
+from .log_lines import LONGEST_REPLY, Head, Json, Text, decoded
 from .outcome import ANOTHER_COPY
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _USUAL = {"sealed", "left"}
 _PLACES = 4
 """So many places in the code are named for an error, the innermost first."""
+_LONGEST_ADDRESS = 320
+"""Characters of an address in a line about one recipient: there may be many with one sender."""
 _LOOK = 1.0
 """Seconds between two looks whether somebody has moved the file away."""
 
@@ -59,8 +61,8 @@ class Log:
                 sender: bytes) -> None:  # fmt: skip
         """A recipient is refused before a message comes; or its sender, without ``to``."""
         fields = {
-            "protocol": protocol, "from": sender.decode("utf-8", "backslashreplace"),
-            "queue_id": queue_id, "client": client, "to": to, "action": told.action,
+            "protocol": protocol, "from": decoded(sender)[:_LONGEST_ADDRESS], "queue_id": queue_id,
+            "client": client, "to": to and to[:_LONGEST_ADDRESS], "action": told.action,
             "reason": told.reason, "detail": told.detail,
             "reply": told.reply and told.reply.text[:LONGEST_REPLY],
         }  # fmt: skip

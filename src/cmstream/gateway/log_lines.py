@@ -37,7 +37,7 @@ class _Lines:
     def message(cls, head: Head, outcome: Outcome, recipients: Sequence[Rcpt], *, sender: bytes,
                 protocol: str, client: str, queue_id: str) -> str:  # fmt: skip
         """What became of one."""
-        told = [("from", _decoded(sender))] if sender else []
+        told = [("from", decoded(sender))] if sender else []
         if queue_id:
             told.append(("queue_id", queue_id))
         if client:
@@ -134,7 +134,7 @@ def _said(reply: Reply) -> str:
 
 
 @lru_cache(1024)
-def _decoded(path: bytes) -> str:
+def decoded(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 

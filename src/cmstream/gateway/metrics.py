@@ -50,7 +50,10 @@ class Metrics:
 
         self._messages = counter("messages", "Messages that came whole.", "protocol")
         self._bytes = counter("bytes", "Bytes of these messages, as they came.", "protocol")
-        text = "Recipients by what became of their mail and why, also those refused before it came."
+        text = (
+            "Recipients by what became of their mail and why, also those refused before it came; "
+            "whoever comes back for another copy counts again."
+        )
         self._recipients = counter("recipients", text, "protocol", "action", "reason")
         text = "The next hop's replies for recipients, by the kind of their code."
         self._replies = counter("next_hop_replies", text, "code")
@@ -77,9 +80,10 @@ class Metrics:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY, self.flush)
 
-    def refused(self, protocol: str, told: Told) -> None:
-        """A recipient was refused before a message came."""
-        self._recipients(protocol, told.action, told.reason).inc()
+    def refused(self, protocol: str, told: Told, *, sender: bool = False) -> None:
+        """A recipient was refused before a message came, or its sender."""
+        if not sender:
+            self._recipients(protocol, told.action, told.reason).inc()
         if told.reply is not None:
             self._replies(_KINDS[told.reply.kind]).inc()
 

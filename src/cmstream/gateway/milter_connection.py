@@ -243,10 +243,11 @@ class MilterConnection(asyncio.Protocol):
         return refusal
 
     def _refusal(self, seal: Seal | Deferred) -> Reply | None:
-        """The same. A message that would need more refusals than its
-        client is allowed is refused at its end instead, for all; so is one that came from a program
-        on the server's machine, where Postfix would try all of it again for ever. One who is too
-        many is refused however many were: what is kept of them has an end."""
+        """What RCPT is refused with, or None where the recipient is taken into the group. A message
+        that would need more refusals than its client is allowed is refused at its end instead, for
+        all; so is one that came from a program on the server's machine, where Postfix would try all
+        of it again for ever. One who is too many is refused however many were: what is kept of them
+        has an end."""
         refusal = self._against(seal)
         if refusal is None:
             return None

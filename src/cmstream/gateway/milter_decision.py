@@ -10,7 +10,7 @@ from ..errors import CmstreamError, MessageError
 from .outcome import Outcome
 from .protocol.replies import Reply
 from .recipient_group import RecipientGroup
-from .relay import MALFORMED, NOT_NOW, REQUIRED
+from .relay import MALFORMED, NOT_NOW, REQUIRED, WHY_REQUIRED
 from .service import Deferred
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Decision:
                 self._leave(["already-encrypted"] * len(seals))
                 return None
             if require and any(one.action == "leave" for one in seals):
-                return self._refuse(REQUIRED, "left", "the gateway requires sealing")
+                return self._refuse(REQUIRED, "left", WHY_REQUIRED)
         group = RecipientGroup(self._service, seals)
         if not group.is_one(refusals=self.refusals):
             return self._refuse(self.mixed, "mixed-recipients", self.mixed.text)

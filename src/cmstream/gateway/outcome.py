@@ -15,13 +15,19 @@ ANOTHER_COPY = "another-copy"
 
 
 class Told(NamedTuple):
-    """Of one recipient. ``action``: sealed, left, deferred or refused; ``reason``: the store's code
-    or the error's; ``detail``: a sentence, or nothing; ``reply``: the next hop's."""
+    """Of one recipient. ``action``: sealed, left, deferred or refused; ``reason``: the store's
+    code, the error's or the gateway's own; ``detail``: a sentence, or nothing; ``reply``: the next
+    hop's."""
 
     action: str
     reason: str
     detail: str = ""
     reply: Reply | None = None
+
+
+def unmet(reply: Reply) -> str:
+    """The action for a reply that isn't a good one."""
+    return "refused" if reply.kind == 5 else "deferred"
 
 
 class Outcome:
@@ -44,7 +50,7 @@ class Outcome:
     def refused(self, reply: Reply, reason: str, detail: str, places: Iterable[int]) -> None:
         """Why these get nothing now, or never, as our own reply has it."""
         for place in places:
-            self.tell(place, "refused" if reply.kind == 5 else "deferred", reason, detail)
+            self.tell(place, unmet(reply), reason, detail)
 
     def answered(self, place: int, reply: Reply) -> None:
         """What the next hop said of it."""

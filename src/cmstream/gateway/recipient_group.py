@@ -10,7 +10,7 @@ from ..accounts import delivery
 from ..errors import CmstreamError
 from .outcome import ANOTHER_COPY, Told
 from .protocol.replies import Reply
-from .relay import NOT_NOW, REQUIRED
+from .relay import NOT_NOW, REQUIRED, WHY_REQUIRED
 from .service import Deferred
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def why_refused(seal: Seal | Deferred, refusal: Reply) -> Told:
     if isinstance(seal, Deferred):
         return Told("deferred", seal.code, seal.why)
     if refusal is REQUIRED:
-        return Told("deferred", seal.reason.code, "the gateway requires sealing")
-    return Told("deferred", "too-many-recipients" if refusal is TOO_MANY else ANOTHER_COPY)
+        return Told("deferred", seal.reason.code, WHY_REQUIRED)
+    return Told("deferred", "recipient-limit" if refusal is TOO_MANY else ANOTHER_COPY)
 
 
 def _kind(seal: Seal) -> Any:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NOT_NOW = Reply.of(451, "4.3.0", "this mail can't be sealed now: try again")
 MALFORMED = Reply.of(554, "5.6.0", "this mail can't be sealed as it is")
+WHY_REQUIRED = "the gateway requires sealing"
 REQUIRED = Reply.of(451, "4.7.1", "nobody seals mail for this recipient, and the gateway requires "
                     "it: try again")  # fmt: skip
 LOOP = Reply.of(554, "5.4.6", "the mail has passed too many servers: it goes round in circles")
@@ -163,7 +164,7 @@ class Arrived:
                     to, why = None, "already-encrypted"
             if to is None and self._service.settings.require and why != "already-encrypted":
                 replies[place] = REQUIRED
-                self.outcome.tell(place, "deferred", why, "the gateway requires sealing")
+                self.outcome.tell(place, "deferred", why, WHY_REQUIRED)
                 continue
             key = seal.account.id if to is not None and seal.account is not None else None
             groups.setdefault(key, Group(to, why)).places.append(place)

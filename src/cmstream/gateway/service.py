@@ -134,8 +134,7 @@ class Service:
         """Log and metrics of a recipient who is refused before a message came; or of its sender,
         without ``to``."""
         protocol = connection.listener.place.protocol
-        if to is not None:
-            self.metrics.refused(protocol, told)
+        self.metrics.refused(protocol, told, sender=to is None)
         self.log.refused(
             told, to=to, protocol=protocol, client=connection.peer,
             queue_id=connection.queue_id, sender=sender,

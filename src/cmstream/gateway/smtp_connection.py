@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .mail_connection import MailConnection
 from .next_hop import Transaction
-from .outcome import Told
+from .outcome import Told, unmet
 from .recipient_group import ANOTHER, RecipientGroup, why_refused
 from .relay import Arrived
 from .service import Deferred
@@ -113,4 +113,4 @@ class SmtpConnection(MailConnection):
 
 
 def _by_next_hop(reply: Reply) -> Told:
-    return Told("refused" if reply.kind == 5 else "deferred", "next-server", reply=reply)
+    return Told(unmet(reply), "next-server", reply=reply)

@@ -157,8 +157,7 @@ postconf -e {{ ('smtpd_milters = ' ~ milter) | shell }}
 postconf -e {{ ('non_smtpd_milters = ' ~ milter) | shell }}
 # Bounces that Postfix writes hold the mail that comes back. Without this they pass no milter.
 postconf -e 'internal_mail_filter_classes = bounce'
-# While the gateway is away, mail waits, and clients are told to try again. Otherwise it would pass
-# unsealed.
+# While the gateway is away, {{ 'they wait' if filters else 'clients are told to try again' }}. Otherwise mail would pass unsealed.
 postconf -e 'milter_default_action = tempfail'
 postconf -e 'milter_protocol = 6'
 {% if not filters %}
