@@ -22,7 +22,7 @@ from helpers.servers.place import folder
 from helpers.somebody import NOBODY, as_nobody, only_root
 
 ALICE = "alice@example.org"
-GATEWAY = ["gateway", "--listen", "lmtp:127.0.0.1:1", "--next", "lmtp:127.0.0.1:1"]
+GATEWAY = ["gateway", "--listen", "lmtp:127.0.0.1:1", "--next", "lmtp:127.0.0.1:2"]
 
 
 @pytest.fixture
