@@ -3,8 +3,10 @@ a whole, the next batch is right, and no two processes use the same random bytes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -87,6 +89,31 @@ def test_an_interrupt_leaves_all_as_it_should_be(tmp_path, alice):
     assert done.returncode == 0, done.stderr
     print(done.stdout)  # noqa: T201
     assert sum(json.loads(done.stdout).values()) > INTERRUPTS // 4
+
+
+@pytest.mark.parametrize("end", ["abort", "update"])
+def test_an_interrupted_stream_ends_by_its_own_thread(end):
+    """Wherever the interrupt comes: also between the taking of the lock and what follows."""
+    key = cmstream.Recipients([cmstream.Recipient.from_kek(bytes(32), b"1")])
+    chance, buffer, interrupted = random.Random(7), bytearray(4096), 0
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(1000):
+            stream = cmstream.encryptor(key, form="der")
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(2e-5, 2e-4))
+                while True:
+                    stream.update_into(b"x", buffer)
+            except KeyboardInterrupt:
+                interrupted += 1
+            if end == "abort":
+                stream.abort()
+            with contextlib.suppress(cmstream.AlreadyFinalized):  # if it was within a call
+                stream.update(b"x")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted == 1000
 
 
 def test_signals_that_are_handled_change_nothing(alice, me):

@@ -60,14 +60,15 @@ class StreamContext:
         may be nothing. Raises AlreadyFinalized, TypeError if ``data`` isn't bytes-like, and what
         the stream's own class says."""
         view = octets_of(data, "data")
-        self._enter()
-        try:
-            return self._update(view)
-        except BaseException as error:
-            self._after(error)
-            raise
-        finally:
-            self._lock.release()
+        self._require_alone()
+        with self._lock:
+            if self._state in OVER:
+                raise already_finalized()
+            try:
+                return self._update(view)
+            except BaseException as error:
+                self._after(error)
+                raise
 
     def update_into(self, data: AnyBuffer, buffer: AnyBuffer) -> int:
         """Like :meth:`update`, into the caller's writable ``buffer``: gives the number of bytes
@@ -75,14 +76,15 @@ class StreamContext:
         and the stream is as before: ``bound(len(data))`` bytes always suffice."""
         view = octets_of(data, "data")
         with room_of(buffer) as room:
-            self._enter()
-            try:
-                return self._update_into(view, room)
-            except BaseException as error:
-                self._after(error)
-                raise
-            finally:
-                self._lock.release()
+            self._require_alone()
+            with self._lock:
+                if self._state in OVER:
+                    raise already_finalized()
+                try:
+                    return self._update_into(view, room)
+                except BaseException as error:
+                    self._after(error)
+                    raise
 
     def finalize(self) -> bytes:
         """Gives the end of the message; raises as :meth:`update`."""
@@ -112,36 +114,33 @@ class StreamContext:
     def abort(self) -> None:
         """Ends the stream without an end of message and wipes its keys. Does nothing once it has
         ended."""
-        if not self._lock.acquire(False):
+        if self._lock.locked():
             raise _concurrent_use()
-        try:
+        with self._lock:
             if self._state not in OVER:
                 self._fail()
-        finally:
-            self._lock.release()
 
-    def _enter(self) -> None:
-        """Begins a call, at whose end the lock must be released. Doesn't wait for the lock: every
-        call into C drops the GIL."""
+    def _require_alone(self) -> None:
+        """Before the lock is taken, which isn't waited for: every call into C drops the GIL. It is
+        taken by ``with``, since between acquire() and a try an interrupt would leave it locked; so
+        of two threads that come at the same instant, one goes behind the other."""
         if self._process is not None and self._process != getpid():
             raise _forked()
-        if not self._lock.acquire(False):  # by name it takes twice as long
+        if self._lock.locked():
             raise _concurrent_use()
-        if self._state in OVER:
-            self._lock.release()
-            raise already_finalized()
 
     def _ended_by(self, work: Callable[..., T], *given: memoryview) -> T:
         """Does a call's work, after which the stream has ended."""
-        self._enter()
-        try:
-            answer = work(*given)
-            self._state = ENDED
-        except BaseException as error:
-            self._after(error)
-            raise
-        finally:
-            self._lock.release()
+        self._require_alone()
+        with self._lock:
+            if self._state in OVER:
+                raise already_finalized()
+            try:
+                answer = work(*given)
+                self._state = ENDED
+            except BaseException as error:
+                self._after(error)
+                raise
         return answer
 
     def _after(self, error: BaseException) -> None:
