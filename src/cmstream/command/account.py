@@ -50,10 +50,9 @@ examples:
   cmstream account link alice@example.org --public-url https://keys.example.org
 
 Each action creates the database if there is none, and upgrades an old one. To import many
-certificates, give a folder whose files are named by addresses (alice@example.org.pem; any other
-certificate goes to the one address that it names), or a CSV
-file with the columns address and file. A file that can't be imported is reported, and the others
-are imported.
+certificates, give a folder whose files are named by addresses (alice@example.org.pem), or a CSV
+file with the columns address and file. In a folder, a file of another name is for the one address
+that its certificate names. A file that can't be imported is reported, and the others are imported.
 
 Owners are mailed what these commands change in their accounts if CMSTREAM_NOTIFY is set here too,
 as for serve: to a command that sends a mail, such as '/usr/sbin/sendmail -t -i'.

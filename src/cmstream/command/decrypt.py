@@ -75,7 +75,7 @@ Exit codes: 64 wrong usage, 65 the message can't be opened, 66 no such input, 73
 be created, 75 try again.
 """
 
-_HELD = 1 << 20  # bytes
+_HELD = 1 << 20  # bytes of a message, before the first of them is given out
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - set(b"\t\n\r"), "\ufffd")
 
 _INSPECT_EXAMPLES = """\

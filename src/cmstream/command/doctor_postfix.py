@@ -126,7 +126,8 @@ def same(place: str, folder: str) -> str:
     """A place in the one way in which it is the same however it was written. ``folder``: Postfix's
     queue, from which paths go out."""
     if named := PLACE.fullmatch(place):
-        return f"{(named[1] or named[2]).lower().replace('localhost', '127.0.0.1')}:{named[3]}"
+        host = (named[1] or named[2]).lower()
+        return f"{'127.0.0.1' if host == 'localhost' else host}:{named[3]}"
     kind, _, path = place.partition(":")
     return os.path.realpath(Path(folder, path)) if kind == "unix" else place
 
@@ -187,8 +188,7 @@ def _seconds(text: str) -> int:
 
 def _stands_before(found: Configuration) -> bool:
     """Whether something sees mail before it is in the queue."""
-    proxies = any(found.value("smtpd_proxy_filter", one) for one in found.of("smtpd"))
-    return proxies or bool(_listed(found))
+    return _sees_clients(found) or bool(found.value("non_smtpd_milters"))
 
 
 def _sees_clients(found: Configuration) -> bool:

@@ -158,7 +158,7 @@ class Settings:
             if (one.tls or self.require_tls) and not self.tls.certificate:
                 raise ValueError(f"--listen {one}: name a certificate with --tls-certificate")
         hop = self.next_hop
-        if hop is not None and hop in mail:
+        if hop in mail:
             raise ValueError(f"--next {hop}: the gateway listens there itself: name another server")
         if hop is not None and hop.path and (hop.tls or self.next_starttls == "must"):
             raise ValueError(
